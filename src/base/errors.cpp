@@ -1,0 +1,21 @@
+#include "tdrm/base/errors.hpp"
+
+#include <new>
+
+namespace tdrm {
+
+Failure describe(const std::exception& error) {
+    Failure failure{ExitCode::bug, error.what()};
+    if (const auto* own = dynamic_cast<const Error*>(&error)) failure.code = own->code();
+    if (dynamic_cast<const std::bad_alloc*>(&error)) {
+        failure.message = "out of memory (an allocation was refused). Lower unit_tokens or slots, or use more ranks.";
+    }
+    try {
+        std::rethrow_if_nested(error);
+    } catch (const std::exception& cause) {
+        failure.message += ": " + describe(cause).message;
+    }
+    return failure;
+}
+
+}  // namespace tdrm

@@ -1,0 +1,53 @@
+#include "tdrm/base/hash.hpp"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "tdrm/base/errors.hpp"
+
+namespace tdrm {
+
+struct Hasher::State {
+    XXH3_state_t xxh;
+};
+
+Hasher::Hasher() : state_(std::make_unique<State>()) { XXH3_128bits_reset(&state_->xxh); }
+Hasher::~Hasher() = default;
+Hasher::Hasher(Hasher&&) noexcept = default;
+Hasher& Hasher::operator=(Hasher&&) noexcept = default;
+
+void Hasher::update(const void* data, std::size_t bytes) { XXH3_128bits_update(&state_->xxh, data, bytes); }
+
+std::string Hasher::hex() const {
+    const XXH128_hash_t digest = XXH3_128bits_digest(&state_->xxh);
+    std::array<char, 33> text{};
+    std::snprintf(text.data(), text.size(), "%016llx%016llx", static_cast<unsigned long long>(digest.high64),
+                  static_cast<unsigned long long>(digest.low64));
+    return text.data();
+}
+
+std::string hash_hex(std::string_view text) {
+    Hasher hasher;
+    hasher.update(text);
+    return hasher.hex();
+}
+
+std::string hash_file(const std::filesystem::path& path) {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
+    if (!file) throw IoError(cat("can't read ", path.string(), " (", std::strerror(errno), ")."));
+    Hasher hasher;
+    std::vector<char> block(1 << 20);
+    while (const std::size_t got = std::fread(block.data(), 1, block.size(), file.get())) hasher.update(block.data(), got);
+    if (std::ferror(file.get())) throw IoError(cat("reading ", path.string(), " failed (", std::strerror(errno), ")."));
+    return hasher.hex();
+}
+
+std::uint64_t hash64(std::string_view text) { return XXH3_64bits(text.data(), text.size()); }
+
+}  // namespace tdrm

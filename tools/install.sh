@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Installs what tdrm needs to build and run, and says what it does. Running it again does nothing.
+#
+#   tools/install.sh            system packages (as root, Debian), libtorch, the Python tools
+#   tools/install.sh --check    only list what is missing
+#
+# libtorch comes from the PyPI wheel torch 2.11.0, of which only the headers and the CPU libraries are unpacked
+# into .deps/torch. To use your own, set before building:
+#   TORCH_DIR=/path/to/torch (holds include/ and lib/)   MPI_HOME=...   HDF5_ROOT=...
+set -euo pipefail
+cd "$(dirname "$0")/.."
+deps=$PWD/.deps
+torch_version=2.11.0
+packages=(g++ cmake make ninja-build ccache git pkg-config python3 python3-venv
+          libopenmpi-dev openmpi-bin libhdf5-dev libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev
+          nlohmann-json3-dev libpcre2-dev libutf8proc-dev libgmp-dev libxxhash-dev libgtest-dev libgmock-dev libbenchmark-dev)
+
+say() { printf 'install: %s\n' "$*"; }
+
+missing_packages() {
+  command -v dpkg-query >/dev/null || return 0
+  local name
+  for name in "${packages[@]}"; do
+    dpkg-query -W -f='${Status}\n' "$name" 2>/dev/null | grep -q 'ok installed' || printf '%s\n' "$name"
+  done
+}
+
+install_packages() {
+  mapfile -t missing < <(missing_packages)
+  if [ ${#missing[@]} -eq 0 ]; then return; fi
+  if [ "${check_only:-}" = 1 ]; then say "missing Debian packages: ${missing[*]}"; return; fi
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    say "these packages are missing and need root: ${missing[*]}"
+    say "ask an administrator for:  apt-get install ${missing[*]}"
+    say "or load modules that provide Open MPI, HDF5 (C), yaml-cpp, spdlog, CLI11, nlohmann-json, PCRE2, utf8proc, GMP,"
+    say "GoogleTest and CMake >= 3.25, set MPI_HOME and HDF5_ROOT, and set TDRM_SKIP_PACKAGES=1."
+    [ "${TDRM_SKIP_PACKAGES:-}" = 1 ] || exit 69
+    return
+  fi
+  say "installing ${#missing[@]} Debian packages: ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$deps/apt.log" 2>&1 ||
+    { tail -5 "$deps/apt.log"; say "apt-get failed (the log is $deps/apt.log). Check the package mirror and run again."; exit 69; }
+}
+
+install_python() {
+  if [ -x "$deps/venv/bin/python" ] && "$deps/venv/bin/python" -c 'import h5py, numpy, matplotlib' 2>/dev/null; then return; fi
+  if [ "${check_only:-}" = 1 ]; then say "missing: Python environment for the tools (.deps/venv)"; return; fi
+  say "creating the Python environment of the tools (h5py, numpy, matplotlib) in .deps/venv"
+  python3 -m venv "$deps/venv"
+  "$deps/venv/bin/pip" install -q --disable-pip-version-check 'numpy<3' h5py matplotlib
+}
+
+# pip download into a cache; $1 package==version, $2.. extra arguments
+fetch_wheel() { "$deps/venv/bin/pip" download -q --disable-pip-version-check --no-deps --only-binary=:all: -d "$deps/wheels" "$@"; }
+
+install_torch() {
+  if [ -n "${TORCH_DIR:-}" ]; then say "using libtorch of TORCH_DIR=$TORCH_DIR"; return; fi
+  if [ "$(cat "$deps/torch/version" 2>/dev/null)" = "$torch_version" ]; then return; fi
+  if [ "${check_only:-}" = 1 ]; then say "missing: libtorch $torch_version (.deps/torch)"; return; fi
+  say "fetching libtorch $torch_version (530 MB) and its CUDA runtime stubs"
+  mkdir -p "$deps/wheels"
+  fetch_wheel "torch==$torch_version" &
+  fetch_wheel nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
+  wait $!
+  say "unpacking headers and CPU libraries into .deps/torch"
+  "$deps/venv/bin/python" tools/unpack_torch.py "$deps/wheels" "$deps/torch"
+  rm -rf "$deps/wheels"
+  echo "$torch_version" >"$deps/torch/version"
+}
+
+[ "${1:-}" = --check ] && check_only=1
+mkdir -p "$deps"
+install_packages
+install_python
+install_torch
