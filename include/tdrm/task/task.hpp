@@ -1,0 +1,129 @@
+// What a policy is asked to do and how its answers are judged: problems, splits, demonstrations, verdicts and, for the
+// built-in tasks, the exact truth of every state. Token ids are the truth; text is for people.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tdrm::task {
+
+using Token = std::int32_t;
+using Tokens = std::vector<Token>;
+using TokenSpan = std::span<const Token>;
+
+/// Split names with their numbers of problems, in the order in which they are filled.
+using SplitSizes = std::vector<std::pair<std::string, std::int64_t>>;
+
+struct Problem {
+    std::uint64_t id = 0;  ///< unique over all splits of the task
+    Tokens prompt;
+    std::string answer;  ///< canonical text of the gold answer or target
+};
+
+/// How an answer ended: by the end token, or cut for length.
+enum class Finish : std::uint8_t { stop = 0, length = 1 };
+
+/// Why a verdict is what it is. The numbers are stored in files: append only.
+enum class Reason : std::uint8_t {
+    correct = 0,
+    correct_despite_error = 1,  ///< the answer is right although a step is wrong (errors that cancel)
+    wrong_answer = 2,
+    no_answer = 3,              ///< ended without an answer, or before all numbers were used
+    truncated = 4,              ///< no end token
+    trailing_tokens = 5,        ///< tokens after the answer, or after the end token
+    malformed_step = 6,         ///< not of the grammar
+    number_reused = 7,          ///< an operand that was there, but is used up
+    number_unavailable = 8,     ///< an operand that never was there
+    smaller_first = 9,          ///< operands must come larger first
+    inexact_division = 10,      ///< the quotient isn't an integer
+    result_out_of_bounds = 11,  ///< the right result is below 1 or above the bound
+    wrong_arithmetic = 12,      ///< the written result isn't the right one
+};
+inline constexpr int kReasons = 13;
+/// Name of a reason, as spelled above; "unknown" for a number without a name.
+[[nodiscard]] std::string_view name(Reason reason);
+
+struct Verdict {
+    bool correct = false;
+    std::string answer;  ///< canonical text of the answer given, for majority votes; empty if there is none
+    Reason reason = Reason::no_answer;
+};
+
+/// What `Task::truth` tells about a state.
+enum class TruthKind : std::uint8_t {
+    none = 0,             ///< not known; `truth` and `step_right` are empty
+    no_error_so_far = 1,  ///< 1 while every step so far is right
+    reachable = 2,        ///< 1 while optimal play from here still gives a right answer
+};
+
+/// A task: const, deterministic from its options and seed, safe for concurrent calls.
+///
+/// States of an answer with T steps are s_0 (the prompt alone) to s_T (after step T); a tail after the last step end is
+/// no state. "Answer" means the ids after the prompt, with the end token if it was produced.
+class Task {
+public:
+    virtual ~Task() = default;
+    Task() = default;
+    Task(const Task&) = delete;
+    Task& operator=(const Task&) = delete;
+
+    [[nodiscard]] virtual std::string_view kind() const = 0;
+    /// Hash of everything that decides problems, verdicts and demonstrations: kind, options, splits, seed, vocabulary.
+    [[nodiscard]] virtual std::string fingerprint() const = 0;
+
+    // Vocabulary.
+    [[nodiscard]] virtual int vocab_size() const = 0;
+    /// Hash of the tokens alone: models and trajectories fit together if it is equal.
+    [[nodiscard]] virtual std::string vocabulary_fingerprint() const = 0;
+    /// @throws DataError if the id isn't in [0, vocab_size()).
+    [[nodiscard]] virtual std::string token_text(Token token) const = 0;
+    /// Text for people; `parse` is its inverse. @throws DataError for an unknown id.
+    [[nodiscard]] virtual std::string text(TokenSpan tokens) const = 0;
+    /// @throws DataError naming the word that isn't in the vocabulary.
+    [[nodiscard]] virtual Tokens parse(std::string_view text) const = 0;
+    [[nodiscard]] virtual Token end_token() const = 0;
+    /// Never occurs in prompts and answers; -1 if the vocabulary has none.
+    [[nodiscard]] virtual Token pad_token() const = 0;
+    /// Tokens at whose last one a value model reads the value of a state. They never occur in prompts and answers.
+    [[nodiscard]] virtual TokenSpan probe() const = 0;
+
+    // Problems.
+    [[nodiscard]] virtual std::vector<std::string> split_names() const = 0;
+    /// @throws ConfigError with the known names and the nearest spelling if there is no such split.
+    [[nodiscard]] virtual std::int64_t split_size(std::string_view split) const = 0;
+    /// Number of problems of a split that differ in more than the order of their parts. Linear in the split's size.
+    [[nodiscard]] virtual std::int64_t distinct_problems(std::string_view split) const = 0;
+    /// Problem `index` in [0, split_size) of a split; constant time. @throws ConfigError for an unknown split,
+    /// DataError for an index out of range.
+    [[nodiscard]] virtual Problem problem(std::string_view split, std::int64_t index) const = 0;
+    [[nodiscard]] virtual int max_prompt_tokens() const = 0;
+    /// Length of the longest right answer with its end token.
+    [[nodiscard]] virtual int max_answer_tokens() const = 0;
+
+    // Answers.
+    /// A solution with its end token, a function of (problem, seed, visit). Right unless the options ask for noise.
+    [[nodiscard]] virtual Tokens demonstration(const Problem& problem, std::uint64_t seed,
+                                               std::uint64_t visit) const = 0;
+    /// Judges any ids at all; never throws for what a policy may produce.
+    [[nodiscard]] virtual Verdict verdict(const Problem& problem, TokenSpan answer) const = 0;
+    /// For each step the index one past its last token, strictly increasing. Bounded: a run without a delimiter is cut,
+    /// empty steps are merged with the next one, and steps beyond the bound with the last one.
+    [[nodiscard]] virtual std::vector<std::int32_t> step_ends(TokenSpan answer) const = 0;
+    /// t of the state s_t before the first step that holds the answer marker if that leaves at least one step, else T.
+    [[nodiscard]] virtual std::int64_t penultimate(TokenSpan answer, std::span<const std::int32_t> step_ends) const = 0;
+
+    // Exact truth.
+    [[nodiscard]] virtual TruthKind truth_kind() const = 0;
+    /// Truth of the states s_0 ... s_T, T + 1 numbers in [0, 1].
+    [[nodiscard]] virtual std::vector<float> truth(const Problem& problem, TokenSpan answer,
+                                                   std::span<const std::int32_t> step_ends) const = 0;
+    /// For each of the T steps: is it right in itself, given what was written before.
+    [[nodiscard]] virtual std::vector<std::uint8_t> step_right(const Problem& problem, TokenSpan answer,
+                                                               std::span<const std::int32_t> step_ends) const = 0;
+};
+
+}  // namespace tdrm::task
