@@ -1,6 +1,6 @@
 #include "tdrm/base/hash.hpp"
 
-#define XXH_INLINE_ALL
+#define XXH_STATIC_LINKING_ONLY  // the state as a member
 #include <xxhash.h>
 
 #include <array>

@@ -4,7 +4,8 @@
 #   One test program; with NP it runs under mpirun, once per rank count.
 add_library(tdrm_flags INTERFACE)
 target_compile_options(tdrm_flags INTERFACE -march=${TDRM_ARCH} -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
-                                            -Woverloaded-virtual -Wdouble-promotion)
+                                            -Woverloaded-virtual -Wdouble-promotion
+                                            -Wno-maybe-uninitialized)  # g++ 12 warns about its own AVX-512 headers
 if(TDRM_SANITIZE)
   target_compile_options(tdrm_flags INTERFACE -fsanitize=${TDRM_SANITIZE} -fno-omit-frame-pointer -g)
   target_link_options(tdrm_flags INTERFACE -fsanitize=${TDRM_SANITIZE})

@@ -1,0 +1,106 @@
+// The device operations: everything a transformer does to numbers. Another device is another implementation of
+// this header. All matrices are fp32, row-major and dense; a row is one token. Letters as in docs/NOTATION.md:
+// T tokens, D model width, F inner width, N query heads, K key/value heads, H head width, V vocabulary.
+// Everything is local and single-threaded; each row's result depends on that row alone (and on what it attends to),
+// bit for bit, as long as at least kMinRows rows are given.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "tdrm/model/buffer.hpp"
+#include "tdrm/model/forest.hpp"
+
+namespace tdrm::model::ops {
+
+/// A GEMM with fewer rows uses other kernels and gives other bits (measured; docs/adr/0004).
+constexpr int kMinRows = 16;
+
+/// Y_MN = beta Y + X_MK W_NK^T. beta is 0 or 1.
+void gemm_nt(float* y, const float* x, const float* w, int m, int n, int k, float beta = 0);
+/// X_MK = beta X + Y_MN W_NK. (gradient with respect to the input)
+void gemm_nn(float* x, const float* y, const float* w, int m, int n, int k, float beta = 0);
+/// W_NK = beta W + Y_MN^T X_MK. (gradient with respect to the weight)
+void gemm_tn(float* w, const float* y, const float* x, int m, int n, int k, float beta = 1);
+
+/// x_TD = embedding_VD[token]
+void embed(float* x, const float* embedding, std::span<const std::int32_t> tokens, int width);
+/// embedding_grad[token] += dx
+void embed_backward(float* embedding_grad, const float* dx, std::span<const std::int32_t> tokens, int width);
+
+/// y = x * rstd * w with rstd = 1 / sqrt(mean(x^2) + eps); rstd_T may be null.
+void rms_norm(float* y, float* rstd, const float* x, const float* w, int rows, int width, float eps);
+/// y = x * rstd * w from a stored rstd.
+void rms_norm_again(float* y, const float* x, const float* rstd, const float* w, int rows, int width);
+/// dx += gradient through the norm; dw += sum over rows of dy * x * rstd.
+void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x, const float* rstd, const float* w, int rows,
+                       int width);
+
+/// h_TF = silu(gate) * up, with gate and up side by side in gate_up_T2F.
+void swiglu(float* h, const float* gate_up, int rows, int inner);
+/// Replaces gate_up by its gradient, given dh_TF.
+void swiglu_backward(float* gate_up, const float* dh, int rows, int inner);
+
+/// Rotary tables: cos and sin for positions 0..num_positions-1, H/2 each.
+class RotaryTable {
+public:
+    RotaryTable(int head_dim, double theta) : head_dim_(head_dim), theta_(theta) {}
+    void grow(int num_positions);
+    [[nodiscard]] const float* cosine(int position) const { return cos_.data() + row(position); }
+    [[nodiscard]] const float* sine(int position) const { return sin_.data() + row(position); }
+
+private:
+    [[nodiscard]] std::size_t row(int position) const {
+        return static_cast<std::size_t>(position) * static_cast<std::size_t>(head_dim_ / 2);
+    }
+    int head_dim_;
+    double theta_;
+    int num_positions_ = 0;
+    Floats cos_, sin_;
+};
+/// Turns the first `num_heads` heads of each row (pairs i, i + H/2) by its position; `direction` -1 turns back
+/// (the backward pass). Rows are `stride` floats apart.
+void rotate(float* x, const RotaryTable& table, std::span<const std::int32_t> positions, int num_heads, int head_dim,
+            int stride, int direction = 1);
+
+/// Sizes of an attention.
+struct AttentionShape {
+    int heads, kv_heads, head_dim;
+    [[nodiscard]] int stride() const { return (heads + 2 * kv_heads) * head_dim; }  ///< of a row q | k | v
+};
+/// Scratch memory of the attention kernels.
+struct AttentionScratch {
+    Floats key_blocks, value_blocks, scores, gradients;
+    Buffer<std::int32_t> first_block;
+    std::vector<VisibleRange> ranges;
+};
+
+/// out_T(NH) = attention over the forest with scale 1/sqrt(H); lse_TN = log-sum-exp of each row's scores.
+/// qkv rows hold rotated q | k | v.
+void attention(float* out, float* lse, const float* qkv, const Forest& forest, const AttentionShape& shape,
+               AttentionScratch& scratch);
+/// dqkv (overwritten) from dout, the forward's out and lse.
+void attention_backward(float* dqkv, const float* dout, const float* out, const float* lse, const float* qkv,
+                        const Forest& forest, const AttentionShape& shape, AttentionScratch& scratch);
+
+/// One page of a key/value cache holds this many tokens.
+constexpr int kPageTokens = 16;
+/// What one query row sees in the cache: pages in order, each with its number of visible tokens (1..16).
+struct CachedRow {
+    std::span<const std::int32_t> pages;
+    std::span<const std::int32_t> counts;
+};
+/// Writes k and v of one row into slot `index` of a page. Key pages are [K][H][16], value pages [K][16][H].
+void write_page(float* key_page, float* value_page, const float* qkv_row, int index, const AttentionShape& shape);
+/// out_row(NH) = attention of one query row over its pages; `keys`/`values` are the page arrays of one layer.
+void cached_attention(float* out_row, const float* qkv_row, const float* keys, const float* values, const CachedRow& row,
+                      const AttentionShape& shape, Floats& scratch);
+
+/// Per row: log softmax(logits / temperature) at `target`, and the entropy of that distribution in nats.
+void log_softmax(float* logp, float* entropy, const float* logits, std::span<const std::int32_t> targets, int vocab,
+                 float temperature);
+/// Replaces logits by coefficient * d logp[target] / d logits = coefficient / temperature * (onehot - softmax).
+void log_softmax_backward(float* logits, const float* logp, const float* coefficient, std::span<const std::int32_t> targets,
+                          int vocab, float temperature);
+
+}  // namespace tdrm::model::ops

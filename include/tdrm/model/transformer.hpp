@@ -1,0 +1,105 @@
+// The decoder on a token forest: forward, backward, and the heads. Local; nothing here communicates.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "tdrm/model/buffer.hpp"
+#include "tdrm/model/forest.hpp"
+#include "tdrm/model/ops.hpp"
+#include "tdrm/model/spec.hpp"
+
+namespace tdrm::model {
+
+/// A model: its spec and all its parameters in one flat fp32 buffer.
+class Model {
+public:
+    /// @param spec as resolved(); parameters are uninitialised
+    explicit Model(const ModelSpec& spec);
+
+    /// Normal(0, 1/sqrt(width)) matrices, residual outputs divided by sqrt(2 L), norms 1; a score head starts at zero,
+    /// so that every value starts at probability one half. A pure function of (spec, seed).
+    void initialise(std::uint64_t seed);
+    /// Takes over every parameter that both models have with the same name and shape; the others keep their values.
+    /// @return names that weren't found in `other`
+    std::vector<std::string> adopt(const Model& other);
+
+    [[nodiscard]] const ModelSpec& spec() const { return spec_; }
+    [[nodiscard]] const Layout& layout() const { return layout_; }
+    [[nodiscard]] std::int64_t num_parameters() const { return layout_.size; }
+    [[nodiscard]] std::span<float> values() { return {values_.data(), values_.size()}; }
+    [[nodiscard]] std::span<const float> values() const { return {values_.data(), values_.size()}; }
+    [[nodiscard]] const float* at(std::int64_t offset) const { return values_.data() + offset; }
+
+private:
+    ModelSpec spec_;
+    Layout layout_;
+    Floats values_;
+};
+
+/// What the forward pass of one layer leaves behind for the backward pass.
+struct LayerActivations {
+    Floats input;       ///< x_TD before attention
+    Floats input_rstd;  ///< rstd_T of the first norm
+    Floats qkv;         ///< rotated q | k | v
+    Floats lse;         ///< lse_TN
+    Floats mixed;       ///< attention output_T(NH)
+    Floats middle;      ///< x_TD after attention
+    Floats middle_rstd;
+    Floats gate_up;     ///< T(2F)
+};
+
+/// Memory of forward and backward passes; reused, never shared by two threads.
+struct Workspace {
+    std::vector<LayerActivations> layers;
+    Floats x, normed, inner;              ///< residual stream, normed input, SwiGLU output
+    Floats top_rstd, top_rows, top;       ///< of the rows that a head reads
+    Floats dx, d_normed, d_inner, d_qkv, d_mixed, d_rows;
+    Floats logits, coefficient, logp, entropy;
+    ops::AttentionScratch attention;
+};
+
+/// Runs a model. Cheap to construct; several may share one model's parameters.
+class Transformer {
+public:
+    explicit Transformer(const Model& model);
+
+    /// Normed last hidden states of the given tokens (indices into the flat run).
+    /// @return hidden_RD, in `work`, valid until the next call
+    /// @param for_backward keep every layer's activations (otherwise one layer's memory is reused)
+    const float* forward(const Forest& forest, std::span<const std::int32_t> rows, Workspace& work, bool for_backward);
+
+    /// Adds the gradient of all parameters below the head, given the gradient of what `forward` returned.
+    /// @param gradient flat, as Model::values
+    void backward(const Forest& forest, std::span<const std::int32_t> rows, const float* d_hidden, float* gradient,
+                  Workspace& work);
+
+    [[nodiscard]] const Model& model() const { return *model_; }
+    [[nodiscard]] ops::AttentionShape attention_shape() const;
+    [[nodiscard]] ops::RotaryTable& rotary() { return rotary_; }
+
+private:
+    const Model* model_;
+    ops::RotaryTable rotary_;
+};
+
+/// log softmax(logits / temperature)[target] of each row, and the entropy, without ever holding more than a chunk of
+/// logits. @param hidden_RD as returned by forward
+void token_logprobs(const Model& model, const float* hidden_RD, std::span<const std::int32_t> targets, float temperature,
+                    float* logp, float* entropy, Workspace& work);
+
+/// Derivative of a loss with respect to one row's log-prob, given that log-prob and the entropy.
+using TokenLoss = std::function<float(int row, float logp, float entropy)>;
+/// As token_logprobs, and in the same pass the gradient: calls `loss` for each row in order, adds the head's gradient to
+/// `gradient` and writes d_hidden_RD.
+void token_loss(const Model& model, const float* hidden_RD, std::span<const std::int32_t> targets, float temperature,
+                const TokenLoss& loss, float* d_hidden_RD, float* gradient, Workspace& work);
+
+/// Value logits_R = hidden . score.weight
+void value_logits(const Model& model, const float* hidden_RD, int rows, float* logits);
+/// Writes d_hidden_RD and adds the score head's gradient, given d loss / d logit of each row.
+void value_backward(const Model& model, const float* hidden_RD, std::span<const float> d_logits, float* d_hidden_RD,
+                    float* gradient);
+
+}  // namespace tdrm::model

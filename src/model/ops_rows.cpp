@@ -1,0 +1,170 @@
+// Operations that treat each row by itself.
+#include <cmath>
+#include <cstring>
+
+#include "simd.hpp"
+#include "tdrm/model/ops.hpp"
+
+namespace tdrm::model::ops {
+
+using namespace simd;
+
+void embed(float* x, const float* embedding, std::span<const std::int32_t> tokens, int width) {
+    const auto row = static_cast<std::size_t>(width);
+    for (std::size_t t = 0; t < tokens.size(); ++t)
+        std::memcpy(x + t * row, embedding + static_cast<std::size_t>(tokens[t]) * row, row * sizeof(float));
+}
+
+void embed_backward(float* embedding_grad, const float* dx, std::span<const std::int32_t> tokens, int width) {
+    const auto row = static_cast<std::size_t>(width);
+    for (std::size_t t = 0; t < tokens.size(); ++t) {
+        float* grad = embedding_grad + static_cast<std::size_t>(tokens[t]) * row;
+        for (std::size_t i = 0; i < row; ++i) grad[i] += dx[t * row + i];
+    }
+}
+
+void rms_norm(float* y, float* rstd, const float* x, const float* w, int rows, int width, float eps) {
+    for (int t = 0; t < rows; ++t, x += width, y += width) {
+        Vec squares{};
+        for (int i = 0; i < width; i += kLanes) {
+            const Vec v = load_some(x + i, width - i);
+            squares += v * v;
+        }
+        const float scale = 1.0F / std::sqrt(sum(squares) / static_cast<float>(width) + eps);
+        for (int i = 0; i < width; i += kLanes)
+            store_some(y + i, load_some(x + i, width - i) * scale * load_some(w + i, width - i), width - i);
+        if (rstd != nullptr) rstd[t] = scale;
+    }
+}
+
+void rms_norm_again(float* y, const float* x, const float* rstd, const float* w, int rows, int width) {
+    for (int t = 0; t < rows; ++t, x += width, y += width)
+        for (int i = 0; i < width; i += kLanes)
+            store_some(y + i, load_some(x + i, width - i) * rstd[t] * load_some(w + i, width - i), width - i);
+}
+
+void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x, const float* rstd, const float* w, int rows,
+                       int width) {
+    // With n = x * rstd: dx = rstd * (dy w - n * mean(dy w n)).
+    for (int t = 0; t < rows; ++t, dx += width, dy += width, x += width) {
+        Vec products{};
+        for (int i = 0; i < width; i += kLanes) {
+            const int left = width - i;
+            const Vec normed = load_some(x + i, left) * rstd[t];
+            const Vec g = load_some(dy + i, left);
+            products += g * load_some(w + i, left) * normed;
+            store_some(dw + i, load_some(dw + i, left) + g * normed, left);
+        }
+        const float mean = sum(products) / static_cast<float>(width);
+        for (int i = 0; i < width; i += kLanes) {
+            const int left = width - i;
+            const Vec normed = load_some(x + i, left) * rstd[t];
+            const Vec inner = load_some(dy + i, left) * load_some(w + i, left) - normed * mean;
+            store_some(dx + i, load_some(dx + i, left) + inner * rstd[t], left);
+        }
+    }
+}
+
+void swiglu(float* h, const float* gate_up, int rows, int inner) {
+    for (int t = 0; t < rows; ++t, h += inner, gate_up += 2 * inner)
+        for (int i = 0; i < inner; i += kLanes) {
+            const int left = inner - i;
+            const Vec gate = load_some(gate_up + i, left);
+            store_some(h + i, gate * sigmoid(gate) * load_some(gate_up + inner + i, left), left);
+        }
+}
+
+void swiglu_backward(float* gate_up, const float* dh, int rows, int inner) {
+    for (int t = 0; t < rows; ++t, dh += inner, gate_up += 2 * inner)
+        for (int i = 0; i < inner; i += kLanes) {
+            const int left = inner - i;
+            const Vec gate = load_some(gate_up + i, left);
+            const Vec up = load_some(gate_up + inner + i, left);
+            const Vec g = load_some(dh + i, left);
+            const Vec s = sigmoid(gate);
+            store_some(gate_up + i, g * up * s * (1.0F + gate * (1.0F - s)), left);
+            store_some(gate_up + inner + i, g * gate * s, left);
+        }
+}
+
+void RotaryTable::grow(int num_positions) {
+    if (num_positions <= num_positions_) return;
+    num_positions_ = (num_positions + 255) / 256 * 256;
+    const int half = head_dim_ / 2;
+    float* c = cos_.resize(row(num_positions_));
+    float* s = sin_.resize(row(num_positions_));
+    for (int p = 0; p < num_positions_; ++p)
+        for (int i = 0; i < half; ++i) {
+            const double angle = p * std::pow(theta_, -2.0 * i / head_dim_);
+            *c++ = static_cast<float>(std::cos(angle));
+            *s++ = static_cast<float>(std::sin(angle));
+        }
+}
+
+void rotate(float* x, const RotaryTable& table, std::span<const std::int32_t> positions, int num_heads, int head_dim,
+            int stride, int direction) {
+    const int half = head_dim / 2;
+    const auto sign = static_cast<float>(direction);
+    for (std::size_t t = 0; t < positions.size(); ++t, x += stride) {
+        const float* c = table.cosine(positions[t]);
+        const float* s = table.sine(positions[t]);
+        for (int h = 0; h < num_heads; ++h) {
+            float* first = x + h * head_dim;
+            float* second = first + half;
+            for (int i = 0; i < half; i += kLanes) {
+                const int left = half - i;
+                const Vec a = load_some(first + i, left);
+                const Vec b = load_some(second + i, left);
+                const Vec cosine = load_some(c + i, left);
+                const Vec sine = load_some(s + i, left) * sign;
+                store_some(first + i, a * cosine - b * sine, left);
+                store_some(second + i, b * cosine + a * sine, left);
+            }
+        }
+    }
+}
+
+void log_softmax(float* logp, float* entropy, const float* logits, std::span<const std::int32_t> targets, int vocab,
+                 float temperature) {
+    const float inverse = 1.0F / temperature;
+    for (std::size_t t = 0; t < targets.size(); ++t, logits += vocab) {
+        Vec highest = broadcast(-3.0e38F);
+        for (int i = 0; i < vocab; i += kLanes) {
+            Vec v = load_some(logits + i, vocab - i);
+            if (vocab - i < kLanes)
+                for (int j = vocab - i; j < kLanes; ++j) v[j] = -3.0e38F;
+            highest = max(highest, v);
+        }
+        const float top = max(highest);
+        Vec total{};
+        Vec weighted{};
+        for (int i = 0; i < vocab; i += kLanes) {
+            Vec z = (load_some(logits + i, vocab - i) - top) * inverse;
+            if (vocab - i < kLanes)
+                for (int j = vocab - i; j < kLanes; ++j) z[j] = -100.0F;
+            const Vec e = exp(z);
+            total += e;
+            weighted += e * z;
+        }
+        const float mass = sum(total);
+        const float log_mass = std::log(mass);
+        logp[t] = (logits[targets[t]] - top) * inverse - log_mass;
+        entropy[t] = log_mass - sum(weighted) / mass;
+    }
+}
+
+void log_softmax_backward(float* logits, const float* logp, const float* coefficient, std::span<const std::int32_t> targets,
+                          int vocab, float temperature) {
+    const float inverse = 1.0F / temperature;
+    for (std::size_t t = 0; t < targets.size(); ++t, logits += vocab) {
+        const float log_total = logits[targets[t]] * inverse - logp[t];
+        const float scale = -coefficient[t] * inverse;
+        for (int i = 0; i < vocab; i += kLanes) {
+            const int left = vocab - i;
+            store_some(logits + i, exp(load_some(logits + i, left) * inverse - log_total) * scale, left);
+        }
+        logits[targets[t]] -= scale;
+    }
+}
+
+}  // namespace tdrm::model::ops

@@ -1,0 +1,233 @@
+#include "tdrm/model/transformer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/base/random.hpp"
+
+namespace tdrm::model {
+
+Model::Model(const ModelSpec& spec) : spec_(spec), layout_(spec) { values_.resize(static_cast<std::size_t>(layout_.size)); }
+
+void Model::initialise(std::uint64_t seed) {
+    const double residual = 1.0 / std::sqrt(2.0 * spec_.layers);
+    for (const TensorInfo& tensor : layout_.tensors) {
+        float* values = values_.data() + tensor.offset;
+        const auto n = static_cast<std::size_t>(tensor.size());
+        if (tensor.is_vector()) {
+            std::fill_n(values, n, 1.0F);
+        } else if (tensor.name == "score.weight") {
+            std::fill_n(values, n, 0.0F);
+        } else {
+            const bool writes_residual = tensor.name.ends_with("o_proj.weight") || tensor.name.ends_with("down_proj.weight");
+            const bool embeds = tensor.name == "model.embed_tokens.weight";
+            const double spread = embeds ? 1.0 / std::sqrt(spec_.width) : 1.0 / std::sqrt(static_cast<double>(tensor.shape[1]));
+            const double scale = 0.5 * spread * (writes_residual ? residual : 1.0);
+            Random random(random_key(seed, tensor.name));
+            for (std::size_t i = 0; i < n; ++i) values[i] = static_cast<float>(scale * random.next_normal());
+        }
+    }
+}
+
+std::vector<std::string> Model::adopt(const Model& other) {
+    std::map<std::string, const TensorInfo*> theirs;
+    for (const TensorInfo& tensor : other.layout_.tensors) theirs[tensor.name] = &tensor;
+    std::vector<std::string> missing;
+    for (const TensorInfo& tensor : layout_.tensors) {
+        const auto found = theirs.find(tensor.name);
+        if (found == theirs.end() || found->second->shape != tensor.shape) {
+            missing.push_back(tensor.name);
+            continue;
+        }
+        std::memcpy(values_.data() + tensor.offset, other.values_.data() + found->second->offset,
+                    static_cast<std::size_t>(tensor.size()) * sizeof(float));
+    }
+    return missing;
+}
+
+namespace {
+
+std::size_t area(int rows, int columns) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns); }
+
+/// Rows of every matrix: at least kMinRows, the surplus zero, so that a row's bits don't depend on the batch.
+int padded(int rows) { return std::max(rows, ops::kMinRows); }
+
+void zero_surplus(float* matrix, int rows, int columns) {
+    if (rows < ops::kMinRows) std::memset(matrix + area(rows, columns), 0, area(ops::kMinRows - rows, columns) * sizeof(float));
+}
+
+}  // namespace
+
+Transformer::Transformer(const Model& model) : model_(&model), rotary_(model.spec().head_dim, model.spec().rope_theta) {}
+
+ops::AttentionShape Transformer::attention_shape() const {
+    return {model_->spec().heads, model_->spec().kv_heads, model_->spec().head_dim};
+}
+
+const float* Transformer::forward(const Forest& forest, std::span<const std::int32_t> rows, Workspace& work,
+                                  bool for_backward) {
+    const ModelSpec& s = model_->spec();
+    const int T = forest.num_tokens();
+    const int M = padded(T);
+    const auto eps = static_cast<float>(s.norm_eps);
+    rotary_.grow(*std::max_element(forest.positions().begin(), forest.positions().end()) + 1);
+    work.layers.resize(for_backward ? static_cast<std::size_t>(s.layers) : std::max<std::size_t>(work.layers.size(), 1));
+    float* x = work.x.resize(area(M, s.width));
+    float* normed = work.normed.resize(area(M, s.width));
+    float* inner = work.inner.resize(area(M, s.ffn));
+    ops::embed(x, model_->at(model_->layout().embedding), forest.tokens(), s.width);
+    zero_surplus(x, T, s.width);
+    for (int l = 0; l < s.layers; ++l) {
+        const LayerLayout& at = model_->layout().layers[static_cast<std::size_t>(l)];
+        LayerActivations& kept = work.layers[for_backward ? static_cast<std::size_t>(l) : 0];
+        float* qkv = kept.qkv.resize(area(M, s.qkv_width()));
+        float* mixed = kept.mixed.resize(area(M, s.query_width()));
+        float* lse = kept.lse.resize(area(M, s.heads));
+        float* gate_up = kept.gate_up.resize(area(M, 2 * s.ffn));
+        if (for_backward) std::memcpy(kept.input.resize(area(M, s.width)), x, area(M, s.width) * sizeof(float));
+        ops::rms_norm(normed, kept.input_rstd.resize(area(M, 1)), x, model_->at(at.input_norm), M, s.width, eps);
+        ops::gemm_nt(qkv, normed, model_->at(at.qkv), M, s.qkv_width(), s.width);
+        ops::rotate(qkv, rotary_, forest.positions(), s.heads + s.kv_heads, s.head_dim, s.qkv_width());
+        ops::attention(mixed, lse, qkv, forest, attention_shape(), work.attention);
+        zero_surplus(mixed, T, s.query_width());
+        ops::gemm_nt(x, mixed, model_->at(at.output), M, s.width, s.query_width(), 1);
+        if (for_backward) std::memcpy(kept.middle.resize(area(M, s.width)), x, area(M, s.width) * sizeof(float));
+        ops::rms_norm(normed, kept.middle_rstd.resize(area(M, 1)), x, model_->at(at.post_norm), M, s.width, eps);
+        ops::gemm_nt(gate_up, normed, model_->at(at.gate_up), M, 2 * s.ffn, s.width);
+        ops::swiglu(inner, gate_up, M, s.ffn);
+        ops::gemm_nt(x, inner, model_->at(at.down), M, s.width, s.ffn, 1);
+    }
+    const int R = static_cast<int>(rows.size());
+    float* top_rows = work.top_rows.resize(area(padded(R), s.width));
+    for (int r = 0; r < R; ++r)
+        std::memcpy(top_rows + area(r, s.width), x + area(rows[static_cast<std::size_t>(r)], s.width),
+                    area(1, s.width) * sizeof(float));
+    zero_surplus(top_rows, R, s.width);
+    float* top = work.top.resize(area(padded(R), s.width));
+    ops::rms_norm(top, work.top_rstd.resize(area(padded(R), 1)), top_rows, model_->at(model_->layout().final_norm), padded(R),
+                  s.width, eps);
+    return top;
+}
+
+void Transformer::backward(const Forest& forest, std::span<const std::int32_t> rows, const float* d_hidden, float* gradient,
+                           Workspace& work) {
+    const ModelSpec& s = model_->spec();
+    const Layout& layout = model_->layout();
+    const int T = forest.num_tokens();
+    const int R = static_cast<int>(rows.size());
+    // The residual stream's gradient, starting from the rows that the head read.
+    float* d_rows = work.d_rows.resize(area(R, s.width));
+    std::memset(d_rows, 0, area(R, s.width) * sizeof(float));
+    ops::rms_norm_backward(d_rows, gradient + layout.final_norm, d_hidden, work.top_rows.data(), work.top_rstd.data(),
+                           model_->at(layout.final_norm), R, s.width);
+    float* dx = work.dx.resize(area(T, s.width));
+    std::memset(dx, 0, area(T, s.width) * sizeof(float));
+    for (int r = 0; r < R; ++r) {
+        float* to = dx + area(rows[static_cast<std::size_t>(r)], s.width);
+        const float* from = d_rows + area(r, s.width);
+        for (int i = 0; i < s.width; ++i) to[i] += from[i];
+    }
+    float* normed = work.normed.data();
+    float* inner = work.inner.data();
+    float* d_normed = work.d_normed.resize(area(T, s.width));
+    float* d_inner = work.d_inner.resize(area(T, s.ffn));
+    float* d_qkv = work.d_qkv.resize(area(T, s.qkv_width()));
+    float* d_mixed = work.d_mixed.resize(area(T, s.query_width()));
+    for (int l = s.layers - 1; l >= 0; --l) {
+        const LayerLayout& at = layout.layers[static_cast<std::size_t>(l)];
+        LayerActivations& kept = work.layers[static_cast<std::size_t>(l)];
+        // Feed-forward: x = middle + down(swiglu(gate_up(norm(middle)))).
+        ops::swiglu(inner, kept.gate_up.data(), T, s.ffn);
+        ops::gemm_tn(gradient + at.down, dx, inner, T, s.width, s.ffn);
+        ops::gemm_nn(d_inner, dx, model_->at(at.down), T, s.width, s.ffn);
+        ops::swiglu_backward(kept.gate_up.data(), d_inner, T, s.ffn);
+        ops::rms_norm_again(normed, kept.middle.data(), kept.middle_rstd.data(), model_->at(at.post_norm), T, s.width);
+        ops::gemm_tn(gradient + at.gate_up, kept.gate_up.data(), normed, T, 2 * s.ffn, s.width);
+        ops::gemm_nn(d_normed, kept.gate_up.data(), model_->at(at.gate_up), T, 2 * s.ffn, s.width);
+        ops::rms_norm_backward(dx, gradient + at.post_norm, d_normed, kept.middle.data(), kept.middle_rstd.data(),
+                               model_->at(at.post_norm), T, s.width);
+        // Attention: middle = input + output(attention(rotate(qkv(norm(input))))).
+        ops::gemm_tn(gradient + at.output, dx, kept.mixed.data(), T, s.width, s.query_width());
+        ops::gemm_nn(d_mixed, dx, model_->at(at.output), T, s.width, s.query_width());
+        ops::attention_backward(d_qkv, d_mixed, kept.mixed.data(), kept.lse.data(), kept.qkv.data(), forest, attention_shape(),
+                                work.attention);
+        ops::rotate(d_qkv, rotary_, forest.positions(), s.heads + s.kv_heads, s.head_dim, s.qkv_width(), -1);
+        ops::rms_norm_again(normed, kept.input.data(), kept.input_rstd.data(), model_->at(at.input_norm), T, s.width);
+        ops::gemm_tn(gradient + at.qkv, d_qkv, normed, T, s.qkv_width(), s.width);
+        ops::gemm_nn(d_normed, d_qkv, model_->at(at.qkv), T, s.qkv_width(), s.width);
+        ops::rms_norm_backward(dx, gradient + at.input_norm, d_normed, kept.input.data(), kept.input_rstd.data(),
+                               model_->at(at.input_norm), T, s.width);
+    }
+    ops::embed_backward(gradient + layout.embedding, dx, forest.tokens(), s.width);
+}
+
+namespace {
+
+constexpr int kHeadChunk = 512;  ///< rows of logits held at once
+
+/// Calls body(first row, rows) with the chunk's logits in work.logits.
+template <class Body>
+void for_logit_chunks(const Model& model, const float* hidden, int rows, Workspace& work, Body&& body) {
+    const ModelSpec& s = model.spec();
+    for (int first = 0; first < rows; first += kHeadChunk) {
+        const int count = std::min(kHeadChunk, rows - first);
+        // hidden has kMinRows rows at least; a short last chunk borrows earlier rows to reach that number.
+        const int start = std::max(0, std::min(first, padded(rows) - padded(count)));
+        float* logits = work.logits.resize(area(padded(first + count - start), s.vocab));
+        ops::gemm_nt(logits, hidden + area(start, s.width), model.at(model.layout().head), padded(first + count - start), s.vocab,
+                     s.width);
+        body(first, count, logits + area(first - start, s.vocab));
+    }
+}
+
+}  // namespace
+
+void token_logprobs(const Model& model, const float* hidden, std::span<const std::int32_t> targets, float temperature,
+                    float* logp, float* entropy, Workspace& work) {
+    for_logit_chunks(model, hidden, static_cast<int>(targets.size()), work, [&](int first, int count, const float* logits) {
+        ops::log_softmax(logp + first, entropy + first, logits, targets.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
+                         model.spec().vocab, temperature);
+    });
+}
+
+void token_loss(const Model& model, const float* hidden, std::span<const std::int32_t> targets, float temperature,
+                const TokenLoss& loss, float* d_hidden, float* gradient, Workspace& work) {
+    const ModelSpec& s = model.spec();
+    float* logp = work.logp.resize(kHeadChunk);
+    float* entropy = work.entropy.resize(kHeadChunk);
+    float* coefficient = work.coefficient.resize(kHeadChunk);
+    for_logit_chunks(model, hidden, static_cast<int>(targets.size()), work, [&](int first, int count, float* logits) {
+        const auto chunk = targets.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+        ops::log_softmax(logp, entropy, logits, chunk, s.vocab, temperature);
+        for (int r = 0; r < count; ++r) coefficient[r] = loss(first + r, logp[r], entropy[r]);
+        ops::log_softmax_backward(logits, logp, coefficient, chunk, s.vocab, temperature);
+        ops::gemm_nn(d_hidden + area(first, s.width), logits, model.at(model.layout().head), count, s.vocab, s.width);
+        ops::gemm_tn(gradient + model.layout().head, logits, hidden + area(first, s.width), count, s.vocab, s.width);
+    });
+}
+
+void value_logits(const Model& model, const float* hidden, int rows, float* logits) {
+    const int width = model.spec().width;
+    const float* w = model.at(model.layout().head);
+    for (int r = 0; r < rows; ++r, hidden += width) {
+        double total = 0;
+        for (int i = 0; i < width; ++i) total += static_cast<double>(hidden[i]) * static_cast<double>(w[i]);
+        logits[r] = static_cast<float>(total);
+    }
+}
+
+void value_backward(const Model& model, const float* hidden, std::span<const float> d_logits, float* d_hidden, float* gradient) {
+    const auto width = static_cast<std::size_t>(model.spec().width);
+    const float* w = model.at(model.layout().head);
+    float* dw = gradient + model.layout().head;
+    for (std::size_t r = 0; r < d_logits.size(); ++r)
+        for (std::size_t i = 0; i < width; ++i) {
+            d_hidden[r * width + i] = d_logits[r] * w[i];
+            dw[i] += d_logits[r] * hidden[r * width + i];
+        }
+}
+
+}  // namespace tdrm::model
