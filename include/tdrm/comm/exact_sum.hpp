@@ -1,0 +1,49 @@
+// Sums of gradients that have the same bits on any number of ranks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tdrm/comm/communicator.hpp"
+
+namespace tdrm::comm {
+
+/// Adds fp32 vectors as int64 multiples of 2^-48: integer addition has no order, so it doesn't matter which rank added
+/// which unit. Each value is rounded once, to the nearest multiple, ties to even: absolute error at most 2^-49 a unit.
+///
+/// Overflow can't go unseen: every |value| is below 2^15, and the sum over all units of each unit's largest |value|
+/// must stay below 2^15 = 32768, which bounds every total.
+class ExactSum {
+public:
+    static constexpr double kQuantum = 0x1p-48;
+    static constexpr double kLimit = 0x1p15;
+
+    explicit ExactSum(std::size_t size);
+
+    [[nodiscard]] std::size_t size() const noexcept { return total_.size(); }
+    /// Local. Back to zero.
+    void clear();
+    /// Local. Adds the whole vector of one unit. @throws DataError that names the unit if a value is NaN, infinite or
+    /// not below 2^15; nothing has been added then.
+    /// @param unit  who made the values: "update 12, unit 7 (problems 40 to 43)"
+    void add(std::span<const float> values, std::string_view unit);
+    /// Collective. The sum over all ranks, on every rank. @throws DataError on every rank, naming the unit with the
+    /// largest value, if the total might overflow.
+    void reduce(Communicator& ranks);
+    /// Local. total x scale, rounded once from double.
+    void to_float(std::span<float> result, double scale = 1.0) const;
+    /// Local. The total in quanta.
+    [[nodiscard]] std::span<const std::int64_t> quanta() const noexcept { return total_; }
+
+private:
+    std::vector<std::int64_t> total_;
+    std::int64_t bound_ = 0;  // sum over units of max |value|, in units of 2^-20, rounded up
+    float largest_ = 0.0F;
+    std::string largest_unit_;
+};
+
+}  // namespace tdrm::comm
