@@ -1,0 +1,113 @@
+// Checkpoints: flat state buffers cut into parts, presented as named tensors. docs/formats/checkpoint.md describes the
+// files. Nothing in them depends on the number of ranks.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tdrm/comm/communicator.hpp"
+#include "tdrm/store/file.hpp"
+
+namespace tdrm::store {
+
+/// Where a tensor lies in a flat buffer, in C order.
+struct TensorView {
+    std::string name;  ///< the Hugging Face parameter name
+    Shape shape;
+    std::int64_t offset = 0;  ///< of its first element
+};
+
+/// One flat fp32 buffer and the tensors in it; elements between tensors (padding) are kept too.
+struct FlatState {
+    std::string group;  ///< "model", "optimizer/exp_avg", "ema", ...: no group may lie within another
+    std::span<const float> data;
+    const std::vector<TensorView>* tensors = nullptr;
+};
+
+/// Elements of the longest part: 1 GiB of fp32.
+inline constexpr std::int64_t kPartElements = std::int64_t{1} << 28;
+
+/// Writes the folder `directory` as one commit. Collective: all ranks hand in equal states; part p is written by rank
+/// p % size, rank 0 adds checkpoint.h5 (virtual datasets, `progress` of rank 0) and the manifest, then renames. If any
+/// rank fails, all throw and neither a new nor a temporary folder remains; an existing `directory` is replaced only by
+/// a whole one. Equal states give equal bytes for any number of ranks.
+/// @param part_elements  length of a part; part of the format only in that a reader finds it in the file
+/// @throws IoError on a full disk or the like; PeerError on the ranks that did nothing wrong
+void save_checkpoint(comm::Communicator& ranks, const std::filesystem::path& directory,
+                     std::span<const FlatState> states, const nlohmann::json& progress,
+                     std::int64_t part_elements = kPartElements);
+
+struct Tensor {
+    Shape shape;
+    std::vector<float> values;
+};
+
+/// An opened checkpoint. Reads from the parts only when asked. Local.
+class Checkpoint {
+public:
+    /// Reads the layout and the progress of a folder that was verified. @throws DataError, IoError
+    explicit Checkpoint(const std::filesystem::path& directory);
+
+    [[nodiscard]] const nlohmann::json& progress() const { return progress_; }
+    [[nodiscard]] std::vector<std::string> groups() const;
+    [[nodiscard]] bool has(std::string_view group) const;
+    /// Tensors of a group with the offsets they had in the saved buffer. @throws DataError if there is no such group
+    [[nodiscard]] const std::vector<TensorView>& tensors(std::string_view group) const;
+    /// Length of the saved buffer.
+    [[nodiscard]] std::int64_t size(std::string_view group) const;
+    /// The saved buffer, padding included.
+    [[nodiscard]] std::vector<float> read_flat(std::string_view group) const;
+    /// Fills `data`, laid out by `tensors`, whatever the saved offsets were; elements between tensors aren't touched.
+    /// @throws DataError that lists the tensors which are missing, unexpected or of another shape
+    void read_flat(std::string_view group, std::span<float> data, std::span<const TensorView> tensors) const;
+    /// All tensors of a group by name.
+    [[nodiscard]] std::map<std::string, Tensor> read(std::string_view group) const;
+
+private:
+    struct Piece {
+        std::string file;
+        std::int64_t begin = 0;  ///< first element of the flat buffer in this part
+        std::int64_t count = 0;
+    };
+    struct State {
+        std::int64_t size = 0;
+        std::vector<TensorView> tensors;
+        std::vector<Piece> pieces;
+    };
+    [[nodiscard]] const State& state(std::string_view group) const;
+    void read_views(std::string_view group, std::span<const TensorView> saved, std::span<float* const> targets) const;
+
+    std::filesystem::path directory_;
+    nlohmann::json progress_;
+    std::map<std::string, State> states_;
+};
+
+/// Verifies the manifest of `directory`, then opens it. Local; reads every byte.
+/// @throws DataError naming the damaged, truncated or missing files
+[[nodiscard]] Checkpoint load_checkpoint(const std::filesystem::path& directory);
+/// The same, each file hashed by one rank only. Collective.
+[[nodiscard]] Checkpoint load_checkpoint(comm::Communicator& ranks, const std::filesystem::path& directory);
+
+/// A checkpoint that had to be passed over.
+struct DamagedCheckpoint {
+    std::filesystem::path directory;
+    std::vector<std::string> problems;  ///< as verify() words them
+};
+struct NewestCheckpoint {
+    std::optional<std::filesystem::path> directory;  ///< empty if there is no whole one
+    std::vector<DamagedCheckpoint> damaged;          ///< newer ones, newest first
+};
+
+/// The folder `name_prefix`N in `stage_directory` with the greatest N that verifies. Local (let one rank call it and
+/// broadcast the answer); reads every byte of what it verifies. @throws IoError if the folder can't be listed
+[[nodiscard]] NewestCheckpoint newest_valid_checkpoint(const std::filesystem::path& stage_directory,
+                                                       std::string_view name_prefix = "update-");
+
+}  // namespace tdrm::store

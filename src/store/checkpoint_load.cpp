@@ -1,0 +1,191 @@
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <numeric>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/store/checkpoint.hpp"
+#include "tdrm/store/manifest.hpp"
+
+namespace tdrm::store {
+namespace fs = std::filesystem;
+using nlohmann::json;
+namespace {
+
+std::int64_t elements(const Shape& shape) {
+    return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+}
+
+std::string join(const std::vector<std::string>& lines) {
+    std::string joined;
+    for (const std::string& line : lines) joined += (joined.empty() ? "" : "; ") + line;
+    return joined;
+}
+
+[[noreturn]] void throw_damaged(const fs::path& directory, const std::vector<std::string>& problems) {
+    throw DataError(cat("checkpoint ", directory.string(), " is damaged: ", join(problems),
+                        ". Remove it; the run then goes on from the checkpoint before it."));
+}
+
+}  // namespace
+
+Checkpoint::Checkpoint(const fs::path& directory) : directory_(directory) {
+    const FileReader file(directory / "checkpoint.h5");
+    try {
+        if (file.attribute<std::string>("/", "format") != "tdrm checkpoint" ||
+            file.attribute<std::int64_t>("/", "version") != 1) {
+            throw DataError(
+                cat(directory.string(), " is a checkpoint of another version. Use the program that wrote it."));
+        }
+        progress_ = json::parse(file.read_strings("progress").at(0));
+        for (const json& entry : json::parse(file.read_strings("layout").at(0))) {
+            State state;
+            state.size = entry.at("size");
+            for (const json& tensor : entry.at("tensors")) {
+                state.tensors.push_back({tensor.at("name"), tensor.at("shape"), tensor.at("offset")});
+            }
+            for (const json& piece : entry.at("pieces")) {
+                state.pieces.push_back({piece.at("file"), piece.at("begin"), piece.at("count")});
+            }
+            states_.emplace(entry.at("group"), std::move(state));
+        }
+    } catch (const json::exception& error) {
+        throw DataError(
+            cat((directory / "checkpoint.h5").string(), " has a layout that can't be read (", error.what(), ")."));
+    } catch (const std::out_of_range&) {
+        throw DataError(cat((directory / "checkpoint.h5").string(), " has no layout or progress."));
+    }
+}
+
+std::vector<std::string> Checkpoint::groups() const {
+    std::vector<std::string> names;
+    for (const auto& [name, state] : states_) names.push_back(name);
+    return names;
+}
+
+bool Checkpoint::has(std::string_view group) const { return states_.contains(std::string(group)); }
+
+const Checkpoint::State& Checkpoint::state(std::string_view group) const {
+    const auto found = states_.find(std::string(group));
+    if (found == states_.end()) {
+        throw DataError(cat("checkpoint ", directory_.string(), " has no ", group, ", only ", join(groups()), "."));
+    }
+    return found->second;
+}
+
+const std::vector<TensorView>& Checkpoint::tensors(std::string_view group) const { return state(group).tensors; }
+std::int64_t Checkpoint::size(std::string_view group) const { return state(group).size; }
+
+std::vector<float> Checkpoint::read_flat(std::string_view group) const {
+    std::vector<float> data(static_cast<std::size_t>(size(group)));
+    const TensorView all{"all", {size(group)}, 0};
+    float* const target = data.data();
+    read_views(group, {&all, 1}, {&target, 1});
+    return data;
+}
+
+// Part by part, each file opened once.
+void Checkpoint::read_views(std::string_view group, std::span<const TensorView> saved,
+                            std::span<float* const> targets) const {
+    for (const Piece& piece : state(group).pieces) {
+        const FileReader file(directory_ / piece.file);
+        for (std::size_t i = 0; i < saved.size(); ++i) {
+            const std::int64_t begin = std::max(saved[i].offset, piece.begin);
+            const std::int64_t end = std::min(saved[i].offset + elements(saved[i].shape), piece.begin + piece.count);
+            if (begin >= end) continue;
+            const std::span<float> values(targets[i] + (begin - saved[i].offset),
+                                          static_cast<std::size_t>(end - begin));
+            file.read_into(group, begin - piece.begin, values);
+        }
+    }
+}
+
+void Checkpoint::read_flat(std::string_view group, std::span<float> data, std::span<const TensorView> wanted) const {
+    std::map<std::string, const TensorView*> saved_by_name;
+    for (const TensorView& tensor : tensors(group)) saved_by_name[tensor.name] = &tensor;
+    std::vector<std::string> problems;
+    std::vector<TensorView> saved;
+    std::vector<float*> targets;
+    for (const TensorView& tensor : wanted) {
+        const auto found = saved_by_name.find(tensor.name);
+        if (found == saved_by_name.end()) {
+            problems.push_back(cat(tensor.name, " is missing"));
+            continue;
+        }
+        if (found->second->shape != tensor.shape) {
+            problems.push_back(cat(tensor.name, " has shape ", json(found->second->shape).dump(),
+                                   ", the model expects ", json(tensor.shape).dump()));
+        }
+        ensure(tensor.offset >= 0 && tensor.offset + elements(tensor.shape) <= static_cast<std::int64_t>(data.size()),
+               "a tensor lies within its flat buffer");
+        saved.push_back(*found->second);
+        targets.push_back(data.data() + tensor.offset);
+        saved_by_name.erase(found);
+    }
+    for (const auto& [name, tensor] : saved_by_name) problems.push_back(cat(name, " isn't in the model"));
+    if (!problems.empty()) {
+        throw DataError(cat(group, " of checkpoint ", directory_.string(), " doesn't fit the model: ", join(problems),
+                            ". Was it made with other model options?"));
+    }
+    read_views(group, saved, targets);
+}
+
+std::map<std::string, Tensor> Checkpoint::read(std::string_view group) const {
+    std::map<std::string, Tensor> tensors_by_name;
+    std::vector<float*> targets;
+    for (const TensorView& view : tensors(group)) {
+        Tensor& tensor = tensors_by_name[view.name];
+        tensor = {view.shape, std::vector<float>(static_cast<std::size_t>(elements(view.shape)))};
+        targets.push_back(tensor.values.data());
+    }
+    read_views(group, tensors(group), targets);
+    return tensors_by_name;
+}
+
+Checkpoint load_checkpoint(const fs::path& directory) {
+    if (const auto problems = verify(directory); !problems.empty()) throw_damaged(directory, problems);
+    return Checkpoint(directory);
+}
+
+Checkpoint load_checkpoint(comm::Communicator& ranks, const fs::path& directory) {
+    ranks.agree("verifying the checkpoint", [&] {
+        const Manifest manifest = read_manifest(directory);
+        std::vector<std::string> problems;
+        for (std::size_t i = 0; i < manifest.files.size(); ++i) {
+            if (static_cast<int>(i % static_cast<std::size_t>(ranks.size())) != ranks.rank()) continue;
+            if (std::string problem = problem_of(directory, manifest.files[i]); !problem.empty())
+                problems.push_back(problem);
+        }
+        if (!problems.empty()) throw_damaged(directory, problems);
+    });
+    return ranks.agree("opening the checkpoint", [&] { return Checkpoint(directory); });
+}
+
+NewestCheckpoint newest_valid_checkpoint(const fs::path& stage_directory, std::string_view name_prefix) {
+    NewestCheckpoint newest;
+    std::vector<std::pair<std::int64_t, fs::path>> candidates;
+    std::error_code error;
+    if (!fs::exists(stage_directory, error)) return newest;
+    for (fs::directory_iterator entry(stage_directory, error), end; !error && entry != end; entry.increment(error)) {
+        const std::string name = entry->path().filename().string();
+        if (!name.starts_with(name_prefix)) continue;
+        const std::string_view digits = std::string_view(name).substr(name_prefix.size());
+        std::int64_t number = 0;
+        const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+        if (parsed.ec == std::errc{} && parsed.ptr == digits.data() + digits.size())
+            candidates.emplace_back(number, entry->path());
+    }
+    if (error) throw IoError(cat("can't list ", stage_directory.string(), " (", error.message(), ")."));
+    std::sort(candidates.rbegin(), candidates.rend());
+    for (const auto& [number, directory] : candidates) {
+        std::vector<std::string> problems = verify(directory);
+        if (problems.empty()) {
+            newest.directory = directory;
+            break;
+        }
+        newest.damaged.push_back({directory, std::move(problems)});
+    }
+    return newest;
+}
+
+}  // namespace tdrm::store

@@ -1,0 +1,256 @@
+#include "tdrm/store/directory.hpp"
+
+#include <fcntl.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "tdrm/base/errors.hpp"
+
+namespace tdrm::store {
+namespace fs = std::filesystem;
+namespace {
+
+[[noreturn]] void throw_errno(std::string_view action, const fs::path& path) {
+    const int error = errno;
+    throw IoError(
+        cat("can't ", action, " ", path.string(), " (", std::strerror(error), ").",
+            error == ENOSPC || error == EDQUOT ? " Free some space or raise the quota, then run again." : ""));
+}
+
+// Runs a std::filesystem operation and turns its exception into ours.
+template <class Operation>
+auto file_system(Operation operation) {
+    try {
+        return operation();
+    } catch (const fs::filesystem_error& error) {
+        throw IoError(cat("the file system refused: ", error.what(), "."));
+    }
+}
+
+class Descriptor {
+public:
+    Descriptor(const fs::path& path, int flags) : id_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {
+        if (id_ < 0) throw_errno("open", path);
+    }
+    ~Descriptor() {
+        if (id_ >= 0) ::close(id_);
+    }
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    [[nodiscard]] int id() const { return id_; }
+    int release() { return std::exchange(id_, -1); }
+
+private:
+    int id_;
+};
+
+void write_all(int file, std::string_view text, const fs::path& path) {
+    while (!text.empty()) {
+        const ssize_t written = ::write(file, text.data(), text.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) throw_errno("write", path);
+        text.remove_prefix(static_cast<std::size_t>(written));
+    }
+}
+
+void write_synced(const fs::path& path, std::string_view text) {
+    const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
+    write_all(file.id(), text, path);
+    if (::fsync(file.id()) != 0) throw_errno("sync", path);
+}
+
+fs::path with_suffix(const fs::path& path, const char* suffix) { return path.native() + suffix; }
+
+fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
+
+void rename_path(const fs::path& from, const fs::path& to) {
+    if (std::rename(from.c_str(), to.c_str()) != 0) throw_errno(cat("rename ", from.string(), " to"), to);
+}
+
+void sync_tree(const fs::path& directory) {
+    for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+        if (!entry.is_symlink()) sync(entry.path());
+    }
+    sync(directory);
+}
+
+// Where the kernel can't exchange names (NFS, some Lustre), the old folder is moved aside; remove_leftovers() and
+// begin_directory() put it back if we die in between.
+void replace_directory(const fs::path& temporary, const fs::path& final) {
+    if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, final.c_str(), RENAME_EXCHANGE) == 0) return;
+    const fs::path old = with_suffix(final, ".old");
+    fs::remove_all(old);
+    rename_path(final, old);
+    rename_path(temporary, final);
+    sync(folder_of(final));
+    fs::remove_all(old);
+}
+
+void restore_old(const fs::path& final) {
+    const fs::path old = with_suffix(final, ".old");
+    if (!fs::exists(old)) return;
+    if (fs::exists(final)) {
+        fs::remove_all(old);
+    } else {
+        rename_path(old, final);
+    }
+}
+
+}  // namespace
+
+void sync(const fs::path& path) {
+    const Descriptor file(path, O_RDONLY);
+    if (::fsync(file.id()) != 0 && errno != EINVAL) throw_errno("sync", path);  // EINVAL: nothing to sync there
+}
+
+void write_text_atomic(const fs::path& path, std::string_view text) {
+    const fs::path temporary = with_suffix(path, ".tmp");
+    try {
+        write_synced(temporary, text);
+        rename_path(temporary, path);
+    } catch (...) {
+        ::unlink(temporary.c_str());
+        throw;
+    }
+    sync(folder_of(path));
+}
+
+fs::path temporary_of(const fs::path& final) { return with_suffix(final, ".tmp"); }
+
+fs::path begin_directory(const fs::path& final) {
+    return file_system([&] {
+        restore_old(final);
+        const fs::path temporary = temporary_of(final);
+        fs::remove_all(temporary);
+        fs::create_directories(temporary);
+        return temporary;
+    });
+}
+
+void commit_directory(const fs::path& final) {
+    file_system([&] {
+        const fs::path temporary = temporary_of(final);
+        sync_tree(temporary);
+        if (fs::exists(final)) {
+            replace_directory(temporary, final);
+        } else {
+            rename_path(temporary, final);
+        }
+        sync(folder_of(final));
+        fs::remove_all(temporary);
+    });
+}
+
+void discard_directory(const fs::path& final) noexcept {
+    std::error_code ignored;
+    fs::remove_all(temporary_of(final), ignored);
+}
+
+void atomic_directory(const fs::path& final, const std::function<void(const fs::path&)>& fill) {
+    try {
+        fill(begin_directory(final));
+        commit_directory(final);
+    } catch (...) {
+        discard_directory(final);
+        throw;
+    }
+}
+
+void remove_directory(const fs::path& directory) {
+    file_system([&] {
+        if (!fs::exists(directory)) return;
+        const fs::path temporary = temporary_of(directory);
+        fs::remove_all(temporary);
+        rename_path(directory, temporary);
+        sync(folder_of(directory));
+        fs::remove_all(temporary);
+    });
+}
+
+void remove_leftovers(const fs::path& parent) {
+    file_system([&] {
+        if (!fs::exists(parent)) return;
+        std::vector<fs::path> entries;
+        for (const auto& entry : fs::directory_iterator(parent)) entries.push_back(entry.path());
+        for (const fs::path& path : entries) {
+            if (path.extension() == ".tmp") fs::remove_all(path);
+            if (path.extension() == ".old") restore_old(fs::path(path).replace_extension());
+        }
+    });
+}
+
+std::int64_t free_bytes(const fs::path& path) {
+    struct statvfs status {};
+    if (::statvfs(path.c_str(), &status) != 0) throw_errno("ask for the free space of", path);
+    return static_cast<std::int64_t>(status.f_bavail) * static_cast<std::int64_t>(status.f_frsize);
+}
+
+namespace {
+
+// True if the lock is ours now. The lock belongs to the open file, so that two objects of one process exclude each
+// other.
+bool try_lock(int file, const fs::path& path) {
+    struct flock request {};
+    request.l_type = F_WRLCK;
+    request.l_whence = SEEK_SET;
+    if (::fcntl(file, F_OFD_SETLK, &request) == 0) return true;
+    if (errno == EAGAIN || errno == EACCES) return false;
+    if (errno == EINTR) return false;
+    throw IoError(cat("can't lock ", path.string(), " (", std::strerror(errno),
+                      "). Put the run's folder on a file system with fcntl locks (Lustre: mount with -o flock)."));
+}
+
+std::string holder_of(int file) {
+    std::array<char, 512> text{};
+    const ssize_t got = ::pread(file, text.data(), text.size() - 1, 0);
+    std::string holder(text.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
+    while (!holder.empty() && holder.back() == '\n') holder.pop_back();
+    return holder.empty() ? "an unknown process" : holder;
+}
+
+std::string own_name() {
+    std::array<char, 256> host{};
+    if (::gethostname(host.data(), host.size() - 1) != 0) std::strcpy(host.data(), "unknown");
+    return cat("host ", host.data(), ", pid ", ::getpid(), "\n");
+}
+
+}  // namespace
+
+RunLock::RunLock(const fs::path& directory, std::chrono::duration<double> patience,
+                 const std::function<void(const std::string& holder)>& on_wait) {
+    file_system([&] { fs::create_directories(directory); });
+    const fs::path path = directory / ".lock";
+    Descriptor file(path, O_RDWR | O_CREAT);
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    for (bool told = false; !try_lock(file.id(), path);) {
+        if (std::chrono::steady_clock::now() >= deadline) {
+            throw ConfigError(
+                cat(directory.string(), " is in use by ", holder_of(file.id()),
+                    " (two runs in one folder would overwrite each other). Wait for it or stop it, or choose "
+                    "another run.dir."));
+        }
+        if (!told && on_wait) on_wait(holder_of(file.id()));
+        told = true;
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    if (::ftruncate(file.id(), 0) != 0) throw_errno("write", path);
+    write_all(file.id(), own_name(), path);
+    file_ = file.release();
+}
+
+RunLock::~RunLock() {
+    if (file_ >= 0) ::close(file_);
+}
+
+RunLock::RunLock(RunLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
+
+}  // namespace tdrm::store

@@ -1,0 +1,257 @@
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+
+#include "file_types.hpp"
+#include "hdf5.hpp"
+#include "tdrm/base/errors.hpp"
+#include "tdrm/base/hash.hpp"
+#include "tdrm/store/directory.hpp"
+#include "tdrm/store/file.hpp"
+
+namespace tdrm::store {
+namespace fs = std::filesystem;
+using hdf5::Handle;
+
+struct FileWriter::State {
+    fs::path path;
+    fs::path temporary;
+    Handle file;
+
+    [[noreturn]] void fail(std::string_view name) const {
+        throw IoError(cat("can't write ", name, " into ", path.string(), " (", hdf5::last_error(),
+                          "). Check the free space, the quota and the permissions, then run again."));
+    }
+    template <class Id>
+    Handle own(Id id, herr_t (*close)(hid_t), std::string_view name) const {
+        if (id < 0) fail(name);
+        return {id, close};
+    }
+    Handle create_dataset(std::string_view name, hid_t type, const Handle& space, const Handle& options) const;
+};
+
+namespace {
+
+// A failed write leaves data in the library that it would try to write again and again, also at the end of the process.
+// It may do so into memory.
+void divert_to_memory(hid_t file) {
+    int* descriptor = nullptr;
+    if (H5Fget_vfd_handle(file, H5P_DEFAULT, reinterpret_cast<void**>(&descriptor)) < 0 || !descriptor) return;
+    const int memory = ::memfd_create("tdrm-discarded", MFD_CLOEXEC);
+    if (memory < 0) return;
+    ::dup3(memory, *descriptor, O_CLOEXEC);
+    ::close(memory);
+}
+
+Handle creation(hid_t kind) {
+    Handle options(H5Pcreate(kind), H5Pclose);
+    H5Pset_obj_track_times(options.id(), false);
+    return options;
+}
+
+Handle making_groups() {
+    Handle options(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+    H5Pset_create_intermediate_group(options.id(), 1);
+    return options;
+}
+
+Handle space_of(const Shape& shape) {
+    const std::vector<hsize_t> sizes(shape.begin(), shape.end());
+    return {H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr), H5Sclose};
+}
+
+std::int64_t elements(const Shape& shape) {
+    return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+}
+
+// A box of a C-ordered array whose elements are consecutive.
+struct Box {
+    std::vector<hsize_t> start;
+    std::vector<hsize_t> count;
+};
+
+// Cuts elements [begin, end) of the sub-array at `prefix` into boxes: a partial first row, whole rows, a partial last
+// row.
+void cut_into_boxes(const Shape& shape, const std::vector<hsize_t>& prefix, std::int64_t begin, std::int64_t end,
+                    std::vector<Box>& boxes) {
+    if (begin >= end) return;
+    const std::size_t axis = prefix.size();
+    const std::int64_t row = std::accumulate(shape.begin() + static_cast<std::ptrdiff_t>(axis) + 1, shape.end(),
+                                             std::int64_t{1}, std::multiplies<>());
+    const auto part_of_row = [&](std::int64_t index, std::int64_t from, std::int64_t to) {
+        auto deeper = prefix;
+        deeper.push_back(static_cast<hsize_t>(index));
+        cut_into_boxes(shape, deeper, from, to, boxes);
+    };
+    if (begin % row != 0) {
+        const std::int64_t index = begin / row;
+        const std::int64_t stop = std::min(end, (index + 1) * row);
+        part_of_row(index, begin - index * row, stop - index * row);
+        begin = stop;
+    }
+    if (const std::int64_t rows = (end - begin) / row; rows > 0) {
+        Box box{prefix, std::vector<hsize_t>(axis, 1)};
+        box.start.push_back(static_cast<hsize_t>(begin / row));
+        box.count.push_back(static_cast<hsize_t>(rows));
+        for (std::size_t rest = axis + 1; rest < shape.size(); ++rest) {
+            box.start.push_back(0);
+            box.count.push_back(static_cast<hsize_t>(shape[rest]));
+        }
+        boxes.push_back(std::move(box));
+        begin += rows * row;
+    }
+    if (begin < end) part_of_row(begin / row, 0, end - begin);
+}
+
+}  // namespace
+
+FileWriter::FileWriter(const fs::path& path) : state_(std::make_unique<State>()) {
+    const auto held = hdf5::lock();
+    state_->path = path;
+    state_->temporary = temporary_of(path);
+    const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+    H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);
+    const Handle options = creation(H5P_FILE_CREATE);
+    std::error_code ignored;
+    fs::remove(state_->temporary, ignored);
+    state_->file =
+        state_->own(H5Fcreate(state_->temporary.c_str(), H5F_ACC_EXCL, options.id(), access.id()), H5Fclose, "a file");
+}
+
+FileWriter::FileWriter(FileWriter&&) noexcept = default;
+
+FileWriter::~FileWriter() {
+    if (!state_ || !state_->file) return;
+    const auto held = hdf5::lock();
+    divert_to_memory(state_->file.id());
+    state_->file.reset();
+    std::error_code ignored;
+    fs::remove(state_->temporary, ignored);
+}
+
+Handle FileWriter::State::create_dataset(std::string_view name, hid_t type, const Handle& space,
+                                         const Handle& options) const {
+    const Handle links = making_groups();
+    return own(
+        H5Dcreate2(file.id(), std::string(name).c_str(), type, space.id(), links.id(), options.id(), H5P_DEFAULT),
+        H5Dclose, name);
+}
+
+void FileWriter::write_bytes(std::string_view name, Type type, const void* data, std::int64_t count,
+                             const Shape& shape) {
+    const auto held = hdf5::lock();
+    ensure(shape.empty() || elements(shape) == count, "a dataset's shape fits its number of elements");
+    const Handle space = space_of(shape.empty() ? Shape{count} : shape);
+    const Handle options = creation(H5P_DATASET_CREATE);
+    H5Pset_fill_time(options.id(), H5D_FILL_TIME_NEVER);  // everything is written at once
+    const Handle dataset = state_->create_dataset(name, disk_type(type), space, options);
+    if (count > 0 && H5Dwrite(dataset.id(), memory_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
+        state_->fail(name);
+}
+
+void FileWriter::write_strings(std::string_view name, const std::vector<std::string>& values) {
+    const auto held = hdf5::lock();
+    std::vector<const char*> texts;
+    for (const std::string& value : values) {
+        if (value.find('\0') != std::string::npos) {
+            throw DataError(
+                cat("a text of ", name, " in ", state_->path.string(),
+                    " holds a NUL byte (HDF5 strings end there, the rest would be lost). Store it as uint8."));
+        }
+        texts.push_back(value.c_str());
+    }
+    const Handle type = hdf5::text_type();
+    const Handle dataset = state_->create_dataset(name, type.id(), space_of({static_cast<std::int64_t>(values.size())}),
+                                                  creation(H5P_DATASET_CREATE));
+    if (!texts.empty() && H5Dwrite(dataset.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()) < 0)
+        state_->fail(name);
+}
+
+void FileWriter::write_virtual(std::string_view name, Type type, const Shape& shape,
+                               std::span<const VirtualPiece> pieces) {
+    const auto held = hdf5::lock();
+    if (elements(shape) == 0 || shape.empty()) {
+        throw BugError(cat("virtual dataset ", name, " has no elements. This is a bug in tdrm; please report it."));
+    }
+    const Handle options = creation(H5P_DATASET_CREATE);
+    const Handle space = space_of(shape);
+    for (const VirtualPiece& piece : pieces) {
+        std::vector<Box> boxes;
+        cut_into_boxes(shape, {}, piece.begin, piece.begin + piece.count, boxes);
+        const Handle source = space_of({piece.dataset_size});
+        auto start = static_cast<hsize_t>(piece.source_begin);
+        for (const Box& box : boxes) {
+            const hsize_t count = std::accumulate(box.count.begin(), box.count.end(), hsize_t{1}, std::multiplies<>());
+            const bool done =
+                H5Sselect_hyperslab(source.id(), H5S_SELECT_SET, &start, nullptr, &count, nullptr) >= 0 &&
+                H5Sselect_hyperslab(space.id(), H5S_SELECT_SET, box.start.data(), nullptr, box.count.data(), nullptr) >=
+                    0 &&
+                H5Pset_virtual(options.id(), space.id(), piece.file.c_str(), piece.dataset.c_str(), source.id()) >= 0;
+            if (!done) state_->fail(name);
+            start += count;
+        }
+    }
+    H5Sselect_all(space.id());
+    state_->create_dataset(name, disk_type(type), space, options);
+}
+
+void FileWriter::attribute(std::string_view object, std::string_view name, const Attribute& value) {
+    const auto held = hdf5::lock();
+    const std::string where(object);
+    const std::string what = cat("attribute ", name, " of ", object);
+    const hid_t file = state_->file.id();
+    if (where != "/" && H5Lexists(file, where.c_str(), H5P_DEFAULT) <= 0) {
+        H5Eclear2(H5E_DEFAULT);
+        const Handle links = making_groups();
+        const Handle options = creation(H5P_GROUP_CREATE);
+        state_->own(H5Gcreate2(file, where.c_str(), links.id(), options.id(), H5P_DEFAULT), H5Gclose, what);
+    }
+    const Handle owner = state_->own(H5Oopen(file, where.c_str(), H5P_DEFAULT), H5Oclose, what);
+    const auto write = [&](hid_t disk, hid_t memory, const void* data) {
+        const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+        const Handle made =
+            state_->own(H5Acreate2(owner.id(), std::string(name).c_str(), disk, space.id(), H5P_DEFAULT, H5P_DEFAULT),
+                        H5Aclose, what);
+        if (H5Awrite(made.id(), memory, data) < 0) state_->fail(what);
+    };
+    if (const auto* text = std::get_if<std::string>(&value)) {
+        const char* characters = text->c_str();
+        const Handle type = hdf5::text_type();
+        write(type.id(), type.id(), &characters);
+    } else if (const auto* number = std::get_if<std::int64_t>(&value)) {
+        write(H5T_STD_I64LE, H5T_NATIVE_INT64, number);
+    } else {
+        write(H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &std::get<double>(value));
+    }
+}
+
+FileEntry FileWriter::close() {
+    const auto held = hdf5::lock();
+    // Flushed first: a close that fails leaves nothing to clean up by.
+    if (H5Fflush(state_->file.id(), H5F_SCOPE_GLOBAL) < 0) state_->fail("the last data");
+    if (state_->file.reset() < 0) state_->fail("the last data");
+    try {
+        sync(state_->temporary);
+        const FileEntry entry{state_->path.filename().string(),
+                              static_cast<std::int64_t>(fs::file_size(state_->temporary)),
+                              hash_file(state_->temporary)};
+        if (std::rename(state_->temporary.c_str(), state_->path.c_str()) != 0) {
+            throw IoError(cat("can't rename ", state_->temporary.string(), " (", std::strerror(errno), ")."));
+        }
+        sync(state_->path.has_parent_path() ? state_->path.parent_path() : fs::path("."));
+        return entry;
+    } catch (const fs::filesystem_error& error) {
+        ::unlink(state_->temporary.c_str());
+        throw IoError(cat("the file system refused: ", error.what(), "."));
+    } catch (...) {
+        ::unlink(state_->temporary.c_str());
+        throw;
+    }
+}
+
+}  // namespace tdrm::store

@@ -1,0 +1,106 @@
+#include "tdrm/store/manifest.hpp"
+
+#include <fstream>
+#include <sstream>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/base/hash.hpp"
+#include "tdrm/store/directory.hpp"
+
+namespace tdrm::store {
+namespace fs = std::filesystem;
+using nlohmann::json;
+namespace {
+
+constexpr int kVersion = 1;
+
+bool stays_inside(const fs::path& name) {
+    if (name.empty() || name.is_absolute()) return false;
+    for (const fs::path& part : name) {
+        if (part == "..") return false;
+    }
+    return true;
+}
+
+std::string text_of_file(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::ostringstream text;
+    text << file.rdbuf();
+    if (!file) throw DataError(cat(path.string(), " is missing or can't be read."));
+    return text.str();
+}
+
+}  // namespace
+
+FileEntry entry_of(const fs::path& path) {
+    std::error_code error;
+    const auto bytes = fs::file_size(path, error);
+    if (error) throw IoError(cat("can't read ", path.string(), " (", error.message(), ")."));
+    return {path.filename().string(), static_cast<std::int64_t>(bytes), hash_file(path)};
+}
+
+void write_manifest(const fs::path& directory, std::span<const FileEntry> files, const json& extra) {
+    json content{{"format", "tdrm manifest"}, {"version", kVersion}, {"files", json::array()}, {"extra", extra}};
+    for (const FileEntry& file : files) {
+        content["files"].push_back({{"name", file.name}, {"bytes", file.bytes}, {"hash", file.hash}});
+    }
+    const std::string hash = hash_hex(content.dump());
+    content["hash"] = hash;
+    write_text_atomic(directory / "manifest.json", content.dump(2) + "\n");
+}
+
+Manifest read_manifest(const fs::path& directory) {
+    const fs::path path = directory / "manifest.json";
+    const std::string text = text_of_file(path);
+    try {
+        json content = json::parse(text);
+        const std::string hash = content.at("hash");
+        content.erase("hash");
+        if (hash_hex(content.dump()) != hash)
+            throw DataError(cat(path.string(), " is damaged (its own hash doesn't match)."));
+        if (content.at("version") != kVersion) {
+            throw DataError(cat(path.string(), " has version ", content.at("version").dump(), ", this program reads ",
+                                kVersion, ". Use the program that wrote it."));
+        }
+        Manifest manifest{{}, content.at("extra")};
+        for (const json& file : content.at("files")) {
+            manifest.files.push_back({file.at("name"), file.at("bytes"), file.at("hash")});
+            if (!stays_inside(manifest.files.back().name))
+                throw DataError(cat(path.string(), " names a file outside its folder."));
+        }
+        return manifest;
+    } catch (const json::exception&) {
+        throw DataError(cat(path.string(), " is damaged (not the JSON that tdrm writes)."));
+    }
+}
+
+std::string problem_of(const fs::path& directory, const FileEntry& entry) {
+    const fs::path path = directory / entry.name;
+    std::error_code error;
+    const auto bytes = static_cast<std::int64_t>(fs::file_size(path, error));
+    if (error) return cat(entry.name, " is missing or can't be read (", error.message(), ")");
+    if (bytes < entry.bytes) return cat(entry.name, " is truncated (", bytes, " of ", entry.bytes, " bytes)");
+    if (bytes > entry.bytes) return cat(entry.name, " is damaged (", bytes, " bytes, should be ", entry.bytes, ")");
+    try {
+        if (hash_file(path) != entry.hash)
+            return cat(entry.name, " is damaged (its content doesn't match the manifest)");
+    } catch (const IoError& failure) {
+        return cat(entry.name, " can't be read (", failure.what(), ")");
+    }
+    return {};
+}
+
+std::vector<std::string> verify(const fs::path& directory) {
+    std::vector<std::string> problems;
+    try {
+        for (const FileEntry& entry : read_manifest(directory).files) {
+            if (std::string problem = problem_of(directory, entry); !problem.empty())
+                problems.push_back(std::move(problem));
+        }
+    } catch (const Error& error) {
+        problems.emplace_back(error.what());
+    }
+    return problems;
+}
+
+}  // namespace tdrm::store
