@@ -113,7 +113,8 @@ public:
     /// For each step the index one past its last token, strictly increasing. Bounded: a run without a delimiter is cut,
     /// empty steps are merged with the next one, and steps beyond the bound with the last one.
     [[nodiscard]] virtual std::vector<std::int32_t> step_ends(TokenSpan answer) const = 0;
-    /// t of the state s_t before the first step that holds the answer marker if that leaves at least one step, else T.
+    /// t of the penultimate state s_t: the one before the first step that holds the answer marker, but at least s_1;
+    /// s_T if no step holds the marker or T <= 1 (the cutter of the published code, arXiv 2509.15110).
     [[nodiscard]] virtual std::int64_t penultimate(TokenSpan answer, std::span<const std::int32_t> step_ends) const = 0;
 
     // Exact truth.

@@ -1,0 +1,132 @@
+#include "splits.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/base/hash.hpp"
+
+namespace tdrm::task {
+namespace {
+
+// Draws before a split is declared larger than the space. Half a second at most for 160k problems.
+constexpr std::int64_t kDrawsAtLeast = 100'000;
+constexpr std::int64_t kDrawsPerProblem = 20;
+constexpr std::int64_t kMaxSplit = 100'000'000;  // its draws fit 32 bits
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        std::size_t diagonal = std::exchange(row[0], i);
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            const std::size_t replace = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replace}));
+        }
+    }
+    return row.back();
+}
+
+}  // namespace
+
+std::vector<std::string> validate_splits(const SplitSizes& sizes) {
+    std::vector<std::string> problems;
+    if (sizes.empty()) problems.push_back("splits: there is none (stages draw their problems from splits).");
+    std::set<std::string> names;
+    for (const auto& [name, size] : sizes) {
+        if (name.empty()) problems.push_back("splits: a split has no name.");
+        if (!names.insert(name).second) problems.push_back(cat("splits: '", name, "' is given twice."));
+        if (size < 1 || size > kMaxSplit)
+            problems.push_back(
+                cat("splits: '", name, "' has ", size, " problems; it needs at least 1 and at most ", kMaxSplit, "."));
+    }
+    return problems;
+}
+
+Splits::Splits(const SplitSizes& sizes, const std::vector<std::string>& repeating, std::uint64_t seed,
+               CanonicalDraw draw)
+    : seed_(seed), draw_(std::move(draw)) {
+    std::uint64_t first_id = 0;
+    for (const auto& [name, size] : sizes) {
+        const bool repeats = std::find(repeating.begin(), repeating.end(), name) != repeating.end();
+        splits_.push_back({name, size, repeats, first_id, hash64("split " + name), {}});
+        first_id += static_cast<std::uint64_t>(size);
+    }
+    for (Split& split : splits_) {
+        if (!split.repeating) fill(split);
+    }
+    for (const Split& split : splits_) {
+        if (split.repeating) (void)draw_repeating(split, 0);  // fails here rather than later if nothing is left
+    }
+}
+
+Random Splits::stream(const Split& split, std::uint64_t draw, std::uint64_t attempt) const {
+    return Random(RandomKey{seed_, split.purpose, draw, 0, attempt});
+}
+
+void Splits::fill(Split& split) {
+    const std::int64_t limit = kDrawsAtLeast + kDrawsPerProblem * split.size;
+    split.draws.reserve(static_cast<std::size_t>(split.size));
+    for (std::int64_t i = 0; i < limit && std::ssize(split.draws) < split.size; ++i) {
+        Random random = stream(split, static_cast<std::uint64_t>(i), 0);
+        if (taken_.insert(draw_(random)).second) split.draws.push_back(static_cast<std::uint32_t>(i));
+    }
+    if (std::ssize(split.draws) < split.size)
+        throw ConfigError(cat("the split '", split.name, "' asks for ", split.size, " problems, but only ",
+                              split.draws.size(), " that no other split holds were found in ", limit,
+                              " draws (splits are disjoint). Make it smaller, make the task larger, or name it in "
+                              "'repeating' if it may hold a problem twice."));
+}
+
+Random Splits::draw_repeating(const Split& split, std::int64_t index) const {
+    for (std::uint64_t attempt = 0; attempt < kDrawsAtLeast; ++attempt) {
+        Random random = stream(split, static_cast<std::uint64_t>(index), attempt);
+        if (Random trial = random; !taken_.contains(draw_(trial))) return random;
+    }
+    throw ConfigError(
+        cat("no problem is left for the split '", split.name,
+            "' (the other splits hold the whole space, and splits are disjoint). Make them smaller or the "
+            "task larger."));
+}
+
+const Splits::Split& Splits::find(std::string_view name) const {
+    const Split* nearest = nullptr;
+    std::string known;
+    for (const Split& split : splits_) {
+        if (split.name == name) return split;
+        if (!nearest || edit_distance(split.name, name) < edit_distance(nearest->name, name)) nearest = &split;
+        known += (known.empty() ? "" : ", ") + split.name;
+    }
+    throw ConfigError(cat("there is no split '", name, "' (the task has ", known, "). Did you mean '",
+                          nearest ? nearest->name : "", "'?"));
+}
+
+std::pair<Random, std::uint64_t> Splits::at(std::string_view name, std::int64_t index) const {
+    const Split& split = find(name);
+    if (index < 0 || index >= split.size)
+        throw DataError(cat("problem ", index, " of the split '", name, "' doesn't exist (it has ", split.size,
+                            " problems). Use an index in [0, ", split.size, ")."));
+    const std::uint64_t id = split.first_id + static_cast<std::uint64_t>(index);
+    if (split.repeating) return {draw_repeating(split, index), id};
+    return {stream(split, split.draws[static_cast<std::size_t>(index)], 0), id};
+}
+
+std::int64_t Splits::distinct(std::string_view name) const {
+    const Split& split = find(name);
+    if (!split.repeating) return split.size;
+    std::unordered_set<std::uint64_t> seen;
+    for (std::int64_t i = 0; i < split.size; ++i) {
+        Random random = draw_repeating(split, i);
+        seen.insert(draw_(random));
+    }
+    return std::ssize(seen);
+}
+
+std::vector<std::string> Splits::names() const {
+    std::vector<std::string> names;
+    for (const Split& split : splits_) names.push_back(split.name);
+    return names;
+}
+
+}  // namespace tdrm::task
