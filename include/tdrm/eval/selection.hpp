@@ -1,0 +1,81 @@
+// Selecting one of N candidates: best-of-N by a score, majority votes, and the limit pass@N, as curves over N. Each
+// point is averaged over the N-subsets of a problem's candidates, not read off one ordering, and kept per problem so
+// that intervals and paired differences can be had.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tdrm/eval/intervals.hpp"
+
+namespace tdrm::eval {
+
+/// How one of N candidates is chosen.
+enum class Selection {
+    best_of_n,          ///< the highest score
+    first_n,            ///< the highest score among the first N in file order, the earliest of equals: as published
+    majority,           ///< the most frequent answer
+    weighted_majority,  ///< the answer with the largest sum of scores
+    pass_at_n,          ///< a right one if there is any: no selection does better
+};
+[[nodiscard]] constexpr auto enum_names(Selection) {
+    using enum Selection;
+    return std::array<std::pair<Selection, std::string_view>, 5>{{{best_of_n, "best_of_n"},
+                                                                  {first_n, "first_n"},
+                                                                  {majority, "majority"},
+                                                                  {weighted_majority, "weighted_majority"},
+                                                                  {pass_at_n, "pass_at_n"}}};
+}
+
+/// The M candidates of one problem, in file order.
+struct Candidates {
+    std::span<const double> correct_M;       ///< 0 or 1 (anything in [0, 1] but for pass_at_n)
+    std::span<const double> score_M;         ///< higher is better; weights, at least 0, in weighted_majority
+    std::span<const std::int32_t> answer_M;  ///< equal answers have equal ids, -1 = no answer; votes only
+    std::uint64_t problem = 0;               ///< key of the subsets that votes draw
+};
+
+/// Ids 0, 1, ... of answer texts by first occurrence; the empty text gets -1.
+[[nodiscard]] std::vector<std::int32_t> answer_ids(std::span<const std::string> answers);
+
+/// Expected correctness of the highest-scored of N candidates drawn without replacement, over all C(M, N) subsets:
+/// sum over groups of equal scores, best first, of [C(M - a, N) - C(M - a - g, N)] / C(M, N) * mean correctness of the
+/// group, with a candidates above it and g in it. Equals share the choice. Exact, O(M log M).
+/// @throws BugError unless 1 <= N <= M and lengths agree; DataError if a score is NaN.
+[[nodiscard]] double best_of_n(const Candidates& candidates, std::int64_t n);
+
+/// Correctness of the highest-scored of the first N, the earliest of equals.
+[[nodiscard]] double first_n(const Candidates& candidates, std::int64_t n);
+
+struct VoteOptions {
+    int subsets = 256;       ///< drawn per problem and N; N = 1 and N = M are exact
+    std::uint64_t seed = 0;  ///< subsets depend on (seed, problem, N) alone: all methods see the same ones
+    bool weighted = false;   ///< votes count `score_M` instead of 1
+};
+/// Correctness of the answer with the most votes, averaged over random N-subsets. Equals share the choice; candidates
+/// without an answer have no vote, and if nobody votes the result is 0. The correctness of an answer is the mean over
+/// the subset's candidates that give it.
+[[nodiscard]] double majority_vote(const Candidates& candidates, std::int64_t n, const VoteOptions& options = {});
+
+/// A curve over N; accuracy[i][p] is that of problem p at N = n[i].
+struct SelectionCurve {
+    std::vector<std::int64_t> n;
+    std::vector<std::vector<double>> accuracy;
+
+    /// Mean over problems with its 95 % interval (normal), at n[i].
+    [[nodiscard]] Interval at(std::size_t i) const { return mean_interval(accuracy.at(i)); }
+};
+
+/// 1, 2, 4, ... up to max, and max itself.
+[[nodiscard]] std::vector<std::int64_t> curve_sizes(std::int64_t max);
+
+/// @throws DataError if a problem has fewer candidates than the largest N.
+[[nodiscard]] SelectionCurve selection_curve(Selection selection, std::span<const Candidates> problems,
+                                             std::span<const std::int64_t> sizes, const VoteOptions& options = {});
+
+}  // namespace tdrm::eval

@@ -1,0 +1,76 @@
+// From rewards to the advantages of tokens: reward mixing, group normalisation, a value model as per-step baseline.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tdrm::reward {
+
+/// How a state value enters the reward.
+enum class ValueScale { logit, probability };
+/// Which state's value enters the reward.
+enum class ValueState { penultimate, last };
+
+[[nodiscard]] constexpr auto enum_names(ValueScale) {
+    using enum ValueScale;
+    return std::array<std::pair<ValueScale, std::string_view>, 2>{{{logit, "logit"}, {probability, "probability"}}};
+}
+[[nodiscard]] constexpr auto enum_names(ValueState) {
+    using enum ValueState;
+    return std::array<std::pair<ValueState, std::string_view>, 2>{{{penultimate, "penultimate"}, {last, "last"}}};
+}
+
+/// Published: rule 0.8, value 0.2, logit, penultimate.
+struct RewardMix {
+    double rule = 1;   ///< weight of the rule reward
+    double value = 0;  ///< weight of the state value
+    ValueScale scale = ValueScale::logit;
+    ValueState at = ValueState::penultimate;
+};
+
+/// rule * rule_reward + value * (z or sigmoid(z)), z the logit of the chosen state; `penultimate` is its index t, as
+/// the task finds it. With value = 0 the logits may be empty. @throws BugError if the state doesn't exist.
+[[nodiscard]] double mixed_reward(const RewardMix& mix, double rule_reward, std::span<const float> value_logit_S,
+                                  std::int64_t penultimate);
+
+struct GroupOptions {
+    bool divide_by_std = true;   ///< by std + epsilon, ddof 1; false is the centring of Dr. GRPO
+    bool leave_one_out = false;  ///< baseline = mean of the other answers (RLOO)
+    double epsilon = 1e-4;
+};
+
+/// A_i = (R_i - mean) / (std + epsilon) over the answers of one problem. Equal rewards, and a group of one, give
+/// exactly 0. Source: arXiv 2402.03300, constants as in the TDRM code.
+[[nodiscard]] std::vector<double> group_advantages(std::span<const double> reward_G, const GroupOptions& options = {});
+
+/// Advantages of the actions taken in the states s_0 ... s_T, with the value model as baseline (GAE over steps):
+///
+///   delta_t = r_t + gamma U(s_{t+1}) - V(s_t),  U(s_T) = R, U = V before;  A_t = delta_t + gamma lambda A_{t+1},
+///   A_{T-1} = delta_{T-1}.
+///
+/// Entry t < T belongs to step t + 1; entry T to the tokens after the last step end: R - V(s_T). The reward R stands
+/// where training has the outcome, so backups into s_T never use V(s_T). gamma = lambda = 1: all are R - V(s_t).
+/// @param value_S probabilities (or any scale that R shares)
+/// @param step_reward_T r_t; empty means 0. @throws BugError if lengths don't fit.
+[[nodiscard]] std::vector<double> step_advantages(std::span<const double> value_S, double terminal_reward,
+                                                  double gamma = 1, double lambda = 1,
+                                                  std::span<const double> step_reward_T = {});
+
+/// Number of tokens that each state's action has: step t + 1 for t < T, then the tail. `step_end_T` are ascending
+/// offsets in the answer, one past the last token of each step. @throws BugError if they aren't, or pass `tokens`.
+[[nodiscard]] std::vector<std::int64_t> action_tokens(std::span<const std::int32_t> step_end_T, std::int64_t tokens);
+
+/// Spreads `step_advantages` over the tokens of the answer.
+[[nodiscard]] std::vector<float> token_advantages(std::span<const double> advantage_S,
+                                                  std::span<const std::int32_t> step_end_T, std::int64_t tokens);
+
+/// Whitens a batch in place: a <- (a - mean) / (std + epsilon), both weighted (weights are token counts, say; ddof 0).
+/// Nothing happens if no weight is above 0. Entries with weight 0 are transformed too. @throws BugError if lengths
+/// differ.
+void whiten(std::span<double> advantage, std::span<const double> weight, double epsilon = 1e-8);
+
+}  // namespace tdrm::reward
