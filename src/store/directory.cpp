@@ -13,18 +13,12 @@
 #include <utility>
 #include <vector>
 
+#include "descriptor.hpp"
 #include "tdrm/base/errors.hpp"
 
 namespace tdrm::store {
 namespace fs = std::filesystem;
 namespace {
-
-[[noreturn]] void throw_errno(std::string_view action, const fs::path& path) {
-    const int error = errno;
-    throw IoError(
-        cat("can't ", action, " ", path.string(), " (", std::strerror(error), ").",
-            error == ENOSPC || error == EDQUOT ? " Free some space or raise the quota, then run again." : ""));
-}
 
 // Runs a std::filesystem operation and turns its exception into ours.
 template <class Operation>
@@ -36,45 +30,9 @@ auto file_system(Operation operation) {
     }
 }
 
-class Descriptor {
-public:
-    Descriptor(const fs::path& path, int flags) : id_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {
-        if (id_ < 0) throw_errno("open", path);
-    }
-    ~Descriptor() {
-        if (id_ >= 0) ::close(id_);
-    }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    [[nodiscard]] int id() const { return id_; }
-    int release() { return std::exchange(id_, -1); }
-
-private:
-    int id_;
-};
-
-void write_all(int file, std::string_view text, const fs::path& path) {
-    while (!text.empty()) {
-        const ssize_t written = ::write(file, text.data(), text.size());
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) throw_errno("write", path);
-        text.remove_prefix(static_cast<std::size_t>(written));
-    }
-}
-
-void write_synced(const fs::path& path, std::string_view text) {
-    const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
-    write_all(file.id(), text, path);
-    if (::fsync(file.id()) != 0) throw_errno("sync", path);
-}
-
 fs::path with_suffix(const fs::path& path, const char* suffix) { return path.native() + suffix; }
 
 fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
-
-void rename_path(const fs::path& from, const fs::path& to) {
-    if (std::rename(from.c_str(), to.c_str()) != 0) throw_errno(cat("rename ", from.string(), " to"), to);
-}
 
 void sync_tree(const fs::path& directory) {
     for (const auto& entry : fs::recursive_directory_iterator(directory)) {
@@ -86,12 +44,12 @@ void sync_tree(const fs::path& directory) {
 // Where the kernel can't exchange names (NFS, some Lustre), the old folder is moved aside; remove_leftovers() and
 // begin_directory() put it back if we die in between.
 void replace_directory(const fs::path& temporary, const fs::path& final) {
-    if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, final.c_str(), RENAME_EXCHANGE) == 0) return;
+    if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, final.c_str(), RENAME_EXCHANGE) == 0)
+        return sync(folder_of(final));
     const fs::path old = with_suffix(final, ".old");
     fs::remove_all(old);
-    rename_path(final, old);
-    rename_path(temporary, final);
-    sync(folder_of(final));
+    rename_synced(final, old);
+    rename_synced(temporary, final);
     fs::remove_all(old);
 }
 
@@ -101,27 +59,25 @@ void restore_old(const fs::path& final) {
     if (fs::exists(final)) {
         fs::remove_all(old);
     } else {
-        rename_path(old, final);
+        rename_synced(old, final);
     }
 }
 
 }  // namespace
 
-void sync(const fs::path& path) {
-    const Descriptor file(path, O_RDONLY);
-    if (::fsync(file.id()) != 0 && errno != EINVAL) throw_errno("sync", path);  // EINVAL: nothing to sync there
-}
+void sync(const fs::path& path) { Descriptor(path, O_RDONLY).sync(); }
 
 void write_text_atomic(const fs::path& path, std::string_view text) {
-    const fs::path temporary = with_suffix(path, ".tmp");
+    const fs::path temporary = temporary_of(path);
     try {
-        write_synced(temporary, text);
-        rename_path(temporary, path);
+        Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+        file.write(text.data(), text.size());
+        file.sync();
+        rename_synced(temporary, path);
     } catch (...) {
         ::unlink(temporary.c_str());
         throw;
     }
-    sync(folder_of(path));
 }
 
 fs::path temporary_of(const fs::path& final) { return with_suffix(final, ".tmp"); }
@@ -143,9 +99,8 @@ void commit_directory(const fs::path& final) {
         if (fs::exists(final)) {
             replace_directory(temporary, final);
         } else {
-            rename_path(temporary, final);
+            rename_synced(temporary, final);
         }
-        sync(folder_of(final));
         fs::remove_all(temporary);
     });
 }
@@ -170,8 +125,7 @@ void remove_directory(const fs::path& directory) {
         if (!fs::exists(directory)) return;
         const fs::path temporary = temporary_of(directory);
         fs::remove_all(temporary);
-        rename_path(directory, temporary);
-        sync(folder_of(directory));
+        rename_synced(directory, temporary);
         fs::remove_all(temporary);
     });
 }
@@ -243,7 +197,8 @@ RunLock::RunLock(const fs::path& directory, std::chrono::duration<double> patien
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
     if (::ftruncate(file.id(), 0) != 0) throw_errno("write", path);
-    write_all(file.id(), own_name(), path);
+    const std::string name = own_name();
+    file.write(name.data(), name.size());
     file_ = file.release();
 }
 

@@ -1,12 +1,11 @@
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
+#include <algorithm>
+#include <functional>
 #include <numeric>
 
+#include "descriptor.hpp"
 #include "file_types.hpp"
 #include "hdf5.hpp"
 #include "tdrm/base/errors.hpp"
@@ -18,14 +17,17 @@ namespace tdrm::store {
 namespace fs = std::filesystem;
 using hdf5::Handle;
 
+// The library builds the file in memory, and we write it. A write to disk that fails inside the library (1.10) leaves
+// it crashing in the next close; and this way the file is hashed without reading it again.
 struct FileWriter::State {
+    explicit State(const fs::path& final) : path(final), disk(temporary_of(final), O_WRONLY | O_CREAT | O_TRUNC) {}
+
     fs::path path;
-    fs::path temporary;
+    Descriptor disk;
     Handle file;
 
     [[noreturn]] void fail(std::string_view name) const {
-        throw IoError(cat("can't write ", name, " into ", path.string(), " (", hdf5::last_error(),
-                          "). Check the free space, the quota and the permissions, then run again."));
+        throw IoError(cat("can't write ", name, " into ", path.string(), " (", hdf5::last_error(), ")."));
     }
     template <class Id>
     Handle own(Id id, herr_t (*close)(hid_t), std::string_view name) const {
@@ -37,16 +39,8 @@ struct FileWriter::State {
 
 namespace {
 
-// A failed write leaves data in the library that it would try to write again and again, also at the end of the process.
-// It may do so into memory.
-void divert_to_memory(hid_t file) {
-    int* descriptor = nullptr;
-    if (H5Fget_vfd_handle(file, H5P_DEFAULT, reinterpret_cast<void**>(&descriptor)) < 0 || !descriptor) return;
-    const int memory = ::memfd_create("tdrm-discarded", MFD_CLOEXEC);
-    if (memory < 0) return;
-    ::dup3(memory, *descriptor, O_CLOEXEC);
-    ::close(memory);
-}
+constexpr std::size_t kMemoryIncrement = std::size_t{1} << 20;
+constexpr ssize_t kBlock = ssize_t{1} << 20;  // stays in the cache between writing and hashing
 
 Handle creation(hid_t kind) {
     Handle options(H5Pcreate(kind), H5Pclose);
@@ -110,28 +104,22 @@ void cut_into_boxes(const Shape& shape, const std::vector<hsize_t>& prefix, std:
 
 }  // namespace
 
-FileWriter::FileWriter(const fs::path& path) : state_(std::make_unique<State>()) {
+FileWriter::FileWriter(const fs::path& path) : state_(std::make_unique<State>(path)) {
     const auto held = hdf5::lock();
-    state_->path = path;
-    state_->temporary = temporary_of(path);
     const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
     H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);
+    H5Pset_fapl_core(access.id(), kMemoryIncrement, false);
     const Handle options = creation(H5P_FILE_CREATE);
-    std::error_code ignored;
-    fs::remove(state_->temporary, ignored);
-    state_->file =
-        state_->own(H5Fcreate(state_->temporary.c_str(), H5F_ACC_EXCL, options.id(), access.id()), H5Fclose, "a file");
+    state_->file = state_->own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, options.id(), access.id()), H5Fclose, "anything");
 }
 
 FileWriter::FileWriter(FileWriter&&) noexcept = default;
 
 FileWriter::~FileWriter() {
-    if (!state_ || !state_->file) return;
+    if (!state_ || state_->disk.id() < 0) return;
     const auto held = hdf5::lock();
-    divert_to_memory(state_->file.id());
     state_->file.reset();
-    std::error_code ignored;
-    fs::remove(state_->temporary, ignored);
+    ::unlink(temporary_of(state_->path).c_str());
 }
 
 Handle FileWriter::State::create_dataset(std::string_view name, hid_t type, const Handle& space,
@@ -232,26 +220,24 @@ void FileWriter::attribute(std::string_view object, std::string_view name, const
 
 FileEntry FileWriter::close() {
     const auto held = hdf5::lock();
-    // Flushed first: a close that fails leaves nothing to clean up by.
-    if (H5Fflush(state_->file.id(), H5F_SCOPE_GLOBAL) < 0) state_->fail("the last data");
-    if (state_->file.reset() < 0) state_->fail("the last data");
-    try {
-        sync(state_->temporary);
-        const FileEntry entry{state_->path.filename().string(),
-                              static_cast<std::int64_t>(fs::file_size(state_->temporary)),
-                              hash_file(state_->temporary)};
-        if (std::rename(state_->temporary.c_str(), state_->path.c_str()) != 0) {
-            throw IoError(cat("can't rename ", state_->temporary.string(), " (", std::strerror(errno), ")."));
-        }
-        sync(state_->path.has_parent_path() ? state_->path.parent_path() : fs::path("."));
-        return entry;
-    } catch (const fs::filesystem_error& error) {
-        ::unlink(state_->temporary.c_str());
-        throw IoError(cat("the file system refused: ", error.what(), "."));
-    } catch (...) {
-        ::unlink(state_->temporary.c_str());
-        throw;
+    const hid_t file = state_->file.id();
+    void** memory = nullptr;
+    if (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0) state_->fail("the last data");
+    const ssize_t size = H5Fget_file_image(file, nullptr, 0);
+    if (size < 0 || H5Fget_vfd_handle(file, H5P_DEFAULT, reinterpret_cast<void**>(&memory)) < 0)
+        state_->fail("the last data");
+    Hasher hasher;
+    for (ssize_t begin = 0; begin < size; begin += kBlock) {
+        const auto bytes = static_cast<std::size_t>(std::min(kBlock, size - begin));
+        const char* block = static_cast<const char*>(*memory) + begin;
+        state_->disk.write(block, bytes);
+        hasher.update(block, bytes);
     }
+    state_->disk.sync();
+    rename_synced(temporary_of(state_->path), state_->path);
+    state_->disk.reset();
+    state_->file.reset();
+    return {state_->path.filename().string(), size, hasher.hex()};
 }
 
 }  // namespace tdrm::store

@@ -31,8 +31,8 @@ struct FlatState {
     const std::vector<TensorView>* tensors = nullptr;
 };
 
-/// Elements of the longest part: 1 GiB of fp32.
-inline constexpr std::int64_t kPartElements = std::int64_t{1} << 28;
+/// Elements of the longest part: 256 MiB of fp32, which is also the memory that a save takes on each rank.
+inline constexpr std::int64_t kPartElements = std::int64_t{1} << 26;
 
 /// Writes the folder `directory` as one commit. Collective: all ranks hand in equal states; part p is written by rank
 /// p % size, rank 0 adds checkpoint.h5 (virtual datasets, `progress` of rank 0) and the manifest, then renames. If any

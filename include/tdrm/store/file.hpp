@@ -77,7 +77,7 @@ public:
     void attribute(std::string_view name, const Attribute& value) { attribute("/", name, value); }
     void attribute(std::string_view object, std::string_view name, const Attribute& value);
 
-    /// Closes, hashes and fsyncs the file, renames it, fsyncs its folder.
+    /// Writes, hashes and fsyncs the file, renames it, fsyncs its folder. Nothing can be written after it.
     FileEntry close();
 
 private:
