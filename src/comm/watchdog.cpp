@@ -21,7 +21,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::size_t kRecordBytes = 512;  // one block of a disk: readers never see half a record
+constexpr std::size_t kRecordBytes = 512;  // one block of a disk: readers hardly ever see half a record
 constexpr std::size_t kNameBytes = 96;
 
 std::int64_t now_ms() {
@@ -75,6 +75,15 @@ std::optional<Record> read_record(const std::filesystem::path& path) {
         complete = key == "time";
     }
     return complete ? std::optional(record) : std::nullopt;
+}
+
+// Some file systems show a record while it is being written.
+std::optional<Record> read_record_patiently(const std::filesystem::path& path) {
+    for (int tries = 0; tries < 5; ++tries) {
+        if (const auto record = read_record(path)) return record;
+        std::this_thread::sleep_for(milliseconds(20));
+    }
+    return std::nullopt;
 }
 
 std::filesystem::path record_path(const std::filesystem::path& directory, int rank) {
@@ -154,13 +163,16 @@ private:
         std::string blame;
         for (int r = 0; r < size_; ++r) {
             if (r == rank_) continue;
-            const auto record = read_record(record_path(directory_, r));
-            if (!record) continue;  // just being written; the next look will do
+            const auto record = read_record_patiently(record_path(directory_, r));
+            if (!record) {
+                blame += cat(blame.empty() ? "" : "; ", "the record of rank ", r, " can't be read");
+                continue;
+            }
             const bool behind =
                 record->sequence < mine.sequence || (record->sequence == mine.sequence && !record->waiting);
             const std::int64_t silent_ms = now_ms() - record->time_ms;
             if (behind && silent_ms < deadline_.count()) return std::nullopt;
-            if (record->sequence > mine.sequence || !behind) continue;
+            if (!behind) continue;
             blame += cat(blame.empty() ? "" : "; ", "rank ", r, " is behind: phase ", record->phase, ", unit ",
                          record->unit, ", ", record->waiting ? "in " : "last collective ", record->kind,
                          ", silent for ", silent_ms / 1000, " s");
