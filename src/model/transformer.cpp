@@ -69,29 +69,71 @@ ops::AttentionShape Transformer::attention_shape() const {
 
 const float* Transformer::forward(const Forest& forest, std::span<const std::int32_t> rows, Workspace& work,
                                   bool for_backward) {
+    const auto attend = [&](int, const float* qkv, float* mixed, float* lse) {
+        ops::attention(mixed, lse, qkv, forest, attention_shape(), work.attention);
+    };
+    return run(forest.tokens(), forest.positions(), rows, attend, work, for_backward);
+}
+
+const float* Transformer::extend(KvCache& cache, std::span<const std::int32_t> tokens, std::span<const std::int32_t> segments,
+                                 std::span<const std::int32_t> rows, Workspace& work) {
+    const std::size_t T = tokens.size();
+    work.positions.resize(T);
+    work.slot.resize(T);
+    for (std::size_t t = 0; t < T; ++t) {
+        work.slot[t] = cache.extend(segments[t]);
+        work.positions[t] = cache.base_position(segments[t]) + work.slot[t];
+    }
+    work.pages.clear();
+    work.counts.clear();
+    work.page_offset.assign(1, 0);
+    for (std::size_t t = 0; t < T; ++t) {
+        cache.visible(segments[t], work.slot[t], work.pages, work.counts);
+        work.page_offset.push_back(static_cast<std::int32_t>(work.pages.size()));
+    }
+    const auto attend = [&](int layer, const float* qkv, float* mixed, float*) {
+        const auto shape = attention_shape();
+        const std::size_t stride = static_cast<std::size_t>(shape.stride());
+        for (std::size_t t = 0; t < T; ++t) {
+            const int page = cache.page(segments[t], work.slot[t]);
+            ops::write_page(cache.keys(layer, page), cache.values(layer, page), qkv + t * stride,
+                            work.slot[t] % ops::kPageTokens, shape);
+        }
+        for (std::size_t t = 0; t < T; ++t) {
+            const auto first = static_cast<std::size_t>(work.page_offset[t]);
+            const auto count = static_cast<std::size_t>(work.page_offset[t + 1]) - first;
+            const ops::CachedRow row{std::span(work.pages).subspan(first, count), std::span(work.counts).subspan(first, count)};
+            ops::cached_attention(mixed + t * static_cast<std::size_t>(shape.heads * shape.head_dim), qkv + t * stride,
+                                  cache.keys(layer, 0), cache.values(layer, 0), row, shape, work.attention.scores);
+        }
+    };
+    return run(tokens, work.positions, rows, attend, work, false);
+}
+
+const float* Transformer::run(std::span<const std::int32_t> tokens, std::span<const std::int32_t> positions,
+                              std::span<const std::int32_t> rows, const Attend& attend, Workspace& work, bool for_backward) {
     const ModelSpec& s = model_->spec();
-    const int T = forest.num_tokens();
+    const int T = static_cast<int>(tokens.size());
     const int M = padded(T);
     const auto eps = static_cast<float>(s.norm_eps);
-    rotary_.grow(*std::max_element(forest.positions().begin(), forest.positions().end()) + 1);
-    work.layers.resize(for_backward ? static_cast<std::size_t>(s.layers) : std::max<std::size_t>(work.layers.size(), 1));
+    rotary_.grow(*std::max_element(positions.begin(), positions.end()) + 1);
+    work.layers.resize(std::max<std::size_t>(work.layers.size(), for_backward ? static_cast<std::size_t>(s.layers) : 1));
     float* x = work.x.resize(area(M, s.width));
     float* normed = work.normed.resize(area(M, s.width));
     float* inner = work.inner.resize(area(M, s.ffn));
-    ops::embed(x, model_->at(model_->layout().embedding), forest.tokens(), s.width);
+    ops::embed(x, model_->at(model_->layout().embedding), tokens, s.width);
     zero_surplus(x, T, s.width);
     for (int l = 0; l < s.layers; ++l) {
         const LayerLayout& at = model_->layout().layers[static_cast<std::size_t>(l)];
         LayerActivations& kept = work.layers[for_backward ? static_cast<std::size_t>(l) : 0];
         float* qkv = kept.qkv.resize(area(M, s.qkv_width()));
         float* mixed = kept.mixed.resize(area(M, s.query_width()));
-        float* lse = kept.lse.resize(area(M, s.heads));
         float* gate_up = kept.gate_up.resize(area(M, 2 * s.ffn));
         if (for_backward) std::memcpy(kept.input.resize(area(M, s.width)), x, area(M, s.width) * sizeof(float));
         ops::rms_norm(normed, kept.input_rstd.resize(area(M, 1)), x, model_->at(at.input_norm), M, s.width, eps);
         ops::gemm_nt(qkv, normed, model_->at(at.qkv), M, s.qkv_width(), s.width);
-        ops::rotate(qkv, rotary_, forest.positions(), s.heads + s.kv_heads, s.head_dim, s.qkv_width());
-        ops::attention(mixed, lse, qkv, forest, attention_shape(), work.attention);
+        ops::rotate(qkv, rotary_, positions, s.heads + s.kv_heads, s.head_dim, s.qkv_width());
+        attend(l, qkv, mixed, kept.lse.resize(area(M, s.heads)));
         zero_surplus(mixed, T, s.query_width());
         ops::gemm_nt(x, mixed, model_->at(at.output), M, s.width, s.query_width(), 1);
         if (for_backward) std::memcpy(kept.middle.resize(area(M, s.width)), x, area(M, s.width) * sizeof(float));

@@ -7,6 +7,7 @@
 
 #include "tdrm/model/buffer.hpp"
 #include "tdrm/model/forest.hpp"
+#include "tdrm/model/kv_cache.hpp"
 #include "tdrm/model/ops.hpp"
 #include "tdrm/model/spec.hpp"
 
@@ -58,6 +59,7 @@ struct Workspace {
     Floats dx, d_normed, d_inner, d_qkv, d_mixed, d_rows;
     Floats logits, coefficient, logp, entropy;
     ops::AttentionScratch attention;
+    std::vector<std::int32_t> positions, pages, counts, page_offset, slot;  ///< of the rows of a cached pass
 };
 
 /// Runs a model. Cheap to construct; several may share one model's parameters.
@@ -75,11 +77,21 @@ public:
     void backward(const Forest& forest, std::span<const std::int32_t> rows, const float* d_hidden, float* gradient,
                   Workspace& work);
 
+    /// Appends tokens[i] to the cached segment segments[i] for all i and computes them in one pass: decoding (one token for
+    /// each of many segments), prefill (many tokens for one), or both at once. A row's bits depend on what it sees alone.
+    /// @return normed hidden_RD of the given rows (indices into `tokens`), valid until the next call
+    const float* extend(KvCache& cache, std::span<const std::int32_t> tokens, std::span<const std::int32_t> segments,
+                        std::span<const std::int32_t> rows, Workspace& work);
+
     [[nodiscard]] const Model& model() const { return *model_; }
     [[nodiscard]] ops::AttentionShape attention_shape() const;
-    [[nodiscard]] ops::RotaryTable& rotary() { return rotary_; }
 
 private:
+    /// mixed and lse from qkv, in one layer.
+    using Attend = std::function<void(int layer, const float* qkv, float* mixed, float* lse)>;
+    const float* run(std::span<const std::int32_t> tokens, std::span<const std::int32_t> positions,
+                     std::span<const std::int32_t> rows, const Attend& attend, Workspace& work, bool for_backward);
+
     const Model* model_;
     ops::RotaryTable rotary_;
 };

@@ -1,0 +1,61 @@
+// Paged key/value cache whose sequences are segments of a tree: a prompt is cached once for all its samples.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "tdrm/model/buffer.hpp"
+#include "tdrm/model/ops.hpp"
+#include "tdrm/model/spec.hpp"
+
+namespace tdrm::model {
+
+/// Pages hold kPageTokens tokens of one segment. Memory is reserved at once but touched only as pages are used.
+class KvCache {
+public:
+    /// @param max_tokens bound on the tokens of all open segments, each rounded up to whole pages
+    KvCache(const ModelSpec& spec, std::int64_t max_tokens);
+
+    /// A new empty segment that sees the whole of `parent` (-1: none) and what the parent sees.
+    int open(int parent = -1);
+    /// Frees a segment's pages. Its children must be closed already.
+    void close(int segment);
+    /// Makes room for one more token; @return its index within the segment. @throws BugError if no page is free
+    int extend(int segment);
+
+    [[nodiscard]] int length(int segment) const { return segments_[static_cast<std::size_t>(segment)].length; }
+    /// Position of the segment's first token.
+    [[nodiscard]] int base_position(int segment) const { return segments_[static_cast<std::size_t>(segment)].base; }
+    /// Page that holds token `index` of the segment.
+    [[nodiscard]] int page(int segment, int index) const {
+        return segments_[static_cast<std::size_t>(segment)].pages[static_cast<std::size_t>(index / ops::kPageTokens)];
+    }
+    /// Appends the pages that token `index` of the segment sees, with their visible counts, roots first.
+    void visible(int segment, int index, std::vector<std::int32_t>& pages, std::vector<std::int32_t>& counts) const;
+
+    [[nodiscard]] float* keys(int layer, int page) { return keys_.data() + at(layer, page); }
+    [[nodiscard]] float* values(int layer, int page) { return values_.data() + at(layer, page); }
+    [[nodiscard]] std::int64_t free_tokens() const {
+        return static_cast<std::int64_t>(free_pages_.size()) * ops::kPageTokens;
+    }
+
+private:
+    struct CachedSegment {
+        int parent = -1;
+        int base = 0;
+        int length = 0;
+        std::vector<std::int32_t> pages;
+    };
+    [[nodiscard]] std::size_t at(int layer, int page) const {
+        return (static_cast<std::size_t>(layer) * static_cast<std::size_t>(num_pages_) + static_cast<std::size_t>(page)) * page_floats_;
+    }
+
+    int num_pages_;
+    std::size_t page_floats_;
+    Floats keys_, values_;
+    std::vector<std::int32_t> free_pages_, free_segments_;
+    std::vector<CachedSegment> segments_;
+};
+
+}  // namespace tdrm::model

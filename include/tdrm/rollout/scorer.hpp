@@ -1,0 +1,51 @@
+// Values of all states of a solution in one pass: the solution is a trunk, and at each step end hangs a probe.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "tdrm/model/forest.hpp"
+#include "tdrm/model/transformer.hpp"
+#include "tdrm/rollout/trajectories.hpp"
+
+namespace tdrm::rollout {
+
+/// An answer under a prompt, with the states whose value is wanted: state k is the prompt and the first ends[k] answer
+/// tokens; ends[0] is usually 0, the state s_0.
+struct ScoredAnswer {
+    task::TokenSpan ids;
+    std::vector<std::int32_t> ends;
+};
+
+/// Adds a prompt with its answers and their probes to a forest: prompt as root, answers as children, probes as leaves.
+/// Answers see the prompt alone, probes see their prefix alone, so each value is what scoring that prefix alone gives.
+/// @param rows appended: for each answer and state the flat index of its probe's last token
+void add_states(model::Forest& forest, task::TokenSpan prompt, std::span<const ScoredAnswer> answers, task::TokenSpan probe,
+                std::vector<std::int32_t>& rows);
+
+/// States s_0..s_T of a row of a table.
+[[nodiscard]] ScoredAnswer all_states(const Trajectories& data, std::size_t row);
+
+/// Number of tokens that an answer adds to a forest, its probes included.
+[[nodiscard]] std::size_t forest_tokens(const ScoredAnswer& answer, std::size_t probe_tokens);
+
+/// Scores with one frozen value model. Local.
+class Scorer {
+public:
+    Scorer(const model::Model& model, task::TokenSpan probe, int unit_tokens);
+
+    /// Value logits of every state of every answer; the answers share the prompt.
+    /// Groups larger than unit_tokens are cut into several passes.
+    std::vector<std::vector<float>> score(task::TokenSpan prompt, std::span<const ScoredAnswer> answers);
+
+private:
+    model::Transformer transformer_;
+    task::TokenSpan probe_;
+    std::size_t unit_tokens_;
+    model::Workspace work_;
+    model::Forest forest_;
+    std::vector<std::int32_t> rows_;
+};
+
+}  // namespace tdrm::rollout

@@ -1,0 +1,58 @@
+#include "tdrm/model/kv_cache.hpp"
+
+#include "tdrm/base/errors.hpp"
+
+namespace tdrm::model {
+
+KvCache::KvCache(const ModelSpec& spec, std::int64_t max_tokens)
+    : num_pages_(static_cast<int>((max_tokens + ops::kPageTokens - 1) / ops::kPageTokens)),
+      page_floats_(static_cast<std::size_t>(spec.kv_width() * ops::kPageTokens)) {
+    const std::size_t floats = static_cast<std::size_t>(spec.layers) * static_cast<std::size_t>(num_pages_) * page_floats_;
+    keys_.resize(floats);
+    values_.resize(floats);
+    // Low pages are handed out first, so that a lightly used cache touches little memory.
+    for (int page = num_pages_ - 1; page >= 0; --page) free_pages_.push_back(page);
+}
+
+int KvCache::open(int parent) {
+    int index = static_cast<int>(segments_.size());
+    if (free_segments_.empty()) {
+        segments_.emplace_back();
+    } else {
+        index = free_segments_.back();
+        free_segments_.pop_back();
+    }
+    CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
+    segment.parent = parent;
+    segment.base = parent < 0 ? 0 : base_position(parent) + length(parent);
+    segment.length = 0;
+    return index;
+}
+
+void KvCache::close(int index) {
+    CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
+    free_pages_.insert(free_pages_.end(), segment.pages.rbegin(), segment.pages.rend());
+    segment.pages.clear();
+    free_segments_.push_back(index);
+}
+
+int KvCache::extend(int index) {
+    CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
+    if (segment.length % ops::kPageTokens == 0) {
+        ensure(!free_pages_.empty(), "the key/value cache has no free page");
+        segment.pages.push_back(free_pages_.back());
+        free_pages_.pop_back();
+    }
+    return segment.length++;
+}
+
+void KvCache::visible(int index, int token, std::vector<std::int32_t>& pages, std::vector<std::int32_t>& counts) const {
+    const CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
+    if (segment.parent >= 0 && length(segment.parent) > 0) visible(segment.parent, length(segment.parent) - 1, pages, counts);
+    for (int first = 0; first <= token; first += ops::kPageTokens) {
+        pages.push_back(segment.pages[static_cast<std::size_t>(first / ops::kPageTokens)]);
+        counts.push_back(std::min(ops::kPageTokens, token + 1 - first));
+    }
+}
+
+}  // namespace tdrm::model
