@@ -1,0 +1,94 @@
+#include "tdrm/reward/advantage.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <functional>
+#include <numeric>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/reward/loss.hpp"
+
+namespace tdrm::reward {
+
+double mixed_reward(const RewardMix& mix, double rule_reward, std::span<const float> value_logit_S,
+                    std::int64_t penultimate) {
+    if (mix.value == 0) return mix.rule * rule_reward;
+    const auto states = static_cast<std::int64_t>(value_logit_S.size());
+    const std::int64_t t = mix.at == ValueState::last ? states - 1 : penultimate;
+    ensure(t >= 0 && t < states, "the state whose value enters the reward exists");
+    const double logit{value_logit_S[static_cast<std::size_t>(t)]};
+    return mix.rule * rule_reward + mix.value * (mix.scale == ValueScale::logit ? logit : sigmoid(logit));
+}
+
+std::vector<double> group_advantages(std::span<const double> reward_G, const GroupOptions& options) {
+    std::vector<double> advantage(reward_G.size(), 0.0);
+    // Equal rewards are told apart from nearly equal ones: rounding of the mean must not become a gradient.
+    if (std::adjacent_find(reward_G.begin(), reward_G.end(), std::not_equal_to<>()) == reward_G.end()) return advantage;
+    const auto size = static_cast<double>(reward_G.size());
+    const double mean = std::accumulate(reward_G.begin(), reward_G.end(), 0.0) / size;
+    double squares = 0;
+    for (const double reward : reward_G) squares += (reward - mean) * (reward - mean);
+    const double scale = options.leave_one_out ? size / (size - 1) : 1;
+    const double divisor = options.divide_by_std ? std::sqrt(squares / (size - 1)) + options.epsilon : 1;
+    for (std::size_t i = 0; i < reward_G.size(); ++i) advantage[i] = scale * (reward_G[i] - mean) / divisor;
+    return advantage;
+}
+
+std::vector<double> step_advantages(std::span<const double> value_S, double terminal_reward, double gamma,
+                                    double lambda, std::span<const double> step_reward_T) {
+    ensure(!value_S.empty(), "a solution has at least the state s_0");
+    const std::size_t last = value_S.size() - 1;
+    ensure(step_reward_T.empty() || step_reward_T.size() == last, "step rewards come one per step");
+    std::vector<double> advantage(value_S.size());
+    advantage[last] = terminal_reward - value_S[last];
+    double next_value = terminal_reward;
+    double next_advantage = 0;
+    for (std::size_t t = last; t-- > 0;) {
+        const double reward = step_reward_T.empty() ? 0 : step_reward_T[t];
+        advantage[t] = reward + gamma * next_value - value_S[t] + gamma * lambda * next_advantage;
+        next_value = value_S[t];
+        next_advantage = advantage[t];
+    }
+    return advantage;
+}
+
+std::vector<std::int64_t> action_tokens(std::span<const std::int32_t> step_end_T, std::int64_t tokens) {
+    std::vector<std::int64_t> counts;
+    std::int64_t begin = 0;
+    for (const std::int32_t end : step_end_T) {
+        ensure(end >= begin && end <= tokens, "step ends ascend within the answer");
+        counts.push_back(end - begin);
+        begin = end;
+    }
+    ensure(begin <= tokens, "an answer has no negative number of tokens");
+    counts.push_back(tokens - begin);
+    return counts;
+}
+
+std::vector<float> token_advantages(std::span<const double> advantage_S, std::span<const std::int32_t> step_end_T,
+                                    std::int64_t tokens) {
+    ensure(advantage_S.size() == step_end_T.size() + 1, "advantages come one per state");
+    const std::vector<std::int64_t> counts = action_tokens(step_end_T, tokens);
+    std::vector<float> advantage;
+    advantage.reserve(static_cast<std::size_t>(tokens));
+    for (std::size_t t = 0; t < counts.size(); ++t) {
+        advantage.insert(advantage.end(), static_cast<std::size_t>(counts[t]), static_cast<float>(advantage_S[t]));
+    }
+    return advantage;
+}
+
+void whiten(std::span<double> advantage, std::span<const double> weight, double epsilon) {
+    ensure(advantage.size() == weight.size(), "whiten gets one weight per advantage");
+    const double total = std::accumulate(weight.begin(), weight.end(), 0.0);
+    if (!(total > 0)) return;
+    const double mean = std::inner_product(advantage.begin(), advantage.end(), weight.begin(), 0.0) / total;
+    double squares = 0;
+    for (std::size_t i = 0; i < advantage.size(); ++i) {
+        squares += weight[i] * (advantage[i] - mean) * (advantage[i] - mean);
+    }
+    const double divisor = std::sqrt(squares / total) + epsilon;
+    for (double& a : advantage) a = (a - mean) / divisor;
+}
+
+}  // namespace tdrm::reward
