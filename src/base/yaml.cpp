@@ -1,0 +1,195 @@
+#include "tdrm/base/yaml.hpp"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+
+#include "tdrm/base/errors.hpp"
+
+namespace tdrm {
+namespace {
+
+constexpr int kMaxNodes = 100'000;  // aliases of aliases can stand for any number of nodes
+constexpr int kMaxDepth = 64;
+
+class Converter {
+public:
+    explicit Converter(const std::string& file) : file_(file) {}
+
+    Yaml convert(const YAML::Node& node, int depth = 0) {
+        if (++nodes_ > kMaxNodes || depth > kMaxDepth) {
+            fail(node, cat("the document is too large (more than ", kMaxNodes, " nodes or ", kMaxDepth,
+                           " levels). Look for aliases that repeat each other."));
+        }
+        Yaml result;
+        result.file = file_;
+        result.line = node.Mark().line + 1;
+        if (node.IsScalar()) {
+            result.kind = Yaml::Kind::scalar;
+            result.scalar = node.Scalar();
+            result.quoted = node.Tag() == "!";
+        } else if (node.IsSequence()) {
+            result.kind = Yaml::Kind::list;
+            for (const auto& item : node) result.items.push_back(convert(item, depth + 1));
+        } else if (node.IsMap()) {
+            result.kind = Yaml::Kind::map;
+            for (const auto& entry : node) add_entry(result, entry.first, entry.second, depth);
+        }
+        return result;
+    }
+
+private:
+    void add_entry(Yaml& map, const YAML::Node& key, const YAML::Node& value, int depth) {
+        if (!key.IsScalar()) fail(key, "a key isn't a word (keys are option or stage names).");
+        if (map.find(key.Scalar())) {
+            fail(key, cat("the key \"", key.Scalar(), "\" is there twice (one of them would be lost). Remove one."));
+        }
+        Yaml converted = convert(value, depth + 1);
+        converted.line = key.Mark().line + 1;
+        map.entries.emplace_back(key.Scalar(), std::move(converted));
+    }
+
+    [[noreturn]] void fail(const YAML::Node& node, const std::string& message) const {
+        throw ConfigError(cat(file_, ":", node.Mark().line + 1, ": ", message));
+    }
+
+    const std::string& file_;
+    int nodes_ = 0;
+};
+
+}  // namespace
+
+Yaml Yaml::of(Kind kind) {
+    Yaml node;
+    node.kind = kind;
+    return node;
+}
+
+Yaml Yaml::plain(std::string text) {
+    Yaml node = of(Kind::scalar);
+    node.scalar = std::move(text);
+    return node;
+}
+
+Yaml Yaml::text(std::string text) {
+    Yaml node = plain(std::move(text));
+    node.quoted = true;
+    return node;
+}
+
+const Yaml* Yaml::find(std::string_view key) const {
+    for (const auto& [name, value] : entries) {
+        if (name == key) return &value;
+    }
+    return nullptr;
+}
+
+Yaml* Yaml::find(std::string_view key) { return const_cast<Yaml*>(std::as_const(*this).find(key)); }
+
+Yaml& Yaml::at(std::string_view key) {
+    if (!is_map()) {
+        kind = Kind::map;
+        scalar.clear();
+        items.clear();
+    }
+    if (Yaml* value = find(key)) return *value;
+    return entries.emplace_back(key, Yaml()).second;
+}
+
+Yaml Yaml::take(std::string_view key) {
+    const auto found =
+        std::find_if(entries.begin(), entries.end(), [&](const auto& entry) { return entry.first == key; });
+    if (found == entries.end()) return {};
+    Yaml value = std::move(found->second);
+    entries.erase(found);
+    return value;
+}
+
+std::vector<std::string> Yaml::keys() const {
+    std::vector<std::string> names;
+    for (const auto& entry : entries) names.push_back(entry.first);
+    return names;
+}
+
+const Yaml* Yaml::find_path(std::string_view dotted) const {
+    const Yaml* node = this;
+    for (const auto& key : split_path(dotted)) {
+        if (node) node = node->find(key);
+    }
+    return node;
+}
+
+void Yaml::set_path(std::string_view dotted, Yaml value) {
+    Yaml* node = this;
+    for (const auto& key : split_path(dotted)) {
+        node = &node->at(key);
+        if (node->file.empty()) {
+            node->file = value.file;
+            node->line = value.line;
+        }
+    }
+    *node = std::move(value);
+}
+
+std::string Yaml::where() const { return line > 0 ? cat(file, ":", line) : file; }
+
+Yaml parse_yaml(const std::string& text, const std::string& file) {
+    try {
+        const auto documents = YAML::LoadAll(text);
+        if (documents.size() > 1) {
+            throw ConfigError(
+                cat(file, ": there are ", documents.size(), " documents (only one is read). Remove \"---\"."));
+        }
+        return documents.empty() ? Yaml{} : Converter(file).convert(documents.front());
+    } catch (const YAML::Exception& error) {
+        throw ConfigError(cat(file, ":", error.mark.line + 1, ": broken YAML (", error.msg, ")."));
+    }
+}
+
+Yaml read_yaml(const std::string& path) {
+    std::ifstream stream(path, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(stream), {}};
+    if (!stream)
+        throw IoError(cat("can't read ", path, " (it isn't there, or isn't a readable file). Check the path."));
+    return parse_yaml(text, path);
+}
+
+Yaml merge(Yaml base, const Yaml& over) {
+    if (!base.is_map() || !over.is_map()) return over;
+    for (const auto& [key, value] : over.entries) {
+        Yaml& target = base.at(key);
+        target = merge(std::move(target), value);
+    }
+    return base;
+}
+
+std::vector<std::string> split_path(std::string_view dotted) {
+    std::vector<std::string> parts(1);
+    int depth = 0;
+    for (const char c : dotted) {
+        depth += c == '[' ? 1 : c == ']' ? -1 : 0;
+        if (c == '.' && depth == 0) {
+            parts.emplace_back();
+        } else {
+            parts.back() += c;
+        }
+    }
+    return parts;
+}
+
+std::string ConfigProblem::text() const {
+    std::string prefix = where.empty() ? "" : where + ": ";
+    if (!path.empty()) prefix += path + ": ";
+    return prefix + message;
+}
+
+void throw_if_any(const Problems& problems, std::string_view what) {
+    if (problems.empty()) return;
+    std::string text = cat(what, " has ", problems.size(), problems.size() == 1 ? " problem:" : " problems:");
+    for (const auto& problem : problems) text += "\n  " + problem.text();
+    throw ConfigError(text);
+}
+
+}  // namespace tdrm
