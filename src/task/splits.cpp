@@ -94,15 +94,17 @@ Random Splits::draw_repeating(const Split& split, std::int64_t index) const {
 }
 
 const Splits::Split& Splits::find(std::string_view name) const {
-    const Split* nearest = nullptr;
-    std::string known;
     for (const Split& split : splits_) {
         if (split.name == name) return split;
-        if (!nearest || edit_distance(split.name, name) < edit_distance(nearest->name, name)) nearest = &split;
+    }
+    const Split* nearest = &splits_.front();
+    std::string known;
+    for (const Split& split : splits_) {
+        if (edit_distance(split.name, name) < edit_distance(nearest->name, name)) nearest = &split;
         known += (known.empty() ? "" : ", ") + split.name;
     }
-    throw ConfigError(cat("there is no split '", name, "' (the task has ", known, "). Did you mean '",
-                          nearest ? nearest->name : "", "'?"));
+    throw ConfigError(
+        cat("there is no split '", name, "' (the task has ", known, "). Did you mean '", nearest->name, "'?"));
 }
 
 std::pair<Random, std::uint64_t> Splits::at(std::string_view name, std::int64_t index) const {
