@@ -2,30 +2,36 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <functional>
 #include <numeric>
 
 #include "descriptor.hpp"
+#include "disk_driver.hpp"
 #include "file_types.hpp"
 #include "hdf5.hpp"
 #include "tdrm/base/errors.hpp"
-#include "tdrm/base/hash.hpp"
 #include "tdrm/store/directory.hpp"
 #include "tdrm/store/file.hpp"
+#include "tdrm/store/manifest.hpp"
 
 namespace tdrm::store {
 namespace fs = std::filesystem;
 using hdf5::Handle;
 
-// The library builds the file in memory, and we write it. A write to disk that fails inside the library (1.10) leaves
-// it crashing in the next close; and this way the file is hashed without reading it again.
 struct FileWriter::State {
-    explicit State(const fs::path& final) : path(final), disk(temporary_of(final), O_WRONLY | O_CREAT | O_TRUNC) {}
+    explicit State(const fs::path& final)
+        : path(final), descriptor(temporary_of(final), O_RDWR | O_CREAT | O_TRUNC), disk{descriptor.id(), 0} {}
 
     fs::path path;
-    Descriptor disk;
+    Descriptor descriptor;
+    hdf5::Disk disk;
     Handle file;
 
+    void check_disk() const {
+        errno = disk.error;
+        if (errno != 0) throw_errno("write", path);
+    }
     [[noreturn]] void fail(std::string_view name) const {
         throw IoError(cat("can't write ", name, " into ", path.string(), " (", hdf5::last_error(), ")."));
     }
@@ -38,9 +44,6 @@ struct FileWriter::State {
 };
 
 namespace {
-
-constexpr std::size_t kMemoryIncrement = std::size_t{1} << 20;
-constexpr ssize_t kBlock = ssize_t{1} << 20;  // stays in the cache between writing and hashing
 
 Handle creation(hid_t kind) {
     Handle options(H5Pcreate(kind), H5Pclose);
@@ -106,9 +109,7 @@ void cut_into_boxes(const Shape& shape, const std::vector<hsize_t>& prefix, std:
 
 FileWriter::FileWriter(const fs::path& path) : state_(std::make_unique<State>(path)) {
     const auto held = hdf5::lock();
-    const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-    H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);
-    H5Pset_fapl_core(access.id(), kMemoryIncrement, false);
+    const Handle access = hdf5::writing_to(state_->disk);
     const Handle options = creation(H5P_FILE_CREATE);
     state_->file = state_->own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, options.id(), access.id()), H5Fclose, "anything");
 }
@@ -116,7 +117,7 @@ FileWriter::FileWriter(const fs::path& path) : state_(std::make_unique<State>(pa
 FileWriter::FileWriter(FileWriter&&) noexcept = default;
 
 FileWriter::~FileWriter() {
-    if (!state_ || state_->disk.id() < 0) return;
+    if (!state_ || state_->descriptor.id() < 0) return;
     const auto held = hdf5::lock();
     state_->file.reset();
     ::unlink(temporary_of(state_->path).c_str());
@@ -220,24 +221,16 @@ void FileWriter::attribute(std::string_view object, std::string_view name, const
 
 FileEntry FileWriter::close() {
     const auto held = hdf5::lock();
-    const hid_t file = state_->file.id();
-    void** memory = nullptr;
-    if (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0) state_->fail("the last data");
-    const ssize_t size = H5Fget_file_image(file, nullptr, 0);
-    if (size < 0 || H5Fget_vfd_handle(file, H5P_DEFAULT, reinterpret_cast<void**>(&memory)) < 0)
-        state_->fail("the last data");
-    Hasher hasher;
-    for (ssize_t begin = 0; begin < size; begin += kBlock) {
-        const auto bytes = static_cast<std::size_t>(std::min(kBlock, size - begin));
-        const char* block = static_cast<const char*>(*memory) + begin;
-        state_->disk.write(block, bytes);
-        hasher.update(block, bytes);
-    }
-    state_->disk.sync();
-    rename_synced(temporary_of(state_->path), state_->path);
-    state_->disk.reset();
-    state_->file.reset();
-    return {state_->path.filename().string(), size, hasher.hex()};
+    const herr_t closed = state_->file.reset();
+    state_->check_disk();
+    if (closed < 0) state_->fail("the last data");
+    state_->descriptor.sync();
+    const fs::path temporary = temporary_of(state_->path);
+    FileEntry entry = entry_of(temporary);
+    entry.name = state_->path.filename().string();
+    rename_synced(temporary, state_->path);
+    state_->descriptor.reset();
+    return entry;
 }
 
 }  // namespace tdrm::store

@@ -31,7 +31,7 @@ struct FlatState {
     const std::vector<TensorView>* tensors = nullptr;
 };
 
-/// Elements of the longest part: 256 MiB of fp32, which is also the memory that a save takes on each rank.
+/// Elements of the longest part: 256 MiB of fp32, so that many ranks share the writing of a middling model.
 inline constexpr std::int64_t kPartElements = std::int64_t{1} << 26;
 
 /// Writes the folder `directory` as one commit. Collective: all ranks hand in equal states; part p is written by rank

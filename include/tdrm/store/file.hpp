@@ -50,8 +50,8 @@ struct VirtualPiece {
 };
 
 /// Writes `path`.tmp and renames it to `path` in close(). Without close() nothing remains. Equal calls give equal
-/// bytes. Groups are made as needed. Local. All functions throw IoError, with the names of file and dataset, if the
-/// file system refuses (a full disk, say); the writer is of no use then except to be destroyed.
+/// bytes. Groups are made as needed. Local. All functions throw IoError, naming the file, if the file system refuses (a
+/// full disk, say); the writer is of no use then except to be destroyed.
 class FileWriter {
 public:
     explicit FileWriter(const std::filesystem::path& path);
