@@ -1,0 +1,52 @@
+// Answers of a policy to problems of a task, judged: what a rollout stage, an RL batch and an evaluation have in common.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string_view>
+
+#include "tdrm/comm/communicator.hpp"
+#include "tdrm/rollout/generator.hpp"
+#include "tdrm/rollout/scorer.hpp"
+#include "tdrm/rollout/trajectories.hpp"
+#include "tdrm/task/task.hpp"
+
+namespace tdrm::rollout {
+
+/// A problem of a split, drawn for the `visit`-th time by this stage.
+struct ProblemDraw {
+    std::int64_t index;
+    std::int64_t visit = 0;
+};
+
+/// How answers are drawn. Keys are (seed, purpose, problem id, visit, sample).
+struct RolloutPlan {
+    const task::Task* task = nullptr;
+    std::string_view split;
+    int samples = 1;
+    SamplerOptions sampler;
+    std::uint64_t seed = 0;
+    std::string_view purpose = "rollout";
+};
+
+/// Local. Answers to the given problems, in their order.
+[[nodiscard]] Trajectories roll(const RolloutPlan& plan, Generator& generator, std::span<const ProblemDraw> draws,
+                                const std::function<void()>& on_finished = {});
+
+/// Problems [begin, end) of n that a rank takes: consecutive and even.
+[[nodiscard]] std::pair<std::size_t, std::size_t> share(std::size_t n, int rank, int ranks);
+
+/// Collective. The same, each rank answering its share; every rank gets the whole table.
+[[nodiscard]] Trajectories roll_together(comm::Communicator& ranks, const RolloutPlan& plan, Generator& generator,
+                                         std::span<const ProblemDraw> draws);
+
+/// Local. Value logits of all states of the trajectories of problem rows [begin, end): for trajectory after trajectory
+/// s_0..s_T.
+[[nodiscard]] std::vector<float> score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end);
+/// Collective. Of all trajectories, each rank scoring its share.
+[[nodiscard]] std::vector<float> score_together(comm::Communicator& ranks, Scorer& scorer, const Trajectories& data);
+
+/// First state of each trajectory in a flat array over states (T + 1 a trajectory), and the number of states at the end.
+[[nodiscard]] std::vector<std::size_t> state_offsets(const Trajectories& data);
+
+}  // namespace tdrm::rollout

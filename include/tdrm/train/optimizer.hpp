@@ -1,0 +1,63 @@
+// AdamW on one flat buffer, and the schedule of its learning rate.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tdrm/model/spec.hpp"
+
+namespace tdrm {
+class Fields;
+}
+
+namespace tdrm::train {
+
+enum class Schedule { constant, linear, cosine };
+[[nodiscard]] constexpr auto enum_names(Schedule) {
+    using enum Schedule;
+    return std::array<std::pair<Schedule, std::string_view>, 3>{{{constant, "constant"}, {linear, "linear"}, {cosine, "cosine"}}};
+}
+
+/// Decoupled weight decay (Loshchilov & Hutter 2019), clipping by the global norm.
+struct OptimizerOptions {
+    double lr = 1e-3;
+    Schedule schedule = Schedule::cosine;
+    double warmup = 0.03;       ///< share of the horizon with a linearly growing rate
+    std::int64_t horizon = 0;   ///< updates until the rate is zero; 0 = the stage's `updates`
+    double beta1 = 0.9, beta2 = 0.95;
+    double eps = 1e-8;
+    double weight_decay = 0.01; ///< of matrices; norms have none
+    double clip = 1.0;          ///< bound on the norm of the gradient; 0 = none
+
+    void fields(Fields& f);
+};
+
+/// Learning rate of an update (0-based): linear warm-up, then constant, or down to zero at the horizon.
+[[nodiscard]] double learning_rate(const OptimizerOptions& options, std::int64_t update, std::int64_t horizon);
+
+/// First and second moments beside the parameters; fp32, flat, in the parameters' layout.
+class AdamW {
+public:
+    explicit AdamW(const model::Layout& layout);
+
+    /// values <- values - lr (m^ / (sqrt(v^) + eps) + decay values); `update` counts from 0 for the bias corrections;
+    /// the gradient is multiplied by `scale` first (clipping). Local, deterministic.
+    void step(std::span<float> values, std::span<const float> gradient, const OptimizerOptions& options, double lr,
+              double scale, std::int64_t update);
+
+    [[nodiscard]] std::span<float> first() { return first_; }
+    [[nodiscard]] std::span<float> second() { return second_; }
+
+private:
+    std::vector<model::TensorInfo> tensors_;
+    std::vector<float> first_, second_;
+};
+
+/// Sum of squares in double, in fixed blocks, so that every rank gets the same bits.
+[[nodiscard]] double squared_norm(std::span<const float> values);
+
+}  // namespace tdrm::train

@@ -1,0 +1,104 @@
+// Reinforcement learning of the policy: GRPO with the rule's reward, a value model in the reward, or a value model as
+// per-step baseline.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tdrm/reward/advantage.hpp"
+#include "tdrm/reward/grpo.hpp"
+#include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/train/shuffle.hpp"
+#include "tdrm/train/trainer.hpp"
+
+namespace tdrm::train {
+
+enum class AdvantageKind {
+    group,  ///< one advantage an answer: its reward against those of its group
+    gae,    ///< one a step: the reward against the value of the state before it (R - V(s_{k-1}) for lambda = 1)
+};
+[[nodiscard]] constexpr auto enum_names(AdvantageKind) {
+    return std::array<std::pair<AdvantageKind, std::string_view>, 2>{{{AdvantageKind::group, "group"}, {AdvantageKind::gae, "gae"}}};
+}
+
+/// What the per-token losses are divided by.
+enum class LossMean {
+    token,     ///< all answer tokens of the global batch (DAPO; published)
+    sequence,  ///< each answer by its own length, then answers (original GRPO)
+};
+[[nodiscard]] constexpr auto enum_names(LossMean) {
+    return std::array<std::pair<LossMean, std::string_view>, 2>{{{LossMean::token, "token"}, {LossMean::sequence, "sequence"}}};
+}
+
+struct RlOptions {
+    int problems = 32;  ///< per update
+    int samples = 8;    ///< answers per problem: the group
+    reward::RewardMix reward;
+    AdvantageKind advantage = AdvantageKind::group;
+    reward::GroupOptions group;
+    double gamma = 1, lambda = 1;  ///< of gae
+    bool whiten = false;           ///< advantages of the whole batch to mean 0 and deviation 1
+    reward::GrpoOptions grpo;
+    LossMean mean = LossMean::token;
+    bool mask_truncated = false;   ///< cut answers don't train (otherwise their reward is 0)
+    int epochs = 1;                ///< updates made of one batch of answers
+    rollout::SamplerOptions sampler;
+    int unit_tokens = 1024;
+    int slots = 256;
+};
+
+/// An update's answers with what was made of them.
+struct RlBatch {
+    rollout::Trajectories answers;
+    std::vector<float> values;         ///< logits of all states (rollout::state_offsets), empty without a value model
+    std::vector<double> reward;        ///< mixed, per trajectory
+    std::vector<float> advantage;      ///< per token
+    std::vector<std::uint8_t> trains;  ///< per trajectory: has a gradient
+};
+
+/// Local. Rewards and advantages of a batch, the same on every rank. `values` may be empty where no value is used.
+void assign_credit(RlBatch& batch, const task::Task& task, const RlOptions& options);
+
+class RlObjective final : public Objective {
+public:
+    /// @param value frozen value model, or null @param reference frozen policy for beta > 0, or null
+    RlObjective(comm::Communicator& ranks, const task::Task& task, std::string split, const model::Model& policy,
+                const model::Model* value, const model::Model* reference, const RlOptions& options, std::uint64_t seed);
+
+    void prepare(std::int64_t update) override;
+    [[nodiscard]] std::size_t num_units() const override { return first_.empty() ? 0 : first_.size() - 1; }
+    [[nodiscard]] double unit_cost(std::size_t unit) const override;
+    [[nodiscard]] double unit_samples(std::size_t unit) const override;
+    [[nodiscard]] std::string unit_name(std::size_t unit) const override;
+    std::vector<double> differentiate(std::size_t unit, float* gradient) override;
+    void metrics(const std::vector<double>& sums, Metrics& out) const override;
+    [[nodiscard]] bool resumable_at(std::int64_t updates) const override { return updates % options_.epochs == 0; }
+
+    [[nodiscard]] const RlBatch& batch() const { return batch_; }
+
+private:
+    void cut();
+    std::vector<float> reference_logprobs(const model::Forest& forest, std::span<const std::int32_t> rows,
+                                          std::span<const std::int32_t> targets);
+
+    comm::Communicator& ranks_;
+    const task::Task& task_;
+    std::string split_;
+    const model::Model& policy_;
+    RlOptions options_;
+    std::uint64_t seed_;
+    rollout::Generator generator_;
+    model::Transformer transformer_;
+    std::optional<rollout::Scorer> scorer_;
+    std::optional<model::Transformer> reference_;
+    Shuffle shuffle_;
+    RlBatch batch_;
+    std::vector<std::size_t> rows_, lengths_, first_;  ///< trajectories that train, their tokens, the units' first
+    double denominator_ = 1;
+    model::Workspace work_, reference_work_;
+    std::vector<float> d_hidden_;
+};
+
+}  // namespace tdrm::train

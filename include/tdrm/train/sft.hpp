@@ -1,0 +1,49 @@
+// Supervised fine-tuning on demonstrations: cross-entropy of the answer's tokens, averaged over the global batch.
+#pragma once
+
+#include <string>
+
+#include "tdrm/task/task.hpp"
+#include "tdrm/train/shuffle.hpp"
+#include "tdrm/train/trainer.hpp"
+
+namespace tdrm::train {
+
+/// loss = -(1/N) sum over the N answer tokens of the batch of log p(token | before), at temperature 1.
+class SftObjective final : public Objective {
+public:
+    /// @param batch sequences per update @param unit_tokens bound on the tokens of a unit
+    SftObjective(const task::Task& task, std::string split, const model::Model& model, std::uint64_t seed, int batch,
+                 int unit_tokens);
+
+    void prepare(std::int64_t update) override;
+    [[nodiscard]] std::size_t num_units() const override { return first_.size() - 1; }
+    [[nodiscard]] double unit_cost(std::size_t unit) const override;
+    [[nodiscard]] double unit_samples(std::size_t unit) const override;
+    [[nodiscard]] std::string unit_name(std::size_t unit) const override;
+    std::vector<double> differentiate(std::size_t unit, float* gradient) override;
+    void metrics(const std::vector<double>& sums, Metrics& out) const override;
+
+private:
+    struct Example {
+        std::int64_t index;
+        std::size_t prompt_tokens;
+        task::Tokens tokens;  ///< prompt and answer
+    };
+
+    const task::Task& task_;
+    std::string split_;
+    const model::Model& model_;
+    model::Transformer transformer_;
+    Shuffle shuffle_;
+    std::uint64_t seed_;
+    int batch_;
+    std::size_t unit_tokens_;
+    std::vector<Example> examples_;
+    std::vector<std::size_t> first_;
+    double answer_tokens_ = 0;
+    model::Workspace work_;
+    std::vector<float> d_hidden_;
+};
+
+}  // namespace tdrm::train

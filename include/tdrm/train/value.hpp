@@ -1,0 +1,57 @@
+// Training of value models: all states of a trajectory in one pass, targets from the values of that same pass.
+#pragma once
+
+#include <vector>
+
+#include "tdrm/reward/targets.hpp"
+#include "tdrm/rollout/trajectories.hpp"
+#include "tdrm/train/shuffle.hpp"
+#include "tdrm/train/trainer.hpp"
+
+namespace tdrm::train {
+
+/// loss = (1/W) sum over the states of the batch of w BCE(logit, target), W the sum of the weights w. Targets come from
+/// reward::targets with the current values, without gradient through them.
+class ValueObjective final : public Objective {
+public:
+    /// @param rows trajectories to train on @param batch trajectories per update
+    /// @param labels per state of every trajectory of `data` (as rollout::state_offsets), for target kind step_label
+    ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows, std::vector<float> labels, task::TokenSpan probe,
+                   const model::Model& model, const reward::TargetOptions& target, std::uint64_t seed, int batch, int unit_tokens);
+
+    void prepare(std::int64_t update) override;
+    [[nodiscard]] std::size_t num_units() const override { return first_.size() - 1; }
+    [[nodiscard]] double unit_cost(std::size_t unit) const override;
+    [[nodiscard]] double unit_samples(std::size_t unit) const override;
+    [[nodiscard]] std::string unit_name(std::size_t unit) const override;
+    std::vector<double> differentiate(std::size_t unit, float* gradient) override;
+    void metrics(const std::vector<double>& sums, Metrics& out) const override;
+
+private:
+    [[nodiscard]] reward::StateTargets targets_of(std::size_t row, std::span<const float> logits) const;
+
+    const rollout::Trajectories& data_;
+    std::vector<std::size_t> rows_;
+    std::vector<float> labels_;
+    std::vector<std::size_t> state_offset_;
+    task::TokenSpan probe_;
+    const model::Model& model_;
+    model::Transformer transformer_;
+    reward::TargetOptions target_;
+    Shuffle shuffle_;
+    int batch_;
+    std::size_t unit_tokens_;
+    std::vector<std::size_t> batch_rows_, lengths_, first_;
+    double weight_ = 0;  ///< of the whole batch
+    model::Workspace work_;
+    std::vector<float> logits_, d_logits_, d_hidden_;
+};
+
+/// Held-out quality of a value model: mean over the states of the trajectories.
+struct ValueQuality {
+    double log_loss, brier, auc, accuracy;
+};
+/// @param logits of all states, as rollout::score gives them
+[[nodiscard]] ValueQuality value_quality(const rollout::Trajectories& data, std::span<const float> logits);
+
+}  // namespace tdrm::train

@@ -1,0 +1,81 @@
+#include "tdrm/rollout/rollouts.hpp"
+
+namespace tdrm::rollout {
+
+Trajectories roll(const RolloutPlan& plan, Generator& generator, std::span<const ProblemDraw> draws,
+                  const std::function<void()>& on_finished) {
+    const task::Task& task = *plan.task;
+    std::vector<task::Problem> problems;
+    std::vector<Request> requests;
+    for (const ProblemDraw& draw : draws) {
+        problems.push_back(task.problem(plan.split, draw.index));
+        Request request;
+        request.prompt = problems.back().prompt;
+        request.max_tokens = plan.sampler.max_tokens > 0 ? plan.sampler.max_tokens : task.max_answer_tokens();
+        for (int s = 0; s < plan.samples; ++s)
+            request.keys.push_back(random_key(plan.seed, plan.purpose, problems.back().id, static_cast<std::uint64_t>(draw.visit),
+                                              static_cast<std::uint64_t>(s)));
+        requests.push_back(std::move(request));
+    }
+    auto continuations = generator.run(requests, on_finished);
+    Trajectories table;
+    for (std::size_t p = 0; p < problems.size(); ++p) {
+        table.add_problem(draws[p].index, problems[p]);
+        for (std::size_t s = 0; s < continuations[p].size(); ++s) {
+            Continuation& c = continuations[p][s];
+            Trajectory t;
+            t.visit = static_cast<std::int32_t>(draws[p].visit);
+            t.sample = static_cast<std::int32_t>(s);
+            t.step_ends = task.step_ends(c.ids);
+            t.verdict = task.verdict(problems[p], c.ids);
+            t.finish = c.ended ? task::Finish::stop : task::Finish::length;
+            t.ids = std::move(c.ids);
+            t.logprob = std::move(c.logprob);
+            t.logprob_sampled = std::move(c.logprob_sampled);
+            table.add(t);
+        }
+    }
+    return table;
+}
+
+std::pair<std::size_t, std::size_t> share(std::size_t n, int rank, int ranks) {
+    const auto r = static_cast<std::size_t>(rank);
+    const auto size = static_cast<std::size_t>(ranks);
+    return {n * r / size, n * (r + 1) / size};
+}
+
+Trajectories roll_together(comm::Communicator& ranks, const RolloutPlan& plan, Generator& generator, std::span<const ProblemDraw> draws) {
+    const auto [begin, end] = share(draws.size(), ranks.rank(), ranks.size());
+    const std::string mine =
+        ranks.agree("generating answers", [&, b = begin, e = end] { return roll(plan, generator, draws.subspan(b, e - b)).pack(); });
+    Trajectories table;
+    for (const std::string& bytes : ranks.all_gather_bytes(mine)) table.append(Trajectories::unpack(bytes));
+    return table;
+}
+
+std::vector<float> score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end) {
+    const auto groups = data.groups();
+    std::vector<float> values;
+    for (std::size_t p = begin; p < end; ++p) {
+        std::vector<ScoredAnswer> answers;
+        for (std::size_t row = groups[p].first; row < groups[p].second; ++row) answers.push_back(all_states(data, row));
+        for (const auto& states : scorer.score(data.prompt(p), answers)) values.insert(values.end(), states.begin(), states.end());
+    }
+    return values;
+}
+
+std::vector<float> score_together(comm::Communicator& ranks, Scorer& scorer, const Trajectories& data) {
+    const auto [begin, end] = share(data.num_problems(), ranks.rank(), ranks.size());
+    const auto mine = ranks.agree("scoring", [&, b = begin, e = end] { return score(scorer, data, b, e); });
+    std::vector<float> values;
+    for (const auto& part : ranks.all_gather(std::span<const float>(mine))) values.insert(values.end(), part.begin(), part.end());
+    return values;
+}
+
+std::vector<std::size_t> state_offsets(const Trajectories& data) {
+    std::vector<std::size_t> offsets{0};
+    for (std::size_t row = 0; row < data.size(); ++row) offsets.push_back(offsets.back() + data.step_ends(row).size() + 1);
+    return offsets;
+}
+
+}  // namespace tdrm::rollout

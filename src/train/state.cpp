@@ -1,0 +1,80 @@
+#include "tdrm/train/state.hpp"
+
+#include <algorithm>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/train/trainer.hpp"
+
+namespace tdrm::train {
+namespace {
+
+std::vector<store::TensorView> views(const model::Layout& layout) {
+    std::vector<store::TensorView> result;
+    for (const model::TensorInfo& tensor : layout.tensors) result.push_back({tensor.name, tensor.shape, tensor.offset});
+    return result;
+}
+
+nlohmann::json spec_json(const model::ModelSpec& s) {
+    return {{"vocab", s.vocab},       {"layers", s.layers},         {"width", s.width}, {"heads", s.heads},
+            {"kv_heads", s.kv_heads}, {"head_dim", s.head_dim},     {"ffn", s.ffn},     {"rope_theta", s.rope_theta},
+            {"norm_eps", s.norm_eps}, {"tied", s.tied},             {"head", s.head == model::Head::value ? "value" : "language"}};
+}
+
+model::ModelSpec json_spec(const nlohmann::json& j) {
+    model::ModelSpec s;
+    s.vocab = j.at("vocab");
+    s.layers = j.at("layers");
+    s.width = j.at("width");
+    s.heads = j.at("heads");
+    s.kv_heads = j.at("kv_heads");
+    s.head_dim = j.at("head_dim");
+    s.ffn = j.at("ffn");
+    s.rope_theta = j.at("rope_theta");
+    s.norm_eps = j.at("norm_eps");
+    s.tied = j.at("tied");
+    s.head = j.at("head") == "value" ? model::Head::value : model::Head::language;
+    return s;
+}
+
+}  // namespace
+
+void save_state(comm::Communicator& ranks, const std::filesystem::path& directory, const TrainingState& state,
+                const model::Model& model, AdamW& optimizer) {
+    const auto tensors = views(model.layout());
+    const std::vector<store::FlatState> states{{"model", model.values(), &tensors},
+                                               {"optimizer/exp_avg", optimizer.first(), &tensors},
+                                               {"optimizer/exp_avg_sq", optimizer.second(), &tensors}};
+    const nlohmann::json progress{{"update", state.update},         {"best", state.best},       {"best_figure", state.best_figure},
+                                  {"since_best", state.since_best}, {"stopped", state.stopped}, {"model", spec_json(model.spec())}};
+    store::save_checkpoint(ranks, directory, states, progress);
+}
+
+TrainingState load_state(const store::Checkpoint& checkpoint, model::Model& model, AdamW& optimizer) {
+    const auto tensors = views(model.layout());
+    checkpoint.read_flat("model", model.values(), tensors);
+    checkpoint.read_flat("optimizer/exp_avg", optimizer.first(), tensors);
+    checkpoint.read_flat("optimizer/exp_avg_sq", optimizer.second(), tensors);
+    const auto& p = checkpoint.progress();
+    return {p.at("update"), p.at("best"), p.at("best_figure"), p.at("since_best"), p.at("stopped")};
+}
+
+model::Model load_model(const store::Checkpoint& checkpoint) {
+    model::Model model(json_spec(checkpoint.progress().at("model")));
+    checkpoint.read_flat("model", model.values(), views(model.layout()));
+    return model;
+}
+
+std::vector<std::int64_t> committed_updates(const std::filesystem::path& directory) {
+    std::vector<std::int64_t> updates;
+    std::error_code missing;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, missing)) {
+        const std::string name = entry.path().filename().string();
+        const std::string digits = name.starts_with("update-") ? name.substr(7) : "";
+        if (!digits.empty() && std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; }))
+            updates.push_back(std::stoll(digits));
+    }
+    std::sort(updates.begin(), updates.end());
+    return updates;
+}
+
+}  // namespace tdrm::train

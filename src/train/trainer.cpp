@@ -1,0 +1,340 @@
+#include "tdrm/train/trainer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <numeric>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/base/log.hpp"
+#include "tdrm/base/progress.hpp"
+#include "tdrm/comm/exact_sum.hpp"
+#include "tdrm/comm/session.hpp"
+#include "tdrm/eval/noise_scale.hpp"
+#include "tdrm/store/checkpoint.hpp"
+#include "tdrm/store/directory.hpp"
+#include "tdrm/train/state.hpp"
+#include "tdrm/train/update_log.hpp"
+
+namespace tdrm::train {
+
+double Metrics::get(std::string_view name) const {
+    for (const auto& [key, value] : entries_)
+        if (key == name) return value;
+    return std::numeric_limits<double>::quiet_NaN();
+}
+
+void CommitOptions::fields(Fields& f) {
+    f("every", every, "at most this much work is at risk", above(0)).not_identity();
+    f("at", at, "also commit after each multiple of this many updates, and keep those; 0 = never", at_least(0)).not_identity();
+    f("keep", keep, "newest commits kept while running, besides the best and the multiples of `at`", at_least(1)).not_identity();
+}
+
+std::vector<std::size_t> cut_units(const std::vector<std::size_t>& sample_tokens, std::size_t unit_tokens) {
+    const std::size_t total = std::accumulate(sample_tokens.begin(), sample_tokens.end(), std::size_t{0});
+    const std::size_t units = std::max<std::size_t>(1, (total + unit_tokens - 1) / unit_tokens);
+    std::vector<std::size_t> first{0};
+    std::size_t tokens = 0;
+    for (std::size_t i = 0; i + 1 < sample_tokens.size(); ++i) {
+        tokens += sample_tokens[i];
+        // The unit ends where it comes closest to its even share of the batch.
+        const std::size_t goal = total * first.size() / units;
+        if (first.size() < units && tokens + sample_tokens[i + 1] / 2 >= goal) first.push_back(i + 1);
+    }
+    if (!sample_tokens.empty()) first.push_back(sample_tokens.size());
+    return first;
+}
+
+std::vector<int> assign_units(const std::vector<double>& costs, int ranks) {
+    std::vector<std::size_t> order(costs.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return costs[a] > costs[b]; });
+    std::vector<double> load(static_cast<std::size_t>(ranks), 0.0);
+    std::vector<int> owner(costs.size());
+    for (const std::size_t unit : order) {
+        const auto least = std::min_element(load.begin(), load.end()) - load.begin();
+        owner[unit] = static_cast<int>(least);
+        load[static_cast<std::size_t>(least)] += costs[unit];
+    }
+    return owner;
+}
+
+std::string commit_name(std::int64_t update) {
+    std::string digits = std::to_string(update);
+    if (digits.size() < 6) digits.insert(0, 6 - digits.size(), '0');
+    return "update-" + digits;
+}
+
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+/// Seconds by phase of one update.
+class Phases {
+public:
+    void next(const char* name) {
+        const double t = now();
+        if (phase_ != nullptr) seconds_.set(phase_, t - begin_);
+        phase_ = name;
+        begin_ = t;
+    }
+    Metrics finish() {
+        next(nullptr);
+        return std::exchange(seconds_, {});
+    }
+
+private:
+    const char* phase_ = nullptr;
+    double begin_ = 0;
+    Metrics seconds_;
+};
+
+/// What the ranks tell each other about an update: flags, then a record per unit.
+struct UnitReport {
+    std::size_t unit;
+    double samples;
+    double squared_norm;
+    std::vector<double> sums;
+};
+
+class Training {
+public:
+    Training(comm::Communicator& ranks, model::Model& model, Objective& objective, const Evaluation& evaluation,
+             const TrainerOptions& options)
+        : ranks_(ranks), model_(model), objective_(objective), evaluation_(evaluation), options_(options),
+          exact_(options.sum == SumMode::fast ? 0 : model.values().size()), optimizer_(model.layout()),
+          gradient_(model.values().size()), log_(options.directory, ranks.root()) {}
+
+    TrainingResult run() {
+        resume();
+        if (state_.stopped || state_.update >= options_.updates) return result();
+        last_commit_ = now();
+        Progress progress(options_.label, options_.updates, state_.update);
+        while (state_.update < options_.updates && !state_.stopped) {
+            Metrics metrics = update();
+            phases_.next("eval");
+            evaluate(metrics);
+            phases_.next("commit");
+            log_.metrics(state_.update, metrics);
+            if (commit_due()) commit();
+            log_.timing(state_.update, phases_.finish());
+            progress.update(state_.update, headline(metrics));
+            if (stop_) {
+                throw Preempted(cat("stopped on request after update ", state_.update, " of ", options_.label,
+                                    " (it is committed). Start the same command again to go on."));
+            }
+        }
+        prune(true);
+        return result();
+    }
+
+private:
+    void resume() {
+        std::string found;
+        if (ranks_.root()) {
+            const auto newest = store::newest_valid_checkpoint(options_.directory);
+            for (const auto& damaged : newest.damaged)
+                log::warn(cat(damaged.directory.string(), " is damaged (", damaged.problems.front(),
+                              "), so the commit before it is used."));
+            if (newest.directory) found = newest.directory->string();
+        }
+        found = ranks_.broadcast_text(found);
+        if (!found.empty()) {
+            const auto checkpoint = store::load_checkpoint(ranks_, found);
+            ranks_.agree("loading a commit", [&] { state_ = load_state(checkpoint, model_, optimizer_); });
+            log::info(cat(options_.label, ": going on after update ", state_.update));
+        }
+        ranks_.agree("cutting the logs back to the commit", [&] { log_.cut(state_.update); });
+        prune(false);
+    }
+
+    /// One optimiser update on the global batch.
+    Metrics update() {
+        const std::int64_t u = state_.update;
+        phases_.next("batch");
+        objective_.prepare(u);
+        phases_.next("gradient");
+        std::vector<UnitReport> mine = differentiate();
+        phases_.next("sum");
+        const auto reports = gather(mine);
+        const double norm = sum_gradients();
+        phases_.next("step");
+        const double clip = options_.optimizer.clip;
+        const double scale = clip > 0 && norm > clip ? clip / norm : 1.0;
+        const double lr = learning_rate(options_.optimizer, u, options_.horizon);
+        optimizer_.step(model_.values(), gradient_, options_.optimizer, lr, scale, u);
+        ++state_.update;
+        return figures(reports, norm, lr);
+    }
+
+    /// Gradients of this rank's units, added up; nothing here waits for another rank.
+    std::vector<UnitReport> differentiate() {
+        std::vector<double> costs;
+        for (std::size_t unit = 0; unit < objective_.num_units(); ++unit) costs.push_back(objective_.unit_cost(unit));
+        const auto owner = assign_units(costs, ranks_.size());
+        std::vector<UnitReport> reports;
+        if (options_.sum == SumMode::fast) total_.assign(gradient_.size(), 0.0F);
+        exact_.clear();
+        ranks_.agree("gradients", [&] {
+            for (std::size_t unit = 0; unit < costs.size(); ++unit) {
+                if (owner[unit] != ranks_.rank()) continue;
+                std::fill(gradient_.begin(), gradient_.end(), 0.0F);
+                auto sums = objective_.differentiate(unit, gradient_.data());
+                reports.push_back({unit, objective_.unit_samples(unit), squared_norm(gradient_), std::move(sums)});
+                if (options_.sum == SumMode::fast) {
+                    for (std::size_t i = 0; i < total_.size(); ++i) total_[i] += gradient_[i];
+                } else {
+                    exact_.add(gradient_, cat("update ", state_.update, ", ", objective_.unit_name(unit)));
+                }
+            }
+        });
+        return reports;
+    }
+
+    /// All units' reports in canonical order, and the flags that every rank must see alike.
+    std::vector<UnitReport> gather(const std::vector<UnitReport>& mine) {
+        const bool due = ranks_.root() && now() - last_commit_ >= options_.commit.every.value;
+        std::vector<double> message{comm::stop_requested() ? 1.0 : 0.0, due ? 1.0 : 0.0};
+        for (const UnitReport& report : mine) {
+            message.push_back(static_cast<double>(report.unit));
+            message.push_back(report.samples);
+            message.push_back(report.squared_norm);
+            message.push_back(static_cast<double>(report.sums.size()));
+            message.insert(message.end(), report.sums.begin(), report.sums.end());
+        }
+        std::vector<UnitReport> reports(objective_.num_units());
+        time_is_up_ = false;
+        for (const auto& theirs : ranks_.all_gather(std::span<const double>(message))) {
+            stop_ = stop_ || theirs[0] > 0;
+            time_is_up_ = time_is_up_ || theirs[1] > 0;
+            for (std::size_t at = 2; at < theirs.size();) {
+                const auto unit = static_cast<std::size_t>(theirs[at]);
+                const auto count = static_cast<std::ptrdiff_t>(theirs[at + 3]);
+                const auto begin = theirs.begin() + static_cast<std::ptrdiff_t>(at) + 4;
+                reports[unit] = {unit, theirs[at + 1], theirs[at + 2], {begin, begin + count}};
+                at += 4 + static_cast<std::size_t>(count);
+            }
+        }
+        return reports;
+    }
+
+    /// The global gradient into gradient_; returns its norm.
+    double sum_gradients() {
+        if (options_.sum == SumMode::fast) {
+            ranks_.fast_sum(total_);
+            std::swap(total_, gradient_);
+        } else {
+            exact_.reduce(ranks_);
+            exact_.to_float(gradient_);
+        }
+        const double norm = std::sqrt(squared_norm(gradient_));
+        if (!std::isfinite(norm))
+            throw DataError(cat("the gradient of update ", state_.update, " isn't finite (training can't go on). "
+                                "Lower the learning rate, or look at the data of this update."));
+        return norm;
+    }
+
+    Metrics figures(const std::vector<UnitReport>& reports, double norm, double lr) const {
+        std::vector<double> sums(reports.empty() ? 0 : reports.front().sums.size());
+        double samples = 0;
+        for (const UnitReport& report : reports) {
+            samples += report.samples;
+            for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += report.sums[i];
+        }
+        Metrics metrics;
+        objective_.metrics(sums, metrics);
+        metrics.set("grad_norm", norm);
+        metrics.set("learning_rate", lr);
+        std::vector<double> blocks;
+        for (const UnitReport& report : reports)
+            if (report.samples > 0) blocks.push_back(report.squared_norm * std::pow(samples / report.samples, 2));
+        const double block_samples = blocks.empty() ? 0 : samples / static_cast<double>(blocks.size());
+        const auto noise = eval::noise_scale(blocks, norm * norm, block_samples, samples);
+        metrics.set("noise/gradient_squared", noise.gradient_squared);
+        metrics.set("noise/trace", noise.trace);
+        metrics.set("noise_scale", noise.simple());
+        return metrics;
+    }
+
+    void evaluate(Metrics& metrics) {
+        if (evaluation_.every <= 0 || !evaluation_.measure) return;
+        if (state_.update % evaluation_.every != 0 && state_.update != options_.updates) return;
+        const Metrics measured = evaluation_.measure(state_.update);
+        metrics.append(measured, "eval/");
+        const double figure = measured.get(evaluation_.by);
+        const bool better = state_.best < 0 || (evaluation_.higher_is_better ? figure > state_.best_figure : figure < state_.best_figure);
+        state_.since_best = better ? 0 : state_.since_best + 1;
+        if (better) {
+            state_.best = state_.update;
+            state_.best_figure = figure;
+        }
+        state_.stopped = evaluation_.patience > 0 && state_.since_best >= evaluation_.patience;
+    }
+
+    [[nodiscard]] bool commit_due() const {
+        const std::int64_t u = state_.update;
+        const bool last = u == options_.updates || state_.stopped;
+        const bool asked = options_.commit.at > 0 && u % options_.commit.at == 0;
+        return last || ((asked || time_is_up_ || stop_ || state_.best == u) && objective_.resumable_at(u));
+    }
+
+    void commit() {
+        log_.flush();
+        save_state(ranks_, options_.directory / commit_name(state_.update), state_, model_, optimizer_);
+        last_commit_ = now();
+        prune(false);
+    }
+
+    /// Removes commits that nobody needs. What remains at the end doesn't depend on when commits happened.
+    void prune(bool finished) {
+        if (!ranks_.root()) return;
+        auto updates = committed_updates(options_.directory);
+        const int keep = finished ? 1 : options_.commit.keep;
+        for (std::size_t i = 0; i < updates.size(); ++i) {
+            const std::int64_t u = updates[i];
+            const bool newest = updates.size() - i <= static_cast<std::size_t>(keep);
+            const bool asked = options_.commit.at > 0 && u % options_.commit.at == 0;
+            if (!newest && !asked && u != state_.best) store::remove_directory(options_.directory / commit_name(u));
+        }
+    }
+
+    [[nodiscard]] std::string headline(const Metrics& metrics) const {
+        std::string text;
+        for (const std::string& name : options_.headline) {
+            const double value = metrics.get(name);
+            if (!std::isnan(value)) shown_[name] = value;
+            if (!shown_.contains(name)) continue;
+            char figure[64];
+            std::snprintf(figure, sizeof figure, "%s%s %.3g", text.empty() ? "" : ", ", name.c_str(), shown_[name]);
+            text += figure;
+        }
+        return text;
+    }
+
+    [[nodiscard]] TrainingResult result() const { return {state_.update, state_.best, state_.best_figure}; }
+
+    comm::Communicator& ranks_;
+    model::Model& model_;
+    Objective& objective_;
+    const Evaluation& evaluation_;
+    const TrainerOptions& options_;
+    comm::ExactSum exact_;
+    AdamW optimizer_;
+    std::vector<float> gradient_, total_;
+    UpdateLog log_;
+    TrainingState state_;
+    Phases phases_;
+    double last_commit_ = 0;
+    bool stop_ = false, time_is_up_ = false;
+    mutable std::map<std::string, double> shown_;
+};
+
+}  // namespace
+
+TrainingResult train(comm::Communicator& ranks, model::Model& model, Objective& objective, const Evaluation& evaluation,
+                     const TrainerOptions& options) {
+    return Training(ranks, model, objective, evaluation, options).run();
+}
+
+}  // namespace tdrm::train

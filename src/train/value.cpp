@@ -1,0 +1,113 @@
+#include "tdrm/train/value.hpp"
+
+#include <algorithm>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/eval/calibration.hpp"
+#include "tdrm/reward/loss.hpp"
+#include "tdrm/rollout/rollouts.hpp"
+
+namespace tdrm::train {
+
+ValueObjective::ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows, std::vector<float> labels,
+                               task::TokenSpan probe, const model::Model& model, const reward::TargetOptions& target,
+                               std::uint64_t seed, int batch, int unit_tokens)
+    : data_(data), rows_(std::move(rows)), labels_(std::move(labels)), state_offset_(rollout::state_offsets(data)), probe_(probe),
+      model_(model), transformer_(model), target_(target), shuffle_(seed, static_cast<std::int64_t>(rows_.size())), batch_(batch),
+      unit_tokens_(static_cast<std::size_t>(unit_tokens)) {}
+
+reward::StateTargets ValueObjective::targets_of(std::size_t row, std::span<const float> logits) const {
+    std::vector<std::int32_t> prefix{0};
+    const auto ends = data_.step_ends(row);
+    prefix.insert(prefix.end(), ends.begin(), ends.end());
+    reward::Solution solution;
+    solution.value_logit_S = logits;
+    solution.outcome = data_.outcome[row];
+    solution.truncated = data_.finish[row] == static_cast<std::uint8_t>(task::Finish::length);
+    solution.prefix_tokens_S = prefix;
+    if (!labels_.empty()) solution.label_S = std::span(labels_).subspan(state_offset_[row], prefix.size());
+    return reward::targets(target_, solution);
+}
+
+void ValueObjective::prepare(std::int64_t update) {
+    batch_rows_.clear();
+    lengths_.clear();
+    weight_ = 0;
+    const std::vector<float> unknown(state_offset_.back(), 0.0F);  // weights don't depend on values
+    for (int i = 0; i < batch_; ++i) {
+        const std::size_t row = rows_[static_cast<std::size_t>(shuffle_(update * batch_ + i).index)];
+        batch_rows_.push_back(row);
+        const auto answer = rollout::all_states(data_, row);
+        lengths_.push_back(data_.prompt(static_cast<std::size_t>(data_.problem[row])).size() + rollout::forest_tokens(answer, probe_.size()));
+        for (const float w : targets_of(row, std::span(unknown).first(answer.ends.size())).weight) weight_ += static_cast<double>(w);
+    }
+    first_ = cut_units(lengths_, unit_tokens_);
+}
+
+double ValueObjective::unit_cost(std::size_t unit) const {
+    double tokens = 0;
+    for (std::size_t i = first_[unit]; i < first_[unit + 1]; ++i) tokens += static_cast<double>(lengths_[i]);
+    return tokens;
+}
+
+double ValueObjective::unit_samples(std::size_t unit) const { return static_cast<double>(first_[unit + 1] - first_[unit]); }
+
+std::string ValueObjective::unit_name(std::size_t unit) const {
+    return cat("unit ", unit, " (trajectories from row ", batch_rows_[first_[unit]], ")");
+}
+
+std::vector<double> ValueObjective::differentiate(std::size_t unit, float* gradient) {
+    model::Forest forest;
+    std::vector<std::int32_t> probes;
+    for (std::size_t i = first_[unit]; i < first_[unit + 1]; ++i) {
+        const std::size_t row = batch_rows_[i];
+        const auto answer = rollout::all_states(data_, row);
+        rollout::add_states(forest, data_.prompt(static_cast<std::size_t>(data_.problem[row])), std::span(&answer, 1), probe_, probes);
+    }
+    const float* hidden = transformer_.forward(forest, probes, work_, true);
+    logits_.resize(probes.size());
+    d_logits_.resize(probes.size());
+    model::value_logits(model_, hidden, static_cast<int>(probes.size()), logits_.data());
+    double loss = 0;
+    reward::TargetStatistics statistics;
+    std::size_t at = 0;
+    for (std::size_t i = first_[unit]; i < first_[unit + 1]; ++i) {
+        const std::size_t row = batch_rows_[i];
+        const auto logits = std::span(logits_).subspan(at, state_offset_[row + 1] - state_offset_[row]);
+        const auto goals = targets_of(row, logits);
+        loss += reward::value_loss(logits, goals.target, goals.weight, std::span(d_logits_).subspan(at, logits.size()));
+        statistics += reward::statistics(logits, goals);
+        at += logits.size();
+    }
+    for (float& d : d_logits_) d = static_cast<float>(static_cast<double>(d) / weight_);
+    d_hidden_.resize(probes.size() * static_cast<std::size_t>(model_.spec().width));
+    model::value_backward(model_, hidden, d_logits_, d_hidden_.data(), gradient);
+    transformer_.backward(forest, probes, d_hidden_.data(), gradient, work_);
+    return {loss, statistics.states, statistics.interior, statistics.delta, statistics.transitions, statistics.value_change,
+            static_cast<double>(forest.num_tokens())};
+}
+
+void ValueObjective::metrics(const std::vector<double>& sums, Metrics& out) const {
+    const reward::TargetStatistics statistics{sums[1], sums[2], sums[3], sums[4], sums[5]};
+    out.set("loss", sums[0] / weight_);
+    out.set("target/interior_share", statistics.interior_share());
+    out.set("target/mean_delta", statistics.mean_delta());
+    out.set("value/mean_change", statistics.mean_value_change());
+    out.set("num_tokens", sums[6]);
+}
+
+ValueQuality value_quality(const rollout::Trajectories& data, std::span<const float> logits) {
+    std::vector<double> probability, truth;
+    const auto offsets = rollout::state_offsets(data);
+    for (std::size_t row = 0; row < data.size(); ++row)
+        for (std::size_t s = offsets[row]; s < offsets[row + 1]; ++s) {
+            probability.push_back(reward::sigmoid(static_cast<double>(logits[s])));
+            truth.push_back(static_cast<double>(data.outcome[row]));
+        }
+    double right = 0;
+    for (std::size_t i = 0; i < truth.size(); ++i) right += (probability[i] > 0.5) == (truth[i] > 0.5) ? 1 : 0;
+    return {eval::log_loss(probability, truth), eval::brier_score(probability, truth), eval::roc_auc(probability, truth),
+            right / static_cast<double>(truth.size())};
+}
+
+}  // namespace tdrm::train
