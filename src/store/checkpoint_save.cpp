@@ -89,7 +89,7 @@ FileEntry write_index(const fs::path& folder, std::span<const FlatState> states,
     for (std::size_t s = 0; s < states.size(); ++s) {
         for (const TensorView& tensor : *states[s].tensors) write_tensor(file, states[s], s, tensor, pieces);
     }
-    return file.close();
+    return file.close(Sync::file);
 }
 
 std::vector<FileEntry> write_parts(const fs::path& folder, std::span<const FlatState> states,
@@ -105,7 +105,7 @@ std::vector<FileEntry> write_parts(const fs::path& folder, std::span<const FlatS
                 file.write(state.group,
                            state.data.subspan(static_cast<std::size_t>(p->begin), static_cast<std::size_t>(p->count)));
             }
-            written.push_back(file.close());
+            written.push_back(file.close(Sync::file));
         }
         piece = end;
     }

@@ -44,8 +44,12 @@ void Descriptor::sync() {
     if (::fsync(id_) != 0 && errno != EINVAL) throw_errno("sync", path_);  // EINVAL: nothing to sync there
 }
 
-void rename_synced(const fs::path& from, const fs::path& to) {
+void rename_unsynced(const fs::path& from, const fs::path& to) {
     if (std::rename(from.c_str(), to.c_str()) != 0) throw_errno(cat("rename ", from.string(), " to"), to);
+}
+
+void rename_synced(const fs::path& from, const fs::path& to) {
+    rename_unsynced(from, to);
     sync(to.has_parent_path() ? to.parent_path() : fs::path("."));
 }
 

@@ -32,7 +32,9 @@ private:
     int id_;
 };
 
-/// Renames `from` to `to`, replacing it, and syncs the folder. @throws IoError
+/// Renames `from` to `to`, replacing it. @throws IoError
+void rename_unsynced(const std::filesystem::path& from, const std::filesystem::path& to);
+/// The same, then syncs the folder.
 void rename_synced(const std::filesystem::path& from, const std::filesystem::path& to);
 
 }  // namespace tdrm::store

@@ -219,16 +219,21 @@ void FileWriter::attribute(std::string_view object, std::string_view name, const
     }
 }
 
-FileEntry FileWriter::close() {
+FileEntry FileWriter::close(Sync sync) {
     const auto held = hdf5::lock();
     const herr_t closed = state_->file.reset();
     state_->check_disk();
     if (closed < 0) state_->fail("the last data");
-    state_->descriptor.sync();
     const fs::path temporary = temporary_of(state_->path);
     FileEntry entry = entry_of(temporary);
     entry.name = state_->path.filename().string();
-    rename_synced(temporary, state_->path);
+    if (sync == Sync::file_and_folder) {
+        state_->descriptor.sync();
+        rename_synced(temporary, state_->path);
+    } else {
+        rename_unsynced(temporary, state_->path);
+        state_->descriptor.sync();  // after the rename, which touches the file's inode
+    }
     state_->descriptor.reset();
     return entry;
 }

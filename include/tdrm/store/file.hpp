@@ -32,6 +32,10 @@ template <class T>
 using Attribute = std::variant<std::string, std::int64_t, double>;
 using Shape = std::vector<std::int64_t>;
 
+/// How much of a finished file is on disk when close() returns. `file` is for files in a folder that commit_directory
+/// syncs: it saves a journal commit each.
+enum class Sync { file_and_folder, file };
+
 /// What a manifest says about a file.
 struct FileEntry {
     std::string name;  ///< relative to the folder
@@ -78,7 +82,7 @@ public:
     void attribute(std::string_view object, std::string_view name, const Attribute& value);
 
     /// Writes, hashes and fsyncs the file, renames it, fsyncs its folder. Nothing can be written after it.
-    FileEntry close();
+    FileEntry close(Sync sync = Sync::file_and_folder);
 
 private:
     void write_bytes(std::string_view name, Type type, const void* data, std::int64_t count, const Shape& shape);
