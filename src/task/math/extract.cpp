@@ -1,0 +1,385 @@
+#include "tdrm/task/math/extract.hpp"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "tdrm/task/math/characters.hpp"
+#include "tdrm/task/math/words.hpp"
+
+namespace tdrm::task::math {
+namespace {
+
+constexpr std::size_t kMaxWholeLength = 400;  // longer texts are solutions
+constexpr std::size_t kMaxWholeWords = 14;
+constexpr int kMaxSentences = 8;
+
+bool starts(std::string_view text, std::size_t at, std::string_view what) { return text.substr(at).starts_with(what); }
+
+// ---- \boxed
+
+struct Box {
+    std::size_t begin, end;  ///< of "\boxed{...}"
+    std::size_t content_begin, content_end;
+};
+
+/// All balanced boxes that aren't inside of another, in one pass.
+std::vector<Box> find_boxes(std::string_view text) {
+    struct Open {
+        std::size_t box_begin;  ///< npos for an ordinary brace
+        std::size_t content;
+    };
+    std::vector<Open> open;
+    std::vector<Box> boxes;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '\\' && (starts(text, i, "\\boxed") || starts(text, i, "\\fbox"))) {
+            std::size_t brace = i + (text[i + 1] == 'b' ? 6 : 5);
+            while (brace < text.size() && is_space(text[brace])) ++brace;
+            if (brace < text.size() && text[brace] == '{') {
+                open.push_back({i, brace + 1});
+                i = brace;
+            }
+        } else if (text[i] == '\\') {
+            // "\{" and "\}" aren't groups, but "\\}" of a doubled backslash ends one.
+            if (i + 1 < text.size() && (text[i + 1] == '{' || text[i + 1] == '}')) ++i;
+        } else if (text[i] == '{') {
+            open.push_back({std::string_view::npos, i + 1});
+        } else if (text[i] == '}' && !open.empty()) {
+            const Open last = open.back();
+            open.pop_back();
+            if (last.box_begin == std::string_view::npos) continue;
+            while (!boxes.empty() && boxes.back().begin > last.box_begin) boxes.pop_back();
+            boxes.push_back({last.box_begin, i + 1, last.content, i});
+        }
+    }
+    return boxes;
+}
+
+/// Whether only "and", commas and typography stand between two boxes.
+bool is_connective(std::string_view gap) {
+    if (gap.size() > 60) return false;
+    std::string letters;
+    for (std::size_t i = 0; i < gap.size(); ++i) {
+        if (gap[i] == '\\') {
+            while (i + 1 < gap.size() && is_letter(gap[i + 1])) letters += gap[++i];
+            if (letters.ends_with("quad")) letters.resize(letters.size() - (letters.ends_with("qquad") ? 5 : 4));
+            if (letters.ends_with("text")) letters.resize(letters.size() - 4);
+        } else if (is_letter(gap[i])) {
+            letters += to_lower(gap[i]);
+        } else if (is_digit(gap[i]) || gap[i] == '=' || gap[i] == '.' || gap[i] == '<' || gap[i] == '>' ||
+                   gap[i] == '-') {
+            return false;
+        }
+    }
+    return letters.empty() || letters == "and" || letters == "or";
+}
+
+/// "%" and "percent" right behind a box belong to it.
+bool percent_follows(std::string_view rest) {
+    std::size_t at = 0;
+    while (at < rest.size() && (is_space(rest[at]) || rest[at] == '$' || rest[at] == '\\' || rest[at] == ')')) ++at;
+    return starts(rest, at, "%") || starts(rest, at, "percent");
+}
+
+std::optional<std::string> boxed_answer(std::string_view text) {
+    const std::vector<Box> boxes = find_boxes(text);
+    if (boxes.empty()) return std::nullopt;
+    std::size_t first = boxes.size() - 1;
+    while (first > 0 && is_connective(text.substr(boxes[first - 1].end, boxes[first].begin - boxes[first - 1].end)))
+        --first;
+    std::vector<std::string> contents;
+    for (std::size_t i = first; i < boxes.size(); ++i) {
+        std::string content(
+            trimmed(text.substr(boxes[i].content_begin, boxes[i].content_end - boxes[i].content_begin)));
+        if (std::find(contents.begin(), contents.end(), content) == contents.end())
+            contents.push_back(std::move(content));
+    }
+    std::string answer;
+    for (const std::string& content : contents) answer += (answer.empty() ? "" : ", ") + content;
+    if (percent_follows(text.substr(boxes.back().end)) && answer.find('%') == std::string::npos) answer += "\\%";
+    return trimmed(answer).empty() ? std::nullopt : std::optional(answer);
+}
+
+// ---- formulas and numbers
+
+struct Formula {
+    std::size_t begin, end;  ///< with delimiters
+    std::string_view content;
+};
+
+/// $...$, $$...$$, \(...\), \[...\] from left to right; an unclosed one ends at the end. "\$" is a dollar.
+std::vector<Formula> find_formulas(std::string_view text) {
+    std::vector<Formula> formulas;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        std::string_view open, close;
+        if (text[i] == '\\' && (starts(text, i, "\\(") || starts(text, i, "\\["))) {
+            open = text.substr(i, 2);
+            close = open == "\\(" ? "\\)" : "\\]";
+        } else if (text[i] == '\\') {
+            ++i;
+            continue;
+        } else if (text[i] == '$') {
+            open = close = starts(text, i, "$$") ? "$$" : "$";
+        } else {
+            continue;
+        }
+        const std::size_t begin = i + open.size();
+        std::size_t end = begin;
+        while (end < text.size() && !starts(text, end, close)) end += text[end] == '\\' && close[0] == '$' ? 2 : 1;
+        if (end >= text.size()) break;
+        formulas.push_back({i, end + close.size(), trimmed(text.substr(begin, end - begin))});
+        i = end + close.size() - 1;
+    }
+    return formulas;
+}
+
+std::optional<std::string> last_formula(std::string_view text) {
+    const std::vector<Formula> formulas = find_formulas(text);
+    if (formulas.empty()) return std::nullopt;
+    std::string answer(formulas.back().content);
+    if (percent_follows(text.substr(formulas.back().end)) && answer.find('%') == std::string::npos) answer += "\\%";
+    return answer.empty() ? std::nullopt : std::optional(answer);
+}
+
+/// "-1,234.5", "3/4", "12%".
+std::optional<std::string> last_number(std::string_view text) {
+    const auto part = [](char c) { return is_digit(c) || c == '.' || c == ',' || c == '/'; };
+    std::size_t end = text.size();
+    while (end > 0 && !is_digit(text[end - 1])) --end;
+    if (end == 0) return std::nullopt;
+    std::size_t begin = end;
+    while (begin > 0 && part(text[begin - 1])) --begin;
+    while (begin < end && (text[begin] == ',' || text[begin] == '/')) ++begin;
+    if (begin > 0 && text[begin - 1] == '-' && (begin == 1 || !is_digit(text[begin - 2]))) --begin;
+    std::string number(text.substr(begin, end - begin));
+    if (percent_follows(text.substr(end)) && !number.empty()) number += "%";
+    return number;
+}
+
+// ---- whole answers and sentences
+
+/// Words outside of formulas, commands and \text that make a sentence rather than an answer.
+struct Prose {
+    std::size_t words = 0;
+    bool sentence = false;  ///< a verb or an article
+};
+
+Prose prose_of(std::string_view text) {
+    static constexpr std::array kSentenceWords = {"is",  "are",  "the",    "therefore", "thus",   "hence",
+                                                  "so",  "we",   "answer", "solution",  "equals", "gives",
+                                                  "get", "have", "final",  "was",       "this"};
+    Prose prose;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '\\') {
+            while (i + 1 < text.size() && is_letter(text[i + 1])) ++i;
+            continue;
+        }
+        if (!is_letter(text[i])) continue;
+        std::string word;
+        while (i < text.size() && is_letter(text[i])) word += to_lower(text[i++]);
+        if (word.size() < 2) continue;
+        ++prose.words;
+        prose.sentence =
+            prose.sentence || std::find(kSentenceWords.begin(), kSentenceWords.end(), word) != kSentenceWords.end();
+    }
+    return prose;
+}
+
+std::string without_formulas(std::string_view text, const std::vector<Formula>& formulas) {
+    std::string rest;
+    std::size_t at = 0;
+    for (const Formula& formula : formulas) {
+        rest += text.substr(at, formula.begin - at);
+        rest += ' ';
+        at = formula.end;
+    }
+    rest += text.substr(at);
+    return rest;
+}
+
+/// Whether the words around formulas are units and connectives ("$1$ and $2$", "$28$ percent").
+bool only_answer_words(std::string_view rest) {
+    std::string word;
+    const auto fits = [&] {
+        const bool known =
+            word.size() < 2 || find_word(word).use != Command::Use::unknown || !canonical_unit(word).empty();
+        word.clear();
+        return known;
+    };
+    for (std::size_t i = 0; i < rest.size(); ++i) {
+        if (is_letter(rest[i]))
+            word += to_lower(rest[i]);
+        else if (!fits())
+            return false;
+        if (rest[i] == '\\') return false;
+    }
+    return fits();
+}
+
+bool is_whole(std::string_view text) {
+    if (text.empty() || text.size() > kMaxWholeLength || text.find("\\boxed") != std::string_view::npos) return false;
+    const std::vector<Formula> formulas = find_formulas(text);
+    if (formulas.empty()) {
+        const Prose prose = prose_of(text);
+        return text.find('\n') == std::string_view::npos && prose.words <= kMaxWholeWords &&
+               !(prose.sentence && prose.words > 3);
+    }
+    return only_answer_words(without_formulas(text, formulas));
+}
+
+std::string_view without_emphasis(std::string_view text) {
+    text = trimmed(text);
+    while (!text.empty() && (text.front() == '*' || text.front() == ':' || is_space(text.front())))
+        text.remove_prefix(1);
+    while (!text.empty() && (text.back() == '*' || is_space(text.back()))) text.remove_suffix(1);
+    return text;
+}
+
+/// The sentence or line at the beginning of a text; marks inside of formulas don't end it.
+std::string_view first_sentence(std::string_view text) {
+    bool in_formula = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '\\') {
+            const char c = i + 1 < text.size() ? text[i + 1] : '\0';
+            if (c == '(' || c == '[') in_formula = true;
+            if (c == ')' || c == ']') in_formula = false;
+            ++i;
+            continue;
+        }
+        if (text[i] == '$') in_formula = !in_formula;
+        if (starts(text, i, "<|") || starts(text, i, "\xE3\x80\x82")) return text.substr(0, i);
+        if (in_formula) continue;
+        const bool end_of_text = i + 1 == text.size();
+        if (text[i] == '\n' || (text[i] == '.' && (end_of_text || is_space(text[i + 1])))) return text.substr(0, i);
+    }
+    return text;
+}
+
+/// "The volume of $ABC$ is 120": what follows the last " is ", else the last formula or number.
+std::string answer_of_sentence(std::string_view sentence) {
+    sentence = without_emphasis(sentence);
+    for (int i = 0; i < kMaxSentences && !is_whole(sentence); ++i) {
+        std::size_t cut = std::string_view::npos;
+        for (const std::string_view verb : {" is ", " are ", " equals "})
+            if (const auto at = sentence.rfind(verb); at != std::string_view::npos)
+                cut = cut == std::string_view::npos ? at + verb.size() : std::max(cut, at + verb.size());
+        if (cut == std::string_view::npos) break;
+        sentence = without_emphasis(sentence.substr(cut));
+    }
+    if (const auto boxed = boxed_answer(sentence)) return *boxed;
+    if (is_whole(sentence)) return std::string(sentence);
+    if (const auto formula = last_formula(sentence)) return *formula;
+    if (const auto number = last_number(sentence)) return *number;
+    return std::string(sentence);
+}
+
+/// Case-insensitive search from the end.
+std::size_t find_last(std::string_view text, std::string_view what) {
+    if (what.size() > text.size()) return std::string_view::npos;
+    for (std::size_t at = text.size() - what.size() + 1; at-- > 0;) {
+        std::size_t i = 0;
+        while (i < what.size() && to_lower(text[at + i]) == what[i]) ++i;
+        if (i == what.size()) return at;
+    }
+    return std::string_view::npos;
+}
+
+std::optional<std::string> phrase_answer(std::string_view text) {
+    static constexpr std::array<std::string_view, 14> kPhrases = {"answer is",
+                                                                  "answers are",
+                                                                  "answer:",
+                                                                  "answers:",
+                                                                  "answer :",
+                                                                  "answer is:",
+                                                                  "\na:",
+                                                                  "answer**:",
+                                                                  "answer**",
+                                                                  "\xE7\xAD\x94\xE6\xA1\x88\xE6\x98\xAF",  // da an shi
+                                                                  "\xE7\xAD\x94\xE6\xA1\x88\xE4\xB8\xBA",  // da an wei
+                                                                  "\xE7\xAD\x94\xE6\xA1\x88\xEF\xBC\x9A",
+                                                                  "\xE7\xAD\x94\xEF\xBC\x9A",
+                                                                  "\xE6\x95\x85\xE9\x80\x89"};  // gu xuan
+    std::size_t best = std::string_view::npos;
+    for (const auto phrase : kPhrases)
+        if (const auto at = find_last(text, phrase); at != std::string_view::npos)
+            best = best == std::string_view::npos ? at + phrase.size() : std::max(best, at + phrase.size());
+    if (best == std::string_view::npos && (text.starts_with("A:") || text.starts_with("a:"))) best = 2;
+    if (best == std::string_view::npos) return std::nullopt;
+    std::string_view rest = text.substr(best);
+    for (const std::string_view colon : {":", "\xEF\xBC\x9A", "**", " ", "\n"})
+        while (rest.starts_with(colon)) rest.remove_prefix(colon.size());
+    const std::string answer = answer_of_sentence(first_sentence(without_emphasis(rest)));
+    return trimmed(answer).empty() ? std::nullopt : std::optional(answer);
+}
+
+std::optional<std::string> hashes_answer(std::string_view text) {
+    const auto at = text.rfind("####");
+    if (at == std::string_view::npos) return std::nullopt;
+    std::string_view line = text.substr(at + 4);
+    line = trimmed(line.substr(0, trimmed(line).empty() ? 0 : line.find('\n', line.find_first_not_of(" \t\r\n"))));
+    return line.empty() ? std::nullopt : std::optional(std::string(line));
+}
+
+std::optional<std::string> answer_at(AnswerPlace place, std::string_view text) {
+    switch (place) {
+        case AnswerPlace::boxed:
+            return boxed_answer(text);
+        case AnswerPlace::hashes:
+            return hashes_answer(text);
+        case AnswerPlace::phrase:
+            return phrase_answer(text);
+        case AnswerPlace::whole:
+            return is_whole(text) ? std::optional(std::string(text)) : std::nullopt;
+        case AnswerPlace::formula:
+            return last_formula(text);
+        case AnswerPlace::number:
+            return last_number(text);
+        case AnswerPlace::none:
+            break;
+    }
+    return std::nullopt;
+}
+
+Extraction extract_from(std::string_view text, const ExtractOptions& options) {
+    for (const AnswerPlace place : options.order)
+        if (auto answer = answer_at(place, text)) return {place, std::move(*answer)};
+    const bool wanted =
+        std::find(options.order.begin(), options.order.end(), AnswerPlace::whole) != options.order.end();
+    if (wanted && !text.empty() && text.size() <= kMaxWholeLength && text.find('\n') == std::string_view::npos)
+        return {AnswerPlace::whole, std::string(text)};  // a remark such as "there is no such number"
+    return {};
+}
+
+}  // namespace
+
+const char* to_string(AnswerPlace place) {
+    switch (place) {
+        case AnswerPlace::boxed:
+            return "boxed";
+        case AnswerPlace::hashes:
+            return "####";
+        case AnswerPlace::phrase:
+            return "phrase";
+        case AnswerPlace::whole:
+            return "whole";
+        case AnswerPlace::formula:
+            return "formula";
+        case AnswerPlace::number:
+            return "number";
+        case AnswerPlace::none:
+            break;
+    }
+    return "none";
+}
+
+Extraction extract_answer(std::string_view text, const ExtractOptions& options) {
+    text = trimmed(text);
+    constexpr std::string_view kEndOfThought = "</think>";
+    if (const auto thought = text.rfind(kEndOfThought); thought != std::string_view::npos)
+        if (auto answer = extract_from(trimmed(text.substr(thought + kEndOfThought.size())), options);
+            answer.place != AnswerPlace::none)
+            return answer;
+    return extract_from(text, options);
+}
+
+}  // namespace tdrm::task::math
