@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kSlots = 3;
 constexpr std::size_t kLine = 64;                 // bytes of a cache line
-constexpr std::size_t kMostChunk = 2UL << 20U;    // bytes; stays in the third-level cache, and few barriers are needed
+constexpr std::size_t kMostChunk = 1UL << 20U;    // bytes; six of them stay in the third-level cache
 constexpr std::size_t kLeastChunk = 64UL << 10U;  // bytes; below it barriers dominate
 constexpr std::size_t kMostSlab = 48UL << 20U;    // bytes; containers often grant 64 MiB of shared memory
 
