@@ -143,7 +143,8 @@ private:
             digits = in_.substr(at_ + 2, kind == 'u' ? 4 : 2);
             width = digits.size() + 2;
         }
-        if (digits.empty() || digits.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos) {
+        if (digits.empty() || (kind == 'u' && digits.size() < 4) ||
+            digits.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos) {
             unsupported(cat("\"", in_.substr(at_, 6), "\""));
         }
         out_ += cat("\\x{", digits, "}");

@@ -127,11 +127,17 @@ struct Tokenizer::Impl {
         special.resize(size);
         for (const auto& [token, id] : bpe.vocabulary()) names[static_cast<std::size_t>(id)] = token;
         for (const auto& [token, id] : bpe.vocabulary()) known_ids[static_cast<std::size_t>(id)] = true;
+        // A token that is looked for in normalized text is also written so (as tokenizers 0.23 does); it counts as
+        // special only if that is the content of a special token.
+        std::set<std::string> special_contents;
+        for (const AddedToken& token : added) {
+            if (token.special) special_contents.insert(token.content);
+        }
         for (const AddedToken& token : added) {
             const auto id = static_cast<std::size_t>(token.id);
-            names[id] = token.content;
+            names[id] = token.normalized ? normalizer(token.content) : token.content;
             known_ids[id] = true;
-            special[id] = token.special;
+            special[id] = special_contents.contains(names[id]);
             added_ids.emplace(token.content, token.id);
         }
         for (std::size_t id = 0; id < size; ++id) bytes[id] = decoder.bytes(names[id]);
