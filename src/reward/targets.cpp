@@ -16,6 +16,9 @@ bool in_unit_interval(double x) { return x >= 0 && x <= 1; }
 void check(const TargetOptions& options, const Solution& solution) {
     const std::size_t states = solution.value_logit_S.size();
     ensure(states >= 1, "a solution has at least the state s_0");
+    ensure(options.n >= 1, "n is at least 1");
+    ensure(options.gamma > 0 && options.gamma <= 1, "gamma is in (0, 1]");
+    ensure(in_unit_interval(options.lambda), "lambda is in [0, 1]");
     for (const float logit : solution.value_logit_S) {
         if (!std::isfinite(logit)) {
             throw DataError(
@@ -137,11 +140,6 @@ std::vector<std::string> TargetOptions::validate() const {
     const auto require = [&](bool good, const std::string& problem) {
         if (!good) problems.push_back(problem);
     };
-    require(gamma > 0 && gamma <= 1, cat("gamma is ", gamma, ", but must be above 0 and at most 1."));
-    require(n >= 1, cat("n is ", n, ", but must be at least 1."));
-    require(lambda >= 0 && lambda <= 1, cat("lambda is ", lambda, ", but must be in [0, 1]."));
-    require(terminal_weight >= 0 && std::isfinite(terminal_weight),
-            cat("terminal_weight is ", terminal_weight, ", but must be a number of at least 0."));
     if (kind == TargetKind::reference) {
         require(gamma == 1 || gamma == kReferenceGamma,
                 cat("gamma is ", gamma, ", but kind reference always takes 0.8. Leave it out, or choose td_n."));

@@ -251,12 +251,13 @@ TEST(Targets, RefuseUnusableInput) {
     EXPECT_THROW((void)targets({}, example.solution()), DataError);
 }
 
-TEST(TargetOptions, ListAllTheirProblems) {
+TEST(TargetOptions, NameWhatDoesNotGoTogether) {
     EXPECT_TRUE(TargetOptions{}.validate().empty());
-    const TargetOptions wrong{.gamma = 0, .n = 0, .lambda = 1.5, .terminal_weight = -1};
-    EXPECT_EQ(wrong.validate().size(), 4U);
-    EXPECT_EQ((TargetOptions{.kind = TargetKind::reference, .gamma = 0.9}.validate().size()), 1U);
+    EXPECT_EQ(
+        (TargetOptions{.kind = TargetKind::reference, .gamma = 0.9, .shaping = Shaping::normalised}.validate().size()),
+        2U);
     EXPECT_TRUE((TargetOptions{.kind = TargetKind::reference, .gamma = 0.8}.validate().empty()));
+    EXPECT_THROW((void)targets({.n = 0}, Example(2, 1).solution()), BugError);
 }
 
 TEST(TargetStatistics, AreThoseCountedByHand) {

@@ -8,6 +8,10 @@
 #include <utility>
 #include <vector>
 
+namespace tdrm {
+class Fields;
+}
+
 namespace tdrm::reward {
 
 /// How a state value enters the reward.
@@ -40,7 +44,9 @@ struct RewardMix {
 struct GroupOptions {
     bool divide_by_std = true;   ///< by std + epsilon, ddof 1; false is the centring of Dr. GRPO
     bool leave_one_out = false;  ///< baseline = mean of the other answers (RLOO)
-    double epsilon = 1e-4;
+    double epsilon = 1e-4;       ///< added to std
+
+    void fields(Fields& f);
 };
 
 /// A_i = (R_i - mean) / (std + epsilon) over the answers of one problem. Equal rewards, and a group of one, give

@@ -1,12 +1,18 @@
 // The clipped policy-gradient loss of one token (PPO / GRPO), with its derivative.
 #pragma once
 
+namespace tdrm {
+class Fields;
+}
+
 namespace tdrm::reward {
 
 struct GrpoOptions {
     double clip_low = 0.2;   ///< ratio is clipped below 1 - clip_low
     double clip_high = 0.2;  ///< and above 1 + clip_high
     double beta = 0;         ///< weight of the divergence from the reference policy; 0 needs no reference
+
+    void fields(Fields& f);
 };
 
 struct GrpoToken {

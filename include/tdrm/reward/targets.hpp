@@ -10,6 +10,10 @@
 #include <utility>
 #include <vector>
 
+namespace tdrm {
+class Fields;
+}
+
 namespace tdrm::reward {
 
 enum class TargetKind {
@@ -65,7 +69,8 @@ struct TargetOptions {
     Truncated truncated = Truncated::fail;
     double terminal_weight = 1;  ///< weight of s_T in the loss, at least 0
 
-    /// All problems with these options, one sentence each; empty if there are none.
+    void fields(Fields& f);
+    /// Sentences about options that don't go together; empty if there are none.
     [[nodiscard]] std::vector<std::string> validate() const;
 };
 
@@ -93,7 +98,8 @@ struct StateTargets {
 ///
 /// clamped to [0, 1]; G_T = y with weight terminal_weight in all of them. r_t belongs to the transition s_t -> s_{t+1}.
 /// Local. @throws DataError for a logit that isn't finite, an outcome or label outside [0, 1], a missing label array;
-/// BugError if the arrays don't fit together. Source: arXiv 2509.15110 and its code, tdrm_{1,2,3}_step_train.py.
+/// BugError if the arrays don't fit together or an
+/// option is out of range. Source: arXiv 2509.15110 and its code, tdrm_{1,2,3}_step_train.py.
 [[nodiscard]] StateTargets targets(const TargetOptions& options, const Solution& solution);
 
 /// Published shaping of a transition that leaves a state with `prefix_tokens` tokens of solution, h = (1 + cos(pi t /

@@ -1,0 +1,31 @@
+#include "tdrm/base/options.hpp"
+
+#include "tdrm/reward/advantage.hpp"
+#include "tdrm/reward/grpo.hpp"
+#include "tdrm/reward/targets.hpp"
+
+namespace tdrm::reward {
+
+void TargetOptions::fields(Fields& f) {
+    f("kind", kind, "what the values of states are trained towards");
+    f("gamma", gamma, "discount per step; reference always takes 0.8", above_up_to(0, 1));
+    f("n", n, "steps before the backup of td_n and reference", at_least(1));
+    f("lambda", lambda, "of td_lambda: 0 is one-step TD, 1 is Monte Carlo", between(0, 1));
+    f("shaping", shaping, "rewards of the steps in td_n and td_lambda; reference always takes cosine");
+    f("truncated", truncated, "answers cut for length: outcome 0, outcome V(s_T), or not trained on");
+    f("terminal_weight", terminal_weight, "weight of the last state in the loss", at_least(0));
+}
+
+void GroupOptions::fields(Fields& f) {
+    f("divide_by_std", divide_by_std, "divide by the standard deviation of the group");
+    f("leave_one_out", leave_one_out, "the baseline is the mean of the other answers (RLOO)");
+    f("epsilon", epsilon, "added to the standard deviation", above(0));
+}
+
+void GrpoOptions::fields(Fields& f) {
+    f("clip_low", clip_low, "the ratio is clipped below 1 - clip_low", between(0, 1));
+    f("clip_high", clip_high, "the ratio is clipped above 1 + clip_high", at_least(0));
+    f("beta", beta, "weight of the KL divergence from the reference policy", at_least(0));
+}
+
+}  // namespace tdrm::reward

@@ -1,0 +1,41 @@
+#include "tdrm/base/options.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tdrm/reward/advantage.hpp"
+#include "tdrm/reward/grpo.hpp"
+#include "tdrm/reward/targets.hpp"
+
+namespace tdrm::reward {
+
+TEST(RewardOptions, ExplainEveryKey) {
+    for (const char* key : {"kind", "gamma", "n", "lambda", "shaping", "truncated", "terminal_weight"}) {
+        EXPECT_FALSE(explain(TargetOptions{}, key).empty()) << key;
+    }
+    for (const char* key : {"divide_by_std", "leave_one_out", "epsilon"}) {
+        EXPECT_FALSE(explain(GroupOptions{}, key).empty()) << key;
+    }
+    for (const char* key : {"clip_low", "clip_high", "beta"}) {
+        EXPECT_FALSE(explain(GrpoOptions{}, key).empty()) << key;
+    }
+}
+
+TEST(RewardOptions, DumpTheNamesOfTheirChoices) {
+    const std::string text = dump(
+        TargetOptions{.kind = TargetKind::reference, .shaping = Shaping::cosine, .truncated = Truncated::bootstrap});
+    for (const char* name : {"reference", "cosine", "bootstrap"}) EXPECT_NE(text.find(name), std::string::npos) << text;
+}
+
+TEST(RewardOptions, AreReadWithTheirRanges) {
+    TargetOptions options;
+    Problems problems;
+    parse(parse_yaml("{kind: td_n, n: 3, gamma: 0.9}", "x.yaml"), options, problems);
+    EXPECT_TRUE(problems.empty());
+    EXPECT_EQ(options.kind, TargetKind::td_n);
+    EXPECT_EQ(options.n, 3);
+    EXPECT_EQ(options.gamma, 0.9);
+    parse(parse_yaml("{gamma: 0, n: 0, lambda: 1.5, terminal_weight: -1}", "x.yaml"), options, problems);
+    EXPECT_EQ(problems.size(), 4U);
+}
+
+}  // namespace tdrm::reward
