@@ -48,7 +48,7 @@ TEST(NoiseScale, IsUnbiased) {
 
 TEST(NoiseScale, IsNanWhereItIsUndefined) {
     const double nan = std::numeric_limits<double>::quiet_NaN();
-    EXPECT_TRUE(std::isnan(noise_scale(std::vector<double>{1}, 1, 4, 4).trace));
+    EXPECT_TRUE(std::isnan(noise_scale(std::vector<double>{2}, 1, 4, 4).trace));
     EXPECT_TRUE(std::isnan(noise_scale({}, 1, 1, 4).gradient_squared));
     EXPECT_TRUE(std::isnan(noise_scale(std::vector<double>{1, nan}, 1, 1, 2).simple()));
     EXPECT_TRUE(std::isnan(noise_scale(std::vector<double>{10, 10}, 1, 1, 2).simple()));  // |G|^2 below 0

@@ -183,6 +183,13 @@ TEST(ReferenceTargets, UseTheValueOfTheTerminalStateAndMaskWhatLiesBeyond) {
     }
 }
 
+TEST(ReferenceTargets, TakeNoRewardFromTheTerminalState) {
+    Example example(2, 7, 0.5F);  // a soft outcome keeps the sum of rewards inside (0, 1)
+    example.lengths = {0, 505, 511};
+    const auto result = targets({.kind = TargetKind::reference, .n = 3}, example.solution());
+    EXPECT_NEAR(result.target[1], cosine_reward(505, 0.5), 1e-6);
+}
+
 TEST(ReferenceTargets, SaturateAtTheOutcomeForShortSolutions) {
     for (const float y : {0.0F, 1.0F}) {
         const Example example(4, 8, y);  // at most 360 tokens
