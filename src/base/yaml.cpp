@@ -150,9 +150,14 @@ Yaml parse_yaml(const std::string& text, const std::string& file) {
 
 Yaml read_yaml(const std::string& path) {
     std::ifstream stream(path, std::ios::binary);
-    const std::string text{std::istreambuf_iterator<char>(stream), {}};
-    if (!stream)
-        throw IoError(cat("can't read ", path, " (it isn't there, or isn't a readable file). Check the path."));
+    std::string text;
+    bool good = stream.good();
+    try {
+        text.assign(std::istreambuf_iterator<char>(stream), {});
+    } catch (const std::ios_base::failure&) {  // a folder opens, but can't be read
+        good = false;
+    }
+    if (!good) throw IoError(cat("can't read ", path, " (it isn't there, or isn't a readable file). Check the path."));
     return parse_yaml(text, path);
 }
 
@@ -186,9 +191,14 @@ std::string ConfigProblem::text() const {
 }
 
 void throw_if_any(const Problems& problems, std::string_view what) {
-    if (problems.empty()) return;
-    std::string text = cat(what, " has ", problems.size(), problems.size() == 1 ? " problem:" : " problems:");
-    for (const auto& problem : problems) text += "\n  " + problem.text();
+    std::vector<std::string> lines;
+    for (const auto& problem : problems) {
+        const std::string line = "\n  " + problem.text();
+        if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
+    }
+    if (lines.empty()) return;
+    std::string text = cat(what, " has ", lines.size(), lines.size() == 1 ? " problem:" : " problems:");
+    for (const auto& line : lines) text += line;
     throw ConfigError(text);
 }
 

@@ -44,6 +44,7 @@ struct StageName {
 
 struct StageNode {
     std::string name;  ///< also the folder in the run
+    std::string path;  ///< where the file describes it, for messages about its options: "stages.td"
     std::string kind;
     std::int64_t seed = 0;          ///< the stage's own, or run.seed
     Yaml options;                   ///< without do, like, each and seed; references resolved to full names
@@ -67,11 +68,11 @@ struct Plan {
 
 /// What the command line asks for. Names of stages are patterns as in references: td, td[*], td[seed=1], "rl_*".
 struct PlanRequest {
-    std::string file;
-    std::vector<std::string> set;    ///< "run.seed=2", "stages.td[lambda=0.8,seed=1].rate=1e-4"; the value is YAML
-    std::vector<std::string> only;   ///< these stages alone
-    std::vector<std::string> until;  ///< these and what they depend on; together with `only` the union
-    std::vector<std::string> redo;   ///< these again, and the selected ones that depend on them
+    std::string file = {};
+    std::vector<std::string> set = {};    ///< "run.seed=2", "stages.td[lambda=0.8,seed=1].rate=1e-4"; the value is YAML
+    std::vector<std::string> only = {};   ///< these stages alone
+    std::vector<std::string> until = {};  ///< these and what they depend on; together with `only` the union
+    std::vector<std::string> redo = {};   ///< these again, and the selected ones that depend on them
 };
 
 /// Reads the run file. All problems are added to the list, so that those of the options can follow before

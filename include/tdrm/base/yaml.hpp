@@ -85,7 +85,8 @@ struct ConfigProblem {
 };
 using Problems = std::vector<ConfigProblem>;
 
-/// @throws ConfigError that lists all problems, one a line, if there are any. `what` names the thing: "the run file".
+/// @throws ConfigError that lists all problems, one a line and each once, if there are any. `what` names the thing:
+/// "the run file".
 void throw_if_any(const Problems& problems, std::string_view what);
 
 }  // namespace tdrm
