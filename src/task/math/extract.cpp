@@ -171,7 +171,10 @@ Prose prose_of(std::string_view text) {
     Prose prose;
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (text[i] == '\\') {
+            const std::size_t name = i + 1;
             while (i + 1 < text.size() && is_letter(text[i + 1])) ++i;
+            const std::string_view command = text.substr(name, i + 1 - name);
+            if (command == "begin" || command == "end") i = std::min(text.find('}', i), text.size() - 1);
             continue;
         }
         if (!is_letter(text[i])) continue;
@@ -221,8 +224,8 @@ bool is_whole(std::string_view text) {
     const std::vector<Formula> formulas = find_formulas(text);
     if (formulas.empty()) {
         const Prose prose = prose_of(text);
-        return text.find('\n') == std::string_view::npos && prose.words <= kMaxWholeWords &&
-               !(prose.sentence && prose.words > 3);
+        const bool one_line = text.find('\n') == std::string_view::npos;
+        return prose.words <= (one_line ? kMaxWholeWords : 0) && !(prose.sentence && prose.words > 3);
     }
     return only_answer_words(without_formulas(text, formulas));
 }

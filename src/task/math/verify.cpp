@@ -27,8 +27,13 @@ std::string plain_text(std::string_view answer, Budget& budget) {
         if (name && name_before) text += ' ';
         name_before = name;
         budget.spend(1 + token.text.size() / 16);
-        if (token.kind == TokenKind::number)
+        // Marks keep 0.5 apart from the tokens 1 / 2, and sin from s i n.
+        if (token.kind == TokenKind::number && token.number->get_den() == 1)
             text += token.number->get_str();
+        else if (token.kind == TokenKind::number)
+            text += "<" + token.number->get_str() + ">";
+        else if (token.kind == TokenKind::function || (token.kind == TokenKind::symbol && token.text.size() > 1))
+            text += "\\" + token.text;
         else if (token.kind == TokenKind::text)
             text += word_key(token.text);
         else
@@ -126,7 +131,7 @@ public:
     Verdict run(std::string_view gold, std::string_view answer) {
         Verdict verdict;
         try {
-            judge(gold, answer, verdict);
+            judge(trimmed(gold), trimmed(answer), verdict);
         } catch (const BudgetExceeded&) {
             verdict.equal = false;
             verdict.reason = "budget";
@@ -192,17 +197,39 @@ private:
     Budget budget_;
 };
 
+constexpr std::size_t kMaxGuessedLength = 2000;
+
+bool is_guess(const Extraction& extraction, std::string_view text) {
+    return (extraction.place == AnswerPlace::formula || extraction.place == AnswerPlace::number) &&
+           text.size() <= kMaxGuessedLength;
+}
+
+/// The second verdict if it says equal; operations add up in the budget that both share.
+Verdict retried(Verdict first, Verdict second) {
+    if (second.equal) return second;
+    first.operations = second.operations;
+    if (second.reason == "budget") first.reason = "budget";
+    return first;
+}
+
 }  // namespace
 
 Verdict verify_answers(std::string_view gold, std::string_view answer, const VerifyOptions& options) {
-    return Verification(options).run(trimmed(gold), trimmed(answer));
+    return Verification(options).run(gold, answer);
 }
 
 Verdict verify(std::string_view gold, std::string_view answer, const VerifyOptions& options) {
     const Extraction expected = extract_answer(gold, options.extract);
     const Extraction given = extract_answer(answer, options.extract);
-    if (expected.place != AnswerPlace::none && given.place != AnswerPlace::none)
-        return verify_answers(expected.text, given.text, options);
+    if (expected.place != AnswerPlace::none && given.place != AnswerPlace::none) {
+        Verification verification(options);
+        Verdict verdict = verification.run(expected.text, given.text);
+        // A short text of formulas and words ("$f(x) = ax$, where $a > 0$") may also be meant as a whole.
+        if (!verdict.equal && is_guess(expected, gold)) verdict = retried(verdict, verification.run(gold, given.text));
+        if (!verdict.equal && is_guess(given, answer))
+            verdict = retried(verdict, verification.run(expected.text, answer));
+        return verdict;
+    }
     Verdict verdict;
     verdict.gold = expected.text;
     verdict.answer = given.text;
