@@ -122,6 +122,24 @@ void Trajectories::add(const Trajectory& t) {
     answer.push_back(t.verdict.answer);
 }
 
+void Trajectories::append_problem(const Trajectories& other, std::size_t p, std::size_t begin, std::size_t end) {
+    const auto tokens = other.prompt(p);
+    add_problem(other.problem_index[p], {static_cast<std::uint64_t>(other.problem_id[p]), {tokens.begin(), tokens.end()}, other.problem_answer[p]});
+    for (std::size_t row = begin; row < end; ++row) {
+        Trajectory t;
+        t.visit = other.visit[row];
+        t.sample = other.sample[row];
+        t.ids.assign(other.ids(row).begin(), other.ids(row).end());
+        t.logprob.assign(other.logprobs(row).begin(), other.logprobs(row).end());
+        if (!other.logprob_sampled.empty())
+            t.logprob_sampled.assign(other.logprob_sampled.begin() + other.token_offset[row], other.logprob_sampled.begin() + other.token_offset[row + 1]);
+        t.step_ends.assign(other.step_ends(row).begin(), other.step_ends(row).end());
+        t.finish = static_cast<task::Finish>(other.finish[row]);
+        t.verdict = {other.outcome[row] > 0, other.answer[row], static_cast<task::Reason>(other.verdict_reason[row])};
+        add(t);
+    }
+}
+
 void Trajectories::append(const Trajectories& other) {
     const auto first_problem = static_cast<std::int32_t>(num_problems());
     const auto first_row = size();

@@ -63,6 +63,8 @@ struct Trajectories {
     void add_problem(std::int64_t index, const task::Problem& problem);
     /// Appends a trajectory of the last problem added.
     void add(const Trajectory& trajectory);
+    /// Appends a problem row of another table with its trajectories [begin, end).
+    void append_problem(const Trajectories& other, std::size_t problem_row, std::size_t begin, std::size_t end);
     /// Appends another table behind this one.
     void append(const Trajectories& other);
 

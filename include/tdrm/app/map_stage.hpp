@@ -1,0 +1,38 @@
+// The runner of map stages: units in fixed blocks, a part file a block, one merge at the end. Blocks, and so files, don't
+// depend on the ranks; a killed run loses the blocks in flight and nothing else.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tdrm/app/context.hpp"
+#include "tdrm/store/file.hpp"
+
+namespace tdrm::app {
+
+struct MapWork {
+    std::string label;        ///< of the progress line
+    std::int64_t units = 0;   ///< of the whole stage
+    std::int64_t block = 1;   ///< units of a part
+    std::filesystem::path parts;  ///< folder of the part files
+    /// Local. Computes units [begin, end) into a part file.
+    std::function<void(std::int64_t begin, std::int64_t end, store::FileWriter& part)> work;
+    /// Local, on rank 0. Joins all parts, in order.
+    std::function<void(const std::vector<std::filesystem::path>& parts)> merge;
+};
+
+/// Units of a block: about `wanted`, but at least 8 blocks in all where there are enough units. Never depends on ranks.
+[[nodiscard]] std::int64_t block_size(std::int64_t units, std::int64_t wanted);
+
+/// Collective. Computes the blocks that are missing, each by whichever rank is free, then merges.
+/// @throws Preempted after the blocks in flight if a stop was requested
+void run_map(StageContext& context, const MapWork& work);
+
+/// A part file carries the hash of its bytes in its name: part-000012.<hash>.h5.
+/// Local. Whole parts in `directory` by block; damaged and unfinished ones are removed.
+[[nodiscard]] std::vector<std::filesystem::path> whole_parts(const std::filesystem::path& directory, std::int64_t blocks);
+
+}  // namespace tdrm::app

@@ -1,0 +1,47 @@
+// Tables that stages write: trajectories with labels, values aligned to them, and results for people.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tdrm/app/context.hpp"
+#include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/store/file.hpp"
+
+namespace tdrm::app {
+
+using Attributes = std::vector<std::pair<std::string, store::Attribute>>;
+
+/// What a file of answers says about how they were made.
+[[nodiscard]] Attributes answer_attributes(const StageContext& context, const Input& policy, const std::string& split,
+                                           const rollout::SamplerOptions& sampler);
+
+/// Collective. Answers a whole split as a map and writes trajectories.h5 and labels.h5 (the truth of every state, where
+/// the task knows it) with a manifest into `directory`; if they are there already, reads them.
+/// @return the table, on every rank
+[[nodiscard]] rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan, const model::Model& policy,
+                                                int slots, const std::string& label, const std::filesystem::path& directory,
+                                                const Attributes& attributes);
+
+/// Local. Writes `directory`/trajectories.h5, labels.h5 and the manifest.
+void write_answers(const std::filesystem::path& directory, const task::Task& task, const rollout::Trajectories& answers,
+                   const Attributes& attributes);
+
+/// Collective. Value logits of all states of a table as a map; writes values.h5 with a manifest into `directory`.
+[[nodiscard]] std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
+                                           const std::string& label, const std::filesystem::path& directory);
+
+/// Local. Truth of all states (as rollout::state_offsets), empty if the task knows none; steps likewise.
+struct StateLabels {
+    std::vector<float> truth;
+    std::vector<std::uint8_t> step_right;
+};
+[[nodiscard]] StateLabels state_labels(const task::Task& task, const rollout::Trajectories& data);
+
+[[nodiscard]] nlohmann::json metrics_json(const train::Metrics& metrics);
+/// Local. results.json: what the report shows.
+void write_results(const std::filesystem::path& directory, const nlohmann::json& results);
+
+}  // namespace tdrm::app

@@ -1,0 +1,39 @@
+// What the executable can do: one function a verb.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "tdrm/app/plan.hpp"
+#include "tdrm/comm/communicator.hpp"
+#include "tdrm/task/task.hpp"
+
+namespace tdrm::app {
+
+struct RunRequest {
+    PlanRequest plan;
+    bool dry_run = false;
+    int plan_ranks = 0;      ///< of --dry-run; 0 = as started
+    double memory_gb = 0;    ///< per rank, of --dry-run; 0 = don't judge
+};
+
+/// Collective. `tdrm run`: executes the stages in order, going on where an earlier start stopped.
+int run(comm::Communicator& ranks, const RunRequest& request);
+/// Local. `tdrm inspect`: what a run folder holds, whether it is whole, how it ended. 65 if something is damaged.
+int inspect(const std::string& directory);
+/// Collective. `tdrm doctor`: what a job on these ranks will meet.
+int doctor(comm::Communicator& ranks, const std::string& directory);
+/// Local. `tdrm explain KEY`: help on an option such as rl.advantage.lambda, a kind of stage, or everything.
+int explain_key(const std::string& key);
+
+/// The task of `task:`. Problems are added to the list; null then.
+[[nodiscard]] std::unique_ptr<task::Task> make_task(const Yaml& options, std::uint64_t seed, Problems& problems);
+/// Help on the options of a kind of task.
+[[nodiscard]] std::string explain_task(const std::string& kind, const std::string& key);
+
+/// Version, revision, compiler, libraries: one line.
+[[nodiscard]] std::string build_info();
+/// What has to be equal on all ranks of an exact run: build, processor model.
+[[nodiscard]] std::string fingerprint();
+
+}  // namespace tdrm::app

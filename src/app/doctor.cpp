@@ -1,0 +1,111 @@
+#include <mpi.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+#include <vector>
+
+#include "tdrm/app/verbs.hpp"
+#include "tdrm/base/errors.hpp"
+#include "tdrm/base/random.hpp"
+#include "tdrm/comm/collectives.hpp"
+#include "tdrm/model/ops.hpp"
+#include "tdrm/store/directory.hpp"
+
+namespace tdrm::app {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// GFLOP/s of one rank's matrix products.
+double gemm_rate() {
+    constexpr int n = 768;
+    std::vector<float> a(n * n, 0.5F), b(n * n, 0.25F), c(n * n);
+    model::ops::gemm_nt(c.data(), a.data(), b.data(), n, n, n);
+    const auto start = std::chrono::steady_clock::now();
+    constexpr int repeats = 20;
+    for (int i = 0; i < repeats; ++i) model::ops::gemm_nt(c.data(), a.data(), b.data(), n, n, n);
+    return 2.0 * n * n * n * repeats / seconds_since(start) / 1e9;
+}
+
+/// Whether a row's product has the same bits for any number of rows; exact mode rests on it.
+bool rows_are_invariant() {
+    constexpr int n = 160, k = 128, rows = 512;
+    Random random(random_key(1, "doctor"));
+    std::vector<float> x(rows * k), w(n * k), whole(rows * n), part(rows * n);
+    for (float& v : x) v = static_cast<float>(random.next_normal());
+    for (float& v : w) v = static_cast<float>(random.next_normal());
+    model::ops::gemm_nt(whole.data(), x.data(), w.data(), rows, n, k);
+    for (const int m : {16, 17, 48, 100, 255}) {
+        model::ops::gemm_nt(part.data(), x.data(), w.data(), m, n, k);
+        if (std::memcmp(part.data(), whole.data(), sizeof(float) * static_cast<std::size_t>(m * n)) != 0) return false;
+    }
+    return true;
+}
+
+std::string rank_line(int rank) {
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    const int allowed = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 0;
+    char line[400];
+    std::snprintf(line, sizeof line, "  rank %-4d host %-20s may use %d of %u processors, matrix products %.0f GFLOP/s, rows %s", rank, host, allowed,
+                  std::thread::hardware_concurrency(), gemm_rate(), rows_are_invariant() ? "invariant" : "NOT INVARIANT");
+    return line;
+}
+
+double fsync_milliseconds(const std::string& directory) {
+    const auto path = std::filesystem::path(directory) / ".doctor";
+    const auto start = std::chrono::steady_clock::now();
+    store::write_text_atomic(path, std::string(1 << 20, 'x'));
+    const double seconds = seconds_since(start);
+    std::filesystem::remove(path);
+    return seconds * 1e3;
+}
+
+/// GPUs of this node against the ranks, as the driver shows them.
+std::string gpus(int num_ranks) {
+    int devices = 0;
+    while (std::filesystem::exists("/dev/nvidia" + std::to_string(devices))) ++devices;
+    std::ifstream driver("/proc/driver/nvidia/version");
+    std::string version;
+    std::getline(driver, version);
+    const std::string nccl = comm::built_with_nccl() ? "NCCL is built in" : "built without NCCL";
+    if (devices == 0) return "none here (" + nccl + "; the MPI collectives are used)";
+    return cat(devices, " for ", num_ranks, " ranks, driver ", version, "; ", nccl);
+}
+
+std::string launcher() {
+    if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) return std::getenv("SLURM_JOB_ID") != nullptr ? "mpirun within a Slurm job" : "mpirun";
+    return std::getenv("SLURM_PROCID") != nullptr ? "srun" : "none (one rank)";
+}
+
+}  // namespace
+
+int doctor(comm::Communicator& ranks, const std::string& directory) {
+    const auto lines = ranks.all_gather_bytes(ranks.agree("looking around", [&] { return rank_line(ranks.rank()); }));
+    bool sound = true;
+    for (const auto& line : lines) sound = sound && line.find("NOT INVARIANT") == std::string::npos;
+    if (!ranks.root()) return sound ? 0 : static_cast<int>(ExitCode::data);
+    char version[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length = 0;
+    MPI_Get_library_version(version, &length);
+    std::printf("build      %s\nprocessor  %s\nMPI        %s\nlauncher   %s, %d ranks\n", build_info().c_str(), fingerprint().substr(build_info().size() + 2).c_str(),
+                std::string(version).substr(0, std::string(version).find(',')).c_str(), launcher().c_str(), ranks.size());
+    for (const auto& line : lines) std::printf("%s\n", line.c_str());
+    std::printf("GPUs       %s\n", gpus(ranks.size()).c_str());
+    std::printf("folder     %s: %.1f GB free, a commit of 1 MB takes %.1f ms\n", directory.c_str(), static_cast<double>(store::free_bytes(directory)) / 1e9, fsync_milliseconds(directory));
+    std::printf("verdict    %s\n", sound ? "exact sums hold here" : "matrix products depend on the number of rows: use run.sum: fast");
+    return sound ? 0 : static_cast<int>(ExitCode::data);
+}
+
+}  // namespace tdrm::app

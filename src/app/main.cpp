@@ -1,0 +1,78 @@
+#include <ATen/Parallel.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "tdrm/app/verbs.hpp"
+#include "tdrm/base/errors.hpp"
+#include "tdrm/base/log.hpp"
+#include "tdrm/comm/session.hpp"
+
+namespace {
+
+constexpr const char* kExamples = R"(
+Examples
+  mpirun -np 2 tdrm run configs/countdown.yaml            the same command again resumes
+  mpirun -np 2 tdrm run configs/countdown.yaml --set run.seed=2 --set run.dir=runs/s2
+  tdrm run configs/countdown.yaml --dry-run               what would be done
+  tdrm run configs/countdown.yaml --until "td[*]"         these stages and what they need
+  tdrm explain rl.advantage                               help on options of the run file
+  tdrm inspect runs/countdown                             what is there, is it whole
+  mpirun -np 2 tdrm doctor                                what a job here will meet
+
+Exit codes: 0 done, 64 usage or configuration, 65 data, 70 bug, 71 communication, 74 file system,
+75 stopped on request after a commit (start again to go on).)";
+
+/// The command line as a choice of verb.
+struct CommandLine {
+    std::string verb;
+    tdrm::app::RunRequest run;
+    std::string directory = ".", key;
+};
+
+void define(CLI::App& app, CommandLine& line) {
+    app.require_subcommand(1);
+    app.footer(kExamples);
+    auto* run = app.add_subcommand("run", "execute the stages of a run file, going on where an earlier start stopped");
+    run->add_option("file", line.run.plan.file, "run file (YAML)")->required();
+    run->add_option("--set", line.run.plan.set, "override an option: --set run.seed=2")->allow_extra_args(false);
+    run->add_option("--only", line.run.plan.only, "only these stages")->allow_extra_args(false);
+    run->add_option("--until", line.run.plan.until, "these stages and what they depend on")->allow_extra_args(false);
+    run->add_option("--redo", line.run.plan.redo, "make these stages again, and those that depend on them")->allow_extra_args(false);
+    run->add_flag("--dry-run", line.run.dry_run, "print the plan only");
+    run->add_option("--ranks", line.run.plan_ranks, "ranks that --dry-run plans for");
+    app.add_subcommand("inspect", "what a run folder holds, whether it is whole, how it ended")->add_option("run", line.directory, "run folder")->required();
+    app.add_subcommand("doctor", "what a job on these ranks will meet")->add_option("folder", line.directory, "folder for runs");
+    app.add_subcommand("explain", "help on options of the run file: explain rl.advantage.lambda")->add_option("key", line.key, "KIND.KEY");
+    app.set_version_flag("--version", [] { return tdrm::app::build_info(); });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app{"tdrm trains temporal-difference process reward models and uses them: best-of-N, search, reinforcement learning."};
+    CommandLine line;
+    define(app, line);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        const int code = app.exit(error);
+        return code == 0 ? 0 : static_cast<int>(tdrm::ExitCode::usage);
+    }
+    line.verb = app.get_subcommands().front()->get_name();
+    // One thread a rank: results then don't depend on how libtorch would split its products.
+    at::set_num_threads(1);
+    if (line.verb == "inspect" || line.verb == "explain") {
+        try {
+            return line.verb == "inspect" ? tdrm::app::inspect(line.directory) : tdrm::app::explain_key(line.key);
+        } catch (const std::exception& error) {
+            const auto failure = tdrm::describe(error);
+            std::fprintf(stderr, "tdrm: %s\n", failure.message.c_str());
+            return static_cast<int>(failure.code);
+        }
+    }
+    return tdrm::comm::run_guarded(argc, argv, [&](tdrm::comm::Communicator& ranks) {
+        tdrm::log::set_rank(ranks.rank());
+        return line.verb == "run" ? tdrm::app::run(ranks, line.run) : tdrm::app::doctor(ranks, line.directory);
+    });
+}

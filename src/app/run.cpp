@@ -1,0 +1,242 @@
+// `tdrm run`: from a run file to finished stages.
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include <chrono>
+#include <ctime>
+#include <fstream>
+
+#include "tdrm/app/stage.hpp"
+#include "tdrm/app/verbs.hpp"
+#include "tdrm/base/errors.hpp"
+#include "tdrm/base/hash.hpp"
+#include "tdrm/base/log.hpp"
+#include "tdrm/base/progress.hpp"
+#include "tdrm/store/directory.hpp"
+#include "tdrm/train/state.hpp"
+
+namespace tdrm::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kLockPatience = 30;  ///< seconds that orphans of a killed run get to die
+
+/// The run file, bound and checked as a whole.
+struct BoundPlan {
+    Plan plan;
+    RunOptions run;
+    std::unique_ptr<task::Task> task;
+    std::vector<std::unique_ptr<Stage>> stages;
+};
+
+BoundPlan bind(const PlanRequest& request) {
+    StageKinds references;
+    for (const auto& [name, kind] : stage_kinds()) references[name] = kind.references;
+    BoundPlan bound;
+    Problems problems;
+    bound.plan = load_plan(request, references, problems);
+    parse(bound.plan.run, bound.run, problems, "run");
+    bound.task = make_task(bound.plan.task, static_cast<std::uint64_t>(bound.run.seed), problems);
+    for (const StageNode& node : bound.plan.stages) {
+        const auto kind = stage_kinds().find(node.kind);
+        if (kind == stage_kinds().end()) {  // load_plan has said so
+            bound.stages.push_back(nullptr);
+            continue;
+        }
+        const std::string path = "stages." + node.name;
+        const auto before = problems.size();
+        bound.stages.push_back(kind->second.make(node.options, path, problems));
+        if (bound.task && problems.size() == before) bound.stages.back()->check(*bound.task, path, problems);
+    }
+    throw_if_any(problems, request.file);
+    return bound;
+}
+
+nlohmann::json read_json(const fs::path& path) {
+    std::ifstream file(path);
+    return file ? nlohmann::json::parse(file, nullptr, false) : nlohmann::json();
+}
+
+/// stage.json: what a stage is and how far it is. Equal for equal results.
+struct StageRecord {
+    std::string kind, identity, identity_text;
+    bool done = false;
+    StageOutcome outcome;
+
+    void write(const fs::path& directory) const {
+        const nlohmann::json j{{"schema", 1},       {"kind", kind},           {"identity", identity}, {"identity_text", identity_text},
+                               {"done", done},      {"updates", outcome.updates}, {"best", outcome.best}, {"results", outcome.results}};
+        store::write_text_atomic(directory / "stage.json", j.dump(1) + "\n");
+    }
+    static std::optional<StageRecord> read(const fs::path& directory) {
+        const auto j = read_json(directory / "stage.json");
+        if (!j.is_object()) return std::nullopt;
+        return StageRecord{j.value("kind", ""), j.value("identity", ""), j.value("identity_text", ""), j.value("done", false),
+                           {j.value("updates", std::int64_t{0}), j.value("best", std::int64_t{-1}), j.value("results", nlohmann::json::object())}};
+    }
+};
+
+class Runner {
+public:
+    Runner(comm::Communicator& ranks, comm::Watchdog& watchdog, BoundPlan& bound) : ranks_(ranks), watchdog_(watchdog), bound_(bound), directory_(bound.run.dir) {}
+
+    void run_all() {
+        for (std::size_t i = 0; i < bound_.plan.stages.size(); ++i)
+            if (bound_.plan.stages[i].selected) run_stage(i);
+    }
+
+private:
+    void run_stage(std::size_t index) {
+        const StageNode& node = bound_.plan.stages[index];
+        Stage& stage = *bound_.stages[index];
+        const fs::path directory = directory_ / node.name;
+        watchdog_.phase(node.name);
+        StageContext context{ranks_, watchdog_, *bound_.task, node, directory, static_cast<std::uint64_t>(node.seed), sum_mode(), {}};
+        StageRecord record;
+        const bool todo = ranks_.agree("starting stage " + node.name, [&] {
+            for (const Reference& reference : node.inputs) context.inputs.push_back(resolve(node, reference));
+            std::vector<std::pair<std::string, std::string>> inputs;
+            for (const Input& input : context.inputs) inputs.emplace_back(input.key, input.identity);
+            record.kind = node.kind;
+            record.identity_text = identity_text(node.kind, stage.identity(), bound_.task->fingerprint(), node.seed, inputs);
+            record.identity = stage_identity(node.kind, stage.identity(), bound_.task->fingerprint(), node.seed, inputs);
+            return begin(node, stage, directory, record);
+        });
+        if (!ranks_.all(todo)) return;
+        const auto start = std::chrono::steady_clock::now();
+        record.outcome = stage.run(context);
+        ranks_.agree("finishing stage " + node.name, [&] {
+            if (!ranks_.root()) return;
+            record.done = true;
+            record.write(directory);
+            const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+            log::info(cat(node.name, " done in ", time_text(seconds), ranks_.root() && !record.outcome.results.empty() ? "  " + record.outcome.results.dump() : ""));
+            note("finished", node.name, seconds);
+        });
+    }
+
+    /// Whether the stage has work to do. Rank 0 prepares its folder; the others wait in the agree section's end.
+    bool begin(const StageNode& node, const Stage& stage, const fs::path& directory, const StageRecord& wanted) {
+        if (!ranks_.root()) return true;
+        if (node.redo) store::remove_directory(directory);
+        const auto found = node.redo ? std::nullopt : StageRecord::read(directory);
+        if (found && found->identity != wanted.identity) refuse_change(node, *found, wanted);
+        const std::int64_t updates = stage.updates(*bound_.task);
+        if (found && found->done && (updates == 0 || found->outcome.updates >= updates || found->outcome.updates == 0 || stopped_early(directory, *found))) {
+            log::info(cat(node.name, " is finished already"));
+            return false;
+        }
+        fs::create_directories(directory);
+        store::remove_leftovers(directory);
+        wanted.write(directory);
+        note(found ? "resumed" : "started", node.name, 0);
+        return true;
+    }
+
+    /// Training that ended by patience isn't asked to go on by a larger number of updates.
+    static bool stopped_early(const fs::path& directory, const StageRecord& record) {
+        const auto commit = directory / train::commit_name(record.outcome.updates);
+        return fs::exists(commit) && store::Checkpoint(commit).progress().value("stopped", false);
+    }
+
+    [[noreturn]] static void refuse_change(const StageNode& node, const StageRecord& found, const StageRecord& wanted) {
+        std::string differences;
+        for (const std::string& key : differing_keys(found.identity_text, wanted.identity_text)) differences += "\n  " + key;
+        throw ConfigError(cat("stage ", node.name, " ", found.done ? "is finished" : "was begun", " with other options, so its results would be mixed up:", differences,
+                              "\nGo back to the old options, give the stage another name, or make it again with --redo ", node.name, "."));
+    }
+
+    Input resolve(const StageNode& node, const Reference& reference) const {
+        const std::string where = cat("stage ", node.name, ", ", reference.key, ": ", reference.text());
+        if (reference.source == Reference::Source::hugging_face)
+            throw ConfigError(cat(where, ": Hugging Face folders can't be read yet. Name a stage of a run."));
+        if (reference.source == Reference::Source::file) return file_input(where, reference);
+        const fs::path directory = (reference.source == Reference::Source::run ? fs::path(reference.path) : directory_) / reference.name;
+        const auto record = StageRecord::read(directory);
+        if (!record) throw ConfigError(cat(where, " isn't there (", directory.string(), " has no stage.json). Run that stage first."));
+        if (!record->done) throw ConfigError(cat(where, " isn't finished. Run it to its end first."));
+        if (!stage_kinds().at(record->kind).trains) return {reference.key, reference.text(), directory, record->identity};
+        return model_input(where, reference, directory, *record);
+    }
+
+    static Input file_input(const std::string& where, const Reference& reference) {
+        if (!fs::exists(reference.path)) throw ConfigError(cat(where, ": there is no such file. Check the path."));
+        return {reference.key, reference.text(), reference.path, hash_file(reference.path)};
+    }
+
+    /// A commit of a training stage: the one asked for; without a word the best of a value stage, else the last.
+    static Input model_input(const std::string& where, const Reference& reference, const fs::path& directory, const StageRecord& record) {
+        const bool chosen = record.outcome.best >= 0;
+        std::int64_t update = record.outcome.updates;
+        if (reference.version == "best" || (reference.version.empty() && record.kind == "value" && chosen)) {
+            if (!chosen) throw ConfigError(cat(where, " has no best update (it was trained without evaluation). Give it eval or select, or use @last."));
+            update = record.outcome.best;
+        } else if (reference.version.starts_with("update-")) {
+            update = std::stoll(reference.version.substr(7));
+        }
+        const fs::path commit = directory / train::commit_name(update);
+        if (!fs::exists(commit))
+            throw ConfigError(cat(where, " isn't there (", commit.string(), " is missing). Commits that stay are the last, the best, and those of commit.at."));
+        return {reference.key, reference.text(), commit, cat(record.identity, " update ", update)};
+    }
+
+    [[nodiscard]] train::SumMode sum_mode() const { return bound_.run.sum == train::SumMode::fast ? train::SumMode::fast : train::SumMode::exact; }
+
+    /// history.jsonl: when and where the run was worked on. Not part of its results.
+    void note(const std::string& event, const std::string& stage, double seconds) const {
+        char host[256] = "";
+        gethostname(host, sizeof host - 1);
+        std::ofstream file(directory_ / "history.jsonl", std::ios::app);
+        file << nlohmann::json{{"event", event}, {"stage", stage}, {"seconds", seconds}, {"time", std::time(nullptr)}, {"host", host},
+                               {"ranks", ranks_.size()}, {"build", build_info()}}.dump() << "\n";
+    }
+
+    comm::Communicator& ranks_;
+    comm::Watchdog& watchdog_;
+    BoundPlan& bound_;
+    fs::path directory_;
+};
+
+void print_plan(const BoundPlan& bound, int ranks) {
+    std::printf("run folder   %s\ntask         %s, vocabulary of %d tokens\nranks        %d, sums %s\n\n", bound.run.dir.c_str(), std::string(bound.task->kind()).c_str(),
+                bound.task->vocab_size(), ranks, bound.run.sum == train::SumMode::fast ? "fast" : "exact");
+    for (std::size_t i = 0; i < bound.plan.stages.size(); ++i) {
+        const StageNode& node = bound.plan.stages[i];
+        std::printf("%-28s %-10s seed %-4lld %s%s\n", node.name.c_str(), node.kind.c_str(), static_cast<long long>(node.seed), bound.stages[i]->plan(*bound.task).c_str(),
+                    node.selected ? "" : "  (not selected)");
+    }
+}
+
+}  // namespace
+
+int run(comm::Communicator& ranks, const RunRequest& request) {
+    BoundPlan bound = ranks.agree("reading the run file", [&] { return bind(request.plan); });
+    ranks.require_equal("the resolved run file", resolved_text(bound.plan));
+    if (bound.run.sum != train::SumMode::fast) ranks.require_equal("build and processor (needed for exact sums; see run.sum)", fingerprint());
+    if (request.dry_run) {
+        if (ranks.root()) print_plan(bound, request.plan_ranks > 0 ? request.plan_ranks : ranks.size());
+        return 0;
+    }
+    std::unique_ptr<store::RunLock> lock;
+    const fs::path directory = bound.run.dir;
+    ranks.agree("locking the run", [&] {
+        if (!ranks.root()) return;
+        lock = std::make_unique<store::RunLock>(directory, std::chrono::duration<double>(kLockPatience), [](const std::string& holder) {
+            log::info("the run is still in use by " + holder + "; waiting up to 30 s for it to end");
+        });
+        store::remove_leftovers(directory);
+        store::write_text_atomic(directory / "config.yaml", resolved_text(bound.plan));
+    });
+    comm::Watchdog watchdog(ranks, directory / ".ranks", {std::chrono::milliseconds(static_cast<std::int64_t>(bound.run.silence.value * 1000))});
+    ranks.watch(&watchdog);
+    struct Unwatch {
+        comm::Communicator& ranks;
+        ~Unwatch() { ranks.watch(nullptr); }
+    } unwatch{ranks};
+    Runner(ranks, watchdog, bound).run_all();
+    if (ranks.root()) log::info("all stages are finished; look at them with: tools/report " + directory.string());
+    return 0;
+}
+
+}  // namespace tdrm::app

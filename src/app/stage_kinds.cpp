@@ -1,0 +1,12 @@
+#include "tdrm/app/stage.hpp"
+
+namespace tdrm::app {
+
+const std::map<std::string, StageKind>& stage_kinds() {
+    static const std::map<std::string, StageKind> kinds{{"sft", sft_kind()},       {"rollout", rollout_kind()}, {"value", value_kind()},
+                                                        {"best_of_n", best_of_n_kind()}, {"search", search_kind()}, {"rl", rl_kind()},
+                                                        {"evaluate", evaluate_kind()}};
+    return kinds;
+}
+
+}  // namespace tdrm::app

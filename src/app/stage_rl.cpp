@@ -1,0 +1,207 @@
+// Stage `rl`: GRPO of a policy, with the rule's reward, a value model in the reward, or as per-step baseline.
+#include "tdrm/train/rl.hpp"
+
+#include "tdrm/app/stage.hpp"
+#include "tdrm/app/stage_options.hpp"
+#include "tdrm/base/errors.hpp"
+
+namespace tdrm::app {
+namespace {
+
+struct BatchFields {
+    int problems = 32, samples = 8;
+    void fields(Fields& f) {
+        f("problems", problems, "problems per update", at_least(1));
+        f("samples", samples, "answers per problem: the group", at_least(1));
+    }
+};
+
+struct ValueRewardFields {
+    std::string model;
+    double weight = 0.2;
+    reward::ValueState at = reward::ValueState::penultimate;
+    reward::ValueScale scale = reward::ValueScale::logit;
+    void fields(Fields& f) {
+        f("model", model, "value model; none = no value in the reward");
+        f("weight", weight, "weight of the value");
+        f("at", at, "state whose value counts");
+        f("scale", scale, "logit (published) or probability");
+    }
+};
+
+struct RewardFields {
+    double rule = 1;
+    ValueRewardFields value;
+    void fields(Fields& f) {
+        f("rule", rule, "weight of the rule's verdict, 0 or 1");
+        f("value", value, "a value model's share of the reward");
+    }
+};
+
+struct AdvantageFields {
+    train::AdvantageKind kind = train::AdvantageKind::group;
+    std::string value;
+    double gamma = 1, lambda = 1;
+    bool divide_by_std = true, leave_one_out = false, whiten = false;
+    void fields(Fields& f) {
+        f("kind", kind, "group = one advantage an answer; gae = one a step, against the value of the state before it");
+        f("value", value, "value model of gae");
+        f("gamma", gamma, "discount of a step in gae", above_up_to(0, 1));
+        f("lambda", lambda, "of gae; 1 = reward minus value", between(0, 1));
+        f("divide_by_std", divide_by_std, "group advantages by the group's deviation (false: Dr. GRPO)");
+        f("leave_one_out", leave_one_out, "group baseline from the other answers (RLOO)");
+        f("whiten", whiten, "advantages of the whole batch to mean 0 and deviation 1");
+    }
+};
+
+struct KlFields {
+    double beta = 0;
+    std::string reference;
+    void fields(Fields& f) {
+        f("beta", beta, "weight of the divergence from the reference (k3)", at_least(0));
+        f("reference", reference, "frozen policy; none = the one that training starts from");
+    }
+};
+
+struct ClipFields {
+    double low = 0.2, high = 0.2;
+    void fields(Fields& f) {
+        f("low", low, "ratios are clipped below 1 - low", at_least(0));
+        f("high", high, "ratios are clipped above 1 + high", at_least(0));
+    }
+};
+
+struct RlStageOptions {
+    std::string policy, problems;
+    BatchFields batch;
+    std::int64_t updates = 100;
+    int epochs = 1;
+    RewardFields reward;
+    AdvantageFields advantage;
+    KlFields kl;
+    ClipFields clip;
+    train::LossMean loss = train::LossMean::token;
+    bool mask_truncated = false;
+    rollout::SamplerOptions sampler;
+    int unit_tokens = 1024, slots = 256;
+    train::OptimizerOptions optimizer{.lr = 3e-4, .schedule = train::Schedule::constant, .weight_decay = 0};
+    EvalOptions eval;
+    train::CommitOptions commit;
+
+    void fields(Fields& f) {
+        f("policy", policy, "model to start from").required();
+        f("problems", problems, "split to learn from").required();
+        f("batch", batch, "the global batch, whatever the number of ranks");
+        f("updates", updates, "optimiser updates", at_least(1)).not_identity();
+        f("epochs", epochs, "updates made of one batch of answers", at_least(1));
+        f("reward", reward, "what an answer is worth");
+        f("advantage", advantage, "how rewards become advantages of tokens");
+        f("kl", kl, "penalty for leaving a reference policy");
+        f("clip", clip, "bounds on the ratio of new to old probability");
+        f("loss", loss, "mean over tokens of the batch, or over answers");
+        f("mask_truncated", mask_truncated, "answers that were cut don't train (otherwise they count as wrong)");
+        f("sampler", sampler, "how answers are drawn");
+        f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", at_least(1));
+        f("slots", slots, "sequences decoded together", at_least(1)).not_identity();
+        f("optimizer", optimizer, "AdamW and its schedule");
+        f("eval", eval, "evaluation while training").not_identity();
+        f("commit", commit, "when the state is written").not_identity();
+    }
+
+    [[nodiscard]] train::RlOptions bound() const {
+        train::RlOptions o;
+        o.problems = batch.problems;
+        o.samples = batch.samples;
+        o.reward = {reward.rule, reward.value.model.empty() ? 0 : reward.value.weight, reward.value.scale, reward.value.at};
+        o.advantage = advantage.kind;
+        o.group.divide_by_std = advantage.divide_by_std;
+        o.group.leave_one_out = advantage.leave_one_out;
+        o.gamma = advantage.gamma;
+        o.lambda = advantage.lambda;
+        o.whiten = advantage.whiten;
+        o.grpo = {clip.low, clip.high, kl.beta};
+        o.mean = loss;
+        o.mask_truncated = mask_truncated;
+        o.epochs = epochs;
+        o.sampler = sampler;
+        o.unit_tokens = unit_tokens;
+        o.slots = slots;
+        return o;
+    }
+};
+
+class RlStage final : public Stage {
+public:
+    explicit RlStage(const RlStageOptions& options) : options_(options) {}
+    [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
+    [[nodiscard]] std::int64_t updates(const task::Task&) const override { return options_.updates; }
+
+    void check(const task::Task& task, const std::string& path, Problems& problems) const override {
+        const auto wrong = [&](const char* key, const std::string& message) { problems.push_back({"", path + key, message}); };
+        check_split(task, options_.problems, path + ".problems", problems);
+        if (!options_.eval.problems.empty()) check_split(task, options_.eval.problems, path + ".eval.problems", problems);
+        const bool gae = options_.advantage.kind == train::AdvantageKind::gae;
+        if (!gae && options_.batch.samples < 2)
+            wrong(".batch.samples", "a group of 1 has no advantage (its reward equals the group's mean, so nothing would be learnt). "
+                                    "Use 2 or more, or advantage.kind: gae.");
+        if (gae && options_.advantage.value.empty())
+            wrong(".advantage.value", "gae needs a value model as baseline. Name a stage of kind `value`.");
+        if (gae && !options_.reward.value.model.empty() && options_.reward.value.model != options_.advantage.value)
+            wrong(".reward.value.model", "differs from advantage.value (one value model is scored per update). Name the same.");
+        if (!gae && !options_.advantage.value.empty())
+            wrong(".advantage.value", "is only read by advantage.kind: gae. Remove it, or set the kind.");
+        if (options_.kl.beta == 0 && !options_.kl.reference.empty())
+            wrong(".kl.reference", "has no effect while kl.beta is 0. Remove it, or set beta.");
+        if (options_.sampler.truncates())
+            wrong(".sampler", "truncated sampling (top_k, top_p, min_p) draws from another distribution than the one that is trained (the "
+                              "importance ratio would be wrong). Use temperature alone.");
+        if (options_.sampler.temperature <= 0)
+            wrong(".sampler.temperature", "greedy answers are all the same (a group would have no spread). Use a temperature above 0.");
+    }
+
+    StageOutcome run(StageContext& context) override {
+        model::Model policy = load_model(context, context.input("policy"));
+        const auto value = optional_model(context, !options_.advantage.value.empty() ? "advantage.value" : "reward.value.model");
+        std::unique_ptr<model::Model> reference;
+        if (options_.kl.beta > 0)
+            reference = std::make_unique<model::Model>(load_model(context, context.input(options_.kl.reference.empty() ? "policy" : "kl.reference")));
+        train::RlObjective objective(context.ranks, context.task, options_.problems, policy, value.get(), reference.get(), options_.bound(), context.seed);
+        train::TrainerOptions trainer;
+        trainer.label = context.node.name;
+        trainer.directory = context.directory;
+        trainer.updates = options_.updates;
+        trainer.horizon = options_.optimizer.horizon > 0 ? options_.optimizer.horizon : options_.updates;
+        trainer.optimizer = options_.optimizer;
+        trainer.commit = options_.commit;
+        trainer.sum = context.sum;
+        trainer.headline = {"reward", "eval/pass@1"};
+        warn_if_idle(context, options_.batch.problems);
+        const auto evaluation = policy_evaluation(context.ranks, context.task, policy, options_.eval, context.seed, options_.updates);
+        const auto result = train::train(context.ranks, policy, objective, evaluation, trainer);
+        return {result.updates, result.best, {{"best_figure", result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure)}}};
+    }
+
+    [[nodiscard]] std::string plan(const task::Task& task) const override {
+        return cat(options_.updates, " updates of ", options_.batch.problems, " problems x ", options_.batch.samples, " answers, at most ",
+                   options_.batch.problems * options_.batch.samples * task.max_answer_tokens(), " tokens an update");
+    }
+
+private:
+    static std::unique_ptr<model::Model> optional_model(StageContext& context, std::string_view key) {
+        if (context.inputs_of(key).empty()) return nullptr;
+        auto model = std::make_unique<model::Model>(load_model(context, context.input(key)));
+        if (model->spec().head != model::Head::value)
+            throw ConfigError(cat(context.input(key).label, " is no value model (it has no value head). Name a stage of kind `value`."));
+        return model;
+    }
+
+    RlStageOptions options_;
+};
+
+}  // namespace
+
+StageKind rl_kind() {
+    return kind_of<RlStageOptions, RlStage>("GRPO with rule and process rewards", {"policy", "advantage.value", "reward.value.model", "kl.reference"}, true);
+}
+
+}  // namespace tdrm::app

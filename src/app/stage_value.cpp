@@ -1,0 +1,175 @@
+// Stage `value`: a value model (process or outcome reward model) from judged trajectories.
+#include <algorithm>
+#include <cmath>
+
+#include "tdrm/app/stage.hpp"
+#include "tdrm/app/stage_options.hpp"
+#include "tdrm/app/tables.hpp"
+#include "tdrm/base/errors.hpp"
+#include "tdrm/base/log.hpp"
+#include "tdrm/train/value.hpp"
+
+namespace tdrm::app {
+namespace {
+
+enum class SelectBy { log_loss, brier, auc, accuracy };
+constexpr auto enum_names(SelectBy) {
+    return std::array<std::pair<SelectBy, std::string_view>, 4>{
+        {{SelectBy::log_loss, "log_loss"}, {SelectBy::brier, "brier"}, {SelectBy::auc, "auc"}, {SelectBy::accuracy, "accuracy"}}};
+}
+
+struct SelectOptions {
+    double holdout = 0.1;
+    SelectBy by = SelectBy::log_loss;
+    std::int64_t every = 0;
+    int patience = 0;
+    void fields(Fields& f) {
+        f("holdout", holdout, "share of the problems that is held out to choose the best update; 0 = none", from_to_below(0, 1));
+        f("by", by, "figure on the held-out problems that chooses");
+        f("every", every, "updates between measurements; 0 = an eighth of the training", at_least(0));
+        f("patience", patience, "stop after so many measurements without a new best; 0 = never", at_least(0));
+    }
+};
+
+struct ValueStageOptions {
+    std::string init, data;
+    reward::TargetOptions target;
+    double epochs = 2;
+    std::int64_t updates = 0;
+    int batch = 32;
+    int unit_tokens = 512;
+    train::OptimizerOptions optimizer{.lr = 1e-3};
+    SelectOptions select;
+    train::CommitOptions commit;
+
+    void fields(Fields& f) {
+        f("init", init, "model whose body is the start (its head is replaced by a fresh one)").required();
+        f("data", data, "judged trajectories").required();
+        f("target", target, "what the values are trained towards");
+        f("epochs", epochs, "passes over the trajectories", above(0));
+        f("updates", updates, "optimiser updates; 0 = as many as the epochs need", at_least(0)).not_identity();
+        f("batch", batch, "trajectories per update", at_least(1));
+        f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", at_least(1));
+        f("optimizer", optimizer, "AdamW and its schedule");
+        f("select", select, "held-out problems, and how they choose the best update");
+        f("commit", commit, "when the state is written").not_identity();
+    }
+};
+
+/// Problem rows in the training part and in the held-out part, decided by identity.
+struct Partition {
+    std::vector<std::size_t> training_rows;
+    rollout::Trajectories held_out;
+};
+
+Partition partition(const rollout::Trajectories& data, double holdout, std::uint64_t seed) {
+    Partition result;
+    const auto groups = data.groups();
+    for (std::size_t p = 0; p < groups.size(); ++p) {
+        const auto [begin, end] = groups[p];
+        const bool held = Random(random_key(seed, "holdout", static_cast<std::uint64_t>(data.problem_id[p]))).uniform(0) < holdout;
+        if (held) result.held_out.append_problem(data, p, begin, end);
+        for (std::size_t row = begin; row < end && !held; ++row) result.training_rows.push_back(row);
+    }
+    return result;
+}
+
+class ValueStage final : public Stage {
+public:
+    explicit ValueStage(const ValueStageOptions& options) : options_(options) {}
+    [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
+
+    void check(const task::Task& task, const std::string& path, Problems& problems) const override {
+        if (options_.target.kind == reward::TargetKind::step_label && task.truth_kind() == task::TruthKind::none)
+            problems.push_back({"", path + ".target.kind", "the task has no step labels. Use an outcome or TD target."});
+    }
+
+    [[nodiscard]] std::int64_t updates(const task::Task&) const override { return options_.updates; }
+
+    StageOutcome run(StageContext& context) override {
+        const auto data = load_trajectories(context, context.input("data"));
+        const auto part = partition(data, options_.select.holdout, context.seed);
+        if (part.training_rows.empty())
+            throw DataError(cat("stage ", context.node.name, " has no trajectories to train on. Lower select.holdout or give it more data."));
+        warn_if_one_sided(context, data);
+        model::Model value = start(context);
+        std::vector<float> labels;
+        if (options_.target.kind == reward::TargetKind::step_label) labels = state_labels(context.task, data).truth;
+        train::ValueObjective objective(data, part.training_rows, labels, context.task.probe(), value, options_.target, context.seed,
+                                        options_.batch, options_.unit_tokens);
+        train::TrainerOptions trainer;
+        trainer.label = context.node.name;
+        trainer.directory = context.directory;
+        trainer.updates = options_.updates > 0
+                              ? options_.updates
+                              : static_cast<std::int64_t>(std::ceil(options_.epochs * static_cast<double>(part.training_rows.size()) / options_.batch));
+        trainer.horizon = options_.optimizer.horizon > 0 ? options_.optimizer.horizon : trainer.updates;
+        trainer.optimizer = options_.optimizer;
+        trainer.commit = options_.commit;
+        trainer.sum = context.sum;
+        trainer.headline = {"loss", cat("eval/", by())};
+        const auto result = train::train(context.ranks, value, objective, selection(context, part, value, trainer.updates), trainer);
+        return {result.updates, result.best,
+                {{"trajectories", part.training_rows.size()}, {"held_out_problems", part.held_out.num_problems()},
+                 {"best_figure", result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure)}, {"by", by()}}};
+    }
+
+    [[nodiscard]] std::string plan(const task::Task&) const override {
+        return options_.updates > 0 ? cat(options_.updates, " updates of ", options_.batch, " trajectories")
+                                    : cat(options_.epochs, " epochs of its data, ", options_.batch, " trajectories an update");
+    }
+
+private:
+    static void warn_if_one_sided(const StageContext& context, const rollout::Trajectories& data) {
+        const auto right = std::count_if(data.outcome.begin(), data.outcome.end(), [](float y) { return y > 0; });
+        if (context.ranks.root() && (right == 0 || right == static_cast<std::ptrdiff_t>(data.size())))
+            log::warn(cat("stage ", context.node.name, ": every answer in its data is ", right == 0 ? "wrong" : "right",
+                          " (a value model learns nothing from that). Use problems that the policy solves now and then."));
+    }
+
+    model::Model start(StageContext& context) const {
+        const model::Model init = load_model(context, context.input("init"));
+        model::ModelSpec spec = init.spec();
+        spec.head = model::Head::value;
+        model::Model value(spec);
+        value.initialise(context.seed);
+        value.adopt(init);
+        return value;
+    }
+
+    [[nodiscard]] std::string by() const {
+        for (const auto& [each, word] : enum_names(SelectBy{}))
+            if (each == options_.select.by) return std::string(word);
+        return "";
+    }
+
+    train::Evaluation selection(StageContext& context, const Partition& part, const model::Model& value, std::int64_t updates) const {
+        train::Evaluation evaluation;
+        if (part.held_out.size() == 0) return evaluation;
+        evaluation.every = options_.select.every > 0 ? options_.select.every : std::max<std::int64_t>(1, updates / 8);
+        evaluation.by = by();
+        evaluation.higher_is_better = options_.select.by == SelectBy::auc || options_.select.by == SelectBy::accuracy;
+        evaluation.patience = options_.select.patience;
+        evaluation.measure = [&context, &part, &value](std::int64_t) {
+            rollout::Scorer scorer(value, context.task.probe(), 4096);
+            const auto quality = train::value_quality(part.held_out, rollout::score_together(context.ranks, scorer, part.held_out));
+            train::Metrics metrics;
+            metrics.set("log_loss", quality.log_loss);
+            metrics.set("brier", quality.brier);
+            metrics.set("auc", quality.auc);
+            metrics.set("accuracy", quality.accuracy);
+            return metrics;
+        };
+        return evaluation;
+    }
+
+    ValueStageOptions options_;
+};
+
+}  // namespace
+
+StageKind value_kind() {
+    return kind_of<ValueStageOptions, ValueStage>("a value model: TD(lambda), n-step TD, or an outcome reward model", {"init", "data"}, true);
+}
+
+}  // namespace tdrm::app

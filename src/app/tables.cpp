@@ -1,0 +1,152 @@
+#include "tdrm/app/tables.hpp"
+
+#include <cmath>
+
+#include "tdrm/app/map_stage.hpp"
+#include "tdrm/base/errors.hpp"
+#include "tdrm/store/directory.hpp"
+#include "tdrm/store/manifest.hpp"
+
+namespace tdrm::app {
+namespace {
+
+constexpr std::int64_t kBlockAnswers = 2048;  ///< answers of a part: some seconds of work for small models
+constexpr int kScoreTokens = 4096;            ///< tokens of a scoring pass
+
+bool is_whole(StageContext& context, const std::filesystem::path& directory) {
+    const bool whole = context.ranks.agree("verifying " + directory.string(), [&] {
+        return !context.ranks.root() || (std::filesystem::exists(directory / "manifest.json") && store::verify(directory).empty());
+    });
+    return context.ranks.all(whole);
+}
+
+void write_labels(const std::filesystem::path& path, const task::Task& task, const rollout::Trajectories& answers) {
+    const auto labels = state_labels(task, answers);
+    const auto offsets = rollout::state_offsets(answers);
+    store::FileWriter file(path);
+    file.attribute("schema", std::string("tdrm-labels-1"));
+    file.attribute("describes", rollout::content_hash(answers));
+    file.attribute("kind", std::string(task.truth_kind() == task::TruthKind::reachable ? "reachable" : "no_error_so_far"));
+    file.attribute("source", std::string(task.kind()));
+    file.write("state/offset", std::vector<std::int64_t>(offsets.begin(), offsets.end()));
+    file.write("state/truth", labels.truth);
+    file.write("step/right", labels.step_right);
+    file.close();
+}
+
+}  // namespace
+
+Attributes answer_attributes(const StageContext& context, const Input& policy, const std::string& split,
+                             const rollout::SamplerOptions& sampler) {
+    return {{"schema", std::string("tdrm-trajectories-1")},
+            {"task", std::string(context.task.kind())},
+            {"tokenizer", context.task.vocabulary_fingerprint()},
+            {"template", std::string("none")},
+            {"split", split},
+            {"policy", policy.label},
+            {"policy_hash", policy.identity},
+            {"temperature", sampler.temperature},
+            {"top_k", static_cast<std::int64_t>(sampler.top_k)},
+            {"top_p", sampler.top_p},
+            {"min_p", sampler.min_p},
+            {"seed", static_cast<std::int64_t>(context.seed)}};
+}
+
+StateLabels state_labels(const task::Task& task, const rollout::Trajectories& data) {
+    StateLabels labels;
+    if (task.truth_kind() == task::TruthKind::none) return labels;
+    for (std::size_t row = 0; row < data.size(); ++row) {
+        const auto problem = data.problem_of(row);
+        const auto truth = task.truth(problem, data.ids(row), data.step_ends(row));
+        const auto right = task.step_right(problem, data.ids(row), data.step_ends(row));
+        labels.truth.insert(labels.truth.end(), truth.begin(), truth.end());
+        labels.step_right.insert(labels.step_right.end(), right.begin(), right.end());
+    }
+    return labels;
+}
+
+void write_answers(const std::filesystem::path& directory, const task::Task& task, const rollout::Trajectories& answers,
+                   const Attributes& attributes) {
+    store::FileWriter file(directory / "trajectories.h5");
+    for (const auto& [name, value] : attributes) file.attribute(name, value);
+    answers.write(file);
+    std::vector<store::FileEntry> entries{file.close()};
+    if (task.truth_kind() != task::TruthKind::none) {
+        write_labels(directory / "labels.h5", task, answers);
+        entries.push_back(store::entry_of(directory / "labels.h5"));
+    }
+    store::write_manifest(directory, entries);
+}
+
+rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan, const model::Model& policy, int slots,
+                                  const std::string& label, const std::filesystem::path& directory, const Attributes& attributes) {
+    if (!is_whole(context, directory)) {
+        rollout::Generator generator(policy, plan.sampler, context.task.end_token(), slots);
+        MapWork work;
+        work.label = label;
+        work.units = context.task.split_size(plan.split);
+        work.block = block_size(work.units, std::max<std::int64_t>(1, kBlockAnswers / plan.samples));
+        work.parts = directory / "parts";
+        work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
+            std::vector<rollout::ProblemDraw> draws;
+            for (std::int64_t i = begin; i < end; ++i) draws.push_back({i, 0});
+            rollout::roll(plan, generator, draws).write(part);
+        };
+        work.merge = [&](const std::vector<std::filesystem::path>& parts) {
+            rollout::Trajectories all;
+            for (const auto& part : parts) all.append(rollout::Trajectories::read(store::FileReader(part)));
+            write_answers(directory, context.task, all, attributes);
+        };
+        warn_if_idle(context, (work.units + work.block - 1) / work.block);
+        run_map(context, work);
+    }
+    return context.ranks.agree("reading " + label, [&] { return rollout::Trajectories::read(store::FileReader(directory / "trajectories.h5")); });
+}
+
+std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value, const std::string& label,
+                             const std::filesystem::path& directory) {
+    if (!is_whole(context, directory)) {
+        const model::Model model = load_model(context, value);
+        if (model.spec().head != model::Head::value)
+            throw ConfigError(cat(value.label, " is no value model (it has no value head). Name a stage of kind `value`."));
+        rollout::Scorer scorer(model, context.task.probe(), kScoreTokens);
+        MapWork work;
+        work.label = label;
+        work.units = static_cast<std::int64_t>(data.num_problems());
+        work.block = block_size(work.units, std::max<std::int64_t>(1, kBlockAnswers * work.units / std::max<std::int64_t>(1, static_cast<std::int64_t>(data.size()))));
+        work.parts = directory / "parts";
+        work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
+            part.write("state/value", rollout::score(scorer, data, static_cast<std::size_t>(begin), static_cast<std::size_t>(end)));
+        };
+        work.merge = [&](const std::vector<std::filesystem::path>& parts) {
+            std::vector<float> logits;
+            for (const auto& part : parts) {
+                const auto more = store::FileReader(part).read<float>("state/value");
+                logits.insert(logits.end(), more.begin(), more.end());
+            }
+            const auto offsets = rollout::state_offsets(data);
+            store::FileWriter file(directory / "values.h5");
+            file.attribute("schema", std::string("tdrm-values-1"));
+            file.attribute("describes", rollout::content_hash(data));
+            file.attribute("model", value.label);
+            file.attribute("model_hash", value.identity);
+            file.write("state/offset", std::vector<std::int64_t>(offsets.begin(), offsets.end()));
+            file.write("state/value", logits);
+            store::write_manifest(directory, std::vector{file.close()});
+        };
+        run_map(context, work);
+    }
+    return context.ranks.agree("reading " + label, [&] { return store::FileReader(directory / "values.h5").read<float>("state/value"); });
+}
+
+nlohmann::json metrics_json(const train::Metrics& metrics) {
+    nlohmann::json j = nlohmann::json::object();
+    for (const auto& [name, value] : metrics.entries()) j[name] = std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
+    return j;
+}
+
+void write_results(const std::filesystem::path& directory, const nlohmann::json& results) {
+    store::write_text_atomic(directory / "results.json", results.dump(1) + "\n");
+}
+
+}  // namespace tdrm::app
