@@ -2,6 +2,8 @@
 #include "tdrm/task/math/compare.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -52,6 +54,19 @@ Expression without_leading_name(Expression e) {
     for (std::size_t i = 1; i < e.args.size(); ++i)
         if (e.args[i].is(Kind::relation)) return e;
     e.args[0] = Expression(e.args[0].args[1]);
+    return e;
+}
+
+/// "pi/6 + k pi, k in Z": where the parameter comes from doesn't matter.
+Expression without_parameters(Expression e) {
+    if (!e.is(Kind::list)) return e;
+    const auto is_parameter = [](const Expression& item) {
+        return item.is(Kind::relation, "i") && item.args[1].is(Kind::symbol) && item.args[1].name.starts_with("set ");
+    };
+    std::vector<Expression> kept;
+    std::copy_if(e.args.begin(), e.args.end(), std::back_inserter(kept), std::not_fn(is_parameter));
+    if (kept.size() == 1) return std::move(kept.front());
+    if (!kept.empty()) e.args = std::move(kept);
     return e;
 }
 
@@ -169,6 +184,8 @@ private:
             return equal_in_order(a.args, b.args);
         }
         if (a.is(Kind::tuple) || b.is(Kind::tuple)) {
+            const Expression& other = a.is(Kind::tuple) ? b : a;
+            if (other.is(Kind::list) && holds_sets(other) && equal_sets(a, b)) return true;
             const bool with_set = a.is(Kind::set) || b.is(Kind::set);
             return (!with_set || !options_.strict_symbols) && equal_in_order(a.args, b.args);
         }
@@ -185,10 +202,11 @@ private:
         });
     }
 
-    /// {5} and 5; "x < 1 or x > 2" and an interval.
+    /// {5} and 5; "3/4 or 0.75" and 3/4; "x < 1 or x > 2" and an interval.
     bool equal_to_single(const Expression& collection, const Expression& other) {
         if (collection.is(Kind::list) && holds_sets(collection)) return equal_sets(collection, other);
-        return collection.is(Kind::set) && collection.args.size() == 1 && equal(collection.args[0], other);
+        if (collection.is(Kind::tuple) || !equal(collection.args[0], other)) return false;
+        return without_repetitions(collection.args).size() == 1;
     }
 
     // ---- matrices
@@ -240,9 +258,17 @@ private:
         return yes(compare_values(make(Kind::divide, ratio.args), other, options_, budget_));
     }
 
+    /// "2 m" written as mathrm{m} and as the symbol m.
+    bool same_with_letter(const Quantity& a, const Expression& b) {
+        if (a.letter.empty()) return false;
+        const Expression product = make(Kind::multiply, {a.value, make(Kind::symbol, a.letter, {})});
+        return compare_values(product, b, options_, budget_) == Decision::equal;
+    }
+
     bool equal_quantities(const Expression& left, const Expression& right) {
         const Quantity a = bare_quantity(left), b = bare_quantity(right);
         if (!a.unit.empty() && !b.unit.empty() && a.unit != b.unit) return false;
+        if (same_with_letter(a, b.value) || same_with_letter(b, a.value)) return true;
         if (a.percent == b.percent) return yes(compare_values(a.value, b.value, options_, budget_));
         // 10% is 10 as well as 0.1: answers are asked for "in percent".
         const Expression& percent = a.percent ? a.value : b.value;
@@ -344,6 +370,8 @@ bool is_name(const Expression& e) {
         case Kind::unit:
             return is_name(e.args[0]);
         case Kind::tuple:
+        case Kind::matrix:
+        case Kind::divide:
         case Kind::ratio:
             return std::all_of(e.args.begin(), e.args.end(), is_name);
         case Kind::multiply:  // S_{ABC}, AB, P(X = 1), E(X)
@@ -358,7 +386,8 @@ bool is_name(const Expression& e) {
 }
 
 Decision compare(const Expression& gold, const Expression& answer, const CompareOptions& options, Budget& budget) {
-    Expression a = without_leading_name(expanded(gold)), b = without_leading_name(expanded(answer));
+    Expression a = without_leading_name(without_parameters(expanded(gold))),
+               b = without_leading_name(without_parameters(expanded(answer)));
     if (!options.strict_symbols) {
         a = with_numbered_symbols(std::move(a));
         b = with_numbered_symbols(std::move(b));

@@ -323,6 +323,12 @@ std::optional<std::string> hashes_answer(std::string_view text) {
     return line.empty() ? std::nullopt : std::optional(std::string(line));
 }
 
+/// "There is no such number", "The correct option is B".
+std::optional<std::string> sentence_answer(std::string_view text) {
+    if (text.empty() || text.size() > kMaxWholeLength || text.find('\n') != std::string_view::npos) return std::nullopt;
+    return answer_of_sentence(text);
+}
+
 std::optional<std::string> answer_at(AnswerPlace place, std::string_view text) {
     switch (place) {
         case AnswerPlace::boxed:
@@ -332,11 +338,13 @@ std::optional<std::string> answer_at(AnswerPlace place, std::string_view text) {
         case AnswerPlace::phrase:
             return phrase_answer(text);
         case AnswerPlace::whole:
-            return is_whole(text) ? std::optional(std::string(text)) : std::nullopt;
+            return is_whole(text) ? std::optional(std::string(without_emphasis(text))) : std::nullopt;
         case AnswerPlace::formula:
             return last_formula(text);
         case AnswerPlace::number:
             return last_number(text);
+        case AnswerPlace::sentence:
+            return sentence_answer(text);
         case AnswerPlace::none:
             break;
     }
@@ -346,10 +354,6 @@ std::optional<std::string> answer_at(AnswerPlace place, std::string_view text) {
 Extraction extract_from(std::string_view text, const ExtractOptions& options) {
     for (const AnswerPlace place : options.order)
         if (auto answer = answer_at(place, text)) return {place, std::move(*answer)};
-    const bool wanted =
-        std::find(options.order.begin(), options.order.end(), AnswerPlace::whole) != options.order.end();
-    if (wanted && !text.empty() && text.size() <= kMaxWholeLength && text.find('\n') == std::string_view::npos)
-        return {AnswerPlace::whole, std::string(text)};  // a remark such as "there is no such number"
     return {};
 }
 
@@ -369,6 +373,8 @@ const char* to_string(AnswerPlace place) {
             return "formula";
         case AnswerPlace::number:
             return "number";
+        case AnswerPlace::sentence:
+            return "sentence";
         case AnswerPlace::none:
             break;
     }

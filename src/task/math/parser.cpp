@@ -19,6 +19,7 @@ public:
     Parser(std::vector<Token> tokens, Budget& budget) : tokens_(std::move(tokens)), budget_(budget) {}
 
     Expression whole() {
+        accept("=");  // "= 5", "\approx 3.14"
         Expression result = list();
         if (next().kind != TokenKind::end) throw ParseError{};
         return result;
@@ -217,7 +218,8 @@ private:
     Expression juxtaposed(Expression left) {
         const bool plain_fraction = next().kind == TokenKind::number && next(1).is("/") &&
                                     next(2).kind == TokenKind::number && is_integer(left);
-        if (next().kind == TokenKind::number && !plain_fraction) throw ParseError{};
+        const bool after_bracket = at_ > 0 && (tokens_[at_ - 1].is("}") || tokens_[at_ - 1].is(")"));
+        if (next().kind == TokenKind::number && !plain_fraction && !after_bracket) throw ParseError{};
         const bool fraction = next().is("frac") || plain_fraction;
         Expression right = factor();
         if (plain_fraction) {
@@ -420,6 +422,10 @@ private:
             if (!next().is("_")) return make(Kind::constant, name, {});
         }
         suffixes(name);
+        if (is_function_name(name) && at_inverse()) {
+            for (int i = 0; i < 5; ++i) take();
+            name += "^-1";
+        }
         if (is_function_name(name) && next().is("(")) {
             Expression inside = bracket();
             if (inside.is(Kind::tuple)) return make(Kind::call, name, std::move(inside.args));
@@ -447,8 +453,14 @@ private:
         }
     }
 
+    /// "^{-1}(" behind f.
+    [[nodiscard]] bool at_inverse() const {
+        return next().is("^") && next(1).is("{") && next(2).is("-") && next(3).text == "1" && next(4).is("}") &&
+               next(5).is("(");
+    }
+
     static bool is_function_name(const std::string& name) {
-        const std::string_view head = std::string_view(name).substr(0, name.find_first_of("_'"));
+        const std::string_view head = std::string_view(name).substr(0, name.find_first_of("_'^"));
         for (const auto known : {"f", "g", "h", "F", "G", "H", "phi", "psi", "Phi", "Psi"})
             if (head == known) return true;
         return false;
@@ -599,9 +611,9 @@ private:
     [[nodiscard]] bool at_degree_ahead() const { return next(1).is("deg"); }
 
     void function_arguments(Expression& call) {
-        if (next().is("(") || next().is("[") || next().is("{")) {
-            Expression inside = next().is("{") ? group() : bracket();
-            if (inside.is(Kind::tuple) || inside.is(Kind::list))
+        if (next().is("(") || next().is("[") || next().is("{") || next().is("\\{")) {
+            Expression inside = next().is("{") ? group() : next().is("\\{") ? braces() : bracket();
+            if (inside.is(Kind::tuple) || inside.is(Kind::list) || inside.is(Kind::set))
                 for (Expression& arg : inside.args) call.args.push_back(std::move(arg));
             else
                 call.args.push_back(std::move(inside));

@@ -221,6 +221,12 @@ private:
         const std::string_view run = text_.substr(begin, at_ - begin);
         if (run == "U" && peek_bracket() && !tokens_.empty() && (tokens_.back().is(")") || tokens_.back().is("]")))
             return sign("cup");
+        if (run.size() == 1 && (run == "a" || run == "p" || run == "A" || run == "P") &&
+            (ahead(".m.") || ahead(".M.") || ahead(". m."))) {  // a.m., p.m.
+            while (peek(0) != 'm' && peek(0) != 'M') ++at_;
+            at_ += 2;
+            return words(std::string{to_lower(run[0]), 'm'});
+        }
         if (run.size() == 1) return emit(TokenKind::symbol, std::string(run));
         std::string key(run);
         for (char& c : key) c = to_lower(c);
@@ -369,12 +375,24 @@ private:
         const std::string_view content = trimmed(text_.substr(begin, at_ - begin));
         if (at_ < text_.size()) ++at_;
         if (depth_ >= kTextDepth) return words(content);
+        if (is_unit_letter(content)) return words(content.substr(content.find_first_not_of("~ ")));
         if (holds_words(content)) {
             space_ = true;
             for (const char c : content) budget_.spend(is_space(c) ? 0 : 1);
             return text_content(content);
         }
         Tokenizer(content, comma_, budget_, tokens_, depth_ + 1).run();
+    }
+
+    /// \mathrm{~m} behind a quantity; \text{C} alone is a choice, \mathrm{e} a number.
+    [[nodiscard]] bool is_unit_letter(std::string_view content) const {
+        while (!content.empty() && (content.front() == '~' || is_space(content.front()))) content.remove_prefix(1);
+        if (content.empty() || content.size() > 3 || content.size() % 2 == 0) return false;
+        for (std::size_t i = 0; i < content.size(); ++i)
+            if (std::string_view(i % 2 == 0 ? "mgshlLNJWVAK" : "/").find(content[i]) == std::string_view::npos)
+                return false;
+        return !tokens_.empty() &&
+               (tokens_.back().kind == TokenKind::number || tokens_.back().is("}") || tokens_.back().is(")"));
     }
 
     static bool holds_words(std::string_view content) {

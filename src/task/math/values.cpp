@@ -134,15 +134,16 @@ Decision compare_up_to_factor(const Expression& a, const Expression& b, bool pos
 namespace {
 
 /// Takes units and degree signs out of sums and products; arguments of functions keep theirs.
-Expression without_units(const Expression& e, std::string& unit) {
+Expression without_units(const Expression& e, Quantity& found) {
     if (e.is(Kind::unit)) {
-        unit = canonical_unit(e.name);
-        return without_units(e.args[0], unit);
+        found.unit = canonical_unit(e.name);
+        found.letter = e.name.size() == 1 ? e.name : std::string();
+        return without_units(e.args[0], found);
     }
-    if (e.is(Kind::degree)) return without_units(e.args[0], unit);
+    if (e.is(Kind::degree)) return without_units(e.args[0], found);
     if (e.kind != Kind::add && e.kind != Kind::multiply && e.kind != Kind::divide && e.kind != Kind::negate) return e;
     Expression result = make(e.kind, e.name, {});
-    for (const Expression& arg : e.args) result.args.push_back(without_units(arg, unit));
+    for (const Expression& arg : e.args) result.args.push_back(without_units(arg, found));
     return result;
 }
 
@@ -152,7 +153,7 @@ Quantity bare_quantity(const Expression& expression) {
     Quantity result;
     const bool plain =
         !any_node(expression, [](const Expression& node) { return node.is(Kind::unit) || node.is(Kind::degree); });
-    result.value = plain ? expression : without_units(expression, result.unit);
+    result.value = plain ? expression : without_units(expression, result);
     if (result.value.is(Kind::percent)) {
         result.percent = true;
         result.value = Expression(result.value.args[0]);

@@ -200,8 +200,7 @@ private:
 constexpr std::size_t kMaxGuessedLength = 2000;
 
 bool is_guess(const Extraction& extraction, std::string_view text) {
-    return (extraction.place == AnswerPlace::formula || extraction.place == AnswerPlace::number) &&
-           text.size() <= kMaxGuessedLength;
+    return extraction.place >= AnswerPlace::formula && text.size() <= kMaxGuessedLength;
 }
 
 /// The second verdict if it says equal; operations add up in the budget that both share.

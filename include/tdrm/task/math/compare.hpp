@@ -48,7 +48,8 @@ using RealSet = std::vector<Interval>;  ///< sorted, disjoint, not touching
 /// What remains of a quantity without its unit, degree sign and percent sign.
 struct Quantity {
     Expression value;
-    std::string unit;  ///< canonical, "" if unknown or none
+    std::string unit;    ///< canonical, "" if unknown or none
+    std::string letter;  ///< a unit of one letter as it was written
     bool percent = false;
 };
 [[nodiscard]] Quantity bare_quantity(const Expression& expression);
