@@ -197,6 +197,8 @@ bool contains(const Value& container, const Value& element) {
 
 Value binary(const std::string& op, const Value& left, const Value& right) {
     if (op == "==" || op == "!=") {
+        if (left.is_boolean() && right.is_number()) return binary(op, left.get<bool>() ? 1 : 0, right);
+        if (left.is_number() && right.is_boolean()) return binary(op, left, right.get<bool>() ? 1 : 0);
         const bool both_undefined = left.is_discarded() && right.is_discarded();
         const bool equal = both_undefined || (!left.is_discarded() && !right.is_discarded() && left == right);
         return equal == (op == "==");

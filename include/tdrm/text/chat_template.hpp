@@ -36,10 +36,12 @@ enum class Thinking {
 };
 
 struct ChatOptions {
-    std::string family;  ///< that it must be: chatml (qwen2.5, smollm2), llama3, glm4, deepseek_r1; "": any
-    std::optional<Thinking> thinking =
-        {};                            ///< needed where the template drops the thinking part of an answer that has one
-    std::string date = "26 Jul 2024";  ///< of templates that print today's date (renderings must not depend on the day)
+    /// What the template must be: chatml (qwen2.5, smollm2), llama3, glm4 or deepseek_r1; "" takes any.
+    std::string family = {};
+    /// Needed where the template drops the thinking part of an answer that has one.
+    std::optional<Thinking> thinking = {};
+    /// Of templates that print today's date: a rendering must not depend on the day.
+    std::string date = "26 Jul 2024";
 };
 
 /// A chat template in the Jinja language, rendered as transformers does. Local and immutable.

@@ -1,0 +1,23 @@
+// The tokens of a Jinja template.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "jinja.hpp"
+
+namespace tdrm::text::jinja {
+
+struct Token {
+    enum class Kind { text, open_output, open_block, close, name, literal, symbol, end };
+    Kind kind;
+    std::string text;
+    Value value;
+};
+
+/// Cuts a template into texts and the tokens of its tags, ended by Kind::end. White space around tags is already dealt
+/// with. @throws DataError if a tag, comment or string isn't closed.
+[[nodiscard]] std::vector<Token> tokenize(std::string_view source);
+
+}  // namespace tdrm::text::jinja
