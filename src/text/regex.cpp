@@ -4,6 +4,7 @@
 #include <pcre2.h>
 
 #include <cctype>
+#include <utility>
 #include <vector>
 
 #include "tdrm/base/errors.hpp"
@@ -33,6 +34,7 @@ private:
 
     void step() {
         const char c = in_[at_];
+        if (std::isalpha(static_cast<unsigned char>(c)) == 0) last_literal_ = 0;
         if (c == '\\') return begin_atom(), escape(false);
         if (c == '[') return begin_atom(), char_class();
         if (c == '(') return open_group();
@@ -40,10 +42,23 @@ private:
         if (c == '{') return interval();
         if (c == '*' || c == '+' || c == '?') return quantifier();
         begin_atom();
+        if (caseless_ > 0) check_caseless(std::exchange(last_literal_, c), c);
         copy(utf8_length(c));
     }
 
     void begin_atom() { atom_ = out_.size(); }
+
+    /// Oniguruma lets some letters without case match several (sharp s for ss), PCRE2 doesn't.
+    void check_caseless(char previous, char c) const {
+        const auto lower = [](char letter) {
+            return static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+        };
+        const std::string pair{lower(previous), lower(c)};
+        for (const std::string_view folded : {"ss", "st", "ff", "fi", "fl"}) {
+            if (pair == folded) unsupported(cat("\"", folded, "\" without regard to case"));
+        }
+        if (static_cast<unsigned char>(c) >= 0x80) unsupported("a character beyond ASCII without regard to case");
+    }
     void copy(std::size_t bytes) {
         out_ += in_.substr(at_, bytes);
         at_ += bytes;
@@ -51,6 +66,8 @@ private:
 
     void open_group() {
         starts_.push_back(out_.size());
+        last_literal_ = 0;
+        caseless_ += ahead("(?i:") || caseless_ > 0 ? 1 : 0;
         for (const std::string_view opening : {"(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:"}) {
             if (ahead(opening)) return copy(opening.size());
         }
@@ -61,6 +78,8 @@ private:
         if (starts_.empty()) unsupported("an unmatched \")\"");
         atom_ = starts_.back();
         starts_.pop_back();
+        last_literal_ = 0;
+        caseless_ -= caseless_ > 0 ? 1 : 0;
         copy(1);
     }
 
@@ -183,6 +202,8 @@ private:
     std::string out_;
     std::size_t at_ = 0;
     std::size_t atom_ = 0;             ///< where the last atom begins in out_
+    int caseless_ = 0;                 ///< open groups from the first (?i: on
+    char last_literal_ = 0;            ///< in a caseless group
     std::vector<std::size_t> starts_;  ///< where the open groups begin in out_
 };
 

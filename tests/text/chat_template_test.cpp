@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "../../src/text/jinja.hpp"
+#include "real_data.hpp"
 #include "tdrm/base/errors.hpp"
 
 namespace tdrm::text {
@@ -18,7 +19,6 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 const fs::path kData = fs::path(TDRM_SOURCE_DIR) / "tests/text/data";
-const fs::path kReal = fs::path(TDRM_SOURCE_DIR) / "../shared/data/tokenizers";
 
 json read_json(const fs::path& path) {
     std::ifstream file(path);
@@ -87,15 +87,21 @@ TEST(ChatTemplate, RendersWhatTransformersRenders) {
 
 TEST(ChatTemplate, RendersTheRealTemplatesToTheId) {
     for (const char* name : {"qwen2_5", "glm4"}) {
-        const fs::path folder = kReal / name;
+        const fs::path folder = kReal / "tokenizers" / name;
         if (!fs::exists(folder)) continue;  // their committed cuts are above
-        const ChatTemplate chat = ChatTemplate::load(folder, {"", Thinking::drop});
+        const Tokenizer tokenizer = Tokenizer::parse(gunzip(folder / "tokenizer.json.gz"), name);
+        const ChatTemplate here = ChatTemplate::load(folder, {"", Thinking::drop});
+        const ChatTemplate older = make("glm4_9b_chat");
         std::ifstream file(folder / "chat.jsonl");
         for (std::string line; std::getline(file, line);) {
             const json row = json::parse(line);
-            if (row.at("template") == "glm-4-9b-chat") continue;  // not the template of this folder
-            EXPECT_EQ(chat.render(messages_of(row.at("messages")), row.at("add_generation_prompt")), row.at("text"));
+            const ChatTemplate& chat = row.at("template") == "glm-4-9b-chat" ? older : here;
+            const auto messages = messages_of(row.at("messages"));
+            EXPECT_EQ(chat.render(messages, row.at("add_generation_prompt")), row.at("text"));
+            EXPECT_EQ(chat.render_ids(tokenizer, messages, row.at("add_generation_prompt")), row.at("ids"));
         }
+        EXPECT_EQ(tokenizer.decode(here.probe_ids(tokenizer)),
+                  std::string(name) == "glm4" ? "<|user|>" : "<|im_end|>\n");
     }
 }
 

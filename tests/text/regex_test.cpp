@@ -24,6 +24,7 @@ TEST(Regex, MeansWhatOnigurumaMeans) {
     EXPECT_EQ(matches("(?:ab){2}+", "ababababab"), Strings{"abababab"});
     EXPECT_EQ(matches("ba{,1}", "baab"), (Strings{"ba", "b"}));
     EXPECT_EQ(matches("\\v", "\x0b\n\r"), Strings{"\x0b"});
+    EXPECT_EQ(matches("(?i:'s|'ll)s", "'Ss'LLs'lls'l"), (Strings{"'Ss", "'LLs", "'lls"}));
     EXPECT_EQ(matches("b$", "ab\nb"), (Strings{"b", "b"}));
     EXPECT_EQ(matches("a++a", "aaa"), Strings{});
     // U+180E is no space, U+0085 is one; letters and digits of Unicode 16 count.
@@ -40,8 +41,9 @@ TEST(Regex, MeansWhatOnigurumaMeans) {
 
 TEST(Regex, NamesWhatItDoesNotTranslate) {
     for (const std::string pattern :
-         {"\\h", "\\b", "(a)\\1", "[a&&b]", "[a[b]]", "[[:alpha:]]", "\\p{Greek}", "(?m:.)", "(?<n>a)", "a{2}?",
-          "[\\W]", "[", "\\", "\\p", "a{", "a{x}", ")", "\\u12", "\\x{}"}) {
+         {"\\h",    "\\b",     "(a)\\1",   "[a&&b]",      "[a[b]]", "[[:alpha:]]", "\\p{Greek}",
+          "(?m:.)", "(?<n>a)", "(?i:ass)", "(?i:(f)|fi)", "a{2}?",  "[\\W]",       "[",
+          "\\",     "\\p",     "a{",       "a{x}",        ")",      "\\u12",       "\\x{}"}) {
         try {
             (void)translate_pattern(pattern);
             ADD_FAILURE() << pattern;

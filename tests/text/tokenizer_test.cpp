@@ -5,14 +5,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "real_data.hpp"
 #include "tdrm/base/errors.hpp"
 
 namespace tdrm::text {
@@ -23,9 +21,6 @@ namespace fs = std::filesystem;
 using Ids = std::vector<std::int32_t>;
 
 const fs::path kData = fs::path(TDRM_SOURCE_DIR) / "tests/text/data";
-/// Real tokenizers, where they are at hand.
-const fs::path kReal = fs::path(TDRM_SOURCE_DIR) / "../shared/data";
-
 std::vector<json> read_jsonl(const fs::path& path) {
     std::ifstream file(path);
     std::vector<json> rows;
@@ -74,16 +69,6 @@ INSTANTIATE_TEST_SUITE_P(OfEveryKind, TinyTokenizer,
                                          "llama2", "llama3", "metaspace", "metaspace_never", "mistral", "qwen",
                                          "smollm", "splits", "tekken", "unknown", "whitespace"),
                          [](const auto& test) { return test.param; });
-
-/// A gzipped tokenizer.json, unpacked into a text.
-std::string gunzip(const fs::path& path) {
-    std::string text;
-    FILE* pipe = popen(("gzip -dc '" + path.string() + "'").c_str(), "r");
-    std::array<char, 1 << 16> buffer;
-    for (std::size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) text.append(buffer.data(), n);
-    pclose(pipe);
-    return text;
-}
 
 TEST(RealTokenizer, Qwen25AndGlm4AgreeWithTheirReferences) {
     for (const char* name : {"qwen2_5", "glm4"}) {

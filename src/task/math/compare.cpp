@@ -220,6 +220,7 @@ private:
         }
         const Expression& matrix = a.is(Kind::matrix) ? a : b;
         const Expression& other = a.is(Kind::matrix) ? b : a;
+        if (!other.is(Kind::tuple) && rational_value(other, budget_)) return false;
         if (!other.is(Kind::tuple)) return !is_flat(other) && yes(compare_values(a, b, options_, budget_));
         return equal_in_order(entries_of_vector(matrix), other.args);
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <optional>
 
 #include "tdrm/task/math/characters.hpp"
@@ -133,9 +134,14 @@ std::vector<Formula> find_formulas(std::string_view text) {
     return formulas;
 }
 
+/// A lone letter, as in "for any integer $k$".
+bool is_letter_alone(const Formula& formula) { return formula.content.size() <= 1; }
+
 std::optional<std::string> last_formula(std::string_view text) {
-    const std::vector<Formula> formulas = find_formulas(text);
+    std::vector<Formula> formulas = find_formulas(text);
     if (formulas.empty()) return std::nullopt;
+    if (!std::all_of(formulas.begin(), formulas.end(), is_letter_alone))
+        while (is_letter_alone(formulas.back())) formulas.pop_back();
     std::string answer(formulas.back().content);
     if (percent_follows(text.substr(formulas.back().end)) && answer.find('%') == std::string::npos) answer += "\\%";
     return answer.empty() ? std::nullopt : std::optional(answer);
@@ -154,6 +160,12 @@ std::optional<std::string> last_number(std::string_view text) {
     std::string number(text.substr(begin, end - begin));
     if (percent_follows(text.substr(end)) && !number.empty()) number += "%";
     return number;
+}
+
+bool has_several_formulas(std::string_view text) {
+    if (text.size() > kMaxWholeLength) return false;
+    const std::vector<Formula> formulas = find_formulas(text);
+    return std::count_if(formulas.begin(), formulas.end(), std::not_fn(is_letter_alone)) > 1;
 }
 
 // ---- whole answers and sentences
@@ -353,7 +365,8 @@ std::optional<std::string> answer_at(AnswerPlace place, std::string_view text) {
 
 Extraction extract_from(std::string_view text, const ExtractOptions& options) {
     for (const AnswerPlace place : options.order)
-        if (auto answer = answer_at(place, text)) return {place, std::move(*answer)};
+        if (auto answer = answer_at(place, text))
+            return {place, std::move(*answer), place == AnswerPlace::formula && has_several_formulas(text)};
     return {};
 }
 

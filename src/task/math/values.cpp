@@ -109,8 +109,12 @@ Decision compare_values(const Expression& a, const Expression& b, const CompareO
 
 Decision compare_up_to_factor(const Expression& a, const Expression& b, bool positive, Budget& budget) {
     const Expression quotient = make(Kind::divide, {a, b});
+    if (!has_symbols(a) || !has_symbols(b)) return Decision::different;  // two numbers are always proportional
     const bool negative_too = !has_branches(quotient);
-    const auto sign_fits = [&](const Approximation& c) { return c.re != 0 && (!positive || c.re > 0); };
+    const auto sign_fits = [&](const Approximation& c) {
+        const bool zero = abs_of(c.re) + abs_of(c.im) <= 8 * c.error;
+        return !zero && (!positive || c.re > 0);
+    };
     const Residue first = residue(quotient, 0, budget), second = residue(quotient, 1, budget);
     if (first.defined && second.defined && first.conclusive && second.conclusive && first.value != second.value)
         return Decision::different;

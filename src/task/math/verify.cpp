@@ -15,6 +15,7 @@ constexpr std::size_t kMaxParsedLength = 4096;  // longer answers are compared a
 std::string plain_text(std::string_view answer, Budget& budget) {
     std::vector<Token> tokens = tokenize(answer, Comma::thousands, budget);
     tokens.pop_back();
+    while (!tokens.empty() && (tokens.back().is(",") || tokens.back().is(";"))) tokens.pop_back();
     while (tokens.size() > 2 && tokens.front().is("{") && tokens.back().is("}")) {
         tokens.erase(tokens.begin());
         tokens.pop_back();
@@ -170,27 +171,7 @@ private:
                 undecided = undecided || decision == Decision::undecided;
             }
         }
-        if (same_words(gold_text, answer_text)) return decide(verdict, true, "same text");
         decide(verdict, false, undecided ? "undecided" : parsed ? "different" : "different text");
-    }
-
-    /// Case, spaces and punctuation don't matter in words, but signs and digits do.
-    static bool same_words(std::string_view a, std::string_view b) {
-        const auto lowered = [](std::string_view text) {
-            std::string result;
-            bool has_word = false;
-            for (std::size_t i = 0; i < text.size(); ++i) {
-                if (is_space(text[i])) continue;
-                result += to_lower(text[i]);
-                has_word =
-                    has_word || is_wide(text[i]) ||
-                    (is_letter(text[i]) && i + 2 < text.size() && is_letter(text[i + 1]) && is_letter(text[i + 2]));
-            }
-            while (!result.empty() && (result.back() == '.' || result.back() == ',')) result.pop_back();
-            return has_word ? result : std::string();
-        };
-        const std::string left = lowered(a);
-        return !left.empty() && left == lowered(b);
     }
 
     const VerifyOptions& options_;
@@ -222,11 +203,13 @@ Verdict verify(std::string_view gold, std::string_view answer, const VerifyOptio
     const Extraction given = extract_answer(answer, options.extract);
     if (expected.place != AnswerPlace::none && given.place != AnswerPlace::none) {
         Verification verification(options);
-        Verdict verdict = verification.run(expected.text, given.text);
-        // A short text of formulas and words ("$f(x) = ax$, where $a > 0$") may also be meant as a whole.
-        if (!verdict.equal && is_guess(expected, gold)) verdict = retried(verdict, verification.run(gold, given.text));
+        // A short text of formulas and words ("$f(x) = ax$, where $a > 0$") may also be meant as a whole, and must be if
+        // the gold answer has several formulas.
+        Verdict verdict = verification.run(expected.ambiguous ? gold : expected.text, given.text);
+        if (!verdict.equal && is_guess(expected, gold) && !expected.ambiguous)
+            verdict = retried(verdict, verification.run(gold, given.text));
         if (!verdict.equal && is_guess(given, answer))
-            verdict = retried(verdict, verification.run(expected.text, answer));
+            verdict = retried(verdict, verification.run(expected.ambiguous ? gold : expected.text, answer));
         return verdict;
     }
     Verdict verdict;

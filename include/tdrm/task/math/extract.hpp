@@ -22,6 +22,7 @@ enum class AnswerPlace {
 struct Extraction {
     AnswerPlace place = AnswerPlace::none;
     std::string text;
+    bool ambiguous = false;  ///< the last of several formulas in a short text
 };
 
 /// Places in the order in which they are tried; the first that is found wins.
