@@ -1,0 +1,83 @@
+// How much of the machine's rate of matrix products the engine reaches, on the default experiment's model: training steps
+// by unit size, and decoding by slots. One thread.   engine_bench
+#include <ATen/Parallel.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "fixed_task.hpp"
+#include "measure.hpp"
+#include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/train/sft.hpp"
+
+namespace {
+
+using namespace tdrm;
+
+model::ModelSpec shape() {
+    model::ModelSpec spec;
+    spec.vocab = 155;
+    spec.layers = 4;
+    spec.width = 128;
+    spec.heads = 4;
+    spec.ffn = 384;
+    return spec.resolved();
+}
+
+/// Parameters that are multiplied with each token: all but the embedding.
+double multiplied(const model::Model& model) {
+    return static_cast<double>(model.num_parameters() - model.spec().vocab * model.spec().width);
+}
+
+void print(const char* what, int size, double tokens, double seconds, double flop, double rate) {
+    std::printf("%s\n", nlohmann::json{{"bench", what}, {"size", size}, {"tokens_per_second", tokens / seconds},
+                                       {"gflops", flop / seconds / 1e9}, {"gemm_gflops", rate / 1e9}, {"gemm_share", flop / seconds / rate}}
+                           .dump()
+                           .c_str());
+}
+
+void training(int unit_tokens) {
+    const bench::FixedTask task(155, 7, 19);
+    model::Model model(shape());
+    model.initialise(1);
+    train::SftObjective objective(task, "all", model, 1, 256, unit_tokens);
+    objective.prepare(0);
+    std::vector<float> gradient(model.values().size());
+    std::vector<double> times;
+    double rate = 0;
+    for (int repeat = 0; repeat < 7; ++repeat) {
+        rate = std::max(rate, bench::gemm_rate());
+        times.push_back(bench::seconds([&] {
+            for (std::size_t unit = 0; unit < objective.num_units(); ++unit) (void)objective.differentiate(unit, gradient.data());
+        }));
+    }
+    const double tokens = 256 * 25.0;
+    print("training step", unit_tokens, tokens, bench::median(times), 6 * tokens * multiplied(model), rate);
+}
+
+void decoding(int slots) {
+    const bench::FixedTask task(155, 7, 19);
+    model::Model model(shape());
+    model.initialise(1);
+    rollout::Generator generator(model, {}, task.end_token(), slots);
+    const rollout::RolloutPlan plan{&task, "all", 8, {}, 1, "bench"};
+    std::vector<rollout::ProblemDraw> draws;
+    for (int i = 0; i < 256; ++i) draws.push_back({i, 0});
+    std::vector<double> times;
+    double rate = 0;
+    for (int repeat = 0; repeat < 5; ++repeat) {
+        rate = std::max(rate, bench::gemm_rate());
+        times.push_back(bench::seconds([&] { (void)rollout::roll(plan, generator, draws); }));
+    }
+    const double tokens = 256 * (7 + 8 * 19.0);
+    print("decoding", slots, tokens, bench::median(times), 2 * tokens * multiplied(model), rate);
+}
+
+}  // namespace
+
+int main() {
+    at::set_num_threads(1);
+    for (const int unit_tokens : {256, 512, 1024, 2048, 4096}) training(unit_tokens);
+    for (const int slots : {16, 64, 256, 512}) decoding(slots);
+    return 0;
+}
