@@ -210,6 +210,7 @@ public:
     [[nodiscard]] int max_answer_tokens() const override { return 6 * (options_.numbers - 1) + 1; }
     [[nodiscard]] Tokens demonstration(const Problem& problem, std::uint64_t seed, std::uint64_t visit) const override;
     [[nodiscard]] Verdict verdict(const Problem& problem, TokenSpan answer) const override;
+    [[nodiscard]] Reason judge(const Problem& problem, TokenSpan answer) const;
     [[nodiscard]] std::int64_t penultimate(TokenSpan answer, std::span<const std::int32_t> step_ends) const override;
     [[nodiscard]] TruthKind truth_kind() const override { return TruthKind::reachable; }
     [[nodiscard]] std::vector<float> truth(const Problem& problem, TokenSpan answer,
@@ -283,24 +284,31 @@ Tokens Countdown::demonstration(const Problem& problem, std::uint64_t seed, std:
     return answer;
 }
 
-Verdict Countdown::verdict(const Problem& problem, TokenSpan answer) const {
+Reason Countdown::judge(const Problem& problem, TokenSpan answer) const {
     const Puzzle puzzle = this->puzzle(problem);
     Play play(puzzle, options_.max_result);
     TokenSpan rest = answer;
     while (!rest.empty() && rest[0] != kEnd) {
-        if (play.left().size() == 1) return {false, "", Reason::trailing_tokens};
+        if (play.left().size() == 1) return Reason::trailing_tokens;
         const std::size_t matched = match_equation(rest);
-        if (matched == rest.size() && matched < 6) return {false, "", Reason::truncated};
-        if (matched < 6) return {false, "", Reason::malformed_step};
+        if (matched == rest.size() && matched < 6) return Reason::truncated;
+        if (matched < 6) return Reason::malformed_step;
         const Reason reason = play.step(*equation(rest.first(6)));
-        if (reason != Reason::correct) return {false, "", reason};
+        if (reason != Reason::correct) return reason;
         rest = rest.subspan(6);
     }
-    if (rest.empty()) return {false, "", Reason::truncated};
-    if (rest.size() > 1) return {false, "", Reason::trailing_tokens};
-    if (play.left().size() > 1) return {false, "", Reason::no_answer};
-    const bool correct = play.left()[0] == puzzle.target;
-    return {correct, std::to_string(play.left()[0]), correct ? Reason::correct : Reason::wrong_answer};
+    if (rest.empty()) return Reason::truncated;
+    if (rest.size() > 1) return Reason::trailing_tokens;
+    if (play.left().size() > 1) return Reason::no_answer;
+    return play.left()[0] == puzzle.target ? Reason::correct : Reason::wrong_answer;
+}
+
+Verdict Countdown::verdict(const Problem& problem, TokenSpan answer) const {
+    const Reason reason = judge(problem, answer);
+    // What is voted on is the solution as it is written: the number at its end is the target, which everybody knows.
+    const auto is_word = [this](Token token) { return token >= 0 && token < vocab_size(); };
+    const bool ended = answer.size() > 1 && answer.back() == kEnd && std::all_of(answer.begin(), answer.end(), is_word);
+    return {reason == Reason::correct, ended ? text(answer.first(answer.size() - 1)) : "", reason};
 }
 
 std::int64_t Countdown::penultimate(TokenSpan, std::span<const std::int32_t> step_ends) const {

@@ -33,7 +33,7 @@ const std::string kRight = "4 * 3 = 12 ; 12 * 2 = 24 ; 24 * 1 = 24 ; END";
 TEST_F(Countdown, JudgesARightSolutionCorrect) {
     const Verdict verdict = verdict_of(*task, problem, kRight);
     EXPECT_TRUE(verdict.correct);
-    EXPECT_EQ(verdict.answer, "24");
+    EXPECT_EQ(verdict.answer, "4 * 3 = 12 ; 12 * 2 = 24 ; 24 * 1 = 24 ;");
     EXPECT_EQ(verdict.reason, Reason::correct);
     EXPECT_TRUE(verdict_of(*task, problem, "4 * 3 = 12 ; 2 / 1 = 2 ; 12 * 2 = 24 ; END").correct);
 }
@@ -69,10 +69,11 @@ TEST_F(Countdown, KeepsResultsWithinTheirBounds) {
     EXPECT_EQ(reason("12 * 12 = 144 ; 144 / 2 = 72 ; 72 - 11 = 61 ; END"), "wrong_answer");
 }
 
-TEST_F(Countdown, OnlyAFinishedLegalPlayHasAnAnswer) {
-    EXPECT_EQ(verdict_of(*task, problem, "4 + 3 = 7 ; 7 + 2 = 9 ; 9 + 1 = 10 ; END").answer, "10");
-    EXPECT_EQ(verdict_of(*task, problem, "4 + 3 = 7 ; 7 + 2 = 9 ; 9 + 1 = 10 ;").answer, "");
-    EXPECT_EQ(verdict_of(*task, problem, "4 + 3 = 8 ; 8 + 2 = 10 ; 10 + 1 = 11 ; END").answer, "");
+TEST_F(Countdown, VotesAreOnWholeSolutionsRightOrWrong) {
+    const std::string wrong = "4 + 3 = 8 ; 8 + 2 = 10 ; 10 + 1 = 11 ;";
+    EXPECT_EQ(verdict_of(*task, problem, wrong + " END").answer, wrong);
+    EXPECT_EQ(verdict_of(*task, problem, wrong).answer, "");
+    EXPECT_EQ(verdict_of(*task, problem, "END").answer, "");
 }
 
 TEST_F(Countdown, TruthFallsWhenTheTargetIsOutOfReachAndStaysDown) {
