@@ -1,4 +1,5 @@
 // Agree sections: a failure of one rank becomes everybody's.
+#include <algorithm>
 #include <cstdlib>
 
 #include "mpi.hpp"
@@ -25,7 +26,8 @@ Failure unpack(const std::string& wire) {
     return {static_cast<ExitCode>(code), wire.substr(static_cast<std::size_t>(rest - wire.c_str()) + 1)};
 }
 
-// The first failing rank speaks for all; a stop request must not hide an error behind "requeue".
+// The first failing rank speaks for all; a stop request must not hide an error behind "requeue". What every rank says
+// alike needs no rank's name.
 std::optional<Failure> choose(const std::vector<std::string>& wires, std::string_view what) {
     std::optional<Failure> chosen;
     for (std::size_t r = 0; r < wires.size(); ++r) {
@@ -33,7 +35,8 @@ std::optional<Failure> choose(const std::vector<std::string>& wires, std::string
         Failure failure = unpack(wires[r]);
         const bool worse = chosen && chosen->code == ExitCode::preempted && failure.code != ExitCode::preempted;
         if (chosen && !worse) continue;
-        failure.message = cat("rank ", r, ", ", what, ": ", failure.message);
+        if (std::count(wires.begin(), wires.end(), wires[r]) < static_cast<std::ptrdiff_t>(wires.size()))
+            failure.message = cat("rank ", r, ", ", what, ": ", failure.message);
         chosen = failure;
     }
     return chosen;

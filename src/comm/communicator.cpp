@@ -118,6 +118,9 @@ int Communicator::size() const noexcept { return impl_->size; }
 bool Communicator::one_node() const noexcept { return impl_->one_node; }
 const std::optional<Failure>& Communicator::shared_failure() const noexcept { return impl_->shared_failure; }
 void Communicator::watch(Watchdog* watchdog) noexcept { impl_->watchdog = watchdog; }
+void Communicator::working_on(std::string_view unit) const {
+    if (impl_->watchdog != nullptr) impl_->watchdog->unit(unit);
+}
 
 void Communicator::barrier() {
     const CollectiveScope scope(*impl_, "barrier", 0);

@@ -46,17 +46,19 @@ std::pair<std::size_t, std::size_t> share(std::size_t n, int rank, int ranks) {
 
 Trajectories roll_together(comm::Communicator& ranks, const RolloutPlan& plan, Generator& generator, std::span<const ProblemDraw> draws) {
     const auto [begin, end] = share(draws.size(), ranks.rank(), ranks.size());
-    const std::string mine =
-        ranks.agree("generating answers", [&, b = begin, e = end] { return roll(plan, generator, draws.subspan(b, e - b)).pack(); });
+    const std::string mine = ranks.agree("generating answers", [&, b = begin, e = end] {
+        return roll(plan, generator, draws.subspan(b, e - b), [&] { ranks.working_on("generating answers"); }).pack();
+    });
     Trajectories table;
     for (const std::string& bytes : ranks.all_gather_bytes(mine)) table.append(Trajectories::unpack(bytes));
     return table;
 }
 
-std::vector<float> score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end) {
+std::vector<float> score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end, const std::function<void()>& on_problem) {
     const auto groups = data.groups();
     std::vector<float> values;
     for (std::size_t p = begin; p < end; ++p) {
+        if (on_problem) on_problem();
         std::vector<ScoredAnswer> answers;
         for (std::size_t row = groups[p].first; row < groups[p].second; ++row) answers.push_back(all_states(data, row));
         for (const auto& states : scorer.score(data.prompt(p), answers)) values.insert(values.end(), states.begin(), states.end());
@@ -66,7 +68,7 @@ std::vector<float> score(Scorer& scorer, const Trajectories& data, std::size_t b
 
 std::vector<float> score_together(comm::Communicator& ranks, Scorer& scorer, const Trajectories& data) {
     const auto [begin, end] = share(data.num_problems(), ranks.rank(), ranks.size());
-    const auto mine = ranks.agree("scoring", [&, b = begin, e = end] { return score(scorer, data, b, e); });
+    const auto mine = ranks.agree("scoring", [&, b = begin, e = end] { return score(scorer, data, b, e, [&] { ranks.working_on("scoring"); }); });
     std::vector<float> values;
     for (const auto& part : ranks.all_gather(std::span<const float>(mine))) values.insert(values.end(), part.begin(), part.end());
     return values;

@@ -84,11 +84,19 @@ public:
     std::invoke_result_t<F> agree(std::string_view what, F&& work);
     /// Throws CommError on every rank, naming the ranks that differ from rank 0, unless all hold the same text.
     void require_equal(std::string_view what, std::string_view value);
+    /// Throws `error` on every rank, as a failure that all share: for a verdict that all ranks reach alike.
+    template <class E>
+    [[noreturn]] void fail_together(const E& error) {
+        agree("", [&] { throw error; });
+        throw error;  // never reached
+    }
 
     /// Local. The failure that all ranks have just agreed on, until the next collective.
     [[nodiscard]] const std::optional<Failure>& shared_failure() const noexcept;
     /// Local. Tells the watchdog (or nobody, nullptr) about every collective from now on.
     void watch(Watchdog* watchdog) noexcept;
+    /// Local, well below a microsecond. A sign of life for the watchdog, if there is one: what this rank works on now.
+    void working_on(std::string_view unit) const;
 
     struct Impl;  // MPI handles; src/comm/mpi.hpp
     [[nodiscard]] Impl& impl() const noexcept { return *impl_; }

@@ -41,8 +41,9 @@ struct RolloutPlan {
                                          std::span<const ProblemDraw> draws);
 
 /// Local. Value logits of all states of the trajectories of problem rows [begin, end): for trajectory after trajectory
-/// s_0..s_T.
-[[nodiscard]] std::vector<float> score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end);
+/// s_0..s_T. `on_problem` is called before each problem.
+[[nodiscard]] std::vector<float> score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end,
+                                       const std::function<void()>& on_problem = {});
 /// Collective. Of all trajectories, each rank scoring its share.
 [[nodiscard]] std::vector<float> score_together(comm::Communicator& ranks, Scorer& scorer, const Trajectories& data);
 
