@@ -24,7 +24,8 @@ std::string join(const std::vector<std::string>& lines) {
 
 [[noreturn]] void throw_damaged(const fs::path& directory, const std::vector<std::string>& problems) {
     throw DataError(cat("checkpoint ", directory.string(), " is damaged: ", join(problems),
-                        ". Remove it; the run then goes on from the checkpoint before it."));
+                        " (results would be wrong). Make the stage that wrote it again: --redo ",
+                        directory.parent_path().filename().string(), "."));
 }
 
 }  // namespace
@@ -161,7 +162,8 @@ Checkpoint load_checkpoint(comm::Communicator& ranks, const fs::path& directory)
     return ranks.agree("opening the checkpoint", [&] { return Checkpoint(directory); });
 }
 
-NewestCheckpoint newest_valid_checkpoint(const fs::path& stage_directory, std::string_view name_prefix) {
+NewestCheckpoint newest_valid_checkpoint(const fs::path& stage_directory, std::string_view name_prefix,
+                                         const std::function<std::string(const fs::path&)>& problem) {
     NewestCheckpoint newest;
     std::vector<std::pair<std::int64_t, fs::path>> candidates;
     std::error_code error;
@@ -179,6 +181,9 @@ NewestCheckpoint newest_valid_checkpoint(const fs::path& stage_directory, std::s
     std::sort(candidates.rbegin(), candidates.rend());
     for (const auto& [number, directory] : candidates) {
         std::vector<std::string> problems = verify(directory);
+        if (problems.empty() && problem) {
+            if (std::string other = problem(directory); !other.empty()) problems.push_back(std::move(other));
+        }
         if (problems.empty()) {
             newest.directory = directory;
             break;

@@ -26,7 +26,7 @@ auto file_system(Operation operation) {
     try {
         return operation();
     } catch (const fs::filesystem_error& error) {
-        throw IoError(cat("the file system refused: ", error.what(), "."));
+        throw IoError(cat("can't write ", error.path1().string(), " (", error.code().message(), "). Check that the folder may be written and its disk has room."));
     }
 }
 
@@ -152,9 +152,9 @@ namespace {
 
 // True if the lock is ours now. The lock belongs to the open file, so that two objects of one process exclude each
 // other.
-bool try_lock(int file, const fs::path& path) {
+bool try_lock(int file, const fs::path& path, short type = F_WRLCK) {
     struct flock request {};
-    request.l_type = F_WRLCK;
+    request.l_type = type;
     request.l_whence = SEEK_SET;
     if (::fcntl(file, F_OFD_SETLK, &request) == 0) return true;
     if (errno == EAGAIN || errno == EACCES) return false;
@@ -200,6 +200,17 @@ RunLock::RunLock(const fs::path& directory, std::chrono::duration<double> patien
     const std::string name = own_name();
     file.write(name.data(), name.size());
     file_ = file.release();
+}
+
+void RunLock::share() {
+    if (!try_lock(file_, "the run's folder", F_RDLCK)) throw IoError("the lock of the run's folder is lost (another run may write there). Start again.");
+}
+
+RunLock RunLock::shared(const fs::path& directory) {
+    const fs::path path = directory / ".lock";
+    Descriptor file(path, O_RDWR);
+    if (!try_lock(file.id(), path, F_RDLCK)) throw IoError(cat(path.string(), " is held by another run (the ranks must share it). Start again."));
+    return RunLock(file.release());
 }
 
 RunLock::~RunLock() {

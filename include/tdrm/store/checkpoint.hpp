@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -106,8 +107,11 @@ struct NewestCheckpoint {
 };
 
 /// The folder `name_prefix`N in `stage_directory` with the greatest N that verifies. Local (let one rank call it and
-/// broadcast the answer); reads every byte of what it verifies. @throws IoError if the folder can't be listed
-[[nodiscard]] NewestCheckpoint newest_valid_checkpoint(const std::filesystem::path& stage_directory,
-                                                       std::string_view name_prefix = "update-");
+/// broadcast the answer); reads every byte of what it verifies.
+/// @param problem  says what else is wrong with a folder that verifies, "" = nothing
+/// @throws IoError if the folder can't be listed
+[[nodiscard]] NewestCheckpoint newest_valid_checkpoint(
+    const std::filesystem::path& stage_directory, std::string_view name_prefix = "update-",
+    const std::function<std::string(const std::filesystem::path&)>& problem = {});
 
 }  // namespace tdrm::store

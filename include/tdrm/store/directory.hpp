@@ -51,11 +51,17 @@ public:
     /// and pid before waiting. @throws ConfigError if the folder is still in use; IoError if it can't be locked
     explicit RunLock(const std::filesystem::path& directory, std::chrono::duration<double> patience = {},
                      const std::function<void(const std::string& holder)>& on_wait = {});
+    /// Lets the other processes of the run hold the lock too, each by its own RunLock::shared: the folder stays in use
+    /// until the last of them is gone. @throws IoError
+    void share();
+    /// Joins a holder that called share(). @throws IoError, also if the folder is held alone by somebody
+    [[nodiscard]] static RunLock shared(const std::filesystem::path& directory);
     ~RunLock();
     RunLock(RunLock&& other) noexcept;
     RunLock& operator=(RunLock&&) = delete;
 
 private:
+    explicit RunLock(int file) : file_(file) {}
     int file_ = -1;
 };
 
