@@ -6,9 +6,12 @@
 #include <fstream>
 #include <vector>
 
+#include "stage_record.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/store/checkpoint.hpp"
 #include "tdrm/store/manifest.hpp"
+#include "tdrm/train/state.hpp"
 
 namespace tdrm::app {
 namespace {
@@ -22,9 +25,25 @@ double megabytes(const fs::path& directory) {
     return bytes / 1e6;
 }
 
-/// Problems of all manifests in a stage.
+void print_stage(const fs::path& stage, const StageRecord& record) {
+    const auto number = [](std::int64_t value, bool known) { return known ? std::to_string(value) : "-"; };
+    const auto& [updates, best, results] = record.outcome;
+    std::printf("%-30s %-10s %-9s %8s %6s %9.1f\n", stage.filename().c_str(), record.kind.c_str(), record.done ? "done" : "unfinished",
+                number(updates, updates > 0).c_str(), number(best, best >= 0).c_str(), megabytes(stage));
+    if (!results.empty()) std::printf("    %s\n", results.dump().c_str());
+}
+
+/// What is wrong with the metrics of a training stage, as its last commit knows them.
+std::string metrics_damage(const fs::path& stage) {
+    const auto newest = store::newest_valid_checkpoint(stage);
+    return newest.directory ? train::log_damage(stage, train::read_progress(store::Checkpoint(*newest.directory)).log) : "";
+}
+
+/// Part files whose bytes don't have the hash in their name are found when the stage goes on; this looks at the rest:
+/// problems of all manifests in a stage, and of its metrics.
 std::vector<std::string> damage(const fs::path& stage) {
     std::vector<std::string> problems;
+    if (const std::string problem = metrics_damage(stage); !problem.empty()) problems.push_back(stage.string() + ": " + problem);
     for (const auto& entry : fs::recursive_directory_iterator(stage)) {
         if (entry.path().filename() != "manifest.json") continue;
         for (const std::string& problem : store::verify(entry.path().parent_path()))
@@ -40,22 +59,20 @@ int inspect(const std::string& directory) {
         throw ConfigError(cat(directory, " is no run folder (it has no config.yaml). Name the folder given as run.dir."));
     std::printf("%-30s %-10s %-9s %8s %6s %9s\n", "stage", "kind", "state", "updates", "best", "MB");
     std::vector<fs::path> stages;
-    for (const auto& entry : fs::directory_iterator(directory))
-        if (fs::exists(entry.path() / "stage.json")) stages.push_back(entry.path());
+    for (const auto& entry : fs::directory_iterator(directory)) {
+        const std::string name = entry.path().filename().string();
+        const bool other = name.starts_with(".") || name.ends_with(".tmp") || name == "report";
+        if (entry.is_directory() && !other && !fs::is_empty(entry.path())) stages.push_back(entry.path());
+    }
     std::sort(stages.begin(), stages.end());
     std::vector<std::string> problems;
     for (const auto& stage : stages) {
-        std::ifstream file(stage / "stage.json");
-        const auto j = nlohmann::json::parse(file, nullptr, false);
-        if (j.is_discarded()) {
-            problems.push_back((stage / "stage.json").string() + " can't be read");
-            continue;
+        try {
+            if (const auto record = StageRecord::read(stage)) print_stage(stage, *record);
+        } catch (const Error& error) {
+            std::printf("%-30s %-10s %-9s %8s %6s %9.1f\n", stage.filename().c_str(), "?", "DAMAGED", "-", "-", megabytes(stage));
+            problems.emplace_back(error.what());
         }
-        const auto updates = j.value("updates", std::int64_t{0});
-        const auto best = j.value("best", std::int64_t{-1});
-        std::printf("%-30s %-10s %-9s %8s %6s %9.1f\n", stage.filename().c_str(), j.value("kind", "?").c_str(), j.value("done", false) ? "done" : "unfinished",
-                    updates > 0 ? std::to_string(updates).c_str() : "-", best >= 0 ? std::to_string(best).c_str() : "-", megabytes(stage));
-        if (!j.value("results", nlohmann::json::object()).empty()) std::printf("    %s\n", j["results"].dump().c_str());
         for (auto& problem : damage(stage)) problems.push_back(std::move(problem));
     }
     std::ifstream history(fs::path(directory) / "history.jsonl");

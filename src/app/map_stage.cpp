@@ -9,6 +9,7 @@
 #include "tdrm/comm/session.hpp"
 #include "tdrm/comm/work_counter.hpp"
 #include "tdrm/store/directory.hpp"
+#include "tdrm/store/manifest.hpp"
 
 namespace tdrm::app {
 namespace {
@@ -19,13 +20,15 @@ std::string part_prefix(std::int64_t block) {
     return "part-" + digits + ".";
 }
 
+std::filesystem::path parts_of(const MapWork& work) { return work.directory / "parts"; }
+
 /// Blocks without a whole part, the same list on every rank.
 std::vector<std::int64_t> missing_blocks(StageContext& context, const MapWork& work, std::int64_t blocks) {
     std::string text;
     context.ranks.agree("looking for finished parts", [&] {
         if (!context.ranks.root()) return;
-        std::filesystem::create_directories(work.parts);
-        const auto parts = whole_parts(work.parts, blocks);
+        std::filesystem::create_directories(parts_of(work));
+        const auto parts = whole_parts(parts_of(work), blocks);
         for (std::size_t b = 0; b < parts.size(); ++b) text += parts[b].empty() ? '1' : '0';
     });
     text = context.ranks.broadcast_text(text);
@@ -39,12 +42,12 @@ void write_part(StageContext& context, const MapWork& work, std::int64_t block) 
     const std::int64_t begin = block * work.block;
     const std::int64_t end = std::min(begin + work.block, work.units);
     context.watchdog.unit(cat("units ", begin, " to ", end - 1));
-    const auto path = work.parts / (part_prefix(block) + "h5");
+    const auto path = parts_of(work) / (part_prefix(block) + "h5");
     store::FileWriter part(path);
     work.work(begin, end, part);
     const auto entry = part.close();
-    std::filesystem::rename(path, work.parts / (part_prefix(block) + entry.hash + ".h5"));
-    store::sync(work.parts);
+    std::filesystem::rename(path, parts_of(work) / (part_prefix(block) + entry.hash + ".h5"));
+    store::sync(parts_of(work));
 }
 
 }  // namespace
@@ -72,6 +75,21 @@ std::vector<std::filesystem::path> whole_parts(const std::filesystem::path& dire
     return parts;
 }
 
+bool map_is_done(StageContext& context, const std::filesystem::path& directory) {
+    const bool whole = context.ranks.agree("verifying " + directory.string(), [&] {
+        if (!context.ranks.root()) return true;
+        store::remove_leftovers(directory);
+        if (!std::filesystem::exists(directory / "manifest.json")) return false;
+        if (const auto problems = store::verify(directory); !problems.empty()) {
+            log::warn(cat(directory.string(), " is damaged (", problems.front(), "), so it is computed again."));
+            return false;
+        }
+        store::remove_directory(directory / "parts");
+        return true;
+    });
+    return context.ranks.all(whole);
+}
+
 void run_map(StageContext& context, const MapWork& work) {
     auto& ranks = context.ranks;
     const std::int64_t blocks = (work.units + work.block - 1) / work.block;
@@ -87,16 +105,16 @@ void run_map(StageContext& context, const MapWork& work) {
             }
         });
     }
-    if (ranks.any(comm::stop_requested())) {
-        throw Preempted(cat("stopped on request during ", work.label, " (finished parts are kept). Start the same command again to go on."));
-    }
+    if (ranks.any(comm::stop_requested()))
+        ranks.fail_together(Preempted(cat("stopped on request during ", work.label, " (finished parts are kept). Start the same command again to go on.")));
     ranks.agree("merging " + work.label, [&] {
         if (!ranks.root()) return;
-        const auto parts = whole_parts(work.parts, blocks);
+        const auto parts = whole_parts(parts_of(work), blocks);
         for (const auto& part : parts)
-            if (part.empty()) throw IoError(cat("a part of ", work.label, " vanished from ", work.parts.string(), ". Start the same command again."));
+            if (part.empty())
+                throw IoError(cat("a part of ", work.label, " vanished from ", parts_of(work).string(), " (the table would have a hole). Start the same command again."));
         work.merge(parts);
-        store::remove_directory(work.parts);
+        store::remove_directory(parts_of(work));
     });
 }
 

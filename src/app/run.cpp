@@ -6,12 +6,13 @@
 #include <ctime>
 #include <fstream>
 
+#include "stage_record.hpp"
 #include "tdrm/app/stage.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
-#include "tdrm/base/hash.hpp"
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/progress.hpp"
+#include "tdrm/comm/session.hpp"
 #include "tdrm/store/directory.hpp"
 #include "tdrm/train/state.hpp"
 
@@ -19,8 +20,6 @@ namespace tdrm::app {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr double kLockPatience = 30;  ///< seconds that orphans of a killed run get to die
 
 /// The run file, bound and checked as a whole.
 struct BoundPlan {
@@ -53,37 +52,22 @@ BoundPlan bind(const PlanRequest& request) {
     return bound;
 }
 
-nlohmann::json read_json(const fs::path& path) {
-    std::ifstream file(path);
-    return file ? nlohmann::json::parse(file, nullptr, false) : nlohmann::json();
-}
-
-/// stage.json: what a stage is and how far it is. Equal for equal results.
-struct StageRecord {
-    std::string kind, identity, identity_text;
-    bool done = false;
-    StageOutcome outcome;
-
-    void write(const fs::path& directory) const {
-        const nlohmann::json j{{"schema", 1},       {"kind", kind},           {"identity", identity}, {"identity_text", identity_text},
-                               {"done", done},      {"updates", outcome.updates}, {"best", outcome.best}, {"results", outcome.results}};
-        store::write_text_atomic(directory / "stage.json", j.dump(1) + "\n");
-    }
-    static std::optional<StageRecord> read(const fs::path& directory) {
-        const auto j = read_json(directory / "stage.json");
-        if (!j.is_object()) return std::nullopt;
-        return StageRecord{j.value("kind", ""), j.value("identity", ""), j.value("identity_text", ""), j.value("done", false),
-                           {j.value("updates", std::int64_t{0}), j.value("best", std::int64_t{-1}), j.value("results", nlohmann::json::object())}};
-    }
-};
-
 class Runner {
 public:
     Runner(comm::Communicator& ranks, comm::Watchdog& watchdog, BoundPlan& bound) : ranks_(ranks), watchdog_(watchdog), bound_(bound), directory_(bound.run.dir) {}
 
     void run_all() {
-        for (std::size_t i = 0; i < bound_.plan.stages.size(); ++i)
-            if (bound_.plan.stages[i].selected) run_stage(i);
+        // All at once, what depends on others first: a kill in between leaves no stage beside what it wasn't made from.
+        ranks_.agree("removing the stages to redo", [&] {
+            for (auto node = bound_.plan.stages.rbegin(); ranks_.root() && node != bound_.plan.stages.rend(); ++node)
+                if (node->redo) store::remove_directory(directory_ / node->name);
+        });
+        for (std::size_t i = 0; i < bound_.plan.stages.size(); ++i) {
+            if (!bound_.plan.stages[i].selected) continue;
+            if (ranks_.any(comm::stop_requested()))
+                ranks_.fail_together(Preempted(cat("stopped on request before stage ", bound_.plan.stages[i].name, ". Start the same command again to go on.")));
+            run_stage(i);
+        }
     }
 
 private:
@@ -119,8 +103,7 @@ private:
     /// Whether the stage has work to do. Rank 0 prepares its folder; the others wait in the agree section's end.
     bool begin(const StageNode& node, const Stage& stage, const fs::path& directory, const StageRecord& wanted) {
         if (!ranks_.root()) return true;
-        if (node.redo) store::remove_directory(directory);
-        const auto found = node.redo ? std::nullopt : StageRecord::read(directory);
+        const auto found = StageRecord::read(directory);
         if (found && found->identity != wanted.identity) refuse_change(node, *found, wanted);
         const std::int64_t updates = stage.updates(*bound_.task);
         if (found && found->done && (updates == 0 || found->outcome.updates >= updates || found->outcome.updates == 0 || stopped_early(directory, *found))) {
@@ -198,6 +181,22 @@ private:
     fs::path directory_;
 };
 
+/// Every rank holds the lock: a rank that outlives a killed start keeps the next one out until it is gone.
+std::optional<store::RunLock> lock_run(comm::Communicator& ranks, const fs::path& directory, Seconds patience) {
+    std::optional<store::RunLock> lock;
+    ranks.agree("locking the run", [&] {
+        if (!ranks.root()) return;
+        lock.emplace(directory, std::chrono::duration<double>(patience.value), [&](const std::string& holder) {
+            log::info(cat("the run is still in use by ", holder, "; waiting up to ", time_text(patience.value), " for it to end"));
+        });
+        lock->share();
+    });
+    ranks.agree("sharing the lock", [&] {
+        if (!ranks.root()) lock.emplace(store::RunLock::shared(directory));
+    });
+    return lock;
+}
+
 void print_plan(const BoundPlan& bound, int ranks) {
     std::printf("run folder   %s\ntask         %s, vocabulary of %d tokens\nranks        %d, sums %s\n\n", bound.run.dir.c_str(), std::string(bound.task->kind()).c_str(),
                 bound.task->vocab_size(), ranks, bound.run.sum == train::SumMode::fast ? "fast" : "exact");
@@ -218,13 +217,10 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
         if (ranks.root()) print_plan(bound, request.plan_ranks > 0 ? request.plan_ranks : ranks.size());
         return 0;
     }
-    std::unique_ptr<store::RunLock> lock;
     const fs::path directory = bound.run.dir;
-    ranks.agree("locking the run", [&] {
+    const std::optional<store::RunLock> lock = lock_run(ranks, directory, bound.run.wait);
+    ranks.agree("preparing the run's folder", [&] {
         if (!ranks.root()) return;
-        lock = std::make_unique<store::RunLock>(directory, std::chrono::duration<double>(kLockPatience), [](const std::string& holder) {
-            log::info("the run is still in use by " + holder + "; waiting up to 30 s for it to end");
-        });
         store::remove_leftovers(directory);
         store::write_text_atomic(directory / "config.yaml", resolved_text(bound.plan));
     });

@@ -156,11 +156,9 @@ public:
         std::vector<std::vector<float>> logits;
         for (const Input& value : context.inputs_of("values"))
             logits.push_back(score_map(context, data, value, context.node.name + " " + value.label, context.directory / value.label));
-        nlohmann::json results;
         context.ranks.agree("best-of-N curves", [&] {
-            if (context.ranks.root()) results = report(context, data, logits);
+            if (context.ranks.root()) write_results(context.directory, report(context, data, logits));
         });
-        if (context.ranks.root()) write_results(context.directory, results);
         return {};
     }
 

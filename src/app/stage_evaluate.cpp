@@ -80,7 +80,9 @@ public:
         }
         const nlohmann::json results{{"kind", "evaluate"}, {"problems", context.task.split_size(options_.problems)}, {"split", options_.problems},
                                      {"samples", options_.samples}, {"policies", policies}};
-        if (context.ranks.root()) write_results(context.directory, results);
+        context.ranks.agree("writing the results", [&] {
+            if (context.ranks.root()) write_results(context.directory, results);
+        });
         return {0, -1, {{"pass@1", headline}}};
     }
 

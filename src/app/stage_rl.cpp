@@ -133,7 +133,11 @@ struct RlStageOptions {
 class RlStage final : public Stage {
 public:
     explicit RlStage(const RlStageOptions& options) : options_(options) {}
-    [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
+    [[nodiscard]] std::string identity() const override {
+        RlStageOptions resolved = options_;
+        resolved.optimizer.horizon = train::schedule_horizon(options_.optimizer, options_.updates);
+        return tdrm::identity(resolved);
+    }
     [[nodiscard]] std::int64_t updates(const task::Task&) const override { return options_.updates; }
 
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
@@ -155,6 +159,13 @@ public:
         if (options_.sampler.truncates())
             wrong(".sampler", "truncated sampling (top_k, top_p, min_p) draws from another distribution than the one that is trained (the "
                               "importance ratio would be wrong). Use temperature alone.");
+        const auto whole = [&](const char* key, std::int64_t number) {
+            if (number % options_.epochs != 0)
+                wrong(key, cat(number, " isn't a multiple of epochs, ", options_.epochs, " (training can only stop and go on between batches of answers). Change one."));
+        };
+        whole(".updates", options_.updates);
+        whole(".eval.every", options_.eval.every);
+        whole(".commit.at", options_.commit.at);
         if (options_.sampler.temperature <= 0)
             wrong(".sampler.temperature", "greedy answers are all the same (a group would have no spread). Use a temperature above 0.");
     }
@@ -191,7 +202,7 @@ private:
         if (context.inputs_of(key).empty()) return nullptr;
         auto model = std::make_unique<model::Model>(load_model(context, context.input(key)));
         if (model->spec().head != model::Head::value)
-            throw ConfigError(cat(context.input(key).label, " is no value model (it has no value head). Name a stage of kind `value`."));
+            context.ranks.fail_together(ConfigError(cat(context.input(key).label, " is no value model (it has no value head). Name a stage of kind `value`.")));
         return model;
     }
 

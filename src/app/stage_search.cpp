@@ -80,19 +80,24 @@ public:
         const model::Model policy = load_model(context, context.input("policy"));
         const model::Model value = load_model(context, context.input("value"));
         if (value.spec().head != model::Head::value)
-            throw ConfigError(cat(context.input("value").label, " is no value model (it has no value head). Name a stage of kind `value`."));
+            context.ranks.fail_together(ConfigError(cat(context.input("value").label, " is no value model (it has no value head). Name a stage of kind `value`.")));
         rollout::Generator generator(policy, options_.sampler, context.task.end_token(), options_.slots);
         rollout::Scorer scorer(value, context.task.probe(), 4096);
         MapWork work;
         work.label = context.node.name;
         work.units = context.task.split_size(options_.problems);
         work.block = block_size(work.units, std::max(1, 1024 / options_.branch));
-        work.parts = context.directory / "parts";
+        work.directory = context.directory;
         work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) { search(context, generator, scorer, begin, end, part); };
         work.merge = [&](const auto& parts) { merge(context, parts); };
         warn_if_idle(context, (work.units + work.block - 1) / work.block);
-        run_map(context, work);
-        const auto answers = context.ranks.agree("reading answers", [&] { return rollout::Trajectories::read(store::FileReader(context.directory / "trajectories.h5")); });
+        if (!map_is_done(context, context.directory)) run_map(context, work);
+        const auto answers = context.ranks.agree("reading answers", [&] {
+            const store::FileReader file(context.directory / "trajectories.h5");
+            const auto table = rollout::Trajectories::read(file);
+            if (context.ranks.root()) report(context, table, file);
+            return table;
+        });
         return {0, -1, metrics_json(answer_metrics(answers))};
     }
 
@@ -133,6 +138,9 @@ private:
         answers.write(file);
         nodes.write(file, "node");
         store::write_manifest(context.directory, std::vector{file.close()});
+    }
+
+    void report(StageContext& context, const rollout::Trajectories& answers, const store::FileReader& file) const {
         std::vector<double> right(answers.outcome.begin(), answers.outcome.end());
         const auto interval = eval::wilson(static_cast<double>(std::count(right.begin(), right.end(), 1.0)), static_cast<std::int64_t>(right.size()));
         write_results(context.directory, {{"kind", "search"},
@@ -141,8 +149,8 @@ private:
                                           {"branch", options_.branch},
                                           {"problems", answers.num_problems()},
                                           {"accuracy", {{"mean", interval.mean}, {"low", interval.low}, {"high", interval.high}}},
-                                          {"generated_tokens", nodes.get<std::int32_t>("token").size()},
-                                          {"nodes", nodes.get<std::int32_t>("parent").size()}});
+                                          {"generated_tokens", file.size("node/token")},
+                                          {"nodes", file.size("node/parent")}});
     }
 
     SearchStageOptions options_;

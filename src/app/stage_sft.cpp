@@ -39,7 +39,11 @@ class SftStage final : public Stage {
 public:
     explicit SftStage(const SftStageOptions& options) : options_(options) {}
 
-    [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
+    [[nodiscard]] std::string identity() const override {
+        SftStageOptions resolved = options_;
+        resolved.optimizer.horizon = train::schedule_horizon(options_.optimizer, options_.updates);
+        return tdrm::identity(resolved);
+    }
 
     [[nodiscard]] std::int64_t updates(const task::Task& task) const override {
         if (options_.updates > 0) return options_.updates;

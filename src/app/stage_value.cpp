@@ -77,7 +77,11 @@ Partition partition(const rollout::Trajectories& data, double holdout, std::uint
 class ValueStage final : public Stage {
 public:
     explicit ValueStage(const ValueStageOptions& options) : options_(options) {}
-    [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
+    [[nodiscard]] std::string identity() const override {
+        ValueStageOptions resolved = options_;
+        resolved.optimizer.horizon = train::schedule_horizon(options_.optimizer, options_.updates);
+        return tdrm::identity(resolved);
+    }
 
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
         if (options_.target.kind == reward::TargetKind::step_label && task.truth_kind() == task::TruthKind::none)
@@ -90,7 +94,8 @@ public:
         const auto data = load_trajectories(context, context.input("data"));
         const auto part = partition(data, options_.select.holdout, context.seed);
         if (part.training_rows.empty())
-            throw DataError(cat("stage ", context.node.name, " has no trajectories to train on. Lower select.holdout or give it more data."));
+            context.ranks.fail_together(DataError(cat("stage ", context.node.name, " has no trajectories to train on (all problems of its data are held out, or there "
+                                                      "are none). Lower select.holdout or give it more data.")));
         warn_if_one_sided(context, data);
         model::Model value = start(context);
         std::vector<float> labels;

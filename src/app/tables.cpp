@@ -13,13 +13,6 @@ namespace {
 constexpr std::int64_t kBlockAnswers = 2048;  ///< answers of a part: some seconds of work for small models
 constexpr int kScoreTokens = 4096;            ///< tokens of a scoring pass
 
-bool is_whole(StageContext& context, const std::filesystem::path& directory) {
-    const bool whole = context.ranks.agree("verifying " + directory.string(), [&] {
-        return !context.ranks.root() || (std::filesystem::exists(directory / "manifest.json") && store::verify(directory).empty());
-    });
-    return context.ranks.all(whole);
-}
-
 void write_labels(const std::filesystem::path& path, const task::Task& task, const rollout::Trajectories& answers) {
     const auto labels = state_labels(task, answers);
     const auto offsets = rollout::state_offsets(answers);
@@ -80,17 +73,18 @@ void write_answers(const std::filesystem::path& directory, const task::Task& tas
 
 rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan, const model::Model& policy, int slots,
                                   const std::string& label, const std::filesystem::path& directory, const Attributes& attributes) {
-    if (!is_whole(context, directory)) {
+    if (!map_is_done(context, directory)) {
         rollout::Generator generator(policy, plan.sampler, context.task.end_token(), slots);
         MapWork work;
         work.label = label;
         work.units = context.task.split_size(plan.split);
         work.block = block_size(work.units, std::max<std::int64_t>(1, kBlockAnswers / plan.samples));
-        work.parts = directory / "parts";
+        work.directory = directory;
         work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
             std::vector<rollout::ProblemDraw> draws;
             for (std::int64_t i = begin; i < end; ++i) draws.push_back({i, 0});
-            rollout::roll(plan, generator, draws).write(part);
+            const auto alive = [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); };
+            rollout::roll(plan, generator, draws, alive).write(part);
         };
         work.merge = [&](const std::vector<std::filesystem::path>& parts) {
             rollout::Trajectories all;
@@ -105,18 +99,19 @@ rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutP
 
 std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value, const std::string& label,
                              const std::filesystem::path& directory) {
-    if (!is_whole(context, directory)) {
+    if (!map_is_done(context, directory)) {
         const model::Model model = load_model(context, value);
         if (model.spec().head != model::Head::value)
-            throw ConfigError(cat(value.label, " is no value model (it has no value head). Name a stage of kind `value`."));
+            context.ranks.fail_together(ConfigError(cat(value.label, " is no value model (it has no value head). Name a stage of kind `value`.")));
         rollout::Scorer scorer(model, context.task.probe(), kScoreTokens);
         MapWork work;
         work.label = label;
         work.units = static_cast<std::int64_t>(data.num_problems());
         work.block = block_size(work.units, std::max<std::int64_t>(1, kBlockAnswers * work.units / std::max<std::int64_t>(1, static_cast<std::int64_t>(data.size()))));
-        work.parts = directory / "parts";
+        work.directory = directory;
         work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
-            part.write("state/value", rollout::score(scorer, data, static_cast<std::size_t>(begin), static_cast<std::size_t>(end)));
+            part.write("state/value", rollout::score(scorer, data, static_cast<std::size_t>(begin), static_cast<std::size_t>(end),
+                                                      [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); }));
         };
         work.merge = [&](const std::vector<std::filesystem::path>& parts) {
             std::vector<float> logits;

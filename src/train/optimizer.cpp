@@ -20,6 +20,11 @@ void OptimizerOptions::fields(Fields& f) {
     f("clip", clip, "bound on the norm of the gradient; 0 = none", at_least(0));
 }
 
+std::int64_t schedule_horizon(const OptimizerOptions& options, std::int64_t updates) {
+    if (options.schedule == Schedule::constant && options.warmup == 0) return 0;
+    return options.horizon > 0 ? options.horizon : updates;
+}
+
 double learning_rate(const OptimizerOptions& options, std::int64_t update, std::int64_t horizon) {
     const double warmup = options.warmup * static_cast<double>(horizon);
     const double done = static_cast<double>(update) + 1;

@@ -45,7 +45,8 @@ void save_state(comm::Communicator& ranks, const std::filesystem::path& director
                                                {"optimizer/exp_avg", optimizer.first(), &tensors},
                                                {"optimizer/exp_avg_sq", optimizer.second(), &tensors}};
     const nlohmann::json progress{{"update", state.update},         {"best", state.best},       {"best_figure", state.best_figure},
-                                  {"since_best", state.since_best}, {"stopped", state.stopped}, {"model", spec_json(model.spec())}};
+                                  {"since_best", state.since_best}, {"stopped", state.stopped}, {"model", spec_json(model.spec())},
+                                  {"metrics_bytes", state.log.bytes}, {"metrics_hash", state.log.hash}};
     store::save_checkpoint(ranks, directory, states, progress);
 }
 
@@ -54,8 +55,16 @@ TrainingState load_state(const store::Checkpoint& checkpoint, model::Model& mode
     checkpoint.read_flat("model", model.values(), tensors);
     checkpoint.read_flat("optimizer/exp_avg", optimizer.first(), tensors);
     checkpoint.read_flat("optimizer/exp_avg_sq", optimizer.second(), tensors);
+    return read_progress(checkpoint);
+}
+
+TrainingState read_progress(const store::Checkpoint& checkpoint) {
     const auto& p = checkpoint.progress();
-    return {p.at("update"), p.at("best"), p.at("best_figure"), p.at("since_best"), p.at("stopped")};
+    try {
+        return {p.at("update"), p.at("best"), p.at("best_figure"), p.at("since_best"), p.at("stopped"), {p.at("metrics_bytes"), p.at("metrics_hash")}};
+    } catch (const nlohmann::json::exception&) {
+        throw DataError("its progress can't be read (another version of tdrm wrote it).");
+    }
 }
 
 model::Model load_model(const store::Checkpoint& checkpoint) {

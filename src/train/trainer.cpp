@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
@@ -60,10 +61,14 @@ std::vector<int> assign_units(const std::vector<double>& costs, int ranks) {
     return owner;
 }
 
+namespace {
+constexpr const char* kCommitPrefix = "update-";
+}
+
 std::string commit_name(std::int64_t update) {
     std::string digits = std::to_string(update);
     if (digits.size() < 6) digits.insert(0, 6 - digits.size(), '0');
-    return "update-" + digits;
+    return kCommitPrefix + digits;
 }
 
 namespace {
@@ -108,7 +113,6 @@ public:
 
     TrainingResult run() {
         resume();
-        if (state_.stopped || state_.update >= options_.updates) return result();
         last_commit_ = now();
         Progress progress(options_.label, options_.updates, state_.update);
         while (state_.update < options_.updates && !state_.stopped) {
@@ -117,13 +121,13 @@ public:
             evaluate(metrics);
             phases_.next("commit");
             log_.metrics(state_.update, metrics);
-            if (commit_due()) commit();
+            const bool committed = commit_due();
+            if (committed) commit();
             log_.timing(state_.update, phases_.finish());
             progress.update(state_.update, headline(metrics));
-            if (stop_) {
-                throw Preempted(cat("stopped on request after update ", state_.update, " of ", options_.label,
-                                    " (it is committed). Start the same command again to go on."));
-            }
+            if (stop_ && committed)
+                ranks_.fail_together(Preempted(cat("stopped on request after update ", state_.update, " of ", options_.label,
+                                                   " (it is committed). Start the same command again to go on.")));
         }
         prune(true);
         return result();
@@ -131,22 +135,31 @@ public:
 
 private:
     void resume() {
-        std::string found;
-        if (ranks_.root()) {
-            const auto newest = store::newest_valid_checkpoint(options_.directory);
-            for (const auto& damaged : newest.damaged)
-                log::warn(cat(damaged.directory.string(), " is damaged (", damaged.problems.front(),
-                              "), so the commit before it is used."));
-            if (newest.directory) found = newest.directory->string();
-        }
-        found = ranks_.broadcast_text(found);
+        const std::string found = ranks_.broadcast_text(ranks_.agree("looking for a commit", [&] { return ranks_.root() ? newest_commit() : ""; }));
         if (!found.empty()) {
             const auto checkpoint = store::load_checkpoint(ranks_, found);
             ranks_.agree("loading a commit", [&] { state_ = load_state(checkpoint, model_, optimizer_); });
             log::info(cat(options_.label, ": going on after update ", state_.update));
         }
-        ranks_.agree("cutting the logs back to the commit", [&] { log_.cut(state_.update); });
+        ranks_.agree("cutting the logs back to the commit", [&] { log_.cut(state_.update, state_.log); });
         prune(false);
+    }
+
+    /// Local. The newest commit that is whole, with its metrics; "" if there is none.
+    std::string newest_commit() {
+        const auto newest = store::newest_valid_checkpoint(options_.directory, kCommitPrefix, [&](const std::filesystem::path& commit) -> std::string {
+            try {
+                return log_damage(options_.directory, read_progress(store::Checkpoint(commit)).log);
+            } catch (const Error& error) {
+                return error.what();
+            }
+        });
+        for (const auto& damaged : newest.damaged) {
+            log::warn(cat(damaged.directory.string(), " is damaged (", damaged.problems.front(), "), so ",
+                          newest.directory ? "the commit before it is used." : "this part is computed again."));
+            damaged_.insert(damaged.directory.filename().string());
+        }
+        return newest.directory ? newest.directory->string() : "";
     }
 
     /// One optimiser update on the global batch.
@@ -179,6 +192,7 @@ private:
         ranks_.agree("gradients", [&] {
             for (std::size_t unit = 0; unit < costs.size(); ++unit) {
                 if (owner[unit] != ranks_.rank()) continue;
+                ranks_.working_on(objective_.unit_name(unit));
                 std::fill(gradient_.begin(), gradient_.end(), 0.0F);
                 auto sums = objective_.differentiate(unit, gradient_.data());
                 reports.push_back({unit, objective_.unit_samples(unit), squared_norm(gradient_), std::move(sums)});
@@ -230,8 +244,8 @@ private:
         }
         const double norm = std::sqrt(squared_norm(gradient_));
         if (!std::isfinite(norm))
-            throw DataError(cat("the gradient of update ", state_.update, " isn't finite (training can't go on). "
-                                "Lower the learning rate, or look at the data of this update."));
+            ranks_.fail_together(DataError(cat("the gradient of update ", state_.update, " isn't finite (training can't go on). "
+                                               "Lower the learning rate, or look at the data of this update.")));
         return norm;
     }
 
@@ -263,7 +277,9 @@ private:
         const Metrics measured = evaluation_.measure(state_.update);
         metrics.append(measured, "eval/");
         const double figure = measured.get(evaluation_.by);
-        const bool better = state_.best < 0 || (evaluation_.higher_is_better ? figure > state_.best_figure : figure < state_.best_figure);
+        // A figure that isn't defined (AUC where all outcomes are alike) is no best.
+        const bool better = std::isfinite(figure) &&
+                            (state_.best < 0 || (evaluation_.higher_is_better ? figure > state_.best_figure : figure < state_.best_figure));
         state_.since_best = better ? 0 : state_.since_best + 1;
         if (better) {
             state_.best = state_.update;
@@ -280,23 +296,28 @@ private:
     }
 
     void commit() {
-        log_.flush();
+        ranks_.agree("writing the logs", [&] { state_.log = log_.flush(); });
         save_state(ranks_, options_.directory / commit_name(state_.update), state_, model_, optimizer_);
+        damaged_.erase(commit_name(state_.update));
         last_commit_ = now();
         prune(false);
     }
 
-    /// Removes commits that nobody needs. What remains at the end doesn't depend on when commits happened.
+    /// Removes commits that nobody needs. What remains at the end doesn't depend on when commits happened. Damaged ones
+    /// don't count among those to keep, and go once training has passed them.
     void prune(bool finished) {
-        if (!ranks_.root()) return;
-        auto updates = committed_updates(options_.directory);
-        const int keep = finished ? 1 : options_.commit.keep;
-        for (std::size_t i = 0; i < updates.size(); ++i) {
-            const std::int64_t u = updates[i];
-            const bool newest = updates.size() - i <= static_cast<std::size_t>(keep);
-            const bool asked = options_.commit.at > 0 && u % options_.commit.at == 0;
-            if (!newest && !asked && u != state_.best) store::remove_directory(options_.directory / commit_name(u));
-        }
+        ranks_.agree("removing old commits", [&] {
+            if (!ranks_.root()) return;
+            auto updates = committed_updates(options_.directory);
+            std::erase_if(updates, [&](std::int64_t u) { return u > state_.update; });
+            int keep = finished ? 1 : options_.commit.keep;
+            for (auto u = updates.rbegin(); u != updates.rend(); ++u) {
+                const bool damaged = damaged_.contains(commit_name(*u));
+                const bool newest = !damaged && keep-- > 0;
+                const bool asked = options_.commit.at > 0 && *u % options_.commit.at == 0;
+                if (damaged || (!newest && !asked && *u != state_.best)) store::remove_directory(options_.directory / commit_name(*u));
+            }
+        });
     }
 
     [[nodiscard]] std::string headline(const Metrics& metrics) const {
@@ -325,6 +346,7 @@ private:
     UpdateLog log_;
     TrainingState state_;
     Phases phases_;
+    std::set<std::string> damaged_;  ///< commits that were passed over, on rank 0
     double last_commit_ = 0;
     bool stop_ = false, time_is_up_ = false;
     mutable std::map<std::string, double> shown_;

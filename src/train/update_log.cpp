@@ -10,51 +10,83 @@
 namespace tdrm::train {
 namespace {
 
-constexpr const char* kFiles[] = {"metrics.jsonl", "timing.jsonl"};
+constexpr const char* kMetrics = "metrics.jsonl";
+constexpr const char* kTiming = "timing.jsonl";
 
-/// Whole lines of updates up to `update`; a torn last line is dropped.
+/// The first bytes of a file, fewer if it is shorter.
+std::string head(const std::filesystem::path& path, std::int64_t bytes) {
+    std::ifstream file(path, std::ios::binary);
+    std::string text(static_cast<std::size_t>(bytes), '\0');
+    file.read(text.data(), bytes);
+    text.resize(static_cast<std::size_t>(file.gcount()));
+    return text;
+}
+
+/// Whole lines of updates up to `update`.
 std::string kept_lines(const std::filesystem::path& path, std::int64_t update) {
     std::ifstream file(path);
     std::string kept, line;
     while (std::getline(file, line)) {
         const auto parsed = nlohmann::json::parse(line, nullptr, false);
-        if (parsed.is_discarded() || parsed.value("update", std::int64_t{0}) > update) break;
-        kept += line + "\n";
+        if (!parsed.is_object() || !parsed.contains("update") || !parsed["update"].is_number_integer()) continue;
+        if (parsed["update"].get<std::int64_t>() <= update) kept += line + "\n";
     }
     return kept;
 }
 
-}  // namespace
-
-void UpdateLog::cut(std::int64_t update) {
-    if (!writes_) return;
-    std::ofstream* const streams[] = {&metrics_, &timing_};
-    for (int i = 0; i < 2; ++i) {
-        const auto path = directory_ / kFiles[i];
-        store::write_text_atomic(path, kept_lines(path, update));
-        streams[i]->open(path, std::ios::app);
-        if (!*streams[i]) throw IoError(cat("can't write ", path.string(), " (the figures of the updates go there). Check its folder."));
-    }
+void open(std::ofstream& stream, const std::filesystem::path& path) {
+    stream.open(path, std::ios::app);
+    if (!stream) throw IoError(cat("can't write ", path.string(), " (the figures of the updates go there). Check its folder."));
 }
 
-void UpdateLog::flush() {
+}  // namespace
+
+std::string log_damage(const std::filesystem::path& directory, const LogMark& mark) {
+    const std::string text = head(directory / kMetrics, mark.bytes);
+    if (static_cast<std::int64_t>(text.size()) < mark.bytes)
+        return cat(kMetrics, " is truncated (", text.size(), " of ", mark.bytes, " bytes)");
+    return hash_hex(text) == mark.hash ? "" : cat(kMetrics, " is damaged (its lines up to this commit have another hash)");
+}
+
+void UpdateLog::cut(std::int64_t update, const LogMark& mark) {
     if (!writes_) return;
+    const std::string metrics = head(directory_ / kMetrics, mark.bytes);
+    store::write_text_atomic(directory_ / kMetrics, metrics);
+    store::write_text_atomic(directory_ / kTiming, kept_lines(directory_ / kTiming, update));
+    open(metrics_, directory_ / kMetrics);
+    open(timing_, directory_ / kTiming);
+    bytes_ = static_cast<std::int64_t>(metrics.size());
+    hasher_ = Hasher();
+    hasher_.update(metrics);
+}
+
+void UpdateLog::metrics(std::int64_t update, const Metrics& figures) {
+    const std::string line = write(metrics_, update, figures);
+    bytes_ += static_cast<std::int64_t>(line.size());
+    hasher_.update(line);
+}
+
+LogMark UpdateLog::flush() {
+    if (!writes_) return {};
     metrics_.flush();
     timing_.flush();
     if (!metrics_ || !timing_)
         throw IoError(cat("writing the logs in ", directory_.string(), " failed (is the disk full?). Free some space and start again."));
-    for (const char* name : kFiles) store::sync(directory_ / name);
+    for (const char* name : {kMetrics, kTiming}) store::sync(directory_ / name);
+    return {bytes_, hasher_.hex()};
 }
 
-void UpdateLog::write(std::ofstream& file, std::int64_t update, const Metrics& figures) {
-    if (!writes_) return;
+std::string UpdateLog::write(std::ofstream& file, std::int64_t update, const Metrics& figures) {
+    if (!writes_) return {};
     std::string line = cat("{\"update\": ", update);
     for (const auto& [name, value] : figures.entries()) {
         char number[32] = "null";
         if (std::isfinite(value)) std::snprintf(number, sizeof number, "%.9g", value);
         line += cat(", \"", name, "\": ", number);
     }
-    file << line << "}\n";
+    line += "}\n";
+    file << line;
+    return line;
 }
 
 }  // namespace tdrm::train

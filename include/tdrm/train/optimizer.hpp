@@ -36,6 +36,10 @@ struct OptimizerOptions {
     void fields(Fields& f);
 };
 
+/// The horizon that a training of `updates` updates has: the explicit one, else `updates`; 0 if the rate never depends on
+/// it. Part of a stage's identity: more updates with the same horizon go on, another horizon is another training.
+[[nodiscard]] std::int64_t schedule_horizon(const OptimizerOptions& options, std::int64_t updates);
+
 /// Learning rate of an update (0-based): linear warm-up, then constant, or down to zero at the horizon.
 [[nodiscard]] double learning_rate(const OptimizerOptions& options, std::int64_t update, std::int64_t horizon);
 

@@ -10,6 +10,7 @@
 #include "tdrm/model/transformer.hpp"
 #include "tdrm/store/checkpoint.hpp"
 #include "tdrm/train/optimizer.hpp"
+#include "tdrm/train/update_log.hpp"
 
 namespace tdrm::train {
 
@@ -19,6 +20,7 @@ struct TrainingState {
     double best_figure = 0;
     int since_best = 0;          ///< evaluations since
     bool stopped = false;        ///< by patience
+    LogMark log{};               ///< metrics.jsonl up to here
 };
 
 /// Collective. Commits everything into `directory`.
@@ -26,6 +28,9 @@ void save_state(comm::Communicator& ranks, const std::filesystem::path& director
                 const model::Model& model, AdamW& optimizer);
 /// Local. Fills model and moments from a commit. @throws DataError if the tensors don't fit the model
 TrainingState load_state(const store::Checkpoint& checkpoint, model::Model& model, AdamW& optimizer);
+
+/// Local. The numbers alone. @throws DataError if another program wrote them
+[[nodiscard]] TrainingState read_progress(const store::Checkpoint& checkpoint);
 
 /// Local. A model from a commit, its sizes read from the commit itself.
 [[nodiscard]] model::Model load_model(const store::Checkpoint& checkpoint);
