@@ -1,0 +1,134 @@
+"""A run that is killed at any instant and started again is the same run. `resume_test.py long` kills more often."""
+
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import tempfile
+import unittest
+
+import runs
+
+# A commit after nearly every update: most kills meet one.
+TRAINED = ("base", "td", "orm", "rule")
+OFTEN = [f"stages.{stage}.commit.every=0.01s" for stage in TRAINED]
+RANDOM_KILLS = [(1, 5)]  # (seed, kills)
+
+
+class Resume(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tdrm-resume-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def assert_same(self, one, other):
+        self.assertEqual(runs.differences(one, other), [])
+
+    def test_kills_of_ranks_and_launchers_leave_no_trace(self):
+        for seed, kills in RANDOM_KILLS:
+            with self.subTest(seed=seed):
+                folder = self.folder / str(seed)
+                met, within = runs.run_with_kills(folder, kills, seed, settings=OFTEN)
+                print(f"seed {seed}: {met} kills, {within} of them left a half-written file", flush=True)
+                self.assertEqual(met, kills)
+                self.assert_same(runs.reference(settings=OFTEN), folder)
+
+    def test_a_kill_after_the_last_commit_leaves_what_an_undisturbed_end_leaves(self):
+        more = ["--only", "base"]
+        settings = ["stages.base.commit.every=0.001s", "stages.base.commit.keep=3"]
+        runs.finish(self.folder / "one", more=more, settings=settings)
+        shutil.copytree(self.folder / "one", self.folder / "other")
+        stage = self.folder / "other/base"
+        # As if it had been killed before the old commits were removed and the stage was noted as done.
+        shutil.copytree(stage / "update-000125", stage / "update-000124")
+        record = runs.json.loads((stage / "stage.json").read_text())
+        self.assertTrue(record["done"])
+        with runs.Start(self.folder / "unfinished", more=more, settings=settings) as start:
+            self.assertTrue(start.wait_for(lambda: (self.folder / "unfinished/base/stage.json").exists()))
+        shutil.copy(self.folder / "unfinished/base/stage.json", stage / "stage.json")
+        runs.finish(self.folder / "other", more=more, settings=settings)
+        self.assert_same(self.folder / "one", self.folder / "other")
+
+    def test_a_kill_between_a_table_and_the_removal_of_its_parts_leaves_no_parts(self):
+        shutil.copytree(runs.reference(), self.folder / "run")
+        for table in ("rolls", "bon/orm", "score/base", "greedy"):
+            (self.folder / "run" / table / "parts").mkdir()
+            (self.folder / "run" / table / "manifest.json.tmp").write_text("{")
+        for stage in ("rolls", "bon", "score", "greedy"):
+            shutil.rmtree(self.folder / "begun", ignore_errors=True)
+            with runs.Start(self.folder / "begun", more=["--until", stage]) as start:
+                begun = self.folder / "begun" / stage / "stage.json"
+                self.assertTrue(start.wait_for(begun.exists))
+                start.process.kill()
+                record = begun.read_text()
+            self.assertFalse(runs.json.loads(record)["done"])
+            (self.folder / "run" / stage / "stage.json").write_text(record)
+        runs.finish(self.folder / "run")
+        self.assert_same(runs.reference(), self.folder / "run")
+
+    def test_a_stop_request_commits_ends_with_75_and_goes_on(self):
+        """To the launcher as Slurm's script does it, and to one rank as srun does it."""
+        for ranks, number, victim in ((2, signal.SIGUSR1, "launcher"), (2, signal.SIGTERM, "rank"), (1, signal.SIGTERM, "rank")):
+            for stage in ("base", "rolls"):
+                with self.subTest(ranks=ranks, stage=stage):
+                    folder = self.folder / f"{ranks}{number}{stage}"
+                    settings = ["stages.rolls.samples=64", "stages.base.epochs=2"]
+                    with runs.Start(folder, ranks=ranks, settings=settings) as start:
+                        begun = folder / ("base/stage.json" if stage == "base" else "rolls/parts")
+                        self.assertTrue(start.wait_for(begun.exists), start.output())
+                        pids = runs.children(start.process.pid)
+                        os.kill(start.process.pid if victim == "launcher" else pids[-1], number)
+                        self.assertEqual(start.wait(), 75, start.output())
+                        self.assertEqual(start.output().count("tdrm: stopped on request"), 1, start.output())
+                        self.assertNotIn("MPI_ABORT", start.output())
+                    self.assertEqual(runs.half_done(folder), [])
+                    if ranks == 2 and victim == "launcher" or stage == "base":
+                        runs.finish(folder, settings=settings, more=["--until", "rolls"])
+                        self.assert_same(self.undisturbed(settings), folder)
+
+    def undisturbed(self, settings):
+        folder = self.folder / "undisturbed"
+        if not folder.exists():
+            runs.finish(folder, settings=settings, more=["--until", "rolls"])
+        return folder
+
+    def test_more_updates_go_on_and_give_what_they_give_from_the_start(self):
+        def settings(updates):
+            return [f"stages.rule.updates={updates}", "stages.rule.optimizer.warmup=0"]
+
+        more = ["--until", "rule"]
+        runs.finish(self.folder / "grown", settings=settings(5), more=more)
+        runs.finish(self.folder / "grown", settings=settings(10), more=more, ranks=2)
+        runs.finish(self.folder / "whole", settings=settings(10), more=more)
+        self.assert_same(self.folder / "whole", self.folder / "grown")
+
+    def test_more_updates_under_another_schedule_are_refused(self):
+        more = ["--until", "base"]
+        runs.finish(self.folder / "run", settings=["stages.base.updates=20"], more=more)
+        refused = runs.tdrm(*runs.run_arguments(self.folder / "run", settings=["stages.base.updates=40"], more=more))
+        self.assertEqual(refused.returncode, 64, refused.stdout)
+        self.assertIn("options.optimizer.horizon: 20 -> 40", refused.stdout)
+        runs.finish(self.folder / "run", settings=["stages.base.updates=40", "stages.base.optimizer.horizon=20"], more=more)
+        self.assertEqual(len(runs.lines(self.folder / "run/base/metrics.jsonl")), 40)
+
+    def test_appended_stages_go_on(self):
+        runs.finish(self.folder / "run", more=["--until", "cands"])
+        before = (self.folder / "run/cands/trajectories.h5").stat().st_mtime_ns
+        runs.finish(self.folder / "run", ranks=2)
+        self.assertEqual((self.folder / "run/cands/trajectories.h5").stat().st_mtime_ns, before)
+        self.assert_same(runs.reference(), self.folder / "run")
+
+    def test_redoing_a_stage_in_the_middle_remakes_what_depends_on_it(self):
+        shutil.copytree(runs.reference(), self.folder / "run")
+        before = {path.parent.name: path.stat().st_mtime_ns for path in (self.folder / "run").glob("*/stage.json")}
+        runs.finish(self.folder / "run", more=["--redo", "td[lambda=0.8]"])
+        made = {name for name, time in before.items() if (self.folder / "run" / name / "stage.json").stat().st_mtime_ns != time}
+        self.assertEqual(made, {"td[lambda=0.8]", "bon", "greedy", "sum", "step", "score"})
+        self.assert_same(runs.reference(), self.folder / "run")
+
+
+if __name__ == "__main__":
+    if "long" in sys.argv[1:]:
+        RANDOM_KILLS = [(seed, 21) for seed in (11, 12, 13)]
+        unittest.main(argv=[sys.argv[0], "Resume.test_kills_of_ranks_and_launchers_leave_no_trace"], verbosity=2)
+    unittest.main(argv=sys.argv, verbosity=2)
