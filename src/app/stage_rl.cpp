@@ -3,7 +3,9 @@
 
 #include "tdrm/app/stage.hpp"
 #include "tdrm/app/stage_options.hpp"
+#include "tdrm/app/tables.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/store/directory.hpp"
 
 namespace tdrm::app {
 namespace {
@@ -84,6 +86,7 @@ struct RlStageOptions {
     bool mask_truncated = false;
     rollout::SamplerOptions sampler;
     int unit_tokens = 1024, slots = 256;
+    std::int64_t save_rollouts = 0;
     train::OptimizerOptions optimizer{.lr = 3e-4, .schedule = train::Schedule::constant, .weight_decay = 0};
     EvalOptions eval;
     train::CommitOptions commit;
@@ -103,6 +106,7 @@ struct RlStageOptions {
         f("sampler", sampler, "how answers are drawn");
         f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", at_least(1));
         f("slots", slots, "sequences decoded together", at_least(1)).not_identity();
+        f("save_rollouts", save_rollouts, "keep the answers, rewards and advantages of every N-th batch in rollouts/; 0 = none", at_least(0)).not_identity();
         f("optimizer", optimizer, "AdamW and its schedule");
         f("eval", eval, "evaluation while training").not_identity();
         f("commit", commit, "when the state is written").not_identity();
@@ -177,6 +181,7 @@ public:
         if (options_.kl.beta > 0)
             reference = std::make_unique<model::Model>(load_model(context, context.input(options_.kl.reference.empty() ? "policy" : "kl.reference")));
         train::RlObjective objective(context.ranks, context.task, options_.problems, policy, value.get(), reference.get(), options_.bound(), context.seed);
+        save_batches(context, objective);
         train::TrainerOptions trainer;
         trainer.label = context.node.name;
         trainer.directory = context.directory;
@@ -198,6 +203,26 @@ public:
     }
 
 private:
+    /// rollouts/update-000010.h5: what the policy after 10 updates answered, and what was made of it. Rank 0 writes.
+    void save_batches(StageContext& context, train::RlObjective& objective) const {
+        if (options_.save_rollouts == 0) return;
+        const auto folder = context.directory / "rollouts";
+        context.ranks.agree("making the folder of rollouts", [&] {
+            if (!context.ranks.root()) return;
+            std::filesystem::create_directories(folder);
+            store::remove_leftovers(folder);
+        });
+        objective.on_batch([this, &context, folder](std::int64_t update, const train::RlBatch& batch) {
+            if (update / options_.epochs % options_.save_rollouts != 0) return;
+            context.ranks.agree("saving rollouts", [&] {
+                if (!context.ranks.root()) return;
+                auto attributes = answer_attributes(context, context.input("policy"), options_.problems, options_.sampler);
+                attributes.emplace_back("update", update);
+                write_rl_batch(folder / (train::commit_name(update) + ".h5"), context.task, batch, options_.bound().reward, attributes);
+            });
+        });
+    }
+
     static std::unique_ptr<model::Model> optional_model(StageContext& context, std::string_view key) {
         if (context.inputs_of(key).empty()) return nullptr;
         auto model = std::make_unique<model::Model>(load_model(context, context.input(key)));

@@ -134,6 +134,36 @@ std::vector<float> score_map(StageContext& context, const rollout::Trajectories&
     return context.ranks.agree("reading " + label, [&] { return store::FileReader(directory / "values.h5").read<float>("state/value"); });
 }
 
+void write_rl_batch(const std::filesystem::path& path, const task::Task& task, const train::RlBatch& batch, const reward::RewardMix& mix,
+                    const Attributes& attributes) {
+    const auto& answers = batch.answers;
+    const auto offsets = rollout::state_offsets(answers);
+    std::vector<double> rule, value;
+    for (std::size_t row = 0; row < answers.size(); ++row) {
+        rule.push_back(mix.rule * static_cast<double>(answers.outcome[row]));
+        if (batch.values.empty()) continue;
+        const auto logits = std::span<const float>(batch.values).subspan(offsets[row], offsets[row + 1] - offsets[row]);
+        reward::RewardMix only_value = mix;
+        only_value.rule = 0;
+        value.push_back(reward::mixed_reward(only_value, 0, logits, task.penultimate(answers.ids(row), answers.step_ends(row))));
+    }
+    store::FileWriter file(path);
+    file.attribute("schema", std::string("tdrm-rollouts-1"));
+    for (const auto& [name, attribute] : attributes)
+        if (name != "schema") file.attribute(name, attribute);
+    answers.write(file);
+    file.write("trajectory/reward", batch.reward);
+    file.write("trajectory/reward_rule", rule);
+    file.write("trajectory/trainable", batch.trains);
+    file.write("token/advantage", batch.advantage);
+    if (!batch.values.empty()) {
+        file.write("trajectory/reward_value", value);
+        file.write("state/offset", std::vector<std::int64_t>(offsets.begin(), offsets.end()));
+        file.write("state/value", batch.values);
+    }
+    file.close();
+}
+
 nlohmann::json metrics_json(const train::Metrics& metrics) {
     nlohmann::json j = nlohmann::json::object();
     for (const auto& [name, value] : metrics.entries()) j[name] = std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();

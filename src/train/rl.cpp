@@ -96,6 +96,7 @@ void RlObjective::prepare(std::int64_t update) {
         batch_.values.clear();
         if (scorer_) batch_.values = rollout::score_together(ranks_, *scorer_, batch_.answers);
         assign_credit(batch_, task_, options_);
+        if (on_batch_) on_batch_(update, batch_);
     }
     cut();
 }

@@ -9,6 +9,7 @@
 #include "tdrm/app/context.hpp"
 #include "tdrm/rollout/rollouts.hpp"
 #include "tdrm/store/file.hpp"
+#include "tdrm/train/rl.hpp"
 
 namespace tdrm::app {
 
@@ -39,6 +40,10 @@ struct StateLabels {
     std::vector<std::uint8_t> step_right;
 };
 [[nodiscard]] StateLabels state_labels(const task::Task& task, const rollout::Trajectories& data);
+
+/// Local. A batch of an rl stage: trajectories with the parts of their reward, values of their states, advantages.
+void write_rl_batch(const std::filesystem::path& path, const task::Task& task, const train::RlBatch& batch, const reward::RewardMix& mix,
+                    const Attributes& attributes);
 
 [[nodiscard]] nlohmann::json metrics_json(const train::Metrics& metrics);
 /// Local. results.json: what the report shows.

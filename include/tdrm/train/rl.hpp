@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -77,6 +78,8 @@ public:
     [[nodiscard]] bool resumable_at(std::int64_t updates) const override { return updates % options_.epochs == 0; }
 
     [[nodiscard]] const RlBatch& batch() const { return batch_; }
+    /// Collective. Is told of each new batch, with the number of updates that the policy had made when it answered.
+    void on_batch(std::function<void(std::int64_t update, const RlBatch& batch)> listener) { on_batch_ = std::move(listener); }
 
 private:
     void cut();
@@ -95,6 +98,7 @@ private:
     std::optional<model::Transformer> reference_;
     Shuffle shuffle_;
     RlBatch batch_;
+    std::function<void(std::int64_t, const RlBatch&)> on_batch_;
     std::vector<std::size_t> rows_, lengths_, first_;  ///< trajectories that train, their tokens, the units' first
     double denominator_ = 1;
     model::Workspace work_, reference_work_;
