@@ -41,6 +41,7 @@ void define(CLI::App& app, CommandLine& line) {
     run->add_option("--redo", line.run.plan.redo, "make these stages again, and those that depend on them")->allow_extra_args(false);
     run->add_flag("--dry-run", line.run.dry_run, "print the plan only");
     run->add_option("--ranks", line.run.plan_ranks, "ranks that --dry-run plans for");
+    run->add_option("--memory", line.run.memory_gb, "GB a rank may use: --dry-run ends with 64 if a stage needs more");
     app.add_subcommand("inspect", "what a run folder holds, whether it is whole, how it ended")->add_option("run", line.directory, "run folder")->required();
     app.add_subcommand("doctor", "what a job on these ranks will meet")->add_option("folder", line.directory, "folder for runs");
     app.add_subcommand("explain", "help on options of the run file: explain rl.advantage.lambda")->add_option("key", line.key, "KIND.KEY");

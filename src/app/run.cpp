@@ -197,14 +197,36 @@ std::optional<store::RunLock> lock_run(comm::Communicator& ranks, const fs::path
     return lock;
 }
 
-void print_plan(const BoundPlan& bound, int ranks) {
+/// Sizes of the model behind a reference; nothing if only another run or a file knows them.
+std::optional<model::ModelSpec> planned_model(const BoundPlan& bound, train::SumMode sum, const StageNode& node, std::string_view key) {
+    for (const Reference& reference : node.inputs) {
+        if (reference.key != key || reference.stage < 0) continue;
+        const auto index = static_cast<std::size_t>(reference.stage);
+        const StageNode& other = bound.plan.stages[index];
+        return bound.stages[index]->makes({*bound.task, sum, [&](std::string_view inner) { return planned_model(bound, sum, other, inner); }});
+    }
+    return std::nullopt;
+}
+
+/// Prints a line a stage. @throws ConfigError if one of them needs more than `memory_gb` (0 = any amount is fine)
+void print_plan(const BoundPlan& bound, train::SumMode sum, int ranks, double memory_gb) {
     std::printf("run folder   %s\ntask         %s, vocabulary of %d tokens\nranks        %d, sums %s\n\n", bound.run.dir.c_str(), std::string(bound.task->kind()).c_str(),
-                bound.task->vocab_size(), ranks, bound.run.sum == train::SumMode::fast ? "fast" : "exact");
+                bound.task->vocab_size(), ranks, sum == train::SumMode::fast ? "fast" : "exact");
+    std::string too_big;
     for (std::size_t i = 0; i < bound.plan.stages.size(); ++i) {
         const StageNode& node = bound.plan.stages[i];
-        std::printf("%-28s %-10s seed %-4lld %s%s\n", node.name.c_str(), node.kind.c_str(), static_cast<long long>(node.seed), bound.stages[i]->plan(*bound.task).c_str(),
-                    node.selected ? "" : "  (not selected)");
+        const auto memory = bound.stages[i]->memory({*bound.task, sum, [&](std::string_view key) { return planned_model(bound, sum, node, key); }});
+        const double bytes = kProgramBytes + (memory ? memory->total() : 0);
+        const std::string need = !memory           ? "memory unknown until its model is read"
+                                 : memory->empty() ? cat(bytes_text(bytes), " a rank")
+                                                   : cat(bytes_text(bytes), " a rank, most of it for ", memory->largest().what, " (", bytes_text(memory->largest().bytes), ")");
+        std::printf("%-28s %-10s seed %-4lld %s%s\n%-28s %s\n", node.name.c_str(), node.kind.c_str(), static_cast<long long>(node.seed), bound.stages[i]->plan(*bound.task).c_str(),
+                    node.selected ? "" : "  (not selected)", "", need.c_str());
+        if (node.selected && memory_gb > 0 && bytes > memory_gb * 1e9) too_big += cat(too_big.empty() ? "" : "; ", node.name, ": ", need);
     }
+    std::printf("\nMemory of a rank is an estimate: models, sums, activations and caches, without the tables of answers.\n");
+    if (!too_big.empty())
+        throw ConfigError(cat("more than ", memory_gb, " GB a rank is needed (the job would be killed). ", too_big, ". Lower unit_tokens or slots, use a smaller model, or start fewer ranks a node."));
 }
 
 }  // namespace
@@ -214,7 +236,10 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
     ranks.require_equal("the resolved run file", resolved_text(bound.plan));
     if (bound.run.sum != train::SumMode::fast) ranks.require_equal("build and processor (needed for exact sums; see run.sum)", fingerprint());
     if (request.dry_run) {
-        if (ranks.root()) print_plan(bound, request.plan_ranks > 0 ? request.plan_ranks : ranks.size());
+        const auto sum = bound.run.sum == train::SumMode::fast ? train::SumMode::fast : train::SumMode::exact;
+        ranks.agree("planning", [&] {
+            if (ranks.root()) print_plan(bound, sum, request.plan_ranks > 0 ? request.plan_ranks : ranks.size(), request.memory_gb);
+        });
         return 0;
     }
     const fs::path directory = bound.run.dir;

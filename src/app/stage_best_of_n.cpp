@@ -166,6 +166,12 @@ public:
         return cat(options_.values.size(), " value models choose among the candidates of ", options_.data);
     }
 
+    [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
+        const auto spec = planned.model("values[0]");
+        if (!spec) return std::nullopt;
+        return frozen_memory("a value model", *spec).add(scoring_memory(*spec, 4096));
+    }
+
 private:
     [[nodiscard]] nlohmann::json report(StageContext& context, const rollout::Trajectories& data, const std::vector<std::vector<float>>& logits) const {
         const CandidateTable table(context.task, data);

@@ -90,6 +90,17 @@ public:
         return cat(options_.policies.size(), " policies, ", task.split_size(options_.problems), " problems x ", options_.samples, " answers");
     }
 
+    [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
+        std::optional<Memory> most;  // one policy at a time
+        for (std::size_t i = 0; i < options_.policies.size(); ++i) {
+            const auto spec = planned.model(cat("policies[", i, "]"));
+            if (!spec) return std::nullopt;
+            const Memory memory = frozen_memory("the policy", *spec).add(generation_memory(*spec, planned.task, options_.slots));
+            if (!most || memory.total() > most->total()) most = memory;
+        }
+        return most;
+    }
+
 private:
     EvaluateOptions options_;
 };

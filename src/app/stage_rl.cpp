@@ -202,6 +202,26 @@ public:
                    options_.batch.problems * options_.batch.samples * task.max_answer_tokens(), " tokens an update");
     }
 
+    [[nodiscard]] std::optional<model::ModelSpec> makes(const Planned& planned) const override { return planned.model("policy"); }
+
+    [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
+        const auto spec = makes(planned);
+        if (!spec) return std::nullopt;
+        const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
+        Memory memory = training_memory(*spec, options_.unit_tokens, sample, planned.sum);
+        memory.add(generation_memory(*spec, planned.task, options_.slots));
+        for (const char* key : {"advantage.value", "reward.value.model"}) {
+            const bool named = !(std::string_view(key) == "advantage.value" ? options_.advantage.value : options_.reward.value.model).empty();
+            if (!named) continue;
+            const auto value = planned.model(key);
+            if (!value) return std::nullopt;
+            memory.add(frozen_memory("the value model", *value)).add(scoring_memory(*value, std::max(options_.unit_tokens, sample)));
+            break;  // one value model serves both
+        }
+        if (options_.kl.beta > 0) memory.add(frozen_memory("the reference", *spec));
+        return memory;
+    }
+
 private:
     /// rollouts/update-000010.h5: what the policy after 10 updates answered, and what was made of it. Rank 0 writes.
     void save_batches(StageContext& context, train::RlObjective& objective) const {

@@ -46,6 +46,12 @@ public:
                    task.split_size(options_.problems) * options_.samples * task.max_answer_tokens(), " tokens");
     }
 
+    [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
+        const auto spec = planned.model("policy");
+        if (!spec) return std::nullopt;
+        return frozen_memory("the policy", *spec).add(generation_memory(*spec, planned.task, options_.slots));
+    }
+
 private:
     RolloutStageOptions options_;
 };

@@ -105,6 +105,14 @@ public:
         return cat(task.split_size(options_.problems), " problems, ", options_.branch, " branches a step");
     }
 
+    [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
+        const auto policy = planned.model("policy");
+        const auto value = planned.model("value");
+        if (!policy || !value) return std::nullopt;
+        Memory memory = frozen_memory("the policy", *policy).add(generation_memory(*policy, planned.task, options_.slots));
+        return memory.add(frozen_memory("the value model", *value)).add(scoring_memory(*value, 4096));
+    }
+
 private:
     void search(StageContext& context, rollout::Generator& generator, rollout::Scorer& scorer, std::int64_t begin, std::int64_t end,
                 store::FileWriter& part) const {

@@ -84,6 +84,21 @@ public:
         return cat(updates(task), " updates of ", options_.batch, " demonstrations of split ", options_.problems);
     }
 
+    [[nodiscard]] std::optional<model::ModelSpec> makes(const Planned& planned) const override {
+        if (!options_.init.empty()) return planned.model("init");
+        model::ModelSpec spec = options_.model;
+        spec.vocab = planned.task.vocab_size();
+        return spec.resolved();
+    }
+
+    [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
+        const auto spec = makes(planned);
+        if (!spec) return std::nullopt;
+        Memory memory = training_memory(*spec, options_.unit_tokens, planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(), planned.sum);
+        if (!options_.eval.problems.empty()) memory.add(generation_memory(*spec, planned.task, 256));
+        return memory;
+    }
+
 private:
     model::Model start(StageContext& context) const {
         if (!options_.init.empty()) return load_model(context, context.input("init"));

@@ -124,6 +124,19 @@ public:
                                     : cat(options_.epochs, " epochs of its data, ", options_.batch, " trajectories an update");
     }
 
+    [[nodiscard]] std::optional<model::ModelSpec> makes(const Planned& planned) const override {
+        auto spec = planned.model("init");
+        if (spec) spec->head = model::Head::value;
+        return spec;
+    }
+
+    [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
+        const auto spec = makes(planned);
+        if (!spec) return std::nullopt;
+        Memory memory = training_memory(*spec, options_.unit_tokens, planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(), planned.sum);
+        return memory.add(scoring_memory(*spec, 4096));
+    }
+
 private:
     static void warn_if_one_sided(const StageContext& context, const rollout::Trajectories& data) {
         const auto right = std::count_if(data.outcome.begin(), data.outcome.end(), [](float y) { return y > 0; });

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tdrm/app/context.hpp"
+#include "tdrm/app/memory.hpp"
 #include "tdrm/app/plan.hpp"
 
 namespace tdrm::app {
@@ -26,6 +27,10 @@ public:
     virtual StageOutcome run(StageContext& context) = 0;
     /// A line for --dry-run.
     [[nodiscard]] virtual std::string plan(const task::Task& task) const = 0;
+    /// Sizes of the model that a training stage makes, if they are known before it runs.
+    [[nodiscard]] virtual std::optional<model::ModelSpec> makes(const Planned&) const { return std::nullopt; }
+    /// Memory of a rank at the peak, if it is known before the stage runs; nothing at all for stages without a model.
+    [[nodiscard]] virtual std::optional<Memory> memory(const Planned&) const { return Memory(); }
 };
 
 /// A kind of stage.
