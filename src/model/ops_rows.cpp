@@ -65,6 +65,18 @@ void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x, co
     }
 }
 
+void add(float* y, const float* x, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) y[i] += x[i];
+}
+
+void add_bias(float* y, const float* bias, int rows, int width) {
+    for (int t = 0; t < rows; ++t, y += width) add(y, bias, static_cast<std::size_t>(width));
+}
+
+void add_bias_backward(float* db, const float* dy, int rows, int width) {
+    for (int t = 0; t < rows; ++t, dy += width) add(db, dy, static_cast<std::size_t>(width));
+}
+
 void swiglu(float* h, const float* gate_up, int rows, int inner) {
     for (int t = 0; t < rows; ++t, h += inner, gate_up += 2 * inner)
         for (int i = 0; i < inner; i += kLanes) {
@@ -90,35 +102,57 @@ void swiglu_backward(float* gate_up, const float* dh, int rows, int inner) {
 void RotaryTable::grow(int num_positions) {
     if (num_positions <= num_positions_) return;
     num_positions_ = (num_positions + 255) / 256 * 256;
-    const int half = head_dim_ / 2;
     float* c = cos_.resize(row(num_positions_));
     float* s = sin_.resize(row(num_positions_));
     for (int p = 0; p < num_positions_; ++p)
-        for (int i = 0; i < half; ++i) {
-            const double angle = p * std::pow(theta_, -2.0 * i / head_dim_);
+        for (const double frequency : frequencies_) {
+            const double angle = p * frequency;
             *c++ = static_cast<float>(std::cos(angle));
             *s++ = static_cast<float>(std::sin(angle));
         }
 }
 
+namespace {
+
+/// One head: pairs (i, i + half).
+void rotate_halves(float* x, const float* c, const float* s, int half, float sign) {
+    float* second = x + half;
+    for (int i = 0; i < half; i += kLanes) {
+        const int left = half - i;
+        const Vec a = load_some(x + i, left);
+        const Vec b = load_some(second + i, left);
+        const Vec cosine = load_some(c + i, left);
+        const Vec sine = load_some(s + i, left) * sign;
+        store_some(x + i, a * cosine - b * sine, left);
+        store_some(second + i, b * cosine + a * sine, left);
+    }
+}
+
+/// One head: pairs (2i, 2i + 1).
+void rotate_neighbours(float* x, const float* c, const float* s, int pairs, float sign) {
+    for (int i = 0; i < pairs; ++i) {
+        const float a = x[2 * i];
+        const float b = x[2 * i + 1];
+        const float sine = s[i] * sign;
+        x[2 * i] = a * c[i] - b * sine;
+        x[2 * i + 1] = b * c[i] + a * sine;
+    }
+}
+
+}  // namespace
+
 void rotate(float* x, const RotaryTable& table, std::span<const std::int32_t> positions, int num_heads, int head_dim,
             int stride, int direction) {
-    const int half = head_dim / 2;
+    const int pairs = table.num_pairs();
     const auto sign = static_cast<float>(direction);
     for (std::size_t t = 0; t < positions.size(); ++t, x += stride) {
         const float* c = table.cosine(positions[t]);
         const float* s = table.sine(positions[t]);
         for (int h = 0; h < num_heads; ++h) {
-            float* first = x + h * head_dim;
-            float* second = first + half;
-            for (int i = 0; i < half; i += kLanes) {
-                const int left = half - i;
-                const Vec a = load_some(first + i, left);
-                const Vec b = load_some(second + i, left);
-                const Vec cosine = load_some(c + i, left);
-                const Vec sine = load_some(s + i, left) * sign;
-                store_some(first + i, a * cosine - b * sine, left);
-                store_some(second + i, b * cosine + a * sine, left);
+            if (table.interleaved()) {
+                rotate_neighbours(x + h * head_dim, c, s, pairs, sign);
+            } else {
+                rotate_halves(x + h * head_dim, c, s, pairs, sign);
             }
         }
     }

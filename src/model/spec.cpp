@@ -1,5 +1,8 @@
 #include "tdrm/model/spec.hpp"
 
+#include <cmath>
+#include <numbers>
+
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/options.hpp"
 
@@ -26,10 +29,33 @@ ModelSpec ModelSpec::resolved() const {
     if (head_dim == 0 && width % heads != 0) problems += cat(" width ", width, " isn't a multiple of heads ", heads, ";");
     if (spec.heads % spec.kv_heads != 0)
         problems += cat(" heads ", heads, " isn't a multiple of kv_heads ", spec.kv_heads, ";");
+    if (spec.rotary_dim == 0) spec.rotary_dim = spec.head_dim;
     if (spec.head_dim % 2 != 0) problems += cat(" head_dim ", spec.head_dim, " is odd (rotary positions need pairs);");
+    if (spec.rotary_dim % 2 != 0 || spec.rotary_dim < 2 || spec.rotary_dim > spec.head_dim)
+        problems += cat(" rotary_dim ", spec.rotary_dim, " isn't an even part of head_dim ", spec.head_dim, ";");
     if (spec.vocab < 1) problems += " the vocabulary is empty;";
     if (!problems.empty()) throw ConfigError("the model's sizes don't fit together:" + problems + " change `model`.");
     return spec;
+}
+
+std::vector<double> ModelSpec::rotary_frequencies() const {
+    std::vector<double> frequencies;
+    for (int i = 0; i < rotary_dim / 2; ++i) {
+        double frequency = std::pow(rope_theta, -2.0 * i / rotary_dim);
+        const RopeScaling& s = rope_scaling;
+        if (s.factor != 1) {
+            // Llama 3: fast frequencies stay, slow ones are divided, those between are blended.
+            const double turns = s.original_positions * frequency / (2 * std::numbers::pi);
+            const double blend = (turns - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
+            if (turns < s.low_freq_factor) {
+                frequency /= s.factor;
+            } else if (turns <= s.high_freq_factor) {
+                frequency = (1 - blend) * frequency / s.factor + blend * frequency;
+            }
+        }
+        frequencies.push_back(frequency);
+    }
+    return frequencies;
 }
 
 std::int64_t TensorInfo::size() const {
@@ -50,20 +76,40 @@ Layout::Layout(const ModelSpec& s) {
     for (int l = 0; l < s.layers; ++l) {
         const std::string at = cat("model.layers.", l, ".");
         LayerLayout layer{};
+        layer.qkv_bias = layer.output_bias = layer.attention_norm = layer.ffn_norm = -1;
         layer.input_norm = add(at + "input_layernorm.weight", {s.width});
         layer.qkv = add(at + "self_attn.q_proj.weight", {s.query_width(), s.width});
         add(at + "self_attn.k_proj.weight", {s.kv_width(), s.width});
         add(at + "self_attn.v_proj.weight", {s.kv_width(), s.width});
+        if (s.qkv_bias) {
+            layer.qkv_bias = add(at + "self_attn.q_proj.bias", {s.query_width()});
+            add(at + "self_attn.k_proj.bias", {s.kv_width()});
+            add(at + "self_attn.v_proj.bias", {s.kv_width()});
+        }
         layer.output = add(at + "self_attn.o_proj.weight", {s.width, s.query_width()});
+        if (s.output_bias) layer.output_bias = add(at + "self_attn.o_proj.bias", {s.width});
+        if (s.sandwich_norms()) layer.attention_norm = add(at + "post_self_attn_layernorm.weight", {s.width});
         layer.post_norm = add(at + "post_attention_layernorm.weight", {s.width});
-        layer.gate_up = add(at + "mlp.gate_proj.weight", {s.ffn, s.width});
-        add(at + "mlp.up_proj.weight", {s.ffn, s.width});
+        if (s.family == Family::glm4) {
+            layer.gate_up = add(at + "mlp.gate_up_proj.weight", {2 * s.ffn, s.width});
+        } else {
+            layer.gate_up = add(at + "mlp.gate_proj.weight", {s.ffn, s.width});
+            add(at + "mlp.up_proj.weight", {s.ffn, s.width});
+        }
         layer.down = add(at + "mlp.down_proj.weight", {s.width, s.ffn});
+        if (s.sandwich_norms()) layer.ffn_norm = add(at + "post_mlp_layernorm.weight", {s.width});
         layers.push_back(layer);
     }
     final_norm = add("model.norm.weight", {s.width});
     if (s.head == Head::value) {
-        head = add("score.weight", {1, s.width});
+        const ValueHead& h = s.value_head;
+        if (h.hidden) {
+            head_hidden = add("score.0.weight", {s.width, s.width});
+            head_hidden_bias = add("score.0.bias", {s.width});
+        }
+        const std::string last = h.hidden ? "score.2." : "score.";
+        head = add(last + "weight", {h.labels, s.width});
+        if (h.bias || h.hidden) head_bias = add(last + "bias", {h.labels});
     } else {
         head = s.tied ? embedding : add("lm_head.weight", {s.vocab, s.width});
     }

@@ -17,10 +17,10 @@ void Model::initialise(std::uint64_t seed) {
     for (const TensorInfo& tensor : layout_.tensors) {
         float* values = values_.data() + tensor.offset;
         const auto n = static_cast<std::size_t>(tensor.size());
-        if (tensor.is_vector()) {
-            std::fill_n(values, n, 1.0F);
-        } else if (tensor.name == "score.weight") {
+        if (tensor.name.starts_with("score.") || tensor.name.ends_with(".bias")) {
             std::fill_n(values, n, 0.0F);
+        } else if (tensor.is_vector()) {
+            std::fill_n(values, n, 1.0F);
         } else {
             const bool writes_residual = tensor.name.ends_with("o_proj.weight") || tensor.name.ends_with("down_proj.weight");
             const bool embeds = tensor.name == "model.embed_tokens.weight";
@@ -61,7 +61,7 @@ void zero_surplus(float* matrix, int rows, int columns) {
 
 }  // namespace
 
-Transformer::Transformer(const Model& model) : model_(&model), rotary_(model.spec().head_dim, model.spec().rope_theta) {}
+Transformer::Transformer(const Model& model) : model_(&model), rotary_(model.spec().rotary_frequencies(), model.spec().interleaved_rotary()) {}
 
 ops::AttentionShape Transformer::attention_shape() const {
     return {model_->spec().heads, model_->spec().kv_heads, model_->spec().head_dim};
@@ -132,15 +132,16 @@ const float* Transformer::run(std::span<const std::int32_t> tokens, std::span<co
         if (for_backward) std::memcpy(kept.input.resize(area(M, s.width)), x, area(M, s.width) * sizeof(float));
         ops::rms_norm(normed, kept.input_rstd.resize(area(M, 1)), x, model_->at(at.input_norm), M, s.width, eps);
         ops::gemm_nt(qkv, normed, model_->at(at.qkv), M, s.qkv_width(), s.width);
+        if (at.qkv_bias >= 0) ops::add_bias(qkv, model_->at(at.qkv_bias), M, s.qkv_width());
         ops::rotate(qkv, rotary_, positions, s.heads + s.kv_heads, s.head_dim, s.qkv_width());
         attend(l, qkv, mixed, kept.lse.resize(area(M, s.heads)));
         zero_surplus(mixed, T, s.query_width());
-        ops::gemm_nt(x, mixed, model_->at(at.output), M, s.width, s.query_width(), 1);
+        add_block(x, mixed, at.output, at.output_bias, at.attention_norm, kept.attended, kept.attended_rstd, M, s.query_width(), work);
         if (for_backward) std::memcpy(kept.middle.resize(area(M, s.width)), x, area(M, s.width) * sizeof(float));
         ops::rms_norm(normed, kept.middle_rstd.resize(area(M, 1)), x, model_->at(at.post_norm), M, s.width, eps);
         ops::gemm_nt(gate_up, normed, model_->at(at.gate_up), M, 2 * s.ffn, s.width);
         ops::swiglu(inner, gate_up, M, s.ffn);
-        ops::gemm_nt(x, inner, model_->at(at.down), M, s.width, s.ffn, 1);
+        add_block(x, inner, at.down, -1, at.ffn_norm, kept.fed, kept.fed_rstd, M, s.ffn, work);
     }
     const int R = static_cast<int>(rows.size());
     float* top_rows = work.top_rows.resize(area(padded(R), s.width));
@@ -152,6 +153,32 @@ const float* Transformer::run(std::span<const std::int32_t> tokens, std::span<co
     ops::rms_norm(top, work.top_rstd.resize(area(padded(R), 1)), top_rows, model_->at(model_->layout().final_norm), padded(R),
                   s.width, eps);
     return top;
+}
+
+void Transformer::add_block(float* x, const float* in, std::int64_t weight, std::int64_t bias, std::int64_t norm, Floats& added,
+                            Floats& added_rstd, int rows, int inner, Workspace& work) const {
+    const int width = model_->spec().width;
+    if (norm < 0) {
+        ops::gemm_nt(x, in, model_->at(weight), rows, width, inner, 1);
+        if (bias >= 0) ops::add_bias(x, model_->at(bias), rows, width);
+        return;
+    }
+    float* block = added.resize(area(rows, width));
+    ops::gemm_nt(block, in, model_->at(weight), rows, width, inner);
+    if (bias >= 0) ops::add_bias(block, model_->at(bias), rows, width);
+    float* normed = work.normed.data();
+    ops::rms_norm(normed, added_rstd.resize(area(rows, 1)), block, model_->at(norm), rows, width, static_cast<float>(model_->spec().norm_eps));
+    ops::add(x, normed, area(rows, width));
+}
+
+const float* Transformer::block_gradient(const float* dx, std::int64_t norm, const Floats& added, const Floats& added_rstd, int rows,
+                                         float* gradient, Workspace& work) const {
+    if (norm < 0) return dx;
+    const int width = model_->spec().width;
+    float* d_block = work.d_block.resize(area(rows, width));
+    std::memset(d_block, 0, area(rows, width) * sizeof(float));
+    ops::rms_norm_backward(d_block, gradient + norm, dx, added.data(), added_rstd.data(), model_->at(norm), rows, width);
+    return d_block;
 }
 
 void Transformer::backward(const Forest& forest, std::span<const std::int32_t> rows, const float* d_hidden, float* gradient,
@@ -182,9 +209,10 @@ void Transformer::backward(const Forest& forest, std::span<const std::int32_t> r
         const LayerLayout& at = layout.layers[static_cast<std::size_t>(l)];
         LayerActivations& kept = work.layers[static_cast<std::size_t>(l)];
         // Feed-forward: x = middle + down(swiglu(gate_up(norm(middle)))).
+        const float* d_fed = block_gradient(dx, at.ffn_norm, kept.fed, kept.fed_rstd, T, gradient, work);
         ops::swiglu(inner, kept.gate_up.data(), T, s.ffn);
-        ops::gemm_tn(gradient + at.down, dx, inner, T, s.width, s.ffn);
-        ops::gemm_nn(d_inner, dx, model_->at(at.down), T, s.width, s.ffn);
+        ops::gemm_tn(gradient + at.down, d_fed, inner, T, s.width, s.ffn);
+        ops::gemm_nn(d_inner, d_fed, model_->at(at.down), T, s.width, s.ffn);
         ops::swiglu_backward(kept.gate_up.data(), d_inner, T, s.ffn);
         ops::rms_norm_again(normed, kept.middle.data(), kept.middle_rstd.data(), model_->at(at.post_norm), T, s.width);
         ops::gemm_tn(gradient + at.gate_up, kept.gate_up.data(), normed, T, 2 * s.ffn, s.width);
@@ -192,13 +220,16 @@ void Transformer::backward(const Forest& forest, std::span<const std::int32_t> r
         ops::rms_norm_backward(dx, gradient + at.post_norm, d_normed, kept.middle.data(), kept.middle_rstd.data(),
                                model_->at(at.post_norm), T, s.width);
         // Attention: middle = input + output(attention(rotate(qkv(norm(input))))).
-        ops::gemm_tn(gradient + at.output, dx, kept.mixed.data(), T, s.width, s.query_width());
-        ops::gemm_nn(d_mixed, dx, model_->at(at.output), T, s.width, s.query_width());
+        const float* d_attended = block_gradient(dx, at.attention_norm, kept.attended, kept.attended_rstd, T, gradient, work);
+        ops::gemm_tn(gradient + at.output, d_attended, kept.mixed.data(), T, s.width, s.query_width());
+        if (at.output_bias >= 0) ops::add_bias_backward(gradient + at.output_bias, d_attended, T, s.width);
+        ops::gemm_nn(d_mixed, d_attended, model_->at(at.output), T, s.width, s.query_width());
         ops::attention_backward(d_qkv, d_mixed, kept.mixed.data(), kept.lse.data(), kept.qkv.data(), forest, attention_shape(),
                                 work.attention);
         ops::rotate(d_qkv, rotary_, forest.positions(), s.heads + s.kv_heads, s.head_dim, s.qkv_width(), -1);
         ops::rms_norm_again(normed, kept.input.data(), kept.input_rstd.data(), model_->at(at.input_norm), T, s.width);
         ops::gemm_tn(gradient + at.qkv, d_qkv, normed, T, s.qkv_width(), s.width);
+        if (at.qkv_bias >= 0) ops::add_bias_backward(gradient + at.qkv_bias, d_qkv, T, s.qkv_width());
         ops::gemm_nn(d_normed, d_qkv, model_->at(at.qkv), T, s.qkv_width(), s.width);
         ops::rms_norm_backward(dx, gradient + at.input_norm, d_normed, kept.input.data(), kept.input_rstd.data(),
                                model_->at(at.input_norm), T, s.width);
@@ -251,17 +282,42 @@ void token_loss(const Model& model, const float* hidden, std::span<const std::in
     });
 }
 
+namespace {
+
+/// ReLU(hidden W^T + b), the hidden layer of a value head.
+std::vector<float> head_layer(const Model& model, const float* hidden, int rows) {
+    const int width = model.spec().width;
+    std::vector<float> inner(area(padded(rows), width));
+    ops::gemm_nt(inner.data(), hidden, model.at(model.layout().head_hidden), padded(rows), width, width);
+    ops::add_bias(inner.data(), model.at(model.layout().head_hidden_bias), rows, width);
+    for (float& x : inner) x = std::max(x, 0.0F);
+    return inner;
+}
+
+double dot(const float* a, const float* b, int n) {
+    double total = 0;
+    for (int i = 0; i < n; ++i) total += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    return total;
+}
+
+}  // namespace
+
 void value_logits(const Model& model, const float* hidden, int rows, float* logits) {
     const int width = model.spec().width;
-    const float* w = model.at(model.layout().head);
-    for (int r = 0; r < rows; ++r, hidden += width) {
-        double total = 0;
-        for (int i = 0; i < width; ++i) total += static_cast<double>(hidden[i]) * static_cast<double>(w[i]);
-        logits[r] = static_cast<float>(total);
-    }
+    const ValueHead& head = model.spec().value_head;
+    const Layout& at = model.layout();
+    std::vector<float> inner;
+    if (head.hidden) hidden = (inner = head_layer(model, hidden, rows)).data();
+    const auto label = [&](const float* row, int l) {
+        return dot(row, model.at(at.head + static_cast<std::int64_t>(l) * width), width) +
+               (at.head_bias >= 0 ? static_cast<double>(*model.at(at.head_bias + l)) : 0.0);
+    };
+    for (int r = 0; r < rows; ++r, hidden += width)
+        logits[r] = static_cast<float>(head.labels == 1 ? label(hidden, 0) : label(hidden, 1) - label(hidden, 0));
 }
 
 void value_backward(const Model& model, const float* hidden, std::span<const float> d_logits, float* d_hidden, float* gradient) {
+    ensure(model.spec().value_head == ValueHead{}, "only a value head of one row is trained");
     const auto width = static_cast<std::size_t>(model.spec().width);
     const float* w = model.at(model.layout().head);
     float* dw = gradient + model.layout().head;

@@ -56,16 +56,23 @@ private:
         return x * at::rsqrt(x.pow(2).mean(-1, true) + model_.spec().norm_eps) * w;
     }
 
-    /// x is [T, heads, H]; pairs (i, i + H/2) turn by position * theta^(-2i/H).
+    /// x is [T, heads, H]; the pairs of its first rotary_dim columns turn by position * frequency.
     at::Tensor rotate(const at::Tensor& x) const {
         const auto T = x.size(0);
-        const auto H = x.size(2);
-        const auto inverse = at::pow(model_.spec().rope_theta, -at::arange(0, H, 2, at::kDouble) / static_cast<double>(H));
+        const auto R = static_cast<std::int64_t>(model_.spec().rotary_dim);
+        const auto inverse = at::tensor(model_.spec().rotary_frequencies(), at::kDouble);
         const auto angle = at::arange(T, at::kDouble).unsqueeze(1) * inverse.unsqueeze(0);
-        const auto cosine = at::cat({angle.cos(), angle.cos()}, 1).unsqueeze(1);
-        const auto sine = at::cat({angle.sin(), angle.sin()}, 1).unsqueeze(1);
-        const auto half = at::cat({-x.narrow(2, H / 2, H / 2), x.narrow(2, 0, H / 2)}, 2);
-        return x * cosine + half * sine;
+        const auto c = angle.cos().unsqueeze(1);
+        const auto s = angle.sin().unsqueeze(1);
+        const auto turning = x.narrow(2, 0, R);
+        const auto still = x.narrow(2, R, x.size(2) - R);
+        if (model_.spec().interleaved_rotary()) {
+            const auto pairs = turning.reshape({T, x.size(1), R / 2, 2});
+            const auto a = pairs.select(3, 0), b = pairs.select(3, 1);
+            return at::cat({at::stack({a * c - b * s, b * c + a * s}, 3).reshape(turning.sizes()), still}, 2);
+        }
+        const auto a = turning.narrow(2, 0, R / 2), b = turning.narrow(2, R / 2, R / 2);
+        return at::cat({a * c - b * s, b * c + a * s, still}, 2);
     }
 
     at::Tensor sequence(const std::vector<std::int32_t>& tokens) const {
@@ -77,19 +84,29 @@ private:
             const std::string at_layer = "model.layers." + std::to_string(l) + ".";
             const auto weight = [&](const std::string& name) { return parameter(at_layer + name + ".weight"); };
             const auto y = norm(x, weight("input_layernorm"));
-            const auto q = rotate(y.matmul(weight("self_attn.q_proj").t()).view({T, s.heads, s.head_dim}));
+            const auto project = [&](const at::Tensor& in, const std::string& name, bool bias) {
+                const auto out = in.matmul(weight(name).t());
+                return bias ? out + parameter(at_layer + name + ".bias") : out;
+            };
+            const auto block = [&](const at::Tensor& added, const std::string& name) {
+                return s.sandwich_norms() ? norm(added, weight(name)) : added;
+            };
+            const auto q = rotate(project(y, "self_attn.q_proj", s.qkv_bias).view({T, s.heads, s.head_dim}));
             const auto repeat = s.heads / s.kv_heads;
-            const auto k = rotate(y.matmul(weight("self_attn.k_proj").t()).view({T, s.kv_heads, s.head_dim}))
+            const auto k = rotate(project(y, "self_attn.k_proj", s.qkv_bias).view({T, s.kv_heads, s.head_dim}))
                                .repeat_interleave(repeat, 1);
             const auto v =
-                y.matmul(weight("self_attn.v_proj").t()).view({T, s.kv_heads, s.head_dim}).repeat_interleave(repeat, 1);
+                project(y, "self_attn.v_proj", s.qkv_bias).view({T, s.kv_heads, s.head_dim}).repeat_interleave(repeat, 1);
             auto scores = at::einsum("tnh,snh->nts", {q, k}) / std::sqrt(static_cast<double>(s.head_dim));
             scores = scores.masked_fill(at::ones({T, T}, at::kBool).triu(1), -INFINITY);
             const auto mixed = at::einsum("nts,snh->tnh", {at::softmax(scores, -1), v}).reshape({T, s.query_width()});
-            x = x + mixed.matmul(weight("self_attn.o_proj").t());
+            x = x + block(project(mixed, "self_attn.o_proj", s.output_bias), "post_self_attn_layernorm");
             const auto z = norm(x, weight("post_attention_layernorm"));
-            const auto inner = at::silu(z.matmul(weight("mlp.gate_proj").t())) * z.matmul(weight("mlp.up_proj").t());
-            x = x + inner.matmul(weight("mlp.down_proj").t());
+            const bool fused = s.family == Family::glm4;
+            const auto gate = fused ? weight("mlp.gate_up_proj").narrow(0, 0, s.ffn) : weight("mlp.gate_proj");
+            const auto up = fused ? weight("mlp.gate_up_proj").narrow(0, s.ffn, s.ffn) : weight("mlp.up_proj");
+            const auto inner = at::silu(z.matmul(gate.t())) * z.matmul(up.t());
+            x = x + block(inner.matmul(weight("mlp.down_proj").t()), "post_mlp_layernorm");
         }
         return norm(x, parameter("model.norm.weight"));
     }

@@ -49,11 +49,26 @@ std::vector<std::int32_t> all_rows(const Forest& forest) {
     return rows;
 }
 
-class EngineAgainstTwin : public testing::TestWithParam<std::pair<int, int>> {};
+ModelSpec variant(void (*change)(ModelSpec&)) {
+    ModelSpec spec = small_spec();
+    change(spec);
+    return spec.resolved();
+}
+
+/// Norms and biases away from one and zero, so that a forgotten one shows.
+void disturb_vectors(Model& model) {
+    Random random(random_key(8, "vectors"));
+    for (const TensorInfo& info : model.layout().tensors)
+        for (std::int64_t i = 0; info.is_vector() && i < info.size(); ++i)
+            model.values()[static_cast<std::size_t>(info.offset + i)] += 0.2F * static_cast<float>(random.next_normal());
+}
+
+class EngineAgainstTwin : public testing::TestWithParam<ModelSpec> {};
 
 TEST_P(EngineAgainstTwin, HiddenStatesAndAllGradientsAgree) {
-    Model model(small_spec(GetParam().first, GetParam().second));
+    Model model(GetParam());
     model.initialise(3);
+    disturb_vectors(model);
     const Forest forest = bushy_forest(model.spec().vocab, 5);
     const auto rows = all_rows(forest);
     const auto width = static_cast<std::int64_t>(model.spec().width);
@@ -79,7 +94,13 @@ TEST_P(EngineAgainstTwin, HiddenStatesAndAllGradientsAgree) {
 }
 
 INSTANTIATE_TEST_SUITE_P(HeadShapes, EngineAgainstTwin,
-                         testing::Values(std::pair{2, 8}, std::pair{4, 16}, std::pair{1, 32}, std::pair{2, 20}));
+                         testing::Values(small_spec(2, 8), small_spec(4, 16), small_spec(1, 32), small_spec(2, 20)));
+INSTANTIATE_TEST_SUITE_P(
+    Families, EngineAgainstTwin,
+    testing::Values(variant([](ModelSpec& s) { s.qkv_bias = s.output_bias = s.tied = true; }),
+                    variant([](ModelSpec& s) { s.rope_scaling = {8, 1, 4, 64}; }),
+                    variant([](ModelSpec& s) { s.family = Family::qwen2, s.qkv_bias = true, s.head_dim = 16; }),
+                    variant([](ModelSpec& s) { s.family = Family::glm4, s.qkv_bias = true, s.rotary_dim = 4; })));
 
 TEST(LanguageHead, LogProbabilitiesEntropiesAndGradientsAgreeWithAutograd) {
     Model model(small_spec());

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "tdrm/model/buffer.hpp"
 #include "tdrm/model/forest.hpp"
@@ -36,30 +38,41 @@ void rms_norm_again(float* y, const float* x, const float* rstd, const float* w,
 void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x, const float* rstd, const float* w, int rows,
                        int width);
 
+/// y += x, element by element.
+void add(float* y, const float* x, std::size_t n);
+/// Adds a bias to each row.
+void add_bias(float* y, const float* bias, int rows, int width);
+/// db += sum over rows of dy.
+void add_bias_backward(float* db, const float* dy, int rows, int width);
+
 /// h_TF = silu(gate) * up, with gate and up side by side in gate_up_T2F.
 void swiglu(float* h, const float* gate_up, int rows, int inner);
 /// Replaces gate_up by its gradient, given dh_TF.
 void swiglu_backward(float* gate_up, const float* dh, int rows, int inner);
 
-/// Rotary tables: cos and sin for positions 0..num_positions-1, H/2 each.
+/// Rotary tables: cos and sin of position * frequency for positions 0..num_positions-1, one each a pair.
 class RotaryTable {
 public:
-    RotaryTable(int head_dim, double theta) : head_dim_(head_dim), theta_(theta) {}
+    /// @param interleaved pairs are (2i, 2i + 1), otherwise (i, i + number of pairs)
+    explicit RotaryTable(std::vector<double> frequencies, bool interleaved = false)
+        : frequencies_(std::move(frequencies)), interleaved_(interleaved) {}
     void grow(int num_positions);
+    [[nodiscard]] int num_pairs() const { return static_cast<int>(frequencies_.size()); }
+    [[nodiscard]] bool interleaved() const { return interleaved_; }
     [[nodiscard]] const float* cosine(int position) const { return cos_.data() + row(position); }
     [[nodiscard]] const float* sine(int position) const { return sin_.data() + row(position); }
 
 private:
     [[nodiscard]] std::size_t row(int position) const {
-        return static_cast<std::size_t>(position) * static_cast<std::size_t>(head_dim_ / 2);
+        return static_cast<std::size_t>(position) * frequencies_.size();
     }
-    int head_dim_;
-    double theta_;
+    std::vector<double> frequencies_;
+    bool interleaved_;
     int num_positions_ = 0;
     Floats cos_, sin_;
 };
-/// Turns the first `num_heads` heads of each row (pairs i, i + H/2) by its position; `direction` -1 turns back
-/// (the backward pass). Rows are `stride` floats apart.
+/// Turns the pairs of the first `num_heads` heads of each row by its position; what a head has beyond its pairs stays.
+/// `direction` -1 turns back (the backward pass). Rows are `stride` floats apart.
 void rotate(float* x, const RotaryTable& table, std::span<const std::int32_t> positions, int num_heads, int head_dim,
             int stride, int direction = 1);
 

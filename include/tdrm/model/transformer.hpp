@@ -46,9 +46,13 @@ struct LayerActivations {
     Floats qkv;         ///< rotated q | k | v
     Floats lse;         ///< lse_TN
     Floats mixed;       ///< attention output_T(NH)
+    Floats attended;    ///< what attention adds to x, before its norm (sandwich norms only)
+    Floats attended_rstd;
     Floats middle;      ///< x_TD after attention
     Floats middle_rstd;
     Floats gate_up;     ///< T(2F)
+    Floats fed;         ///< what the feed-forward block adds to x, before its norm (sandwich norms only)
+    Floats fed_rstd;
 };
 
 /// Memory of forward and backward passes; reused, never shared by two threads.
@@ -56,7 +60,7 @@ struct Workspace {
     std::vector<LayerActivations> layers;
     Floats x, normed, inner;              ///< residual stream, normed input, SwiGLU output
     Floats top_rstd, top_rows, top;       ///< of the rows that a head reads
-    Floats dx, d_normed, d_inner, d_qkv, d_mixed, d_rows;
+    Floats dx, d_block, d_normed, d_inner, d_qkv, d_mixed, d_rows;
     Floats logits, coefficient, logp, entropy;
     ops::AttentionScratch attention;
     std::vector<std::int32_t> positions, pages, counts, page_offset, slot;  ///< of the rows of a cached pass
@@ -92,6 +96,13 @@ private:
     const float* run(std::span<const std::int32_t> tokens, std::span<const std::int32_t> positions,
                      std::span<const std::int32_t> rows, const Attend& attend, Workspace& work, bool for_backward);
 
+    /// x += what a block adds, normed first where the model has sandwich norms.
+    void add_block(float* x, const float* in, std::int64_t weight, std::int64_t bias, std::int64_t norm, Floats& added,
+                   Floats& added_rstd, int rows, int inner, Workspace& work) const;
+    /// Gradient of what the block adds, before its norm, from that of x: dx itself without sandwich norms.
+    const float* block_gradient(const float* dx, std::int64_t norm, const Floats& added, const Floats& added_rstd, int rows,
+                                float* gradient, Workspace& work) const;
+
     const Model* model_;
     ops::RotaryTable rotary_;
 };
@@ -108,9 +119,11 @@ using TokenLoss = std::function<float(int row, float logp, float entropy)>;
 void token_loss(const Model& model, const float* hidden_RD, std::span<const std::int32_t> targets, float temperature,
                 const TokenLoss& loss, float* d_hidden_RD, float* gradient, Workspace& work);
 
-/// Value logits_R = hidden . score.weight
+/// Value logits_R = hidden . score.weight; with two labels the difference of the second to the first.
+/// @param hidden as returned by forward (kMinRows rows at least)
 void value_logits(const Model& model, const float* hidden_RD, int rows, float* logits);
-/// Writes d_hidden_RD and adds the score head's gradient, given d loss / d logit of each row.
+/// Writes d_hidden_RD and adds the score head's gradient, given d loss / d logit of each row. Only for one label without
+/// bias or hidden layer, the head that tdrm trains.
 void value_backward(const Model& model, const float* hidden_RD, std::span<const float> d_logits, float* d_hidden_RD,
                     float* gradient);
 
