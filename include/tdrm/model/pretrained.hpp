@@ -1,0 +1,62 @@
+// Hugging Face folders: config.json and safetensors, one file or shards, read and written.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tdrm/comm/communicator.hpp"
+#include "tdrm/model/safetensors.hpp"
+#include "tdrm/model/transformer.hpp"
+
+namespace tdrm::model {
+
+/// The spec that a config.json (as transformers 4 or 5 writes it) describes: model_type llama, qwen2 or glm4. The head is
+/// the language head; the weights say whether there is another.
+/// @param origin names the file in messages @throws DataError naming the key and value that isn't supported or is missing
+[[nodiscard]] ModelSpec spec_of_config(const nlohmann::json& config, const std::string& origin);
+/// Its inverse: a config.json that transformers 4 and 5 read, ...ForCausalLM or ...ForSequenceClassification (one label).
+[[nodiscard]] nlohmann::ordered_json config_of_spec(const ModelSpec& spec, Dtype dtype);
+
+/// A folder whose config and headers were read and fit together; the weights stay on disk. Local.
+class Pretrained {
+public:
+    /// @throws IoError if a file can't be read; DataError listing every tensor that is missing, of another shape, or that
+    /// the model doesn't know
+    explicit Pretrained(const std::filesystem::path& directory);
+
+    [[nodiscard]] const ModelSpec& spec() const { return spec_; }
+    [[nodiscard]] const nlohmann::json& config() const { return config_; }
+    /// The weight files, in order of their names.
+    [[nodiscard]] const std::vector<SafetensorsFile>& files() const { return files_; }
+    /// Elements [first, first + out.size()) of the model's flat buffer.
+    void read(std::int64_t first, std::span<float> out) const;
+
+private:
+    void open_files();
+    void find_head();
+    void check_tensors() const;
+
+    std::filesystem::path directory_;
+    nlohmann::json config_;
+    ModelSpec spec_;
+    std::vector<SafetensorsFile> files_;
+    std::map<std::string, std::size_t> file_of_;  ///< index in files_ by tensor
+    std::vector<TensorInfo> tensors_;             ///< of the layout
+};
+
+/// The whole model. Local.
+[[nodiscard]] Model load_pretrained(const std::filesystem::path& directory);
+/// Collective: each byte is read from disk by one rank and handed to the others in pieces of 16 MiB.
+[[nodiscard]] Model load_pretrained(comm::Communicator& ranks, const std::filesystem::path& directory);
+
+/// Hash of config.json and the weights, 32 hexadecimal digits. Local; reads every byte.
+[[nodiscard]] std::string pretrained_hash(const std::filesystem::path& directory);
+
+/// Writes config.json and safetensors, in shards of at most `shard_bytes`, into an existing folder. Local.
+void save_pretrained(const Model& model, const std::filesystem::path& directory, Dtype dtype, const nlohmann::json& extra_config = {},
+                     std::uint64_t shard_bytes = 5'000'000'000);
+
+}  // namespace tdrm::model

@@ -1,0 +1,41 @@
+// A model against what another implementation computed with it: log-probs and greedy continuations.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tdrm/model/transformer.hpp"
+
+namespace tdrm::rollout {
+
+/// One sequence with what the other implementation says about it; all but the ids may be empty.
+struct ReferenceCase {
+    std::vector<std::int32_t> ids;
+    std::vector<double> logprobs_of_next;  ///< of ids[1], ids[2], ... given what is before
+    std::vector<double> last_logprobs;     ///< of all tokens after the whole sequence
+    std::vector<std::int32_t> greedy;      ///< most likely continuation, token by token
+};
+
+/// Reads a JSON list of {"input_ids", "logprobs_of_next", "last_logprobs", "greedy"}.
+/// @throws IoError, or DataError naming the case and key that is broken
+[[nodiscard]] std::vector<ReferenceCase> read_reference(const std::filesystem::path& path);
+
+/// What check_reference found.
+struct ReferenceReport {
+    std::int64_t logprobs = 0;           ///< compared
+    double largest_difference = 0;       ///< of any of them
+    std::size_t worst_case = 0;          ///< where that was
+    std::int64_t greedy_tokens = 0;      ///< compared
+    std::int64_t different_tokens = 0;   ///< from the first one that differs to the end of its continuation
+    std::vector<std::string> problems;   ///< which continuations differ, where, and how
+
+    [[nodiscard]] bool agrees(double tolerance) const { return largest_difference <= tolerance && different_tokens == 0; }
+};
+
+/// Forward pass of the forest for the log-probs, cached decoding for the continuations. Local.
+/// @throws DataError if a case has ids beyond the vocabulary or lists of wrong length
+[[nodiscard]] ReferenceReport check_reference(const model::Model& model, const std::vector<ReferenceCase>& cases);
+
+}  // namespace tdrm::rollout

@@ -1,0 +1,197 @@
+#include "tdrm/model/pretrained.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <set>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/base/hash.hpp"
+#include "tdrm/store/directory.hpp"
+
+namespace tdrm::model {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr std::int64_t kPiece = std::int64_t{1} << 22;  ///< elements that one rank reads and hands on at once
+
+json read_json(const fs::path& path) {
+    std::ifstream file(path);
+    if (!file) throw IoError(cat("can't read ", path.string(), " (a model's folder needs it). Check the path."));
+    json j = json::parse(file, nullptr, false);
+    if (j.is_discarded()) throw DataError(cat(path.string(), " is no JSON. Fetch the file again."));
+    return j;
+}
+
+/// Names of the weight files, relative to the folder.
+std::set<std::string> weight_files(const fs::path& directory) {
+    const fs::path index = directory / "model.safetensors.index.json";
+    if (!fs::exists(index)) {
+        if (fs::exists(directory / "model.safetensors")) return {"model.safetensors"};
+        throw DataError(cat(directory.string(), " has neither model.safetensors nor model.safetensors.index.json (weights of other formats aren't read). "
+                            "Convert the model to safetensors."));
+    }
+    const json j = read_json(index);
+    if (!j.is_object() || !j.contains("weight_map") || !j["weight_map"].is_object())
+        throw DataError(cat(index.string(), " has no weight_map. Fetch the file again."));
+    std::set<std::string> names;
+    for (const auto& [tensor, file] : j["weight_map"].items()) {
+        // A name with a slash could lead out of the folder.
+        if (!file.is_string() || file.get<std::string>().find('/') != std::string::npos)
+            throw DataError(cat(index.string(), " names no file for ", tensor, ". Fetch the file again."));
+        names.insert(file.get<std::string>());
+    }
+    return names;
+}
+
+/// Tensors that are there but needn't be: what isn't a parameter, and heads that this model doesn't read.
+bool is_spare(const std::string& name, const ModelSpec& spec) {
+    return name.ends_with("rotary_emb.inv_freq") || (name == "lm_head.weight" && (spec.tied || spec.head == Head::value));
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) { return json(shape).dump(); }
+
+}  // namespace
+
+Pretrained::Pretrained(const fs::path& directory) : directory_(directory), config_(read_json(directory / "config.json")) {
+    spec_ = spec_of_config(config_, (directory / "config.json").string());
+    open_files();
+    find_head();
+    // A layout of absurd sizes would be long before it is wrong; the files bound it.
+    std::uint64_t stored = 0;
+    for (const auto& file : files_)
+        for (const auto& [name, tensor] : file.tensors()) stored += tensor.size;
+    if (static_cast<std::uint64_t>(spec_.layers) > file_of_.size() || static_cast<std::uint64_t>(spec_.vocab) * static_cast<std::uint64_t>(spec_.width) > stored)
+        throw DataError(cat(directory_.string(), ": config.json asks for ", spec_.layers, " layers and a vocabulary of ", spec_.vocab, " x ", spec_.width,
+                            ", the weights hold ", file_of_.size(), " tensors of ", stored, " numbers in all (they don't belong together). Fetch the model again."));
+    tensors_ = Layout(spec_).tensors;
+    check_tensors();
+}
+
+void Pretrained::open_files() {
+    for (const std::string& name : weight_files(directory_)) {
+        files_.emplace_back(directory_ / name);
+        for (const auto& [tensor, stored] : files_.back().tensors())
+            if (!file_of_.emplace(tensor, files_.size() - 1).second)
+                throw DataError(cat(directory_.string(), " holds tensor ", tensor, " twice (in ", files_[file_of_[tensor]].path().filename().string(), " and ", name,
+                                    "). Fetch the model again."));
+    }
+}
+
+/// The weights tell the head: transformers' classifiers, TRL's token classifiers and Qwen2.5-Math-PRM differ in score.*
+void Pretrained::find_head() {
+    const auto labels = [&](const std::string& name) {
+        const auto& shape = files_[file_of_.at(name)].tensors().at(name).shape;
+        const std::int64_t n = shape.empty() ? 0 : shape[0];
+        if (n != 1 && n != 2)
+            throw DataError(cat(directory_.string(), ": ", name, " has shape ", shape_text(shape), " (a value head has one label, or two: wrong and right). "
+                                "Name a reward model of one of these forms."));
+        return static_cast<int>(n);
+    };
+    if (file_of_.contains("score.2.weight")) {
+        spec_.head = Head::value;
+        spec_.value_head = {labels("score.2.weight"), false, true};
+    } else if (file_of_.contains("score.weight")) {
+        spec_.head = Head::value;
+        spec_.value_head = {labels("score.weight"), file_of_.contains("score.bias"), false};
+    }
+}
+
+void Pretrained::check_tensors() const {
+    std::vector<std::string> problems;
+    std::set<std::string> known;
+    for (const TensorInfo& wanted : tensors_) {
+        known.insert(wanted.name);
+        const auto found = file_of_.find(wanted.name);
+        if (found == file_of_.end()) {
+            problems.push_back(wanted.name + " is missing");
+            continue;
+        }
+        const StoredTensor& stored = files_[found->second].tensors().at(wanted.name);
+        if (stored.shape != wanted.shape)
+            problems.push_back(cat(wanted.name, " has shape ", shape_text(stored.shape), ", config.json asks for ", shape_text(wanted.shape)));
+    }
+    for (const auto& [name, file] : file_of_)
+        if (!known.contains(name) && !is_spare(name, spec_)) problems.push_back(name + " isn't part of such a model");
+    if (problems.empty()) return;
+    std::string list;
+    for (const std::string& problem : problems) list += "\n  " + problem;
+    throw DataError(cat(directory_.string(), " has other weights than its config.json describes:", list, "\nFetch the model again, or check its config.json."));
+}
+
+void Pretrained::read(std::int64_t first, std::span<float> out) const {
+    const std::int64_t last = first + static_cast<std::int64_t>(out.size());
+    // The first tensor that ends behind `first`.
+    auto tensor = std::upper_bound(tensors_.begin(), tensors_.end(), first, [](std::int64_t at, const TensorInfo& t) { return at < t.offset + t.size(); });
+    for (; tensor != tensors_.end() && tensor->offset < last; ++tensor) {
+        const std::int64_t begin = std::max(first, tensor->offset);
+        const std::int64_t end = std::min(last, tensor->offset + tensor->size());
+        files_[file_of_.at(tensor->name)].read(tensor->name, static_cast<std::uint64_t>(begin - tensor->offset),
+                                               out.subspan(static_cast<std::size_t>(begin - first), static_cast<std::size_t>(end - begin)));
+    }
+}
+
+Model load_pretrained(const fs::path& directory) {
+    const Pretrained source(directory);
+    Model model(source.spec());
+    source.read(0, model.values());
+    return model;
+}
+
+Model load_pretrained(comm::Communicator& ranks, const fs::path& directory) {
+    const Pretrained source = ranks.agree("opening " + directory.string(), [&] { return Pretrained(directory); });
+    Model model(source.spec());
+    const auto piece = [&](std::int64_t p) {
+        const std::int64_t begin = std::min(p * kPiece, model.num_parameters());
+        return model.values().subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(std::min(kPiece, model.num_parameters() - begin)));
+    };
+    for (std::int64_t round = 0; round * ranks.size() * kPiece < model.num_parameters(); ++round) {
+        const std::int64_t first = round * ranks.size();
+        ranks.agree("reading " + directory.string(), [&] {
+            if (const auto mine = piece(first + ranks.rank()); !mine.empty()) source.read((first + ranks.rank()) * kPiece, mine);
+        });
+        for (int r = 0; r < ranks.size(); ++r)
+            if (const auto theirs = piece(first + r); !theirs.empty()) ranks.broadcast(std::as_writable_bytes(theirs), r);
+    }
+    return model;
+}
+
+std::string pretrained_hash(const fs::path& directory) {
+    Hasher hasher;
+    hasher.update(hash_file(directory / "config.json"));
+    for (const std::string& name : weight_files(directory)) hasher.update(name + hash_file(directory / name));
+    return hasher.hex();
+}
+
+void save_pretrained(const Model& model, const fs::path& directory, Dtype dtype, const json& extra_config, std::uint64_t shard_bytes) {
+    ensure(model.spec().head == Head::language || model.spec().value_head == ValueHead{}, "only value heads of one row are exported");
+    auto config = config_of_spec(model.spec(), dtype);
+    if (extra_config.is_object()) config.update(nlohmann::ordered_json::parse(extra_config.dump()));
+    store::write_text_atomic(directory / "config.json", config.dump(2) + "\n");
+    std::vector<std::vector<NamedTensor>> shards(1);
+    std::uint64_t filled = 0, total = 0;
+    for (const TensorInfo& tensor : model.layout().tensors) {
+        const std::uint64_t bytes = static_cast<std::uint64_t>(tensor.size()) * size_of(dtype);
+        if (filled > 0 && filled + bytes > shard_bytes) {
+            shards.emplace_back();
+            filled = 0;
+        }
+        shards.back().push_back({tensor.name, tensor.shape, model.at(tensor.offset)});
+        filled += bytes;
+        total += bytes;
+    }
+    if (shards.size() == 1) return write_safetensors(directory / "model.safetensors", shards[0], dtype);
+    json weight_map = json::object();
+    for (std::size_t s = 0; s < shards.size(); ++s) {
+        char name[64];
+        std::snprintf(name, sizeof name, "model-%05zu-of-%05zu.safetensors", s + 1, shards.size());
+        for (const NamedTensor& tensor : shards[s]) weight_map[tensor.name] = name;
+        write_safetensors(directory / name, shards[s], dtype);
+    }
+    store::write_text_atomic(directory / "model.safetensors.index.json",
+                             json{{"metadata", {{"total_size", total}}}, {"weight_map", weight_map}}.dump(2) + "\n");
+}
+
+}  // namespace tdrm::model

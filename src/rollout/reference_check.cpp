@@ -1,0 +1,134 @@
+#include "tdrm/rollout/reference_check.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/rollout/generator.hpp"
+
+namespace tdrm::rollout {
+namespace {
+
+using nlohmann::json;
+
+template <class T>
+std::vector<T> list(const json& entry, const char* key, bool required, const std::string& where) {
+    if (!entry.is_object() || !entry.contains(key)) {
+        if (required) throw DataError(cat(where, " has no ", key, ". See `tdrm check-model --help`."));
+        return {};
+    }
+    try {
+        return entry[key].get<std::vector<T>>();
+    } catch (const json::exception& error) {
+        throw DataError(cat(where, ": ", key, " isn't a list of numbers (", error.what(), "). See `tdrm check-model --help`."));
+    }
+}
+
+void check_case(const ReferenceCase& c, int vocab, std::size_t index) {
+    const std::string where = cat("case ", index);
+    for (const auto* ids : {&c.ids, &c.greedy})
+        for (const std::int32_t id : *ids)
+            if (id < 0 || id >= vocab) throw DataError(cat(where, " has token ", id, ", the model's vocabulary has ", vocab, ". Is it another model's reference?"));
+    if (c.ids.empty()) throw DataError(where + " has no input_ids. Remove it.");
+    if (!c.logprobs_of_next.empty() && c.logprobs_of_next.size() + 1 != c.ids.size())
+        throw DataError(cat(where, " has ", c.logprobs_of_next.size(), " logprobs_of_next for ", c.ids.size(), " tokens (one less than tokens is right)."));
+    if (!c.last_logprobs.empty() && c.last_logprobs.size() != static_cast<std::size_t>(vocab))
+        throw DataError(cat(where, " has ", c.last_logprobs.size(), " last_logprobs, the model's vocabulary has ", vocab, " tokens."));
+}
+
+class Comparison {
+public:
+    explicit Comparison(const model::Model& model)
+        : model_(model), transformer_(model), generator_(model, SamplerOptions{.temperature = 0}, -1, 16) {}
+
+    void add(const ReferenceCase& c, std::size_t index) {
+        check_case(c, model_.spec().vocab, index);
+        forest_.clear();
+        forest_.add(c.ids);
+        std::vector<std::int32_t> rows(c.ids.size());
+        std::iota(rows.begin(), rows.end(), 0);
+        const float* hidden = transformer_.forward(forest_, rows, work_, false);
+        if (!c.logprobs_of_next.empty())
+            compare(hidden, std::span(c.ids).subspan(1), c.logprobs_of_next, index);
+        if (!c.last_logprobs.empty()) compare_last(hidden + (c.ids.size() - 1) * static_cast<std::size_t>(model_.spec().width), c, index);
+        if (!c.greedy.empty()) compare_greedy(c, index);
+    }
+
+    ReferenceReport report;
+
+private:
+    void compare(const float* hidden, std::span<const std::int32_t> targets, const std::vector<double>& expected, std::size_t index) {
+        logp_.resize(targets.size());
+        entropy_.resize(targets.size());
+        model::token_logprobs(model_, hidden, targets, 1.0F, logp_.data(), entropy_.data(), work_);
+        for (std::size_t i = 0; i < targets.size(); ++i) note(std::abs(static_cast<double>(logp_[i]) - expected[i]), index);
+    }
+
+    void compare_last(const float* row, const ReferenceCase& c, std::size_t index) {
+        const auto width = static_cast<std::size_t>(model_.spec().width);
+        std::vector<float> rows(model::ops::kMinRows * width);
+        std::copy_n(row, width, rows.begin());
+        std::vector<float> logits(static_cast<std::size_t>(model::ops::kMinRows) * static_cast<std::size_t>(model_.spec().vocab));
+        model::ops::gemm_nt(logits.data(), rows.data(), model_.at(model_.layout().head), model::ops::kMinRows, model_.spec().vocab, model_.spec().width);
+        double mass = 0;
+        const float top = *std::max_element(logits.begin(), logits.begin() + model_.spec().vocab);
+        for (int v = 0; v < model_.spec().vocab; ++v) mass += std::exp(static_cast<double>(logits[static_cast<std::size_t>(v)] - top));
+        const double log_mass = static_cast<double>(top) + std::log(mass);
+        for (std::size_t v = 0; v < c.last_logprobs.size(); ++v) note(std::abs(static_cast<double>(logits[v]) - log_mass - c.last_logprobs[v]), index);
+    }
+
+    void note(double difference, std::size_t index) {
+        ++report.logprobs;
+        if (difference <= report.largest_difference) return;  // a NaN isn't smaller
+        report.largest_difference = std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
+        report.worst_case = index;
+    }
+
+    void compare_greedy(const ReferenceCase& c, std::size_t index) {
+        const std::vector<Request> requests{{.prompt = c.ids, .keys = {RandomKey{}}, .max_tokens = static_cast<int>(c.greedy.size()), .stop = {}}};
+        const auto ids = generator_.run(requests)[0][0].ids;
+        report.greedy_tokens += static_cast<std::int64_t>(c.greedy.size());
+        const auto [ours, theirs] = std::mismatch(ids.begin(), ids.end(), c.greedy.begin(), c.greedy.end());
+        if (theirs == c.greedy.end()) return;
+        report.different_tokens += c.greedy.end() - theirs;
+        report.problems.push_back(cat("case ", index, ": token ", theirs - c.greedy.begin(), " of the continuation is ", ours == ids.end() ? -1 : *ours,
+                                      ", the reference has ", *theirs));
+    }
+
+    const model::Model& model_;
+    model::Transformer transformer_;
+    Generator generator_;
+    model::Workspace work_;
+    model::Forest forest_;
+    std::vector<float> logp_, entropy_;
+};
+
+}  // namespace
+
+std::vector<ReferenceCase> read_reference(const std::filesystem::path& path) {
+    std::ifstream file(path);
+    if (!file) throw IoError(cat("can't read ", path.string(), ". Check the path."));
+    const json j = json::parse(file, nullptr, false);
+    if (!j.is_array()) throw DataError(cat(path.string(), " is no JSON list of cases. See `tdrm check-model --help`."));
+    std::vector<ReferenceCase> cases;
+    for (const json& entry : j) {
+        const std::string where = cat(path.string(), ", case ", cases.size());
+        cases.push_back({list<std::int32_t>(entry, "input_ids", true, where), list<double>(entry, "logprobs_of_next", false, where),
+                         list<double>(entry, "last_logprobs", false, where), list<std::int32_t>(entry, "greedy", false, where)});
+    }
+    return cases;
+}
+
+ReferenceReport check_reference(const model::Model& model, const std::vector<ReferenceCase>& cases) {
+    if (model.spec().head != model::Head::language)
+        throw DataError("the model has a value head, no language head (there are no log-probs to compare). Name a language model.");
+    Comparison comparison(model);
+    for (std::size_t i = 0; i < cases.size(); ++i) comparison.add(cases[i], i);
+    return comparison.report;
+}
+
+}  // namespace tdrm::rollout

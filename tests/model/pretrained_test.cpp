@@ -1,0 +1,186 @@
+#include "tdrm/model/pretrained.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <numeric>
+
+#include "tdrm/base/errors.hpp"
+
+namespace tdrm::model {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+const fs::path kData = fs::path(TDRM_SOURCE_DIR) / "tests/model/data";
+
+json read(const fs::path& path) { return json::parse(std::ifstream(path)); }
+
+class Folder : public testing::Test {
+protected:
+    fs::path folder = fs::path(testing::TempDir()) / "tdrm_pretrained_test";
+    void SetUp() override { TearDown(); }
+    void TearDown() override { fs::remove_all(folder); }
+
+    void copy(const char* name) { fs::copy(kData / name, folder); }
+    void change_config(const std::string& key, const json& value) const {
+        json config = read(folder / "config.json");
+        if (value.is_null()) {
+            config.erase(key);
+        } else {
+            config[key] = value;
+        }
+        std::ofstream(folder / "config.json") << config.dump();
+    }
+    std::string problem() const {
+        try {
+            (void)load_pretrained(folder);
+            return "";
+        } catch (const DataError& error) {
+            return error.what();
+        }
+    }
+    void says(const std::string& words) const { EXPECT_NE(problem().find(words), std::string::npos) << words << " isn't in: " << problem(); }
+};
+
+TEST_F(Folder, WrittenModelReadsBackWithTheSameSpecAndBits) {
+    for (const char* name : {"llama", "llama3", "llama3_v4", "qwen2", "qwen2_tied_v4", "glm4", "glm4_v4", "sequence_classifier"})
+        for (const std::uint64_t shard : {std::uint64_t{1} << 30U, std::uint64_t{30000}}) {
+            TearDown();
+            fs::create_directories(folder);
+            const Model model = load_pretrained(kData / name);
+            save_pretrained(model, folder, Dtype::f32, {{"eos_token_id", 2}}, shard);
+            const Model back = load_pretrained(folder);
+            EXPECT_EQ(back.spec(), model.spec()) << name;
+            ASSERT_EQ(back.num_parameters(), model.num_parameters());
+            EXPECT_EQ(0, std::memcmp(back.values().data(), model.values().data(), model.values().size_bytes())) << name;
+            EXPECT_EQ(read(folder / "config.json").at("eos_token_id"), 2);
+        }
+}
+
+TEST_F(Folder, BfloatModelExportsAsBfloatWithoutLoss) {
+    fs::create_directories(folder);
+    const Model model = load_pretrained(kData / "glm4_v4");
+    save_pretrained(model, folder, Dtype::bf16);
+    const Model back = load_pretrained(folder);
+    EXPECT_EQ(0, std::memcmp(back.values().data(), model.values().data(), model.values().size_bytes()));
+}
+
+TEST_F(Folder, PartsOfTheFlatBufferEqualTheWhole) {
+    const Pretrained source(kData / "qwen2");
+    const Model model = load_pretrained(kData / "qwen2");
+    for (const std::int64_t step : {std::int64_t{777}, std::int64_t{5000}})
+        for (std::int64_t first = 0; first < model.num_parameters(); first += step) {
+            std::vector<float> part(static_cast<std::size_t>(std::min(step, model.num_parameters() - first)));
+            source.read(first, part);
+            ASSERT_EQ(0, std::memcmp(part.data(), model.at(first), part.size() * sizeof(float)));
+        }
+}
+
+TEST_F(Folder, HashFollowsTheContent) {
+    copy("llama");
+    const std::string before = pretrained_hash(folder);
+    EXPECT_EQ(before, pretrained_hash(kData / "llama"));
+    std::fstream file(folder / "model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-1, std::ios::end);
+    file.put('\x11');
+    file.close();
+    EXPECT_NE(before, pretrained_hash(folder));
+}
+
+TEST_F(Folder, UnsupportedConfigIsNamed) {
+    const std::vector<std::tuple<std::string, json, std::string>> cases{
+        {"model_type", "mixtral", "model_type \"mixtral\" isn't supported"},
+        {"hidden_act", "gelu", "hidden_act \"gelu\""},
+        {"mlp_bias", true, "mlp_bias true"},
+        {"attention_bias", "yes", "attention_bias \"yes\""},
+        {"rope_parameters", {{"rope_type", "yarn"}, {"factor", 4}}, "rope_type \"yarn\" isn't supported"},
+        {"rope_parameters", 7, "isn't a map"},
+        {"layer_types", {"full_attention", "sliding_attention"}, "sliding_attention"},
+        {"quantization_config", {{"bits", 4}}, "quantization_config"},
+        {"hidden_size", nullptr, "lacks hidden_size"},
+        {"hidden_size", -3, "hidden_size -3"},
+        {"num_hidden_layers", 2.5, "num_hidden_layers 2.5"},
+        {"num_hidden_layers", 2000000000, "don't belong together"},
+        {"vocab_size", 9007199254740993, "vocab_size"},
+        {"num_attention_heads", 2000000000, "more than any model has"},
+        {"num_key_value_heads", 3, "isn't a multiple of kv_heads 3"},
+        {"rms_norm_eps", "small", "rms_norm_eps"},
+    };
+    for (const auto& [key, value, words] : cases) {
+        TearDown();
+        copy("llama");
+        change_config(key, value);
+        says(words);
+    }
+    std::ofstream(folder / "config.json") << "{";
+    says("is no JSON");
+    std::ofstream(folder / "config.json") << "[]";
+    says("no JSON object");
+}
+
+TEST_F(Folder, EveryMissingWronglyShapedAndUnknownTensorIsListed) {
+    copy("llama");
+    change_config("intermediate_size", 41);
+    change_config("num_hidden_layers", 3);
+    says("model.layers.0.mlp.gate_proj.weight has shape [40,32], config.json asks for [41,32]");
+    says("model.layers.1.mlp.down_proj.weight has shape [32,40], config.json asks for [32,41]");
+    says("model.layers.2.input_layernorm.weight is missing");
+    says("model.layers.2.mlp.down_proj.weight is missing");
+    change_config("intermediate_size", 40);
+    change_config("num_hidden_layers", 1);
+    says("model.layers.1.input_layernorm.weight isn't part of such a model");
+    change_config("num_hidden_layers", 2);
+    change_config("tie_word_embeddings", false);
+    says("lm_head.weight is missing");
+}
+
+TEST_F(Folder, MissingOrMisleadingWeightFilesAreErrors) {
+    copy("qwen2");
+    fs::remove(folder / "model-00002-of-00002.safetensors");
+    EXPECT_THROW((void)load_pretrained(folder), IoError);
+    std::ofstream(folder / "model.safetensors.index.json") << R"({"weight_map":{"a":"../../etc/passwd"}})";
+    says("names no file");
+    std::ofstream(folder / "model.safetensors.index.json") << "{}";
+    says("has no weight_map");
+    fs::remove(folder / "model.safetensors.index.json");
+    says("has neither model.safetensors nor");
+}
+
+class Gradients : public testing::TestWithParam<const char*> {};
+
+TEST_P(Gradients, AgreeWithTransformersAutograd) {
+    const Model model = load_pretrained(kData / GetParam());
+    const json expected = read(kData / GetParam() / "gradients.json");
+    const auto ids = expected.at("input_ids").get<std::vector<std::int32_t>>();
+    Forest forest;
+    forest.add(ids);
+    std::vector<std::int32_t> rows(ids.size() - 1);
+    std::iota(rows.begin(), rows.end(), 0);
+    Workspace work;
+    Transformer engine(model);
+    std::vector<float> gradient(static_cast<std::size_t>(model.num_parameters()), 0.0F);
+    std::vector<float> d_hidden(rows.size() * static_cast<std::size_t>(model.spec().width));
+    const float* hidden = engine.forward(forest, rows, work, true);
+    token_loss(model, hidden, std::span(ids).subspan(1), 1.0F, [](int, float, float) { return 1.0F; }, d_hidden.data(), gradient.data(), work);
+    engine.backward(forest, rows, d_hidden.data(), gradient.data(), work);
+    EXPECT_EQ(expected.at("gradients").size(), model.layout().tensors.size());
+    for (const TensorInfo& info : model.layout().tensors) {
+        double squares = 0, product = 0;
+        for (std::int64_t i = 0; i < info.size(); ++i) {
+            const auto g = static_cast<double>(gradient[static_cast<std::size_t>(info.offset + i)]);
+            squares += g * g;
+            product += g * std::cos(static_cast<double>(i));
+        }
+        const auto want = expected.at("gradients").at(info.name).get<std::vector<double>>();
+        EXPECT_NEAR(std::sqrt(squares), want[0], 1e-4 * (1 + want[0])) << info.name;
+        EXPECT_NEAR(product, want[1], 1e-4 * (1 + want[0])) << info.name;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(OfTwoFamilies, Gradients, testing::Values("qwen2", "glm4"));
+
+}  // namespace
+}  // namespace tdrm::model
