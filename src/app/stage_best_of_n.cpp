@@ -110,7 +110,8 @@ nlohmann::json curve_json(const std::string& method, const eval::SelectionCurve&
         point["n"] = curve.n[i];
         points.push_back(point);
     }
-    return {{"method", method}, {"points", points}};
+    // Per problem at the largest N, so that methods can be compared in pairs.
+    return {{"method", method}, {"points", points}, {"per_problem", curve.accuracy.back()}};
 }
 
 /// Calibration of all states against the outcome and, where known, the exact truth; smoothness of the values.

@@ -145,6 +145,7 @@ private:
         file.attribute("value_hash", context.input("value").identity);
         answers.write(file);
         nodes.write(file, "node");
+        write_vocabulary(file, context.task, {answers.prompt_token, nodes.get<std::int32_t>("token")});
         store::write_manifest(context.directory, std::vector{file.close()});
     }
 

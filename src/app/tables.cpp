@@ -13,6 +13,20 @@ namespace {
 constexpr std::int64_t kBlockAnswers = 2048;  ///< answers of a part: some seconds of work for small models
 constexpr int kScoreTokens = 4096;            ///< tokens of a scoring pass
 
+/// The bytes that a token adds to a text that has begun: words of the built-in tasks stand apart by spaces, tokens of a
+/// tokenizer bring their own.
+std::string added_text(const task::Task& task, task::Token token) {
+    const std::string word = task.token_text(token);
+    const task::Token pair[] = {task.end_token(), token};
+    return task.text(pair) == task.token_text(task.end_token()) + " " + word ? " " + word : word;
+}
+
+std::string reason_names() {
+    std::string names;
+    for (int r = 0; r < task::kReasons; ++r) names += cat(r > 0 ? "," : "", task::name(static_cast<task::Reason>(r)));
+    return names;
+}
+
 void write_labels(const std::filesystem::path& path, const task::Task& task, const rollout::Trajectories& answers) {
     const auto labels = state_labels(task, answers);
     const auto offsets = rollout::state_offsets(answers);
@@ -35,6 +49,7 @@ Attributes answer_attributes(const StageContext& context, const Input& policy, c
             {"task", std::string(context.task.kind())},
             {"tokenizer", context.task.vocabulary_fingerprint()},
             {"template", std::string("none")},
+            {"verdict_reasons", reason_names()},
             {"split", split},
             {"policy", policy.label},
             {"policy_hash", policy.identity},
@@ -43,6 +58,28 @@ Attributes answer_attributes(const StageContext& context, const Input& policy, c
             {"top_p", sampler.top_p},
             {"min_p", sampler.min_p},
             {"seed", static_cast<std::int64_t>(context.seed)}};
+}
+
+void write_vocabulary(store::FileWriter& file, const task::Task& task, std::initializer_list<std::span<const std::int32_t>> tokens) {
+    std::vector<std::uint8_t> occurs(static_cast<std::size_t>(task.vocab_size()));
+    for (const auto& span : tokens)
+        for (const std::int32_t id : span) {
+            if (id < 0 || id >= task.vocab_size()) (void)task.token_text(id);  // throws
+            occurs[static_cast<std::size_t>(id)] = 1;
+        }
+    std::vector<std::int32_t> ids;
+    std::vector<std::int64_t> offsets{0};
+    std::vector<std::uint8_t> bytes;
+    for (std::size_t id = 0; id < occurs.size(); ++id) {
+        if (occurs[id] == 0) continue;
+        const std::string text = added_text(task, static_cast<task::Token>(id));
+        ids.push_back(static_cast<std::int32_t>(id));
+        bytes.insert(bytes.end(), text.begin(), text.end());
+        offsets.push_back(static_cast<std::int64_t>(bytes.size()));
+    }
+    file.write("vocabulary/id", ids);
+    file.write("vocabulary/text_offset", offsets);
+    file.write("vocabulary/text", bytes);
 }
 
 StateLabels state_labels(const task::Task& task, const rollout::Trajectories& data) {
@@ -63,6 +100,7 @@ void write_answers(const std::filesystem::path& directory, const task::Task& tas
     store::FileWriter file(directory / "trajectories.h5");
     for (const auto& [name, value] : attributes) file.attribute(name, value);
     answers.write(file);
+    write_vocabulary(file, task, {answers.prompt_token, answers.token});
     std::vector<store::FileEntry> entries{file.close()};
     if (task.truth_kind() != task::TruthKind::none) {
         write_labels(directory / "labels.h5", task, answers);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <initializer_list>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,6 +31,10 @@ using Attributes = std::vector<std::pair<std::string, store::Attribute>>;
 /// Local. Writes `directory`/trajectories.h5, labels.h5 and the manifest.
 void write_answers(const std::filesystem::path& directory, const task::Task& task, const rollout::Trajectories& answers,
                    const Attributes& attributes);
+
+/// Local. Writes /vocabulary: the ids among `tokens` with the bytes that each adds to a text, so that readers need no
+/// tokenizer. @throws DataError for an id outside the vocabulary
+void write_vocabulary(store::FileWriter& file, const task::Task& task, std::initializer_list<std::span<const std::int32_t>> tokens);
 
 /// Collective. Value logits of all states of a table as a map; writes values.h5 with a manifest into `directory`.
 [[nodiscard]] std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
