@@ -57,7 +57,7 @@ Memory frozen_memory(const std::string& name, const model::ModelSpec& spec) {
 
 Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, train::SumMode sum) {
     const double n = parameters(spec);
-    const double tokens = std::max(unit_tokens, sample_tokens) * 1.5;  // a unit ends with a whole sample
+    const double tokens = unit_tokens + sample_tokens;  // a unit ends with a whole sample
     const TokenFloats floats(spec);
     Memory memory;
     memory.add("parameters", n * kFloat).add("gradient", n * kFloat).add("moments of AdamW", 2 * n * kFloat);
@@ -69,7 +69,7 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
 
 Memory scoring_memory(const model::ModelSpec& spec, int tokens) {
     const TokenFloats floats(spec);
-    return Memory().add("activations of a scoring pass", 1.5 * tokens * (floats.forward + 4.0 * spec.width) * kFloat);
+    return Memory().add("activations of a scoring pass", 1.0 * tokens * (floats.forward + 4.0 * spec.width) * kFloat);
 }
 
 Memory generation_memory(const model::ModelSpec& spec, const task::Task& task, int slots) {

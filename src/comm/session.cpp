@@ -25,6 +25,7 @@ void listen_for_stop() {
         action.sa_flags = SA_RESTART | (signal == SIGINT ? static_cast<int>(SA_RESETHAND) : 0);
         sigaction(signal, &action, nullptr);
     }
+    ::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is an error of write(), with a message, like a full disk
 }
 
 bool started_by_launcher() {

@@ -43,8 +43,7 @@ class Resume(unittest.TestCase):
         shutil.copytree(stage / "update-000125", stage / "update-000124")
         record = runs.json.loads((stage / "stage.json").read_text())
         self.assertTrue(record["done"])
-        with runs.Start(self.folder / "unfinished", more=more, settings=settings) as start:
-            self.assertTrue(start.wait_for(lambda: (self.folder / "unfinished/base/stage.json").exists()))
+        runs.begin(self.folder / "unfinished", more=more, settings=settings)
         shutil.copy(self.folder / "unfinished/base/stage.json", stage / "stage.json")
         runs.finish(self.folder / "other", more=more, settings=settings)
         self.assert_same(self.folder / "one", self.folder / "other")
@@ -55,12 +54,11 @@ class Resume(unittest.TestCase):
             (self.folder / "run" / table / "parts").mkdir()
             (self.folder / "run" / table / "manifest.json.tmp").write_text("{")
         for stage in ("rolls", "bon", "score", "greedy"):
-            shutil.rmtree(self.folder / "begun", ignore_errors=True)
-            with runs.Start(self.folder / "begun", more=["--until", stage]) as start:
-                begun = self.folder / "begun" / stage / "stage.json"
-                self.assertTrue(start.wait_for(begun.exists))
-                start.process.kill()
-                record = begun.read_text()
+            begun = self.folder / "begun"
+            shutil.copytree(runs.reference(), begun, ignore=lambda folder, names, without=stage: [name for name in names if name == without])
+            runs.begin(begun, more=["--only", stage])
+            record = (begun / stage / "stage.json").read_text()
+            shutil.rmtree(begun)
             self.assertFalse(runs.json.loads(record)["done"])
             (self.folder / "run" / stage / "stage.json").write_text(record)
         runs.finish(self.folder / "run")

@@ -11,6 +11,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -51,6 +52,18 @@ def finish(folder, ranks=1, **options):
     """Runs a run file to its end, which has to be a good one."""
     done = tdrm(*run_arguments(folder, **options), ranks=ranks)
     assert done.returncode == 0, f"exit code {done.returncode}:\n{done.stdout}"
+    return done
+
+
+def begin(folder, size_limit=10_000, **options):
+    """A start that ends with 74 at the first big file, after stage.json was written: the stage stays unfinished."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size_limit, size_limit))
+
+    # Without a launcher Open MPI would start a daemon, whose own files are bigger.
+    environment = {**os.environ, "OMPI_MCA_ess_singleton_isolated": "1"}
+    done = tdrm(*run_arguments(folder, **options), preexec_fn=limit, env=environment)
+    assert done.returncode == 74, f"exit code {done.returncode}:\n{done.stdout}"
     return done
 
 

@@ -34,13 +34,13 @@ private:
 /// "1.2 GB"
 [[nodiscard]] std::string bytes_text(double bytes);
 
-/// The program itself, its libraries and MPI: measured, 2 ranks.
-inline constexpr double kProgramBytes = 90e6;
+/// The program itself, its libraries and MPI: measured.
+inline constexpr double kProgramBytes = 140e6;
 
 /// A model that only answers or scores.
 [[nodiscard]] Memory frozen_memory(const std::string& name, const model::ModelSpec& spec);
 /// A model in training: parameters, gradient, both moments, the sum over units, and the activations of a unit.
-/// @param sample_tokens of the longest sample: it may be longer than `unit_tokens`
+/// @param sample_tokens of the longest sample
 [[nodiscard]] Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, train::SumMode sum);
 /// Scoring passes of `tokens` tokens.
 [[nodiscard]] Memory scoring_memory(const model::ModelSpec& spec, int tokens);
