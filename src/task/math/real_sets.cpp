@@ -233,6 +233,7 @@ private:
         const mpq_class slope = at[1] - at[0];
         if (slope == 0 || at[2] - at[1] != slope) return std::nullopt;
         const auto root = endpoint(make_number(-at[0] / slope), true);
+        if (!root) return std::nullopt;  // beyond the range of Real
         return half_line(*variable, slope < 0 ? mirrored(sign) : sign, *root);
     }
 
