@@ -7,8 +7,8 @@
 namespace tdrm::text::jinja {
 namespace {
 
-constexpr std::int64_t kMostSteps = 20'000'000;  ///< nodes and expressions of one rendering
-constexpr std::size_t kMostOutput = 256 << 20;   ///< bytes
+constexpr std::int64_t kMostSteps = 1'000'000;  ///< nodes and expressions of one rendering
+constexpr std::size_t kMostOutput = 256 << 20;  ///< bytes
 
 /// How a run of nodes ended.
 enum class Flow { on, leave, next };
@@ -89,9 +89,9 @@ private:
         }
         bool completed = false;  // Jinja's else runs unless some round came to its end
         for (std::size_t i = 0; i < items.size(); ++i) {
-            scopes_.back().clear();
+            std::erase_if(scopes_.back(), [](const auto& entry) { return entry.first != "loop"; });
             bind(node.names, items[i]);
-            scopes_.back()["loop"] = loop_variable(items, i);
+            set_loop_variable(scopes_.back()["loop"], items, i);
             const Flow flow = run(node.bodies[0]);
             completed = completed || flow == Flow::on;
             if (flow == Flow::leave) break;
@@ -101,17 +101,18 @@ private:
         scopes_.pop_back();
     }
 
-    static Value loop_variable(const Value& items, std::size_t i) {
-        Value loop{{"index", i + 1},
-                   {"index0", i},
-                   {"first", i == 0},
-                   {"last", i + 1 == items.size()},
-                   {"length", items.size()},
-                   {"revindex", items.size() - i},
-                   {"revindex0", items.size() - i - 1}};
-        if (i > 0) loop["previtem"] = items[i - 1];
-        if (i + 1 < items.size()) loop["nextitem"] = items[i + 1];
-        return loop;
+    /// Written in place: this is most of the work of a loop.
+    static void set_loop_variable(Value& loop, const Value& items, std::size_t i) {
+        if (!loop.is_object()) loop = Value::object();
+        loop["index"] = i + 1;
+        loop["index0"] = i;
+        loop["first"] = i == 0;
+        loop["last"] = i + 1 == items.size();
+        loop["length"] = items.size();
+        loop["revindex"] = items.size() - i;
+        loop["revindex0"] = items.size() - i - 1;
+        loop["previtem"] = i > 0 ? items[i - 1] : undefined();
+        loop["nextitem"] = i + 1 < items.size() ? items[i + 1] : undefined();
     }
 
     void bind(const std::vector<std::string>& names, const Value& item) {
