@@ -13,7 +13,7 @@ deps=$PWD/.deps
 torch_version=2.11.0
 packages=(g++ cmake make ninja-build ccache git pkg-config python3 python3-venv
           libopenmpi-dev openmpi-bin libhdf5-dev libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev
-          nlohmann-json3-dev libpcre2-dev libutf8proc-dev libgmp-dev libxxhash-dev libgtest-dev libgmock-dev libbenchmark-dev)
+          nlohmann-json3-dev libpcre2-dev libutf8proc-dev libgmp-dev libxxhash-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev)
 
 say() { printf 'install: %s\n' "$*"; }
 
