@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <iostream>
+#include <optional>
 
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
@@ -19,6 +21,8 @@ Examples
   tdrm explain rl.advantage                               help on options of the run file
   tdrm inspect runs/countdown                             what is there, is it whole
   mpirun -np 2 tdrm doctor                                what a job here will meet
+  tdrm verify --file pairs.jsonl                          are two answers the same, and why
+  tdrm tokenize --tokenizer DIR < texts.txt               token ids of each line
 
 Exit codes: 0 done, 64 usage or configuration, 65 data, 70 bug, 71 communication, 74 file system,
 75 stopped on request after a commit (start again to go on).)";
@@ -27,8 +31,19 @@ Exit codes: 0 done, 64 usage or configuration, 65 data, 70 bug, 71 communication
 struct CommandLine {
     std::string verb;
     tdrm::app::RunRequest run;
-    std::string directory = ".", key;
+    tdrm::app::TokenizeRequest tokenize;
+    std::string directory = ".", key, pairs;
 };
+
+void define_tokenize(CLI::App& app, tdrm::app::TokenizeRequest& request) {
+    auto* verb = app.add_subcommand("tokenize", "token ids of each line of standard input, or a check of a file of ids");
+    verb->add_option("--tokenizer", request.tokenizer, "tokenizer.json or a folder that holds one")->required();
+    auto* check = verb->add_option("--check", request.check, "compare with this file: a line {\"text\", \"ids\", \"decoded\" (optional)} each");
+    auto* json = verb->add_flag("--json", request.json, "lines are JSON strings, so that a text may hold line ends")->excludes(check);
+    auto* decode = verb->add_flag("--decode", request.decode, "lines are JSON lists of ids; prints their texts as JSON strings")->excludes(check)->excludes(json);
+    verb->add_flag("--add-special", request.add_special, "with the special tokens that the tokenizer adds")->excludes(check)->excludes(decode);
+    verb->add_flag("--skip-special", request.skip_special, "decoded texts without special tokens")->needs(decode);
+}
 
 void define(CLI::App& app, CommandLine& line) {
     app.require_subcommand(1);
@@ -45,7 +60,26 @@ void define(CLI::App& app, CommandLine& line) {
     app.add_subcommand("inspect", "what a run folder holds, whether it is whole, how it ended")->add_option("run", line.directory, "run folder")->required();
     app.add_subcommand("doctor", "what a job on these ranks will meet")->add_option("folder", line.directory, "folder for runs");
     app.add_subcommand("explain", "help on options of the run file: explain rl.advantage.lambda")->add_option("key", line.key, "KIND.KEY");
+    define_tokenize(app, line.tokenize);
+    app.add_subcommand("verify", "are pairs of mathematical answers the same, and why")
+        ->add_option("--file", line.pairs, "a line {\"gold\", \"answer\"} each (JSONL)")
+        ->required();
     app.set_version_flag("--version", [] { return tdrm::app::build_info(); });
+}
+
+/// Runs the verb if it needs neither ranks nor their launcher.
+std::optional<int> run_local(const CommandLine& line) {
+    try {
+        if (line.verb == "inspect") return tdrm::app::inspect(line.directory);
+        if (line.verb == "explain") return tdrm::app::explain_key(line.key);
+        if (line.verb == "tokenize") return tdrm::app::tokenize(line.tokenize, std::cin, std::cout);
+        if (line.verb == "verify") return tdrm::app::verify(line.pairs, std::cout);
+    } catch (const std::exception& error) {
+        const auto failure = tdrm::describe(error);
+        std::fprintf(stderr, "tdrm: %s\n", failure.message.c_str());
+        return static_cast<int>(failure.code);
+    }
+    return std::nullopt;
 }
 
 }  // namespace
@@ -63,15 +97,7 @@ int main(int argc, char** argv) {
     line.verb = app.get_subcommands().front()->get_name();
     // One thread a rank: results then don't depend on how libtorch would split its products.
     at::set_num_threads(1);
-    if (line.verb == "inspect" || line.verb == "explain") {
-        try {
-            return line.verb == "inspect" ? tdrm::app::inspect(line.directory) : tdrm::app::explain_key(line.key);
-        } catch (const std::exception& error) {
-            const auto failure = tdrm::describe(error);
-            std::fprintf(stderr, "tdrm: %s\n", failure.message.c_str());
-            return static_cast<int>(failure.code);
-        }
-    }
+    if (const auto code = run_local(line)) return *code;
     return tdrm::comm::run_guarded(argc, argv, [&](tdrm::comm::Communicator& ranks) {
         tdrm::log::set_rank(ranks.rank());
         return line.verb == "run" ? tdrm::app::run(ranks, line.run) : tdrm::app::doctor(ranks, line.directory);

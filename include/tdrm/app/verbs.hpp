@@ -1,6 +1,7 @@
 // What the executable can do: one function a verb.
 #pragma once
 
+#include <iosfwd>
 #include <memory>
 #include <string>
 
@@ -17,6 +18,15 @@ struct RunRequest {
     double memory_gb = 0;    ///< per rank, of --dry-run; 0 = don't judge
 };
 
+struct TokenizeRequest {
+    std::string tokenizer;      ///< tokenizer.json or its folder
+    std::string check;          ///< JSONL file of expected ids; "" to convert lines
+    bool json = false;          ///< lines are JSON strings, so that a text may hold line ends
+    bool decode = false;        ///< lines are JSON lists of ids
+    bool add_special = false;   ///< with the tokens that the post-processor adds
+    bool skip_special = false;  ///< decoded texts without special tokens
+};
+
 /// Collective. `tdrm run`: executes the stages in order, going on where an earlier start stopped.
 int run(comm::Communicator& ranks, const RunRequest& request);
 /// Local. `tdrm inspect`: what a run folder holds, whether it is whole, how it ended. 65 if something is damaged.
@@ -25,6 +35,14 @@ int inspect(const std::string& directory);
 int doctor(comm::Communicator& ranks, const std::string& directory);
 /// Local. `tdrm explain KEY`: help on an option such as rl.advantage.lambda, a kind of stage, or everything.
 int explain_key(const std::string& key);
+
+/// Local. `tdrm tokenize`: each line of `in` as a JSON list of ids (or back), or a comparison with a file of expected ids.
+/// 65 if something differs. @throws DataError with the line's number at the first line that can't be read; the lines
+/// before it have been written. @throws IoError if a file can't be read or the output can't be written.
+int tokenize(const TokenizeRequest& request, std::istream& in, std::ostream& out);
+/// Local. `tdrm verify`: a JSON verdict for each pair of a JSONL file (task::math::verify_file).
+/// @throws as tokenize does.
+int verify(const std::string& file, std::ostream& out);
 
 /// The task of `task:`. Problems are added to the list; null then.
 [[nodiscard]] std::unique_ptr<task::Task> make_task(const Yaml& options, std::uint64_t seed, Problems& problems);

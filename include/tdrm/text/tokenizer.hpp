@@ -57,7 +57,7 @@ private:
 struct TokenizerReport {
     struct Mismatch {
         std::int64_t line;     ///< 1-based line of the file
-        std::string what;      ///< "ids" or "decoded"
+        std::string what;      ///< the field: "ids", "decoded" ...
         std::string text;      ///< the line's text
         std::string expected;  ///< ids or text of the file, as JSON
         std::string found;     ///< ids or text of this tokenizer, as JSON
@@ -66,8 +66,9 @@ struct TokenizerReport {
     std::vector<Mismatch> mismatches;
 };
 
-/// Compares `tokenizer` with the lines {"text", "ids", "decoded" (optional)} of a JSONL file: encode(text) without
-/// special tokens must give `ids`, and decode(ids) must give `decoded`. Empty lines are skipped.
+/// Compares `tokenizer` with the lines {"ids", "text", "decoded", "ids_with_special", "decoded_skip_special"} of a JSONL
+/// file: encode(text) must give `ids`, decode(ids) must give `decoded`, and likewise with special tokens added or left
+/// out. All but "ids" may be absent, but not both "text" and "decoded". Empty lines are skipped.
 /// @throws IoError if the file can't be read; DataError (with the line number) if a line is broken.
 [[nodiscard]] TokenizerReport check_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& jsonl);
 
