@@ -2,6 +2,7 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
+#include "tdrm/model/pretrained.hpp"
 #include "tdrm/store/checkpoint.hpp"
 #include "tdrm/store/manifest.hpp"
 #include "tdrm/train/state.hpp"
@@ -40,15 +41,31 @@ void verify_folder(const std::filesystem::path& directory) {
 
 }  // namespace
 
-model::Model load_model(StageContext& context, const Input& input) {
+namespace {
+
+model::Model load_commit(StageContext& context, const Input& input) {
     const auto checkpoint = store::load_checkpoint(context.ranks, input.directory);
-    return context.ranks.agree("loading " + input.label, [&] {
-        model::Model model = train::load_model(checkpoint);
-        if (model.spec().vocab != context.task.vocab_size())
-            throw DataError(cat(input.label, " has a vocabulary of ", model.spec().vocab, " tokens, the task ", context.task.kind(), " one of ",
-                                context.task.vocab_size(), " (they don't speak the same language). Use a model of this task."));
-        return model;
-    });
+    return context.ranks.agree("loading " + input.label, [&] { return train::load_model(checkpoint); });
+}
+
+/// Built-in tasks have a vocabulary of their own; a tokenizer may have fewer tokens than a model has rows, which are then
+/// never drawn from a text.
+void check_vocabulary(const StageContext& context, const model::Model& model, const std::string& label) {
+    const bool has_tokenizer = context.task.kind() == "text";
+    const int rows = model.spec().vocab;
+    const int tokens = context.task.vocab_size();
+    if (rows == tokens || (has_tokenizer && rows > tokens)) return;
+    throw DataError(cat(label, " has a vocabulary of ", rows, " tokens, the task ", context.task.kind(), " one of ", tokens,
+                        " (they don't speak the same language). Use a model of this task."));
+}
+
+}  // namespace
+
+model::Model load_model(StageContext& context, const Input& input) {
+    const bool commit = std::filesystem::exists(input.directory / "checkpoint.h5");
+    model::Model model = commit ? load_commit(context, input) : model::load_pretrained(context.ranks, input.directory);
+    check_vocabulary(context, model, input.label);
+    return model;
 }
 
 rollout::Trajectories load_trajectories(StageContext& context, const Input& input) {

@@ -6,7 +6,7 @@
 #include <fstream>
 #include <vector>
 
-#include "stage_record.hpp"
+#include "tdrm/app/stage_record.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/store/checkpoint.hpp"

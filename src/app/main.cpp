@@ -20,6 +20,7 @@ Examples
   tdrm run configs/countdown.yaml --until "td[*]"         these stages and what they need
   tdrm explain rl.advantage                               help on options of the run file
   tdrm inspect runs/countdown                             what is there, is it whole
+  tdrm export runs/countdown/grpo@best grpo-hf            for transformers
   mpirun -np 2 tdrm doctor                                what a job here will meet
   tdrm verify --file pairs.jsonl                          are two answers the same, and why
   tdrm tokenize --tokenizer DIR < texts.txt               token ids of each line
@@ -33,7 +34,15 @@ struct CommandLine {
     tdrm::app::RunRequest run;
     tdrm::app::TokenizeRequest tokenize;
     std::string directory = ".", key, pairs;
+    tdrm::app::ExportRequest to_export;
+    tdrm::app::CheckModelRequest check_model;
 };
+
+constexpr const char* kReferenceHelp = R"(
+The reference is a JSON list of cases, made with transformers, say; all keys but the first may be left out:
+  [{"input_ids": [1, 403, 407], "logprobs_of_next": [-0.24, -0.02], "last_logprobs": [...], "greedy": [261, 378]}]
+logprobs_of_next: of the second, third, ... token given those before. last_logprobs: of the whole vocabulary after the
+last token. greedy: the most likely continuation. Natural logarithms.)";
 
 void define_tokenize(CLI::App& app, tdrm::app::TokenizeRequest& request) {
     auto* verb = app.add_subcommand("tokenize", "token ids of each line of standard input, or a check of a file of ids");
@@ -59,6 +68,15 @@ void define(CLI::App& app, CommandLine& line) {
     run->add_option("--memory", line.run.memory_gb, "GB a rank may use: --dry-run ends with 64 if a stage needs more");
     app.add_subcommand("inspect", "what a run folder holds, whether it is whole, how it ended")->add_option("run", line.directory, "run folder")->required();
     app.add_subcommand("doctor", "what a job on these ranks will meet")->add_option("folder", line.directory, "folder for runs");
+    auto* to_export = app.add_subcommand("export", "write a model as a Hugging Face folder that transformers loads");
+    to_export->add_option("model", line.to_export.source, "RUN/STAGE, RUN/STAGE@best, RUN/STAGE@update-100, or hf:DIR")->required();
+    to_export->add_option("folder", line.to_export.directory, "new folder")->required();
+    to_export->add_option("--dtype", line.to_export.dtype, "fp32 (exact), bf16 or fp16");
+    auto* check = app.add_subcommand("check-model", "compare a Hugging Face folder with reference log-probs and greedy continuations");
+    check->add_option("folder", line.check_model.directory, "model")->required();
+    check->add_option("--reference", line.check_model.reference, "JSON file")->required();
+    check->add_option("--tolerance", line.check_model.tolerance, "largest allowed difference of a log-prob");
+    check->footer(kReferenceHelp);
     app.add_subcommand("explain", "help on options of the run file: explain rl.advantage.lambda")->add_option("key", line.key, "KIND.KEY");
     define_tokenize(app, line.tokenize);
     app.add_subcommand("verify", "are pairs of mathematical answers the same, and why")
@@ -71,6 +89,8 @@ void define(CLI::App& app, CommandLine& line) {
 std::optional<int> run_local(const CommandLine& line) {
     try {
         if (line.verb == "inspect") return tdrm::app::inspect(line.directory);
+        if (line.verb == "export") return tdrm::app::export_model(line.to_export);
+        if (line.verb == "check-model") return tdrm::app::check_model(line.check_model);
         if (line.verb == "explain") return tdrm::app::explain_key(line.key);
         if (line.verb == "tokenize") return tdrm::app::tokenize(line.tokenize, std::cin, std::cout);
         if (line.verb == "verify") return tdrm::app::verify(line.pairs, std::cout);

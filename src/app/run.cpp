@@ -5,14 +5,16 @@
 #include <chrono>
 #include <ctime>
 #include <fstream>
+#include <map>
 
-#include "stage_record.hpp"
 #include "tdrm/app/stage.hpp"
+#include "tdrm/app/stage_record.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/progress.hpp"
 #include "tdrm/comm/session.hpp"
+#include "tdrm/model/pretrained.hpp"
 #include "tdrm/store/directory.hpp"
 #include "tdrm/train/state.hpp"
 
@@ -76,6 +78,7 @@ private:
         Stage& stage = *bound_.stages[index];
         const fs::path directory = directory_ / node.name;
         watchdog_.phase(node.name);
+        hash_folders(node);
         StageContext context{ranks_, watchdog_, *bound_.task, node, directory, static_cast<std::uint64_t>(node.seed), sum_mode(), {}};
         StageRecord record;
         const bool todo = ranks_.agree("starting stage " + node.name, [&] {
@@ -133,14 +136,12 @@ private:
     Input resolve(const StageNode& node, const Reference& reference) const {
         const std::string where = cat("stage ", node.name, ", ", reference.key, ": ", reference.text());
         if (reference.source == Reference::Source::hugging_face)
-            throw ConfigError(cat(where, ": Hugging Face folders can't be read yet. Name a stage of a run."));
+            return {reference.key, reference.text(), reference.path, folder_hash_.at(reference.path)};
         if (reference.source == Reference::Source::file) return file_input(where, reference);
         const fs::path directory = (reference.source == Reference::Source::run ? fs::path(reference.path) : directory_) / reference.name;
-        const auto record = StageRecord::read(directory);
-        if (!record) throw ConfigError(cat(where, " isn't there (", directory.string(), " has no stage.json). Run that stage first."));
-        if (!record->done) throw ConfigError(cat(where, " isn't finished. Run it to its end first."));
-        if (!stage_kinds().at(record->kind).trains) return {reference.key, reference.text(), directory, record->identity};
-        return model_input(where, reference, directory, *record);
+        const StageRecord record = StageRecord::read_finished(where, directory);
+        if (!stage_kinds().at(record.kind).trains) return {reference.key, reference.text(), directory, record.identity};
+        return model_input(where, reference, directory, record);
     }
 
     static Input file_input(const std::string& where, const Reference& reference) {
@@ -148,20 +149,17 @@ private:
         return {reference.key, reference.text(), reference.path, hash_file(reference.path)};
     }
 
-    /// A commit of a training stage: the one asked for; without a word the best of a value stage, else the last.
+    /// A commit of a training stage.
     static Input model_input(const std::string& where, const Reference& reference, const fs::path& directory, const StageRecord& record) {
-        const bool chosen = record.outcome.best >= 0;
-        std::int64_t update = record.outcome.updates;
-        if (reference.version == "best" || (reference.version.empty() && record.kind == "value" && chosen)) {
-            if (!chosen) throw ConfigError(cat(where, " has no best update (it was trained without evaluation). Give it eval or select, or use @last."));
-            update = record.outcome.best;
-        } else if (reference.version.starts_with("update-")) {
-            update = std::stoll(reference.version.substr(7));
-        }
-        const fs::path commit = directory / train::commit_name(update);
-        if (!fs::exists(commit))
-            throw ConfigError(cat(where, " isn't there (", commit.string(), " is missing). Commits that stay are the last, the best, and those of commit.at."));
-        return {reference.key, reference.text(), commit, cat(record.identity, " update ", update)};
+        const std::int64_t update = referenced_update(where, reference.version, directory, record);
+        return {reference.key, reference.text(), directory / train::commit_name(update), cat(record.identity, " update ", update)};
+    }
+
+    /// Collective. Content hashes of the Hugging Face folders that a stage reads.
+    void hash_folders(const StageNode& node) {
+        for (const Reference& reference : node.inputs)
+            if (reference.source == Reference::Source::hugging_face && !folder_hash_.contains(reference.path))
+                folder_hash_[reference.path] = model::pretrained_hash(ranks_, reference.path);
     }
 
     [[nodiscard]] train::SumMode sum_mode() const { return bound_.run.sum == train::SumMode::fast ? train::SumMode::fast : train::SumMode::exact; }
@@ -179,6 +177,7 @@ private:
     comm::Watchdog& watchdog_;
     BoundPlan& bound_;
     fs::path directory_;
+    std::map<std::string, std::string> folder_hash_;  ///< of Hugging Face folders, by path
 };
 
 /// Every rank holds the lock: a rank that outlives a killed start keeps the next one out until it is gone.

@@ -1,4 +1,4 @@
-#include "stage_record.hpp"
+#include "tdrm/app/stage_record.hpp"
 
 #include <algorithm>
 #include <fstream>
@@ -7,6 +7,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
 #include "tdrm/store/directory.hpp"
+#include "tdrm/train/trainer.hpp"
 
 namespace tdrm::app {
 namespace fs = std::filesystem;
@@ -52,6 +53,28 @@ std::optional<StageRecord> StageRecord::read(const fs::path& directory) {
                        record->at("identity_text"),
                        record->at("done"),
                        {record->at("updates"), record->at("best"), record->at("results")}};
+}
+
+StageRecord StageRecord::read_finished(const std::string& where, const fs::path& directory) {
+    const auto record = read(directory);
+    if (!record) throw ConfigError(cat(where, " isn't there (", directory.string(), " has no stage.json). Run that stage first."));
+    if (!record->done) throw ConfigError(cat(where, " isn't finished. Run it to its end first."));
+    return *record;
+}
+
+std::int64_t referenced_update(const std::string& where, const std::string& version, const fs::path& directory, const StageRecord& record) {
+    const bool chosen = record.outcome.best >= 0;
+    std::int64_t update = record.outcome.updates;
+    if (version == "best" || (version.empty() && record.kind == "value" && chosen)) {
+        if (!chosen) throw ConfigError(cat(where, " has no best update (it was trained without evaluation). Give it eval or select, or use @last."));
+        update = record.outcome.best;
+    } else if (version.starts_with("update-")) {
+        update = std::stoll(version.substr(7));
+    }
+    const fs::path commit = directory / train::commit_name(update);
+    if (!fs::exists(commit))
+        throw ConfigError(cat(where, " isn't there (", commit.string(), " is missing). Commits that stay are the last, the best, and those of commit.at."));
+    return update;
 }
 
 }  // namespace tdrm::app

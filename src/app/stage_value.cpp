@@ -149,6 +149,7 @@ private:
         const model::Model init = load_model(context, context.input("init"));
         model::ModelSpec spec = init.spec();
         spec.head = model::Head::value;
+        spec.value_head = {};
         model::Model value(spec);
         value.initialise(context.seed);
         value.adopt(init);

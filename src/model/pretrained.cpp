@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fstream>
 #include <set>
+#include <sstream>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
@@ -158,11 +159,38 @@ Model load_pretrained(comm::Communicator& ranks, const fs::path& directory) {
     return model;
 }
 
-std::string pretrained_hash(const fs::path& directory) {
+namespace {
+
+/// "name hash" of the files whose number is `share` modulo `shares`, one a line.
+std::string file_hashes(const fs::path& directory, int share, int shares) {
+    auto names = weight_files(directory);
+    names.insert("config.json");
+    std::string lines;
+    int number = 0;
+    for (const std::string& name : names)
+        if (number++ % shares == share) lines += name + " " + hash_file(directory / name) + "\n";
+    return lines;
+}
+
+/// The order of lines, and so the number of shares, doesn't matter.
+std::string hash_of_lines(const std::vector<std::string>& shares) {
+    std::set<std::string> lines;
+    for (const std::string& share : shares) {
+        std::istringstream text(share);
+        for (std::string line; std::getline(text, line);) lines.insert(line);
+    }
     Hasher hasher;
-    hasher.update(hash_file(directory / "config.json"));
-    for (const std::string& name : weight_files(directory)) hasher.update(name + hash_file(directory / name));
+    for (const std::string& line : lines) hasher.update(line + "\n");
     return hasher.hex();
+}
+
+}  // namespace
+
+std::string pretrained_hash(const fs::path& directory) { return hash_of_lines({file_hashes(directory, 0, 1)}); }
+
+std::string pretrained_hash(comm::Communicator& ranks, const fs::path& directory) {
+    const std::string mine = ranks.agree("hashing " + directory.string(), [&] { return file_hashes(directory, ranks.rank(), ranks.size()); });
+    return hash_of_lines(ranks.all_gather_bytes(mine));
 }
 
 void save_pretrained(const Model& model, const fs::path& directory, Dtype dtype, const json& extra_config, std::uint64_t shard_bytes) {

@@ -14,10 +14,27 @@ std::vector<store::TensorView> views(const model::Layout& layout) {
     return result;
 }
 
+std::string_view word(model::Family family) { return enum_names(family)[static_cast<std::size_t>(family)].second; }
+
+/// Value heads are always of one row here: others aren't trained.
 nlohmann::json spec_json(const model::ModelSpec& s) {
-    return {{"vocab", s.vocab},       {"layers", s.layers},         {"width", s.width}, {"heads", s.heads},
-            {"kv_heads", s.kv_heads}, {"head_dim", s.head_dim},     {"ffn", s.ffn},     {"rope_theta", s.rope_theta},
-            {"norm_eps", s.norm_eps}, {"tied", s.tied},             {"head", s.head == model::Head::value ? "value" : "language"}};
+    return {{"vocab", s.vocab},
+            {"layers", s.layers},
+            {"width", s.width},
+            {"heads", s.heads},
+            {"kv_heads", s.kv_heads},
+            {"head_dim", s.head_dim},
+            {"ffn", s.ffn},
+            {"rope_theta", s.rope_theta},
+            {"norm_eps", s.norm_eps},
+            {"tied", s.tied},
+            {"head", s.head == model::Head::value ? "value" : "language"},
+            {"family", word(s.family)},
+            {"qkv_bias", s.qkv_bias},
+            {"output_bias", s.output_bias},
+            {"rotary_dim", s.rotary_dim},
+            {"rope_scaling", {s.rope_scaling.factor, s.rope_scaling.low_freq_factor, s.rope_scaling.high_freq_factor, s.rope_scaling.original_positions}},
+            {"max_positions", s.max_positions}};
 }
 
 model::ModelSpec json_spec(const nlohmann::json& j) {
@@ -33,6 +50,15 @@ model::ModelSpec json_spec(const nlohmann::json& j) {
     s.norm_eps = j.at("norm_eps");
     s.tied = j.at("tied");
     s.head = j.at("head") == "value" ? model::Head::value : model::Head::language;
+    if (!j.contains("family")) return s.resolved();  // before other families came
+    for (const auto& [family, name] : enum_names(s.family))
+        if (j.at("family") == name) s.family = family;
+    s.qkv_bias = j.at("qkv_bias");
+    s.output_bias = j.at("output_bias");
+    s.rotary_dim = j.at("rotary_dim");
+    const auto& scaling = j.at("rope_scaling");
+    s.rope_scaling = {scaling.at(0), scaling.at(1), scaling.at(2), scaling.at(3)};
+    s.max_positions = j.at("max_positions");
     return s;
 }
 

@@ -59,7 +59,8 @@ struct StageOutcome {
     nlohmann::json results = nlohmann::json::object();  ///< headline figures
 };
 
-/// Collective. The model of a commit, read by every rank. @throws DataError if its vocabulary isn't the task's
+/// Collective. The model of a commit or of a Hugging Face folder. @throws DataError if its vocabulary isn't the task's, or
+/// for tasks with a tokenizer is smaller
 [[nodiscard]] model::Model load_model(StageContext& context, const Input& input);
 /// Collective. Trajectories of a finished stage.
 [[nodiscard]] rollout::Trajectories load_trajectories(StageContext& context, const Input& input);

@@ -43,6 +43,20 @@ int tokenize(const TokenizeRequest& request, std::istream& in, std::ostream& out
 /// Local. `tdrm verify`: a JSON verdict for each pair of a JSONL file (task::math::verify_file).
 /// @throws as tokenize does.
 int verify(const std::string& file, std::ostream& out);
+struct ExportRequest {
+    std::string source;          ///< RUN/STAGE, RUN/STAGE@best, or hf:DIR
+    std::string directory;       ///< to make
+    std::string dtype = "fp32";  ///< fp32, bf16 or fp16
+};
+/// Local. `tdrm export`: a model as a Hugging Face folder, with the tokenizer files of the model it descends from.
+int export_model(const ExportRequest& request);
+
+struct CheckModelRequest {
+    std::string directory, reference;
+    double tolerance = 1e-4;
+};
+/// Local. `tdrm check-model`: 65 if log-probs differ by more than the tolerance, or a greedy token differs.
+int check_model(const CheckModelRequest& request);
 
 /// The task of `task:`. Problems are added to the list; null then.
 [[nodiscard]] std::unique_ptr<task::Task> make_task(const Yaml& options, std::uint64_t seed, Problems& problems);

@@ -54,6 +54,8 @@ private:
 
 /// Hash of config.json and the weights, 32 hexadecimal digits. Local; reads every byte.
 [[nodiscard]] std::string pretrained_hash(const std::filesystem::path& directory);
+/// Collective: the same, each file hashed by one rank.
+[[nodiscard]] std::string pretrained_hash(comm::Communicator& ranks, const std::filesystem::path& directory);
 
 /// Writes config.json and safetensors, in shards of at most `shard_bytes`, into an existing folder. Local.
 void save_pretrained(const Model& model, const std::filesystem::path& directory, Dtype dtype, const nlohmann::json& extra_config = {},

@@ -1,0 +1,119 @@
+// `tdrm export`: a commit as a Hugging Face folder.
+#include <array>
+#include <cstdio>
+#include <fstream>
+#include <set>
+
+#include "tdrm/app/stage.hpp"
+#include "tdrm/app/stage_record.hpp"
+#include "tdrm/app/verbs.hpp"
+#include "tdrm/base/errors.hpp"
+#include "tdrm/model/pretrained.hpp"
+#include "tdrm/store/directory.hpp"
+#include "tdrm/train/state.hpp"
+
+namespace tdrm::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array kTokenizerFiles{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+                                     "merges.txt",     "tokenizer.model",       "chat_template.jinja",     "generation_config.json"};
+constexpr std::array kTokenKeys{"bos_token_id", "eos_token_id", "pad_token_id"};
+
+/// "RUN/STAGE@version" in its parts.
+struct Commit {
+    fs::path run;
+    std::string stage, version;
+
+    static Commit parse(const std::string& text) {
+        // A version follows the last @; one inside of brackets or a folder's name belongs to the name.
+        const auto at = text.rfind('@');
+        const bool versioned = at != std::string::npos && text.find_first_of("/]", at) == std::string::npos;
+        fs::path stage = versioned ? text.substr(0, at) : text;
+        if (!stage.has_filename()) stage = stage.parent_path();
+        const std::string version = versioned ? text.substr(at + 1) : "";
+        const bool digits = version.starts_with("update-") && version.size() > 7 && version.size() < 20 &&
+                            version.find_first_not_of("0123456789", 7) == std::string::npos;
+        if (versioned && version != "last" && version != "best" && !digits)
+            throw ConfigError(cat("\"", version, "\" is no version of a stage. Write @last, @best or @update-100."));
+        return {stage.parent_path(), stage.filename().string(), version};
+    }
+};
+
+/// The folder whose tokenizer a stage's model uses: that of the Hugging Face model it descends from, else the task's.
+/// Empty if there is none. The chain of stages is followed in the resolved run files.
+fs::path tokenizer_folder(fs::path run, std::string stage) {
+    std::set<std::string> seen;
+    while (seen.insert((run / stage).string()).second && fs::exists(run / "config.yaml")) {
+        const Yaml file = read_yaml((run / "config.yaml").string());
+        const Yaml* stages = file.find("stages");
+        const Yaml* options = stages != nullptr ? stages->find(stage) : nullptr;
+        std::string parent;
+        for (const char* key : {"init", "policy"})
+            if (const Yaml* name = options != nullptr ? options->find(key) : nullptr; name != nullptr && parent.empty()) parent = name->scalar;
+        if (parent.starts_with("hf:")) return parent.substr(3);
+        if (parent.empty()) {
+            const Yaml* tokenizer = file.find_path("task.tokenizer");
+            const fs::path path = tokenizer != nullptr ? tokenizer->scalar : "";
+            return fs::is_regular_file(path) ? path.parent_path() : path;
+        }
+        if (parent.starts_with("run:")) {
+            const Commit other = Commit::parse(parent.substr(4));
+            run = other.run;
+            stage = other.stage;
+        } else {
+            stage = Commit::parse(parent).stage;
+        }
+    }
+    return {};
+}
+
+/// Ids of the special tokens, from the source's config.json; transformers asks for them to stop and to pad.
+nlohmann::json token_ids(const fs::path& source) {
+    nlohmann::json ids = nlohmann::json::object();
+    std::ifstream file(source / "config.json");
+    const auto config = file ? nlohmann::json::parse(file, nullptr, false) : nlohmann::json();
+    for (const char* key : kTokenKeys)
+        if (config.is_object() && config.contains(key)) ids[key] = config[key];
+    return ids;
+}
+
+model::Dtype dtype_of(const std::string& word) {
+    if (word == "fp32" || word == "float32") return model::Dtype::f32;
+    if (word == "bf16" || word == "bfloat16") return model::Dtype::bf16;
+    if (word == "fp16" || word == "float16") return model::Dtype::f16;
+    throw ConfigError(cat("--dtype \"", word, "\" isn't known. Use fp32, bf16 or fp16."));
+}
+
+}  // namespace
+
+int export_model(const ExportRequest& request) {
+    const model::Dtype dtype = dtype_of(request.dtype);
+    const fs::path target = request.directory;
+    if (fs::exists(target)) throw ConfigError(cat(target.string(), " exists already (nothing is overwritten). Name a new folder."));
+    fs::path source;
+    const auto load = [&] {
+        if (request.source.starts_with("hf:")) return model::load_pretrained(source = request.source.substr(3));
+        const Commit commit = Commit::parse(request.source);
+        const auto record = StageRecord::read_finished(request.source, commit.run / commit.stage);
+        if (!stage_kinds().contains(record.kind) || !stage_kinds().at(record.kind).trains)
+            throw ConfigError(cat(request.source, " is a stage of kind ", record.kind, " (it makes no model). Name one that trains."));
+        const auto update = referenced_update(request.source, commit.version, commit.run / commit.stage, record);
+        source = tokenizer_folder(commit.run, commit.stage);
+        return train::load_model(store::load_checkpoint(commit.run / commit.stage / train::commit_name(update)));
+    };
+    const model::Model model = load();
+    int copied = 0;
+    store::atomic_directory(target, [&](const fs::path& folder) {
+        model::save_pretrained(model, folder, dtype, token_ids(source));
+        for (const char* name : kTokenizerFiles)
+            if (!source.empty() && fs::exists(source / name)) copied += fs::copy_file(source / name, folder / name) ? 1 : 0;
+    });
+    std::printf("%s: %lld parameters -> %s (%s, %s)\n", request.source.c_str(), static_cast<long long>(model.num_parameters()), target.c_str(),
+                model.spec().head == model::Head::value ? "sequence classification, one label" : "causal language model",
+                copied > 0 ? cat(copied, " tokenizer files from ", source.string()).c_str() : "without a tokenizer");
+    return 0;
+}
+
+}  // namespace tdrm::app
