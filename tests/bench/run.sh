@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Runs the benchmarks and prints ratios measured in one go: against TRL and transformers, against the machine's own rate of
+# matrix products, and 2 ranks against 1. Let nothing else run meanwhile.
+#
+#   tests/bench/run.sh [engine] [grpo] [ranks] [language]        default: all
+#
+# The peers' packages are installed into .deps/peers the first time (some GB); nothing but this script uses them. PEERS=python
+# names an interpreter that has them already. `language` needs SMOLLM2=DIR, a Hugging Face folder made by jobs/smollm2-gsm8k.sh.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+tools/build.sh tdrm benchmarks
+[ "$(id -u)" = 0 ] && export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+what=${*:-engine grpo ranks language}
+
+peers() {
+  if [ -n "${PEERS:-}" ]; then return; fi
+  PEERS=.deps/peers/bin/python
+  [ -x $PEERS ] || { python3 -m venv .deps/peers && .deps/peers/bin/pip install -q torch==2.11.0 transformers==5.24.0 trl==1.16.0; }
+}
+mpi() { mpirun --bind-to none --oversubscribe -np "$@"; }
+field() { python3 -c "import json,sys; print(json.loads(sys.argv[1])['$2'])" "$1"; }
+ratio() { python3 -c "print(f'{float(\"$1\")/float(\"$2\"):.2f}')"; }
+
+if [[ $what == *engine* ]]; then
+  echo "== engine: share of the machine's rate of fp32 matrix products, one thread"
+  build/tests/engine_bench
+fi
+if [[ $what == *grpo* ]]; then
+  peers
+  for shape in "6 16" "128 32"; do
+    echo "== GRPO update, 32 x 8, prompt and answer tokens: $shape"
+    # shellcheck disable=SC2086
+    {
+      ours=$(mpi 2 build/tests/grpo_bench $shape 2>/dev/null | grep '"program"')
+      one=$("$PEERS" tests/bench/trl_grpo.py $shape 1 2>/dev/null | grep '"program"')
+      two=$("$PEERS" tests/bench/trl_grpo.py $shape 2 2>/dev/null | grep '"program"')
+      again=$(mpi 2 build/tests/grpo_bench $shape 2>/dev/null | grep '"program"')
+    }
+    printf '%s\n' "$ours" "$again" "$one" "$two"
+    best=$(python3 -c "print(min($(field "$one" seconds), $(field "$two" seconds)))")
+    mine=$(python3 -c "print(($(field "$ours" seconds) + $(field "$again" seconds)) / 2)")
+    echo "TRL's best thread setting takes $(ratio "$best" "$mine") times as long"
+  done
+fi
+if [[ $what == *ranks* ]]; then
+  echo "== 2 ranks against 1, one thread each"
+  one=$(mpi 1 build/tests/grpo_bench 7 19 2>/dev/null | grep '"program"')
+  two=$(mpi 2 build/tests/grpo_bench 7 19 2>/dev/null | grep '"program"')
+  printf '%s\n' "$one" "$two"
+  echo "rollouts $(ratio "$(field "$one" batch)" "$(field "$two" batch)"), gradients $(ratio "$(field "$one" gradient)" "$(field "$two" gradient)")," \
+       "update $(ratio "$(field "$one" seconds)" "$(field "$two" seconds)") times as fast"
+fi
+if [[ $what == *language* && -n "${SMOLLM2:-}" ]]; then
+  peers
+  echo "== SmolLM2-135M, fp32, against transformers"
+  "$PEERS" tests/bench/language.py "$SMOLLM2"
+fi
