@@ -36,7 +36,8 @@ struct Record {
     std::int64_t bytes = 0;
     std::string phase = "start";
     std::string unit = "none";
-    std::int64_t time_ms = 0;  // of the last change
+    std::int64_t time_ms = 0;   // of the last change
+    std::int64_t alive_ms = 0;  // when the record was written: a frozen process writes none
 };
 
 std::string one_line(std::string_view text) {
@@ -50,7 +51,7 @@ std::string one_line(std::string_view text) {
 std::string format(const Record& record) {
     std::string text = cat("sequence ", record.sequence, "\nstate ", record.waiting ? "waiting" : "working", "\nkind ",
                            record.kind, "\nbytes ", record.bytes, "\nphase ", record.phase, "\nunit ", record.unit,
-                           "\ntime ", record.time_ms, '\n');
+                           "\nalive ", now_ms(), "\ntime ", record.time_ms, '\n');
     text.resize(kRecordBytes, '\n');
     return text;
 }
@@ -71,6 +72,7 @@ std::optional<Record> read_record(const std::filesystem::path& path) {
         if (key == "bytes") record.bytes = std::atoll(value.c_str());
         if (key == "phase") record.phase = value;
         if (key == "unit") record.unit = value;
+        if (key == "alive") record.alive_ms = std::atoll(value.c_str());
         if (key == "time") record.time_ms = std::atoll(value.c_str());
         complete = key == "time";
     }
@@ -171,6 +173,11 @@ private:
             const bool behind =
                 record->sequence < mine.sequence || (record->sequence == mine.sequence && !record->waiting);
             const std::int64_t silent_ms = now_ms() - record->time_ms;
+            if (const std::int64_t frozen_ms = now_ms() - record->alive_ms; frozen_ms > deadline_.count() / 2) {
+                blame += cat(blame.empty() ? "" : "; ", "rank ", r, " gives no sign of life: phase ", record->phase, ", unit ", record->unit, ", ",
+                             record->waiting ? "in " : "last collective ", record->kind, ", its process or node stands still since ", frozen_ms / 1000, " s");
+                continue;
+            }
             if (behind && silent_ms < deadline_.count()) return std::nullopt;
             if (!behind) continue;
             blame += cat(blame.empty() ? "" : "; ", "rank ", r, " is behind: phase ", record->phase, ", unit ",
