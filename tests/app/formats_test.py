@@ -31,9 +31,12 @@ TRAJECTORIES = {
     "token/logprob": ("<f4", "trajectory/token_offset[-1]"),
     "token/logprob_sampled": ("<f4", None),
     "step/end": ("<i4", "trajectory/step_offset[-1]"),
+    "vocabulary/id": ("<i4", "vocabulary/id"),
+    "vocabulary/text_offset": ("<i8", "vocabulary/id + 1"),
+    "vocabulary/text": ("|u1", "vocabulary/text_offset[-1]"),
 }
 ATTRIBUTES = {"schema", "task", "tokenizer", "template", "split", "policy", "policy_hash", "temperature", "top_k", "top_p",
-              "min_p", "seed"}
+              "min_p", "seed", "verdict_reasons"}
 NODES = {
     "node/tree_offset": ("<i8", "problem/id + 1"),
     "node/parent": ("<i4", "node/tree_offset[-1]"),

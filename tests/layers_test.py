@@ -1,0 +1,70 @@
+"""Includes go down the house only: a room may use itself and the rooms below it. docs: ARCHITECTURE.md.
+
+layers_test.py [SOURCE_FOLDER]
+"""
+
+import pathlib
+import re
+import sys
+import tempfile
+
+# From the ground up.
+ROOMS = ["base", "comm", "store", "text", "task", "reward", "eval", "model", "rollout", "train", "app"]
+# Headers of third-party libraries that only some rooms include. Rooms without torch compile in seconds.
+OWNERS = {
+    r"yaml-cpp/": {"base"},
+    r"spdlog/": {"base"},
+    r"CLI/": {"base", "app"},
+    r"mpi\.h|nccl\.h|cuda": {"comm", "app"},
+    r"hdf5|H5": {"store", "app"},
+    r"pcre2": {"text", "task"},
+    r"gmp": {"task"},
+    r"torch/|ATen/|c10/": {"model", "rollout", "train", "app"},
+}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+
+
+def room_of(path, root):
+    parts = path.relative_to(root).parts
+    return parts[2] if parts[0] == "include" else parts[1]
+
+
+def faults(root):
+    """Every include that goes up, or takes a library that belongs to another room."""
+    found = []
+    sources = [p for folder in ("include/tdrm", "src") for p in sorted((root / folder).rglob("*")) if p.suffix in (".hpp", ".cpp", ".cu")]
+    for path in sources:
+        room = room_of(path, root)
+        if room not in ROOMS:
+            found.append(f"{path}: the room {room} has no floor (add it to ROOMS of this test and to ARCHITECTURE.md)")
+            continue
+        for _, header in INCLUDE.findall(path.read_text()):
+            own = re.match(r"tdrm/(\w+)/", header)
+            if own and own[1] not in ROOMS[: ROOMS.index(room) + 1]:
+                found.append(f"{path.relative_to(root)} ({room}) includes {header}, which lies above it")
+            for library, owners in OWNERS.items():
+                if not own and re.match(library, header) and room not in owners:
+                    found.append(f"{path.relative_to(root)} ({room}) includes {header}, which belongs to {', '.join(sorted(owners))}")
+    return found, len(sources)
+
+
+def the_test_can_fail():
+    with tempfile.TemporaryDirectory() as name:
+        source = pathlib.Path(name) / "src/store/x.cpp"
+        source.parent.mkdir(parents=True)
+        source.write_text('#include "tdrm/train/rl.hpp"\n#include <ATen/ATen.h>\n#include "tdrm/base/errors.hpp"\n#include <vector>\n')
+        (pathlib.Path(name) / "include/tdrm").mkdir(parents=True)
+        return len(faults(pathlib.Path(name))[0]) == 2
+
+
+def main():
+    assert the_test_can_fail()
+    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).resolve().parents[1])
+    found, number = faults(root)
+    print("\n".join(found) or f"ok: {number} files")
+    return 1 if found or number < 100 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
