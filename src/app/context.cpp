@@ -62,9 +62,9 @@ void check_vocabulary(const StageContext& context, const model::Model& model, co
 }  // namespace
 
 model::Model load_model(StageContext& context, const Input& input) {
-    const bool commit = std::filesystem::exists(input.directory / "checkpoint.h5");
-    model::Model model = commit ? load_commit(context, input) : model::load_pretrained(context.ranks, input.directory);
-    check_vocabulary(context, model, input.label);
+    const bool foreign = input.label.starts_with("hf:");
+    model::Model model = foreign ? model::load_pretrained(context.ranks, input.directory) : load_commit(context, input);
+    context.ranks.agree("loading " + input.label, [&] { check_vocabulary(context, model, input.label); });
     return model;
 }
 

@@ -199,7 +199,9 @@ std::optional<store::RunLock> lock_run(comm::Communicator& ranks, const fs::path
 /// Sizes of the model behind a reference; nothing if only another run or a file knows them.
 std::optional<model::ModelSpec> planned_model(const BoundPlan& bound, train::SumMode sum, const StageNode& node, std::string_view key) {
     for (const Reference& reference : node.inputs) {
-        if (reference.key != key || reference.stage < 0) continue;
+        if (reference.key != key) continue;
+        if (reference.source == Reference::Source::hugging_face) return model::Pretrained(reference.path).spec();
+        if (reference.stage < 0) continue;
         const auto index = static_cast<std::size_t>(reference.stage);
         const StageNode& other = bound.plan.stages[index];
         return bound.stages[index]->makes({*bound.task, sum, [&](std::string_view inner) { return planned_model(bound, sum, other, inner); }});

@@ -190,6 +190,7 @@ void write_rl_batch(const std::filesystem::path& path, const task::Task& task, c
     for (const auto& [name, attribute] : attributes)
         if (name != "schema") file.attribute(name, attribute);
     answers.write(file);
+    write_vocabulary(file, task, {answers.prompt_token, answers.token});
     file.write("trajectory/reward", batch.reward);
     file.write("trajectory/reward_rule", rule);
     file.write("trajectory/trainable", batch.trains);
