@@ -83,8 +83,7 @@ A sine(const A& z, bool shifted) {
 
 class ComplexField {
 public:
-    ComplexField(int point, bool negative_too, Budget& budget)
-        : point_(point), negative_too_(negative_too), budget_(budget) {}
+    ComplexField(int point, Points points, Budget& budget) : point_(point), points_(points), budget_(budget) {}
 
     A evaluate(const Expression& e) {
         budget_.spend(2);
@@ -163,7 +162,8 @@ private:
     [[nodiscard]] A symbol(const std::string& name) const {
         const Random random(random_key(hash64(name), "verifier point", static_cast<std::uint64_t>(point_)));
         const double size = 0.5 + 2 * random.uniform(0);
-        return A{Real(negative_too_ && random.uniform(1) < 0.5 ? -size : size), 0, 0, true};
+        if (points_ == Points::spread) return A{Real((2 + 3 * point_) * size), 0, 0, true};
+        return A{Real(points_ == Points::any_sign && random.uniform(1) < 0.5 ? -size : size), 0, 0, true};
     }
 
     static A constant(const Expression& e) {
@@ -322,14 +322,14 @@ private:
     }
 
     int point_;
-    bool negative_too_;
+    Points points_;
     Budget& budget_;
 };
 
 }  // namespace
 
-Approximation approximate(const Expression& expression, int point, bool negative_too, Budget& budget) {
-    return ComplexField(point, negative_too, budget).evaluate(expression);
+Approximation approximate(const Expression& expression, int point, Points points, Budget& budget) {
+    return ComplexField(point, points, budget).evaluate(expression);
 }
 
 }  // namespace tdrm::task::math

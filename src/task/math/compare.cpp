@@ -36,7 +36,7 @@ Expression with_signs(const Expression& e, bool upper) {
 Expression expanded(const Expression& e) {
     if (!has_plus_minus(e) && !e.is(Kind::list)) return e;
     if (!e.is(Kind::list) && !e.is(Kind::set))
-        return make(Kind::list, "or", {with_signs(e, true), with_signs(e, false)});
+        return make(Kind::list, e.is(Kind::relation, "n") ? "and" : "or", {with_signs(e, true), with_signs(e, false)});
     Expression result = make(e.kind, e.name, {});
     for (const Expression& arg : e.args) {
         Expression item = expanded(arg);
@@ -124,8 +124,9 @@ private:
     }
 
     bool equal_sets(const Expression& a, const Expression& b) {
-        const auto left = real_set(a, budget_);
-        const auto right = left ? real_set(b, budget_) : std::nullopt;
+        std::string variable;
+        const auto left = real_set(a, variable, budget_);
+        const auto right = left ? real_set(b, variable, budget_) : std::nullopt;
         return right && yes(compare_sets(*left, *right, options_, budget_));
     }
 
@@ -193,7 +194,10 @@ private:
             if (equal_in_any_order(a.args, b.args)) return true;
             if (holds_sets(a) && holds_sets(b) && equal_sets(a, b)) return true;
         }
-        return equal_in_any_order(without_repetitions(a.args), without_repetitions(b.args));
+        // {1, 1, 2} is {1, 2}; of lists only one may repeat something, so "1, 1, 2" isn't "1, 2, 2".
+        const auto left = without_repetitions(a.args), right = without_repetitions(b.args);
+        const bool both_repeat = left.size() < a.args.size() && right.size() < b.args.size();
+        return (a.is(Kind::set) || !both_repeat) && equal_in_any_order(left, right);
     }
 
     static bool holds_sets(const Expression& e) {
@@ -245,7 +249,10 @@ private:
         const Expression a = bare_quantity(left).value, b = bare_quantity(right).value;
         if (a.is(Kind::ratio) && b.is(Kind::ratio)) {
             if (a.args.size() != b.args.size()) return false;
-            if (may_be_time(a) || may_be_time(b)) return equal_in_order(a.args, b.args);
+            const auto whole = [&](const Expression& e) {
+                return may_be_time(e) || std::any_of(e.args.begin(), e.args.end(), is_flat);
+            };
+            if (whole(a) || whole(b)) return equal_in_order(a.args, b.args);
             for (std::size_t i = 0; i + 1 < a.args.size(); ++i) {
                 const Expression cross = make(Kind::multiply, {a.args[i], b.args[i + 1]});
                 if (!yes(compare_values(cross, make(Kind::multiply, {a.args[i + 1], b.args[i]}), options_, budget_)))
@@ -350,6 +357,8 @@ private:
             const Expression& small = greater ? e.args[1] : e.args[0];
             return make(Kind::add, {bare_quantity(large).value, make(Kind::negate, {bare_quantity(small).value})});
         };
+        const std::string unit = bare_quantity(a.args[1]).unit, other_unit = bare_quantity(b.args[1]).unit;
+        if (!unit.empty() && !other_unit.empty() && unit != other_unit) return false;
         const bool ordered = sign(a.name[0]) == '<' || sign(a.name[0]) == 'l';
         return yes(compare_up_to_factor(difference(a), difference(b), ordered, budget_));
     }

@@ -12,6 +12,7 @@ namespace tdrm::task::math {
 namespace {
 
 constexpr std::size_t kMaxWholeLength = 400;  // longer texts are solutions
+constexpr std::size_t kMaxLongFormula = 4096;
 constexpr std::size_t kMaxWholeWords = 14;
 constexpr int kMaxSentences = 8;
 
@@ -156,7 +157,12 @@ std::optional<std::string> last_number(std::string_view text) {
     std::size_t begin = end;
     while (begin > 0 && part(text[begin - 1])) --begin;
     while (begin < end && (text[begin] == ',' || text[begin] == '/')) ++begin;
-    if (begin > 0 && text[begin - 1] == '-' && (begin == 1 || !is_digit(text[begin - 2]))) --begin;
+    for (const std::string_view minus : {"-", "\xE2\x88\x92"}) {
+        const std::string_view before = text.substr(0, begin);
+        if (!before.ends_with(minus)) continue;
+        const std::size_t sign = begin - minus.size();
+        if (sign == 0 || !is_digit(text[sign - 1])) begin = sign;
+    }
     std::string number(text.substr(begin, end - begin));
     if (percent_follows(text.substr(end)) && !number.empty()) number += "%";
     return number;
@@ -231,8 +237,15 @@ bool only_answer_words(std::string_view rest) {
     return fits();
 }
 
+/// A formula may be long; words make a text of that length a solution.
+bool is_long_formula(std::string_view text) {
+    return text.size() <= kMaxLongFormula && std::none_of(text.begin(), text.end(), is_wide) &&
+           text.find('$') == std::string_view::npos && prose_of(text).words == 0;
+}
+
 bool is_whole(std::string_view text) {
-    if (text.empty() || text.size() > kMaxWholeLength || text.find("\\boxed") != std::string_view::npos) return false;
+    if (text.empty() || text.find("\\boxed") != std::string_view::npos) return false;
+    if (text.size() > kMaxWholeLength) return is_long_formula(text);
     const std::vector<Formula> formulas = find_formulas(text);
     if (formulas.empty()) {
         const Prose prose = prose_of(text);

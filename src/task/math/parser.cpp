@@ -426,7 +426,8 @@ private:
             for (int i = 0; i < 5; ++i) take();
             name += "^-1";
         }
-        if (is_function_name(name) && next().is("(")) {
+        const bool at_zero = next().is("(") && next(1).text == "0" && next(2).is(")");  // nobody multiplies by (0)
+        if (at_zero || (is_function_name(name) && next().is("("))) {
             Expression inside = bracket();
             if (inside.is(Kind::tuple)) return make(Kind::call, name, std::move(inside.args));
             return make(Kind::call, name, {std::move(inside)});

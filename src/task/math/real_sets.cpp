@@ -70,7 +70,7 @@ RealSet complement(const RealSet& set) {
 
 class SetReader {
 public:
-    explicit SetReader(Budget& budget) : budget_(budget) {}
+    SetReader(std::string& variable, Budget& budget) : variable_(variable), budget_(budget) {}
 
     std::optional<RealSet> read(const Expression& e) {
         budget_.spend(4);
@@ -101,11 +101,21 @@ public:
 private:
     static RealSet reals() { return {{infinite(false), infinite(true)}}; }
 
+    /// A symbol or a function such as f.
+    static bool is_unknown(const Expression& e) { return e.is(Kind::symbol) || (e.is(Kind::call) && is_name(e)); }
+
+    /// Whether a name is the one that this set is about.
+    bool is_variable(const Expression& name) {
+        const std::string text = to_text(name.is(Kind::call, "abs") ? name.args[0] : name);
+        if (variable_.empty()) variable_ = text;
+        return variable_ == text;
+    }
+
     std::optional<Endpoint> endpoint(const Expression& e, bool closed) {
         if (e.is(Kind::constant, "infinity")) return infinite(true);
         if (e.is(Kind::negate) && e.args[0].is(Kind::constant, "infinity")) return infinite(false);
-        if (any_node(e, [](const Expression& node) { return node.is(Kind::symbol); })) return std::nullopt;
-        const Approximation value = approximate(e, 0, false, budget_);
+        if (any_node(e, is_unknown)) return std::nullopt;
+        const Approximation value = approximate(e, 0, Points::positive, budget_);
         if (!value.defined || abs_of(value.im) > value.error) return std::nullopt;
         return Endpoint{e, value.re, closed};
     }
@@ -144,16 +154,18 @@ private:
         return intersect(*left, without ? complement(*right) : *right, budget_);
     }
 
-    /// "or" unites, "and" intersects; a comma intersects unless nothing is left then ("x < 1, x > 2").
+    /// "or" unites; "and" and commas intersect unless nothing is left then ("x < 1, x > 2", "x = 1 and x = 2").
     std::optional<RealSet> list(const Expression& e) {
         for (const Expression& arg : e.args)
             if (!arg.is(Kind::relation) && !arg.is(Kind::tuple) && !arg.is(Kind::set_union)) return std::nullopt;
         const bool intervals = !e.args[0].is(Kind::relation);
         auto all = united(e);
-        if (!all || e.name == "or" || intervals) return all;
+        if (!all || e.name == "or") return all;
+        // Points and overlapping intervals are a list of things, not one set.
+        if (intervals) return all->size() == e.args.size() ? all : std::nullopt;
         RealSet common = reals();
         for (const Expression& arg : e.args) common = intersect(common, *read(arg), budget_);
-        return common.empty() && e.name == "," ? all : std::optional(common);
+        return common.empty() ? all : std::optional(common);
     }
 
     std::optional<RealSet> relation(const Expression& e) {
@@ -172,7 +184,7 @@ private:
 
     std::optional<RealSet> pair(const Expression& left, char sign, const Expression& right) {
         if (sign == 'i' || sign == 'o') {
-            auto set = is_name(left) ? read(right) : std::nullopt;
+            auto set = is_name(left) && is_variable(left) ? read(right) : std::nullopt;
             return set && sign == 'o' ? std::optional(complement(*set)) : set;
         }
         if (const auto bound = endpoint(right, true); bound && is_name(left)) return half_line(left, sign, *bound);
@@ -182,7 +194,8 @@ private:
     }
 
     /// x < c and the like; |x| < c is -c < x < c.
-    static std::optional<RealSet> half_line(const Expression& name, char sign, const Endpoint& bound) {
+    std::optional<RealSet> half_line(const Expression& name, char sign, const Endpoint& bound) {
+        if (!is_variable(name)) return std::nullopt;
         if (name.is(Kind::call, "abs")) {
             Endpoint opposite{make(Kind::negate, {bound.expression}), -bound.value, bound.closed};
             if (bound.value < 0) return std::nullopt;
@@ -237,6 +250,7 @@ private:
         return half_line(*variable, slope < 0 ? mirrored(sign) : sign, *root);
     }
 
+    std::string& variable_;
     Budget& budget_;
 };
 
@@ -249,8 +263,8 @@ Decision compare_ends(const Endpoint& a, const Endpoint& b, const CompareOptions
 
 }  // namespace
 
-std::optional<RealSet> real_set(const Expression& expression, Budget& budget) {
-    return SetReader(budget).read(expression);
+std::optional<RealSet> real_set(const Expression& expression, std::string& variable, Budget& budget) {
+    return SetReader(variable, budget).read(expression);
 }
 
 Decision compare_sets(const RealSet& a, const RealSet& b, const CompareOptions& options, Budget& budget) {

@@ -121,7 +121,7 @@ private:
 
     /// Length of a thousands separator at at_ that three digits and no fourth follow, or 0.
     [[nodiscard]] std::size_t thousands_separator() const {
-        std::size_t length = braced_comma();
+        std::size_t length = braced(',');
         if (length > 0)
             length += text_.substr(at_ + length).starts_with("\\!") ? 2 : 0;
         else if (ahead(",\\!"))
@@ -136,8 +136,8 @@ private:
         return is_digit(peek(length + 3)) ? 0 : length;
     }
 
-    /// Length of "{,}", also written "{, }" or " {,} ", or 0.
-    [[nodiscard]] std::size_t braced_comma() const {
+    /// Length of "{,}" (or "{.}"), also written "{, }" or " {,} ", or 0.
+    [[nodiscard]] std::size_t braced(char mark) const {
         std::size_t i = 0;
         const auto spaces = [&] {
             while (peek(i) == ' ') ++i;
@@ -145,7 +145,7 @@ private:
         spaces();
         if (peek(i++) != '{') return 0;
         spaces();
-        if (peek(i++) != ',') return 0;
+        if (peek(i++) != mark) return 0;
         spaces();
         if (peek(i++) != '}') return 0;
         spaces();
@@ -158,8 +158,8 @@ private:
         bool inexact = false;
         mpq_class repeating = 0;
         const bool decimal_comma = comma_ == Comma::decimal && (ahead(",") || ahead("{,}"));
-        const std::size_t point = decimal_comma && ahead("{,}") ? 3 : 1;
-        if ((peek(0) == '.' || decimal_comma) &&
+        const std::size_t point = (decimal_comma && ahead("{,}")) || braced('.') == 3 ? 3 : 1;
+        if ((peek(0) == '.' || decimal_comma || braced('.') == 3) &&
             (is_digit(peek(point)) || text_.substr(at_).starts_with(".\\overline{") || digits.empty())) {
             at_ += point;
             while (is_digit(peek(0))) fraction += text_[at_++];
@@ -310,6 +310,9 @@ private:
         if (value == "begin" || value == "end") return environment(value);
         if (value == "\\{") ++brackets_;
         if (value == "\\}" && brackets_ > 0) --brackets_;
+        const bool behind_set =
+            !tokens_.empty() && (tokens_.back().is(")") || tokens_.back().is("]") || tokens_.back().is("\\}"));
+        if (value == "bigcup" && behind_set && peek(0) != '_') return sign("cup");
         if (value == "pmod") return emit(TokenKind::function, "pmod");
         sign(value);
     }
@@ -391,8 +394,8 @@ private:
         for (std::size_t i = 0; i < content.size(); ++i)
             if (std::string_view(i % 2 == 0 ? "mgshlLNJWVAK" : "/").find(content[i]) == std::string_view::npos)
                 return false;
-        return !tokens_.empty() &&
-               (tokens_.back().kind == TokenKind::number || tokens_.back().is("}") || tokens_.back().is(")"));
+        return !tokens_.empty() && (tokens_.back().kind == TokenKind::number || tokens_.back().is("}") ||
+                                    tokens_.back().is(")") || tokens_.back().is("deg"));
     }
 
     static bool holds_words(std::string_view content) {

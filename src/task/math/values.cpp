@@ -9,6 +9,7 @@ namespace {
 constexpr int kResiduePoints = 2;
 constexpr int kPoints = 8;        // at most
 constexpr int kNeededPoints = 3;  // where both sides are defined
+constexpr int kSpreadFactor = 8;  // more of both where steps must be met
 constexpr int kDefaultPrecision = 6;
 constexpr double kDefaultRelative = 1e-4;
 
@@ -49,6 +50,14 @@ bool has_branches(const Expression& e) {
     });
 }
 
+Points points_for(const Expression& a, const Expression& b) {
+    const auto rounds = [](const Expression& node) {
+        return node.is(Kind::call, "floor") || node.is(Kind::call, "ceil");
+    };
+    if (any_node(a, rounds) || any_node(b, rounds)) return Points::spread;
+    return has_branches(a) || has_branches(b) ? Points::positive : Points::any_sign;
+}
+
 bool has_symbols(const Expression& e) {
     return any_node(e, [](const Expression& node) { return node.is(Kind::symbol); });
 }
@@ -74,12 +83,14 @@ bool is_accurate(const Approximation& a, const Approximation& b) {
 Decision compare_at_points(const Expression& a, const Expression& b, bool tolerant, const CompareOptions& options,
                            Budget& budget) {
     const bool constant = !has_symbols(a) && !has_symbols(b);
-    const bool negative_too = !has_branches(a) && !has_branches(b);
+    const Points points = points_for(a, b);
+    const int factor = points == Points::spread ? kSpreadFactor : 1;
+    const int most = constant ? 1 : kPoints * factor, needed = constant ? 1 : kNeededPoints * factor;
     int agreed = 0;
-    for (int point = 0; point < (constant ? 1 : kPoints) && agreed < kNeededPoints; ++point) {
-        const Approximation x = approximate(a, point, negative_too, budget);
+    for (int point = 0; point < most && agreed < needed; ++point) {
+        const Approximation x = approximate(a, point, points, budget);
         if (!x.defined) continue;
-        const Approximation y = approximate(b, point, negative_too, budget);
+        const Approximation y = approximate(b, point, points, budget);
         if (!y.defined || !is_accurate(x, y)) continue;
         const Real bound = 8 * (x.error + y.error);
         const bool same = abs_of(x.re - y.re) <= bound && abs_of(x.im - y.im) <= bound;
@@ -87,7 +98,7 @@ Decision compare_at_points(const Expression& a, const Expression& b, bool tolera
         if (!same && !(tolerant && near())) return Decision::different;
         ++agreed;
     }
-    return agreed >= (constant ? 1 : kNeededPoints) ? Decision::equal : Decision::undecided;
+    return agreed >= needed ? Decision::equal : Decision::undecided;
 }
 
 }  // namespace
@@ -110,7 +121,7 @@ Decision compare_values(const Expression& a, const Expression& b, const CompareO
 Decision compare_up_to_factor(const Expression& a, const Expression& b, bool positive, Budget& budget) {
     const Expression quotient = make(Kind::divide, {a, b});
     if (!has_symbols(a) || !has_symbols(b)) return Decision::different;  // two numbers are always proportional
-    const bool negative_too = !has_branches(quotient);
+    const Points points = points_for(a, b);
     const auto sign_fits = [&](const Approximation& c) {
         const bool zero = abs_of(c.re) + abs_of(c.im) <= 8 * c.error;
         return !zero && (!positive || c.re > 0);
@@ -122,7 +133,7 @@ Decision compare_up_to_factor(const Expression& a, const Expression& b, bool pos
     int agreed = 0;
     Approximation before;
     for (int point = 0; point < kPoints && agreed < kNeededPoints; ++point) {
-        const Approximation c = approximate(quotient, point, negative_too, budget);
+        const Approximation c = approximate(quotient, point, points, budget);
         if (!c.defined || !is_accurate(c, c)) continue;
         if (!sign_fits(c)) return Decision::different;
         if (proportional) return Decision::equal;

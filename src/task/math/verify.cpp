@@ -20,9 +20,15 @@ std::string plain_text(std::string_view answer, Budget& budget) {
         tokens.erase(tokens.begin());
         tokens.pop_back();
     }
+    // The brace at `i` ends a ^{x} of one token, which is the same as ^x.
+    const auto closes_single = [&](std::size_t i) {
+        return i >= 3 && i < tokens.size() && tokens[i].is("}") && tokens[i - 2].is("{") && tokens[i - 3].is("^");
+    };
     std::string text;
     bool name_before = false;
-    for (const Token& token : tokens) {
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        if (closes_single(i) || (tokens[i].is("{") && closes_single(i + 2))) continue;
+        const Token& token = tokens[i];
         const bool name =
             token.kind == TokenKind::text || token.kind == TokenKind::function || token.kind == TokenKind::number;
         if (name && name_before) text += ' ';
@@ -47,6 +53,7 @@ std::string plain_text(std::string_view answer, Budget& budget) {
 struct Reading {
     Comma comma;
     std::optional<Expression> tree;
+    bool may_be_number = false;  ///< "1,234": a list only beside a list
 };
 
 /// "1,234" is a number or a list; "0,5" may be a decimal.
@@ -62,7 +69,10 @@ std::vector<Reading> readings_of(std::string_view answer, Budget& budget) {
     }
     if (between_digits) readings.push_back({Comma::separator, std::nullopt});
     if (decimal) readings.push_back({Comma::decimal, std::nullopt});
-    for (Reading& reading : readings) reading.tree = parse(answer, reading.comma, budget);
+    for (Reading& reading : readings) {
+        reading.tree = parse(answer, reading.comma, budget);
+        reading.may_be_number = readings[0].tree && readings[0].tree->is(Kind::number);
+    }
     return readings;
 }
 
@@ -73,6 +83,7 @@ bool is_decimal_number(const Reading& reading) {
 /// A decimal comma is believed only where the other side has a decimal point.
 bool may_compare(const Reading& a, const Reading& b) {
     if (!a.tree || !b.tree) return false;
+    if (a.comma == Comma::separator && b.comma == Comma::separator && a.may_be_number && b.may_be_number) return false;
     if (a.comma == Comma::decimal) return b.comma == Comma::thousands && is_decimal_number(b);
     if (b.comma == Comma::decimal) return a.comma == Comma::thousands && is_decimal_number(a);
     return true;
@@ -203,8 +214,8 @@ Verdict verify(std::string_view gold, std::string_view answer, const VerifyOptio
     const Extraction given = extract_answer(answer, options.extract);
     if (expected.place != AnswerPlace::none && given.place != AnswerPlace::none) {
         Verification verification(options);
-        // A short text of formulas and words ("$f(x) = ax$, where $a > 0$") may also be meant as a whole, and must be if
-        // the gold answer has several formulas.
+        // A short text of formulas and words ("$f(x) = ax$, where $a > 0$") may also be meant as a whole, and must be
+        // if the gold answer has several formulas.
         Verdict verdict = verification.run(expected.ambiguous ? gold : expected.text, given.text);
         if (!verdict.equal && is_guess(expected, gold) && !expected.ambiguous)
             verdict = retried(verdict, verification.run(gold, given.text));

@@ -42,7 +42,8 @@ struct Interval {
 using RealSet = std::vector<Interval>;  ///< sorted, disjoint, not touching
 
 /// The set that an interval, finite set, union, inequality or list of them describes, if its ends are known numbers.
-[[nodiscard]] std::optional<RealSet> real_set(const Expression& expression, Budget& budget);
+/// Inequalities must be about `variable`; if that is empty, the first one names it.
+[[nodiscard]] std::optional<RealSet> real_set(const Expression& expression, std::string& variable, Budget& budget);
 [[nodiscard]] Decision compare_sets(const RealSet& a, const RealSet& b, const CompareOptions& options, Budget& budget);
 
 /// What remains of a quantity without its unit, degree sign and percent sign.

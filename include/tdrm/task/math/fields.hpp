@@ -35,14 +35,21 @@ struct Residue {
 };
 [[nodiscard]] Residue residue(const Expression& expression, int point, Budget& budget);
 
+/// Where symbols are drawn from.
+enum class Points {
+    positive,  ///< (0.5, 2.5)
+    any_sign,  ///< the same with a random sign
+    spread,    ///< positive, larger with each point: rounding to integers (floor) then tells expressions apart
+};
+
 /// Complex value with a bound of its absolute rounding error at random point number `point`. Symbols are real, drawn
-/// from their names: in (0.5, 2.5), with a random sign if `negative_too`.
+/// from their names.
 struct Approximation {
     Real re = 0;
     Real im = 0;
     Real error = 0;
     bool defined = true;
 };
-[[nodiscard]] Approximation approximate(const Expression& expression, int point, bool negative_too, Budget& budget);
+[[nodiscard]] Approximation approximate(const Expression& expression, int point, Points points, Budget& budget);
 
 }  // namespace tdrm::task::math
