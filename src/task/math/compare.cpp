@@ -249,10 +249,11 @@ private:
         const Expression a = bare_quantity(left).value, b = bare_quantity(right).value;
         if (a.is(Kind::ratio) && b.is(Kind::ratio)) {
             if (a.args.size() != b.args.size()) return false;
-            const auto whole = [&](const Expression& e) {
-                return may_be_time(e) || std::any_of(e.args.begin(), e.args.end(), is_flat);
+            const auto has_parts = [](const Expression& e) {
+                return std::any_of(e.args.begin(), e.args.end(), is_flat);
             };
-            if (whole(a) || whole(b)) return equal_in_order(a.args, b.args);
+            if ((may_be_time(a) && may_be_time(b)) || has_parts(a) || has_parts(b))
+                return equal_in_order(a.args, b.args);
             for (std::size_t i = 0; i + 1 < a.args.size(); ++i) {
                 const Expression cross = make(Kind::multiply, {a.args[i], b.args[i + 1]});
                 if (!yes(compare_values(cross, make(Kind::multiply, {a.args[i + 1], b.args[i]}), options_, budget_)))

@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t kMaxWholeLength = 400;  // longer texts are solutions
 constexpr std::size_t kMaxLongFormula = 4096;
 constexpr std::size_t kMaxWholeWords = 14;
+constexpr std::size_t kMinSentenceWords = 3;  // "the total is 42"
 constexpr int kMaxSentences = 8;
 
 bool starts(std::string_view text, std::size_t at, std::string_view what) { return text.substr(at).starts_with(what); }
@@ -250,7 +251,7 @@ bool is_whole(std::string_view text) {
     if (formulas.empty()) {
         const Prose prose = prose_of(text);
         const bool one_line = text.find('\n') == std::string_view::npos;
-        return prose.words <= (one_line ? kMaxWholeWords : 0) && !(prose.sentence && prose.words > 3);
+        return prose.words <= (one_line ? kMaxWholeWords : 0) && !(prose.sentence && prose.words >= kMinSentenceWords);
     }
     return only_answer_words(without_formulas(text, formulas));
 }

@@ -14,13 +14,18 @@ bool is_text(const Expression& e) { return e.is(Kind::symbol) && e.name.starts_w
 
 bool is_integer(const Expression& e) { return e.is(Kind::number) && !e.inexact && e.value().get_den() == 1; }
 
+bool is_proper_fraction(const Expression& e) {
+    return e.is(Kind::divide) && is_integer(e.args[0]) && is_integer(e.args[1]) &&
+           e.args[0].value() < e.args[1].value();
+}
+
 class Parser {
 public:
     Parser(std::vector<Token> tokens, Budget& budget) : tokens_(std::move(tokens)), budget_(budget) {}
 
     Expression whole() {
         accept("=");  // "= 5", "\approx 3.14"
-        Expression result = list();
+        Expression result = list_or_fraction();
         if (next().kind != TokenKind::end) throw ParseError{};
         return result;
     }
@@ -226,9 +231,11 @@ private:
             take();
             right = make(Kind::divide, {std::move(right), factor()});
         }
-        if (fraction && is_integer(left) && right.is(Kind::divide) && is_integer(right.args[0]) &&
-            is_integer(right.args[1]) && right.args[0].value() < right.args[1].value())
+        if (fraction && is_integer(left) && is_proper_fraction(right))
             return make(Kind::add, {std::move(left), std::move(right)});
+        const bool measured = right.is(Kind::percent) || right.is(Kind::degree);  // 33\frac{1}{3}\%
+        if (fraction && is_integer(left) && measured && is_proper_fraction(right.args[0]))
+            return make(right.kind, {make(Kind::add, {std::move(left), std::move(right.args[0])})});
         if (is_text(right)) return with_unit(std::move(left), right.name.substr(kTextPrefix.size()));
         if (left.is(Kind::symbol) && right.is(Kind::tuple)) return make(Kind::call, left.name, std::move(right.args));
         return times(std::move(left), std::move(right));
@@ -355,10 +362,20 @@ private:
         return atom();
     }
 
+    /// "x + 1 \over 2" and "n \choose k" take all that stands around them.
+    Expression list_or_fraction() {
+        Expression above = list();
+        if (!next().is("over") && !next().is("choose")) return above;
+        const bool fraction = take().is("over");
+        Expression below = list();
+        if (fraction) return make(Kind::divide, {std::move(above), std::move(below)});
+        return make(Kind::call, "binom", {std::move(above), std::move(below)});
+    }
+
     Expression group() {
         const Scope scope(*this, false);
         expect("{");
-        Expression inside = list();
+        Expression inside = list_or_fraction();
         expect("}");
         return inside;
     }

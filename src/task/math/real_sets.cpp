@@ -190,6 +190,7 @@ private:
         if (const auto bound = endpoint(right, true); bound && is_name(left)) return half_line(left, sign, *bound);
         if (const auto bound = endpoint(left, true); bound && is_name(right))
             return half_line(right, mirrored(sign), *bound);
+        if (left.is(Kind::call, "abs") && left.args.size() == 1) return distance(left.args[0], sign, right);
         return linear(left, sign, right);
     }
 
@@ -224,6 +225,18 @@ private:
             default:
                 return std::nullopt;
         }
+    }
+
+    /// |x - a| < c is -c < x - a < c.
+    std::optional<RealSet> distance(const Expression& inside, char sign, const Expression& bound) {
+        if (sign == '=' || sign == 'n') return std::nullopt;
+        const auto right = linear(inside, sign, bound);
+        const auto left = right ? linear(inside, mirrored(sign), make(Kind::negate, {bound})) : std::nullopt;
+        if (!left) return std::nullopt;
+        if (sign == '<' || sign == 'l') return intersect(*left, *right, budget_);
+        RealSet both = *left;
+        both.insert(both.end(), right->begin(), right->end());
+        return normalised(std::move(both));
     }
 
     /// a x + b < c x + d with rational coefficients and one symbol.

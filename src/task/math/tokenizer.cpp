@@ -160,7 +160,8 @@ private:
         const bool decimal_comma = comma_ == Comma::decimal && (ahead(",") || ahead("{,}"));
         const std::size_t point = (decimal_comma && ahead("{,}")) || braced('.') == 3 ? 3 : 1;
         if ((peek(0) == '.' || decimal_comma || braced('.') == 3) &&
-            (is_digit(peek(point)) || text_.substr(at_).starts_with(".\\overline{") || digits.empty())) {
+            (is_digit(peek(point)) || ahead(".\\overline{") || ahead(".\\dot{") || ahead(".\\bar{") ||
+             digits.empty())) {
             at_ += point;
             while (is_digit(peek(0))) fraction += text_[at_++];
             inexact = true;
@@ -390,6 +391,8 @@ private:
     /// \mathrm{~m} behind a quantity; \text{C} alone is a choice, \mathrm{e} a number.
     [[nodiscard]] bool is_unit_letter(std::string_view content) const {
         while (!content.empty() && (content.front() == '~' || is_space(content.front()))) content.remove_prefix(1);
+        if (const std::size_t power = content.find('^'); power != std::string_view::npos && power + 2 == content.size())
+            content = content.substr(0, power);  // m/s^2
         if (content.empty() || content.size() > 3 || content.size() % 2 == 0) return false;
         for (std::size_t i = 0; i < content.size(); ++i)
             if (std::string_view(i % 2 == 0 ? "mgshlLNJWVAK" : "/").find(content[i]) == std::string_view::npos)

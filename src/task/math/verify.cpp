@@ -27,6 +27,8 @@ std::string plain_text(std::string_view answer, Budget& budget) {
     std::string text;
     bool name_before = false;
     for (std::size_t i = 0; i < tokens.size(); ++i) {
+        const std::size_t raised = i + (i + 1 < tokens.size() && tokens[i + 1].is("{") ? 2 : 1);
+        if (tokens[i].is("^") && raised < tokens.size() && tokens[raised].text.starts_with("'")) continue;  // ^{\prime}
         if (closes_single(i) || (tokens[i].is("{") && closes_single(i + 2))) continue;
         const Token& token = tokens[i];
         const bool name =
