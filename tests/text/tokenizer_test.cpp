@@ -53,6 +53,21 @@ TEST_P(TinyTokenizer, GivesTheIdsAndTextsOfTheLibrary) {
     expect_equal(Tokenizer::load(folder), folder / "cases.jsonl");
 }
 
+/// A cut of what tools/fixtures/fuzz_tokenizers.py compares.
+void expect_no_mismatch(const Tokenizer& tokenizer, const fs::path& file) {
+    const TokenizerReport report = check_tokenizer(tokenizer, file);
+    EXPECT_GE(report.checked, 50) << file;
+    for (const auto& mismatch : report.mismatches) {
+        ADD_FAILURE() << file << " line " << mismatch.line << " " << mismatch.what << ": " << mismatch.text << "\n  "
+                      << mismatch.expected << "\n  " << mismatch.found;
+    }
+}
+
+TEST_P(TinyTokenizer, AgreesWithTheLibraryOnRandomTexts) {
+    const fs::path folder = kData / GetParam();
+    expect_no_mismatch(Tokenizer::load(folder), folder / "fuzz.jsonl");
+}
+
 TEST_P(TinyTokenizer, BytesOfTokensJoinToTheDecodedText) {
     const Tokenizer tokenizer = Tokenizer::load(kData / GetParam());
     for (const std::string text : {"x She sold 24 clips in May.\n\nWell", "x \xE5\xB0\x8F\xE6\x98\x8E 3 clips"}) {
@@ -78,6 +93,7 @@ TEST(RealTokenizer, Qwen25AndGlm4AgreeWithTheirReferences) {
         EXPECT_EQ(tokenizer.vocab_size(), std::string(name) == "glm4" ? 151343 : 151665);
         expect_equal(tokenizer, folder / "reference.jsonl");
         expect_equal(tokenizer, folder / "decode.jsonl");
+        expect_no_mismatch(tokenizer, kData / "real" / (std::string(name) + ".jsonl"));
     }
 }
 
