@@ -1,0 +1,90 @@
+"""How figures look, and putting them into files and the page."""
+
+import base64
+import html
+import io
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+
+# Okabe and Ito's colours: told apart by colour-blind readers and in print.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#666666", "#B8A800", "#000000")
+GREY = "#6b7280"
+WIDTH = 9.6  # inches; shown at 960 pixels
+
+plt.rcParams.update({
+    "figure.dpi": 150, "font.size": 9, "axes.titlesize": 9.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.labelsize": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#9ca3af",
+    "axes.grid": True, "grid.color": "#e5e7eb", "grid.linewidth": 0.7, "axes.axisbelow": True, "lines.linewidth": 1.6,
+    "legend.frameon": False, "legend.fontsize": 8.5, "xtick.color": "#4b5563", "ytick.color": "#4b5563",
+    "axes.labelcolor": "#374151", "text.color": "#111827", "figure.constrained_layout.use": True,
+})
+
+
+def panels(count, columns=2, height=2.4):
+    """A figure with `count` panels, and the panels."""
+    columns = min(columns, max(count, 1))
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH if columns > 1 else 0.72 * WIDTH, height * rows + 0.2), squeeze=False)
+    axes = axes.ravel()
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    return figure, list(axes[:count])
+
+
+def legend_above(figure, handles, labels):
+    """One legend for all panels, above them."""
+    if handles:
+        figure.legend(handles, labels, loc="outside upper left", ncols=min(len(labels), 5), fontsize=9)
+
+
+def percent(axis, which="y"):
+    (axis.yaxis if which == "y" else axis.xaxis).set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
+
+
+def colour(index):
+    return COLOURS[index % len(COLOURS)]
+
+
+def thinned(x, y, points=400):
+    """Means over at most `points` stretches of equal length, so that a curve stays a curve."""
+    keep = np.isfinite(y)
+    x, y = x[keep], y[keep]
+    if len(x) <= points:
+        return x, y
+    edges = np.linspace(0, len(x), points + 1).astype(int)[:-1]
+    counts = np.diff(np.append(edges, len(x)))
+    return np.add.reduceat(x, edges) / counts, np.add.reduceat(y, edges) / counts
+
+
+def smoothed(y, share=0.04):
+    """Mean over a window of `share` of the curve; at the ends over what there is of it."""
+    width = int(len(y) * share) // 2
+    if width < 1 or len(y) < 3:
+        return y
+    total = np.concatenate([[0], np.cumsum(y)])
+    at = np.arange(len(y))
+    reach = np.minimum(np.minimum(at, len(y) - 1 - at), width)  # symmetric, so that ends aren't drawn inwards
+    return (total[at + reach + 1] - total[at - reach]) / (2 * reach + 1)
+
+
+class Album:
+    """Saves figures under `directory`/plots and gives the HTML that shows them within the page."""
+
+    def __init__(self, directory):
+        self.directory = directory / "plots"
+
+    def show(self, figure, name, caption):
+        content = io.BytesIO()
+        figure.savefig(content, format="png", facecolor="white", metadata={"Software": None})
+        plt.close(figure)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / f"{name}.png").write_bytes(content.getvalue())
+        source = base64.b64encode(content.getvalue()).decode()
+        width = round(figure.get_figwidth() * 100)
+        text = html.escape(caption)
+        return (f'<figure><img src="data:image/png;base64,{source}" alt="{text}" style="width:{width}px">'
+                f"<figcaption>{text}</figcaption></figure>")

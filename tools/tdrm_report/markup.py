@@ -1,0 +1,54 @@
+"""Small pieces of HTML."""
+
+import html
+
+import numpy as np
+
+escape = html.escape
+
+
+def paragraph(text, kind=""):
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def table(head, rows, numbers=(), row_class=lambda i: ""):
+    """`head`: plain texts; `rows`: lists of HTML cells; `numbers`: columns aligned to the right."""
+    def cell(tag, column, content):
+        return f'<{tag} class="n">{content}</{tag}>' if column in numbers else f"<{tag}>{content}</{tag}>"
+    lines = ["<tr>" + "".join(cell("th", i, escape(text)) for i, text in enumerate(head)) + "</tr>"] if head else []
+    for i, row in enumerate(rows):
+        kind = row_class(i)
+        lines.append((f'<tr class="{kind}">' if kind else "<tr>") + "".join(cell("td", j, c) for j, c in enumerate(row)) + "</tr>")
+    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
+
+
+def interval_text(interval, sign=False):
+    """Ends in percent."""
+    if not np.isfinite(interval.low):
+        return "–"
+    form = "+.1f" if sign else ".1f"
+    return f"{100 * interval.low:{form}} to {100 * interval.high:{form}}"
+
+
+def points_text(change):
+    if not np.isfinite(change.low):
+        return f"{100 * change.mean:+.1f} points"
+    return f"{100 * change.mean:+.1f} points, 95 % interval {interval_text(change, sign=True)}"
+
+
+def number(value):
+    """A figure at a readable precision."""
+    if value is None or not np.isfinite(value):
+        return "–"
+    if value == 0 or 0.001 <= abs(value) < 1e6:
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:.2e}"
+
+
+def duration(seconds):
+    seconds = float(seconds)
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"

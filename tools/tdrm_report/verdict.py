@@ -1,0 +1,133 @@
+"""The verdict: which arm answers best, and whether its difference to the baseline is more than noise."""
+
+import numpy as np
+
+from .arms import FAMILIES, baseline_of, compare, head_to_head, judge
+from .drawing import GREY, WIDTH, percent, plt
+from .markup import escape, interval_text, paragraph, points_text, table
+
+TONES = {"better": "#0072B2", "worse": "#D55E00", "no clear difference": GREY}
+MARKS = {"better": "▲ better", "worse": "▼ worse", "no clear difference": "≈ no clear difference"}
+
+
+def rows_of(arms, wanted=None):
+    """(arm, summary, difference or None for a baseline, how it was made), best first within a group, limits last."""
+    rows = []
+    for group in dict.fromkeys(arm.group for arm in arms):
+        own = [arm for arm in arms if arm.group == group]
+        baseline = baseline_of(own, wanted)
+        found = [(arm, arm.summary, *((None, "") if arm is baseline else compare(arm, baseline))) for arm in own]
+        rows += sorted(found, key=lambda row: (row[0].family == "oracle", -np.nan_to_num(row[1].mean)))
+    return rows
+
+
+def headline(rows):
+    """Sentences that say what won."""
+    sentences = []
+    for group in dict.fromkeys(row[0].group for row in rows):
+        own = [row for row in rows if row[0].group == group and row[0].family != "oracle"]
+        base = next((row for row in own if row[2] is None), None)
+        others = [row for row in own if row[2] is not None]
+        if not base or not others:
+            continue
+        arm, summary, change, _ = others[0]
+        where = f"{group}: " if group else ""
+        if judge(change) == "better" and summary.mean > base[1].mean:
+            sentence = (f"{where}{arm.name} answers best: {_share(summary.mean)} of the problems, against {_share(base[1].mean)} "
+                        f"by {base[0].name} ({points_text(change)}).")
+            rivals = [row[0].name for row in others[1:] if row[1].high >= summary.mean]
+            if rivals:
+                sentence += f" Within its reach: {', '.join(rivals[:3])}{' and others' if len(rivals) > 3 else ''}."
+        else:
+            sentence = (f"{where}No arm is clearly better than {base[0].name} ({_share(base[1].mean)} of the problems); the highest "
+                        f"figure is {_share(summary.mean)}, by {arm.name} ({points_text(change)}).")
+        sentences.append(sentence)
+    return sentences
+
+
+def _share(value):
+    return f"{100 * value:.1f} %"
+
+
+def figure(rows):
+    """Differences to the baseline with their intervals, and those of single seeds as dots."""
+    shown = [row for row in rows if row[2] is not None and row[0].family != "oracle"][::-1]
+    if not shown:
+        return None
+    drawing, axis = plt.subplots(figsize=(WIDTH, 0.31 * len(shown) + 0.9))
+    bases = {row[0].group: row[0] for row in rows if row[2] is None}
+    for y, (arm, _, change, _) in enumerate(shown):
+        tone = TONES[judge(change)]
+        axis.plot([change.low, change.high], [y, y], color=tone, lw=2.2, solid_capstyle="butt")
+        axis.plot(change.mean, y, "o", color=tone, ms=6)
+        base = bases[arm.group]
+        if len(arm.results) > 1 and len(arm.results) == len(base.results):
+            for one, other in zip(arm.results, base.results):
+                axis.plot(one.interval.mean - other.interval.mean, y, "|", color="#111827", ms=9, mew=1.1)
+    axis.axvline(0, color="#111827", lw=1)
+    axis.set_yticks(range(len(shown)), [row[0].label for row in shown])
+    axis.grid(axis="y", visible=False)
+    low = min(min(row[2].mean for row in shown), 0)
+    high = max(max(row[2].mean for row in shown), 0)
+    reach = max(high - low, 0.05)
+    ends = [value for row in shown for value in (row[2].low, row[2].high) if np.isfinite(value)]
+    axis.set_xlim(max(min([*ends, low]), low - reach) - 0.03 * reach, min(max([*ends, high]), high + reach) + 0.03 * reach)
+    axis.set_xlabel("share of problems solved, minus the baseline's (points)")
+    axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.4g}")
+    return drawing
+
+
+def section(study, arms, album, wanted=None):
+    """HTML of the verdict, and its headline sentences."""
+    rows = rows_of(arms, wanted)
+    if not rows:
+        return paragraph("No stage of kind evaluate, best_of_n or search is finished yet."), []
+    seeds = max(len(arm.results) for arm in arms)
+    body = table(
+        ["arm", "kind", "figure", "seeds", "mean", "95 % interval", "against baseline", "95 % interval", "verdict"],
+        [_cells(*row) for row in rows], numbers=(3, 4, 5, 6, 7), row_class=lambda i: "base" if rows[i][2] is None else "")
+    body += paragraph(_how_made(rows, seeds), "note")
+    drawing = figure(rows)
+    if drawing:
+        marks = " Ticks: single seeds." if seeds > 1 else ""
+        body += album.show(drawing, "verdict", "Difference to the baseline in points with its 95 % interval. Blue: better, orange: "
+                           f"worse, grey: the interval holds 0. Intervals that leave the figure are cut.{marks}")
+    pairs = [(a, b, *compare(a, b)) for a, b in head_to_head(arms)]
+    if pairs:
+        body += "<h3>Head to head</h3>" + paragraph(
+            "Pairs that share everything but one thing: the reward of reinforcement learning, the value model that selects, or "
+            "selection by value instead of by vote.")
+        body += table(["arm", "against", "difference", "95 % interval", "verdict", "made"],
+                      [[escape(a.label), escape(b.label), f"{100 * d.mean:+.1f}", interval_text(d, sign=True), _mark(d), how]
+                       for a, b, d, how in pairs], numbers=(2, 3))
+    return body, headline(rows)
+
+
+def _cells(arm, summary, change, how):
+    if change is None:
+        rest = ["", "", "baseline"]
+    elif arm.family == "oracle":
+        rest = [f"{100 * change.mean:+.1f}", interval_text(change, sign=True), "limit, not reachable by selecting"]
+    else:
+        rest = [f"{100 * change.mean:+.1f}", interval_text(change, sign=True), _mark(change) + ("" if how == "paired" else " *")]
+    return [escape(arm.label), FAMILIES[arm.family], escape(arm.metric), str(len(arm.results)), f"{100 * summary.mean:.1f}",
+            interval_text(summary), *rest]
+
+
+def _mark(change):
+    verdict = judge(change)
+    return f'<span class="{verdict.split()[0]}">{MARKS[verdict]}</span>'
+
+
+def _how_made(rows, seeds):
+    if seeds == 1:
+        text = ("One seed: intervals cover the draw of problems and answers, not that of the training. Whether a method wins takes "
+                "several seeds: give their runs together.")
+    elif seeds < 4:
+        text = (f"{seeds} seeds: intervals cover problems and trainings. So few seeds say little about the spread between trainings, "
+                "hence wide intervals; more seeds narrow them.")
+    else:
+        text = f"{seeds} seeds: intervals cover problems and trainings."
+    if any(how == "independent" for *_, how in rows):
+        text += " * Not in pairs: the arms answered other problems, or their accuracy on each problem isn't known."
+    return text + " Figures in percent and points. With many arms some intervals exclude 0 by chance: about one in twenty."
