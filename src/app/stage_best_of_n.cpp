@@ -29,12 +29,14 @@ struct BestOfNOptions {
     std::string data;
     std::vector<std::string> values;
     std::vector<ScoreAt> at{ScoreAt::last};
+    ReadOutOptions read_out;
     int subsets = 256;
 
     void fields(Fields& f) {
         f("data", data, "candidates: a rollout stage, or file:trajectories.h5").required();
         f("values", values, "value models that choose").required();
         f("at", at, "score of an answer: value of its last or penultimate state; minimum, mean or product over its steps");
+        f("read_out", read_out, "how value models named hf:DIR are read");
         f("subsets", subsets, "random subsets that majority votes are averaged over", at_least(1));
     }
 };
@@ -156,7 +158,7 @@ public:
         const auto data = load_trajectories(context, context.input("data"));
         std::vector<std::vector<float>> logits;
         for (const Input& value : context.inputs_of("values"))
-            logits.push_back(score_map(context, data, value, context.node.name + " " + value.label, context.directory / value.label));
+            logits.push_back(score_map(context, data, value, context.node.name + " " + value.label, context.directory / value.label, options_.read_out));
         context.ranks.agree("best-of-N curves", [&] {
             if (context.ranks.root()) write_results(context.directory, report(context, data, logits));
         });

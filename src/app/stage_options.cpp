@@ -13,6 +13,47 @@ void EvalOptions::fields(Fields& f) {
     f("sampler", sampler, "how answers are drawn");
 }
 
+void ReadOutOptions::fields(Fields& f) {
+    f("tag", tag, "text behind a step, at whose last token the value is read; none = the task's probe");
+    f("place", place, "leaf = only this state sees its tag; trunk = tags stay between the steps");
+    f("tail", tail, "with place: trunk, what stands between a tag and the next step");
+    f("positive", positive, "token of the language head that means right (for models without a value head)");
+    f("negative", negative, "token that means wrong");
+}
+
+namespace {
+
+task::Token one_token(const task::Task& task, const std::string& text, const char* key) {
+    const auto tokens = task.parse(text);
+    if (tokens.size() != 1)
+        throw ConfigError(cat("read_out.", key, " \"", text, "\" is ", tokens.size(),
+                              " tokens (its logit is read, so it must be one). Use another text."));
+    return tokens[0];
+}
+
+}  // namespace
+
+rollout::Scorer value_scorer(StageContext& context, const model::Model& model, const std::string& label,
+                             const ReadOutOptions& options, int unit_tokens) {
+    return context.ranks.agree("reading value model " + label, [&]() -> rollout::Scorer {
+        const task::Task& task = context.task;
+        model::ReadOut read_out;
+        if (label.starts_with("hf:")) {
+            read_out.tag = task.parse(options.tag);
+            read_out.tail = task.parse(options.tail);
+            read_out.stays = options.place == TagPlace::trunk;
+            if (!options.positive.empty()) read_out.positive = one_token(task, options.positive, "positive");
+            if (!options.negative.empty()) read_out.negative = one_token(task, options.negative, "negative");
+        }
+        if (read_out.tag.empty()) read_out.tag.assign(task.probe().begin(), task.probe().end());
+        try {
+            return {model, std::move(read_out), unit_tokens};
+        } catch (const DataError& error) {
+            throw DataError(cat(label, ": ", error.what()));
+        }
+    });
+}
+
 train::Metrics answer_metrics(const rollout::Trajectories& answers) {
     train::Metrics metrics;
     double right = 0, cut = 0, solved = 0;
@@ -43,7 +84,8 @@ train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task&
         rollout::Generator generator(policy, options.sampler, task.end_token());
         const std::int64_t size = task.split_size(options.problems);
         std::vector<rollout::ProblemDraw> draws;
-        for (std::int64_t i = 0; i < (options.limit > 0 ? std::min(options.limit, size) : size); ++i) draws.push_back({i, 0});
+        for (std::int64_t i = 0; i < (options.limit > 0 ? std::min(options.limit, size) : size); ++i)
+            draws.push_back({i, 0});
         // The same key at every evaluation: differences between updates are the policy's, not the draw's.
         const rollout::RolloutPlan plan{&task, options.problems, options.samples, options.sampler, seed, "eval"};
         return answer_metrics(rollout::roll_together(ranks, plan, generator, draws));
@@ -51,11 +93,15 @@ train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task&
     return evaluation;
 }
 
-std::int64_t check_split(const task::Task& task, const std::string& split, const std::string& path, Problems& problems) {
+std::int64_t check_split(const task::Task& task, const std::string& split, const std::string& path,
+                         Problems& problems) {
     try {
         const std::int64_t size = task.split_size(split);
         if (size == 0)
-            problems.push_back({"", path, cat("split ", split, " has no problems (the stage would have nothing to do). Give it a size under task.splits.")});
+            problems.push_back(
+                {"", path,
+                 cat("split ", split,
+                     " has no problems (the stage would have nothing to do). Give it a size under task.splits.")});
         return size;
     } catch (const ConfigError& error) {
         problems.push_back({"", path, error.what()});

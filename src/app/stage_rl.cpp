@@ -84,6 +84,7 @@ struct RlStageOptions {
     ClipFields clip;
     train::LossMean loss = train::LossMean::token;
     bool mask_truncated = false;
+    ReadOutOptions read_out;
     rollout::SamplerOptions sampler;
     int unit_tokens = 1024, slots = 256;
     std::int64_t save_rollouts = 0;
@@ -103,6 +104,7 @@ struct RlStageOptions {
         f("clip", clip, "bounds on the ratio of new to old probability");
         f("loss", loss, "mean over tokens of the batch, or over answers");
         f("mask_truncated", mask_truncated, "answers that were cut don't train (otherwise they count as wrong)");
+        f("read_out", read_out, "how a value model named hf:DIR is read");
         f("sampler", sampler, "how answers are drawn");
         f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", at_least(1));
         f("slots", slots, "sequences decoded together", at_least(1)).not_identity();
@@ -177,10 +179,12 @@ public:
     StageOutcome run(StageContext& context) override {
         model::Model policy = load_model(context, context.input("policy"));
         const auto value = optional_model(context, !options_.advantage.value.empty() ? "advantage.value" : "reward.value.model");
+        std::optional<rollout::Scorer> scorer;
+        if (value) scorer.emplace(value_scorer(context, value->second, value->first, options_.read_out, options_.unit_tokens));
         std::unique_ptr<model::Model> reference;
         if (options_.kl.beta > 0)
             reference = std::make_unique<model::Model>(load_model(context, context.input(options_.kl.reference.empty() ? "policy" : "kl.reference")));
-        train::RlObjective objective(context.ranks, context.task, options_.problems, policy, value.get(), reference.get(), options_.bound(), context.seed);
+        train::RlObjective objective(context.ranks, context.task, options_.problems, policy, std::move(scorer), reference.get(), options_.bound(), context.seed);
         save_batches(context, objective);
         train::TrainerOptions trainer;
         trainer.label = context.node.name;
@@ -243,12 +247,11 @@ private:
         });
     }
 
-    static std::unique_ptr<model::Model> optional_model(StageContext& context, std::string_view key) {
+    /// Name and weights of the model that an option names, if it names one. Not moved: a scorer points at the weights.
+    static std::unique_ptr<std::pair<std::string, model::Model>> optional_model(StageContext& context, std::string_view key) {
         if (context.inputs_of(key).empty()) return nullptr;
-        auto model = std::make_unique<model::Model>(load_model(context, context.input(key)));
-        if (model->spec().head != model::Head::value)
-            context.ranks.fail_together(ConfigError(cat(context.input(key).label, " is no value model (it has no value head). Name a stage of kind `value`.")));
-        return model;
+        const Input& input = context.input(key);
+        return std::make_unique<std::pair<std::string, model::Model>>(input.label, load_model(context, input));
     }
 
     RlStageOptions options_;

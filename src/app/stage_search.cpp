@@ -22,6 +22,7 @@ struct SearchStageOptions {
     SearchKind kind = SearchKind::greedy;
     int branch = 8;
     int depth = 30;
+    ReadOutOptions read_out;
     rollout::SamplerOptions sampler;
     int slots = 256;
 
@@ -32,6 +33,7 @@ struct SearchStageOptions {
         f("kind", kind, "greedy: one path, the best continuation of each step");
         f("branch", branch, "continuations of each step", at_least(1));
         f("depth", depth, "bound on the steps; the last one runs to the end", at_least(1));
+        f("read_out", read_out, "how a value model named hf:DIR is read");
         f("sampler", sampler, "how steps are drawn");
         f("slots", slots, "sequences decoded together", at_least(1)).not_identity();
     }
@@ -79,10 +81,8 @@ public:
     StageOutcome run(StageContext& context) override {
         const model::Model policy = load_model(context, context.input("policy"));
         const model::Model value = load_model(context, context.input("value"));
-        if (value.spec().head != model::Head::value)
-            context.ranks.fail_together(ConfigError(cat(context.input("value").label, " is no value model (it has no value head). Name a stage of kind `value`.")));
         rollout::Generator generator(policy, options_.sampler, context.task.end_token(), options_.slots);
-        rollout::Scorer scorer(value, context.task.probe(), 4096);
+        rollout::Scorer scorer = value_scorer(context, value, context.input("value").label, options_.read_out, 4096);
         MapWork work;
         work.label = context.node.name;
         work.units = context.task.split_size(options_.problems);

@@ -136,12 +136,10 @@ rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutP
 }
 
 std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value, const std::string& label,
-                             const std::filesystem::path& directory) {
+                             const std::filesystem::path& directory, const ReadOutOptions& read_out) {
     if (!map_is_done(context, directory)) {
         const model::Model model = load_model(context, value);
-        if (model.spec().head != model::Head::value)
-            context.ranks.fail_together(ConfigError(cat(value.label, " is no value model (it has no value head). Name a stage of kind `value`.")));
-        rollout::Scorer scorer(model, context.task.probe(), kScoreTokens);
+        rollout::Scorer scorer = value_scorer(context, model, value.label, read_out, kScoreTokens);
         MapWork work;
         work.label = label;
         work.units = static_cast<std::int64_t>(data.num_problems());

@@ -1,5 +1,7 @@
 #include "tdrm/rollout/scorer.hpp"
 
+#include <algorithm>
+
 #include "tdrm/base/errors.hpp"
 
 namespace tdrm::rollout {
@@ -22,6 +24,35 @@ void add_states(model::Forest& forest, task::TokenSpan prompt, std::span<const S
     }
 }
 
+void add_tagged_states(model::Forest& forest, task::TokenSpan prompt, std::span<const ScoredAnswer> answers, const model::ReadOut& read_out,
+                       std::vector<std::int32_t>& rows) {
+    const int root = forest.add(prompt);
+    const auto tag = static_cast<std::int32_t>(read_out.tag.size());
+    int start = -1;
+    std::vector<std::int32_t> trunk;
+    for (const ScoredAnswer& answer : answers) {
+        trunk.clear();
+        std::vector<std::size_t> in_trunk;  // rows of this answer's states behind its first token
+        std::int32_t done = 0;
+        for (const std::int32_t end : answer.ends) {
+            if (end == 0) {
+                if (start < 0) start = forest.add(read_out.tag, root);
+                rows.push_back(forest.token_index(start, tag - 1));
+                continue;
+            }
+            if (done > 0) trunk.insert(trunk.end(), read_out.tail.begin(), read_out.tail.end());
+            trunk.insert(trunk.end(), answer.ids.begin() + done, answer.ids.begin() + end);
+            trunk.insert(trunk.end(), read_out.tag.begin(), read_out.tag.end());
+            done = end;
+            in_trunk.push_back(rows.size());
+            rows.push_back(static_cast<std::int32_t>(trunk.size()) - 1);
+        }
+        if (trunk.empty()) continue;
+        const int segment = forest.add(trunk, root);
+        for (const std::size_t r : in_trunk) rows[r] = forest.token_index(segment, rows[r]);
+    }
+}
+
 ScoredAnswer all_states(const Trajectories& data, std::size_t row) {
     ScoredAnswer answer{data.ids(row), {0}};
     const auto ends = data.step_ends(row);
@@ -36,24 +67,43 @@ std::size_t forest_tokens(const ScoredAnswer& answer, std::size_t probe_tokens) 
 }
 
 Scorer::Scorer(const model::Model& model, task::TokenSpan probe, int unit_tokens)
-    : transformer_(model), probe_(probe), unit_tokens_(static_cast<std::size_t>(unit_tokens)) {
-    ensure(model.spec().head == model::Head::value, "a scorer needs a model with a value head");
+    : Scorer(model, model::ReadOut{{probe.begin(), probe.end()}, {}, false, -1, -1}, unit_tokens) {}
+
+Scorer::Scorer(const model::Model& model, model::ReadOut read_out, int unit_tokens)
+    : transformer_(model), read_out_(std::move(read_out)), unit_tokens_(static_cast<std::size_t>(unit_tokens)) {
+    ensure(!read_out_.tag.empty(), "a read-out has a tag");
+    const bool language = model.spec().head == model::Head::language;
+    if (language && !read_out_.reads_language_head())
+        throw DataError("the model has no value head (values can't be read). Name a value model, or the two tokens of the language head that "
+                        "mean right and wrong (read_out.positive, read_out.negative).");
+    if (!language && read_out_.reads_language_head())
+        throw DataError("the model has a value head, no language head (read_out.positive and negative name tokens of a language head). Leave them out.");
+    for (const auto* tokens : {&read_out_.tag, &read_out_.tail})
+        for (const std::int32_t id : *tokens)
+            if (id < 0 || id >= model.spec().vocab) throw DataError(cat("token ", id, " of the read-out isn't in the model's vocabulary of ", model.spec().vocab, ". Use the model's own tags."));
+    if (std::max(read_out_.positive, read_out_.negative) >= model.spec().vocab || (read_out_.reads_language_head() && read_out_.negative < 0))
+        throw DataError(cat("read_out.positive and negative must both be tokens of the model's vocabulary of ", model.spec().vocab, "."));
 }
 
 std::vector<std::vector<float>> Scorer::score(task::TokenSpan prompt, std::span<const ScoredAnswer> answers) {
     std::vector<std::vector<float>> result;
     result.reserve(answers.size());
+    const std::size_t tagged = read_out_.tag.size() + read_out_.tail.size();
     for (std::size_t first = 0; first < answers.size();) {
         std::size_t last = first;
         std::size_t tokens = prompt.size();
-        while (last < answers.size() && (last == first || tokens + forest_tokens(answers[last], probe_.size()) <= unit_tokens_))
-            tokens += forest_tokens(answers[last++], probe_.size());
+        while (last < answers.size() && (last == first || tokens + forest_tokens(answers[last], tagged) <= unit_tokens_))
+            tokens += forest_tokens(answers[last++], tagged);
         forest_.clear();
         rows_.clear();
-        add_states(forest_, prompt, answers.subspan(first, last - first), probe_, rows_);
+        if (read_out_.stays) {
+            add_tagged_states(forest_, prompt, answers.subspan(first, last - first), read_out_, rows_);
+        } else {
+            add_states(forest_, prompt, answers.subspan(first, last - first), read_out_.tag, rows_);
+        }
         const float* hidden = transformer_.forward(forest_, rows_, work_, false);
         std::vector<float> logits(rows_.size());
-        model::value_logits(transformer_.model(), hidden, static_cast<int>(rows_.size()), logits.data());
+        model::read_values(transformer_.model(), read_out_, hidden, static_cast<int>(rows_.size()), logits.data());
         auto next = logits.begin();
         for (; first < last; ++first) {
             const auto states = static_cast<std::ptrdiff_t>(answers[first].ends.size());

@@ -84,18 +84,32 @@ private:
     void choose_step(std::size_t index, task::TokenSpan prompt, const std::vector<Continuation>& children) {
         Path& path = paths_[index];
         std::vector<ScoredAnswer> states;
-        for (const Continuation& child : children) states.push_back({child.ids, {state_end(path, child)}});
+        std::vector<task::Tokens> whole;  // where a value depends on all steps, the answers from their beginning
+        if (scorer_.needs_all_states()) {
+            for (const Continuation& child : children) {
+                whole.push_back(path.ids);
+                whole.back().insert(whole.back().end(), child.ids.begin(), child.ids.end());
+            }
+            for (const auto& ids : whole) {
+                auto ends = task_.step_ends(ids);
+                if (ends.empty()) ends.push_back(0);
+                states.push_back({ids, std::move(ends)});
+            }
+            prompt = paths_[index].problem->prompt;
+        } else {
+            for (const Continuation& child : children) states.push_back({child.ids, {state_end(path, child)}});
+        }
         const auto values = scorer_.score(prompt, states);
         const auto first = static_cast<std::int32_t>(path.tree.nodes.size());
         int chosen = -1;
         for (std::size_t c = 0; c < children.size(); ++c) {
-            const float value = values[c][0];
+            const float value = values[c].back();
             const bool full = path.ids.size() + children[c].ids.size() >= static_cast<std::size_t>(max_tokens_);
             const bool terminal = children[c].ended || full;
             path.tree.nodes.push_back({path.node, children[c].ids, value, terminal, false});
             if (terminal) {
                 keep_terminal(best_[index], path, children[c], value, first + static_cast<std::int32_t>(c));
-            } else if (chosen < 0 || value > values[static_cast<std::size_t>(chosen)][0]) {
+            } else if (chosen < 0 || value > values[static_cast<std::size_t>(chosen)].back()) {
                 chosen = static_cast<int>(c);
             }
         }

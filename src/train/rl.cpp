@@ -73,11 +73,10 @@ void assign_credit(RlBatch& batch, const task::Task& task, const RlOptions& opti
 }
 
 RlObjective::RlObjective(comm::Communicator& ranks, const task::Task& task, std::string split, const model::Model& policy,
-                         const model::Model* value, const model::Model* reference, const RlOptions& options, std::uint64_t seed)
+                         std::optional<rollout::Scorer> scorer, const model::Model* reference, const RlOptions& options, std::uint64_t seed)
     : ranks_(ranks), task_(task), split_(std::move(split)), policy_(policy), options_(options), seed_(seed),
       generator_(policy, options.sampler, task.end_token(), options.slots), transformer_(policy),
-      shuffle_(seed, task.split_size(split_)) {
-    if (value != nullptr) scorer_.emplace(*value, task.probe(), options.unit_tokens);
+      scorer_(std::move(scorer)), shuffle_(seed, task.split_size(split_)) {
     if (reference != nullptr) reference_.emplace(*reference);
     ensure(options.grpo.beta == 0 || reference_, "a KL penalty needs a reference policy");
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tdrm/app/context.hpp"
+#include "tdrm/app/stage_options.hpp"
 #include "tdrm/rollout/rollouts.hpp"
 #include "tdrm/store/file.hpp"
 #include "tdrm/train/rl.hpp"
@@ -38,7 +39,8 @@ void write_vocabulary(store::FileWriter& file, const task::Task& task, std::init
 
 /// Collective. Value logits of all states of a table as a map; writes values.h5 with a manifest into `directory`.
 [[nodiscard]] std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
-                                           const std::string& label, const std::filesystem::path& directory);
+                                           const std::string& label, const std::filesystem::path& directory,
+                                           const ReadOutOptions& read_out = {});
 
 /// Local. Truth of all states (as rollout::state_offsets), empty if the task knows none; steps likewise.
 struct StateLabels {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tdrm/model/forest.hpp"
+#include "tdrm/model/read_out.hpp"
 #include "tdrm/model/transformer.hpp"
 #include "tdrm/rollout/trajectories.hpp"
 
@@ -24,6 +25,11 @@ struct ScoredAnswer {
 void add_states(model::Forest& forest, task::TokenSpan prompt, std::span<const ScoredAnswer> answers, task::TokenSpan probe,
                 std::vector<std::int32_t>& rows);
 
+/// The same for a read-out whose tags stay: after each of its states an answer goes on behind tag and tail. s_0 has a leaf,
+/// since the models of this form were trained without it.
+void add_tagged_states(model::Forest& forest, task::TokenSpan prompt, std::span<const ScoredAnswer> answers, const model::ReadOut& read_out,
+                       std::vector<std::int32_t>& rows);
+
 /// States s_0..s_T of a row of a table.
 [[nodiscard]] ScoredAnswer all_states(const Trajectories& data, std::size_t row);
 
@@ -33,15 +39,21 @@ void add_states(model::Forest& forest, task::TokenSpan prompt, std::span<const S
 /// Scores with one frozen value model. Local.
 class Scorer {
 public:
+    /// Reads a value head behind a probe.
     Scorer(const model::Model& model, task::TokenSpan probe, int unit_tokens);
+    /// @throws DataError if the model lacks the head or the tokens that the read-out asks for
+    Scorer(const model::Model& model, model::ReadOut read_out, int unit_tokens);
 
     /// Value logits of every state of every answer; the answers share the prompt.
     /// Groups larger than unit_tokens are cut into several passes.
     std::vector<std::vector<float>> score(task::TokenSpan prompt, std::span<const ScoredAnswer> answers);
 
+    /// Whether a state's value depends on where the steps before it ended (their tags stay).
+    [[nodiscard]] bool needs_all_states() const { return read_out_.stays; }
+
 private:
     model::Transformer transformer_;
-    task::TokenSpan probe_;
+    model::ReadOut read_out_;
     std::size_t unit_tokens_;
     model::Workspace work_;
     model::Forest forest_;

@@ -64,9 +64,9 @@ void assign_credit(RlBatch& batch, const task::Task& task, const RlOptions& opti
 
 class RlObjective final : public Objective {
 public:
-    /// @param value frozen value model, or null @param reference frozen policy for beta > 0, or null
+    /// @param scorer of the frozen value model, or none @param reference frozen policy for beta > 0, or null
     RlObjective(comm::Communicator& ranks, const task::Task& task, std::string split, const model::Model& policy,
-                const model::Model* value, const model::Model* reference, const RlOptions& options, std::uint64_t seed);
+                std::optional<rollout::Scorer> scorer, const model::Model* reference, const RlOptions& options, std::uint64_t seed);
 
     void prepare(std::int64_t update) override;
     [[nodiscard]] std::size_t num_units() const override { return first_.empty() ? 0 : first_.size() - 1; }
