@@ -236,6 +236,8 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
     BoundPlan bound = ranks.agree("reading the run file", [&] { return bind(request.plan); });
     ranks.require_equal("the resolved run file", resolved_text(bound.plan));
     if (bound.run.sum != train::SumMode::fast) ranks.require_equal("build and processor (needed for exact sums; see run.sum)", fingerprint());
+    if (ranks.root())
+        for (const std::string& note : bound.task->notes()) log::warn(note);
     if (request.dry_run) {
         const auto sum = bound.run.sum == train::SumMode::fast ? train::SumMode::fast : train::SumMode::exact;
         ranks.agree("planning", [&] {

@@ -4,6 +4,7 @@
 #include "tdrm/base/options.hpp"
 #include "tdrm/task/chain.hpp"
 #include "tdrm/task/countdown.hpp"
+#include "text_task_options.hpp"
 
 namespace tdrm::app {
 namespace {
@@ -56,13 +57,15 @@ std::unique_ptr<task::Task> make_task(const Yaml& options, std::uint64_t seed, P
     const std::string word = kind != nullptr ? kind->scalar : "";
     if (word == "countdown") return bind<CountdownFields>(options, seed, problems, task::make_countdown);
     if (word == "chain") return bind<ChainFields>(options, seed, problems, task::make_chain);
+    if (word == "text") return bind<TextTaskFields>(options, seed, problems, make_text_task);
     problems.push_back({kind != nullptr ? kind->where() : options.where(), "task.kind",
-                        cat("\"", word, "\" is no task (it decides problems and verdicts). Choose countdown or chain.")});
+                        cat("\"", word, "\" is no task (it decides problems and verdicts). Choose countdown, chain or text.")});
     return nullptr;
 }
 
 std::string explain_task(const std::string& kind, const std::string& key) {
     if (kind == "chain") return explain(ChainFields{}, key);
+    if (kind == "text") return explain(TextTaskFields{}, key);
     return explain(CountdownFields{}, key);
 }
 

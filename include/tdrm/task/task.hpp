@@ -104,6 +104,9 @@ public:
     /// Length of the longest right answer with its end token.
     [[nodiscard]] virtual int max_answer_tokens() const = 0;
 
+    /// What a user should know before a run starts, one sentence each: problems in two splits, say.
+    [[nodiscard]] virtual std::vector<std::string> notes() const { return {}; }
+
     // Answers.
     /// A solution with its end token, a function of (problem, seed, visit). Right unless the options ask for noise.
     [[nodiscard]] virtual Tokens demonstration(const Problem& problem, std::uint64_t seed,

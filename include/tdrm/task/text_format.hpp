@@ -1,0 +1,84 @@
+// How questions and answers become the token ids of a language model: its tokenizer, and its chat template or a plain
+// prompt.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tdrm/task/task.hpp"
+#include "tdrm/text/chat_template.hpp"
+#include "tdrm/text/tokenizer.hpp"
+
+namespace tdrm::task {
+
+struct TextFormatOptions {
+    std::string tokenizer;            ///< folder with tokenizer.json and, for chat, the chat template
+    std::string prompt;               ///< plain prompt with {question}; empty = the folder's chat template
+    std::string system;               ///< system turn of the policy's prompts; empty = none of our own
+    std::string family;               ///< what the chat template must be; empty = any
+    std::string end;                  ///< token that ends an answer; empty = as the template or the folder has it
+    std::string probe;                ///< text at whose last token values are read; empty = the end of a turn
+    bool value_sees_system = false;   ///< whether value models get the system turn too
+
+    /// All problems with these options, one sentence each; empty if there are none.
+    [[nodiscard]] std::vector<std::string> validate() const;
+};
+
+/// A conversation as ids, for supervised fine-tuning.
+struct Conversation {
+    Tokens ids;
+    std::vector<std::uint8_t> learnt;  ///< 1 for the tokens of assistant turns and the token that ends each
+};
+
+/// Local, immutable; calls from several threads are safe but take turns at the tokenizer.
+class TextFormat {
+public:
+    /// @throws ConfigError for options that can't be, or if the system turn can't be told from the question and
+    /// `value_sees_system` is false; IoError or DataError if the folder's files are missing, broken, or don't fit each
+    /// other (a mark of the template that isn't one token of the tokenizer).
+    explicit TextFormat(const TextFormatOptions& options);
+
+    [[nodiscard]] const text::Tokenizer& tokenizer() const { return tokenizer_; }
+    /// Null for plain prompts.
+    [[nodiscard]] const text::ChatTemplate* chat() const { return chat_ ? &*chat_ : nullptr; }
+    [[nodiscard]] Token end_token() const { return end_token_; }
+    [[nodiscard]] TokenSpan probe() const { return probe_; }
+
+    /// What the policy goes on from: system turn, question, generation prompt; or the plain prompt.
+    [[nodiscard]] Tokens prompt_ids(std::string_view question) const;
+    /// What value models see in its place: without our system turn, unless `value_sees_system`.
+    [[nodiscard]] Tokens value_prompt_ids(std::string_view question) const;
+    /// The same from ids: prompt_ids(q) + x becomes value_prompt_ids(q) + x. Other ids stay as they are.
+    [[nodiscard]] Tokens value_prompt(TokenSpan prompt) const;
+    /// Ids of an answer's text, without the end token.
+    [[nodiscard]] Tokens encode_answer(std::string_view text) const;
+
+    /// A conversation that brings its own system turn, cut at the turns as generation would: what stands before each
+    /// assistant turn, the turn, and its end token are encoded on their own. What follows the last end token is left
+    /// out. @throws ConfigError for plain prompts; DataError if the template doesn't write the turns as they are.
+    [[nodiscard]] Conversation conversation(std::span<const text::ChatMessage> messages) const;
+
+    /// Hash of everything that decides ids.
+    [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
+
+private:
+    [[nodiscard]] Tokens render(std::string_view question, bool with_system) const;
+    void check_marks() const;
+    void find_system_turn();
+    void find_end();
+
+    TextFormatOptions options_;
+    text::Tokenizer tokenizer_;
+    std::optional<text::ChatTemplate> chat_;
+    Token end_token_ = -1;
+    Tokens probe_;
+    Tokens policy_start_;  ///< ids before every question, up to the last special token
+    Tokens value_start_;   ///< the same of value prompts
+    std::string fingerprint_;
+};
+
+}  // namespace tdrm::task

@@ -1,0 +1,202 @@
+#include "tdrm/task/text_format.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/base/hash.hpp"
+
+namespace tdrm::task {
+namespace {
+
+constexpr std::string_view kQuestion = "{question}";
+
+text::Tokenizer load_tokenizer(const std::string& folder) {
+    if (!std::filesystem::exists(folder))
+        throw ConfigError(cat("the tokenizer folder ", folder,
+                              " doesn't exist (no text can be encoded). Correct task.tokenizer; relative paths begin at the "
+                              "folder in which tdrm was started."));
+    return text::Tokenizer::load(folder);
+}
+
+/// The end-of-sequence token of a folder; "" if it names none.
+std::string eos_token(const std::filesystem::path& folder) {
+    std::ifstream file(folder / "tokenizer_config.json", std::ios::binary);
+    if (!file) return "";
+    const auto config = nlohmann::json::parse(file, nullptr, false);
+    if (!config.is_object() || !config.contains("eos_token")) return "";
+    const auto& token = config["eos_token"];
+    if (token.is_string()) return token.get<std::string>();
+    return token.is_object() && token.contains("content") ? token["content"].get<std::string>() : "";
+}
+
+/// Turn marks as chat templates write them: <|name|>, also with the wide bars of DeepSeek.
+std::vector<std::string> marks_of(std::string_view text) {
+    std::vector<std::string> marks;
+    for (const std::string_view bar : {"|", "\xEF\xBD\x9C"}) {
+        const std::string open = cat('<', bar);
+        const std::string close = cat(bar, '>');
+        for (std::size_t at = 0; (at = text.find(open, at)) != std::string_view::npos;) {
+            const std::size_t end = text.find(close, at + open.size());
+            if (end == std::string_view::npos) break;
+            marks.emplace_back(text.substr(at, end + close.size() - at));
+            at = end + close.size();
+        }
+    }
+    return marks;
+}
+
+std::string trimmed(std::string_view text) {
+    constexpr std::string_view kSpace = " \t\r\n";
+    const auto begin = text.find_first_not_of(kSpace);
+    if (begin == std::string_view::npos) return "";
+    return std::string(text.substr(begin, text.find_last_not_of(kSpace) + 1 - begin));
+}
+
+}  // namespace
+
+std::vector<std::string> TextFormatOptions::validate() const {
+    std::vector<std::string> problems;
+    if (tokenizer.empty()) problems.emplace_back("tokenizer: it names no folder (no text can be encoded).");
+    if (prompt.empty()) return problems;
+    if (prompt.find(kQuestion) == std::string::npos)
+        problems.emplace_back("prompt: it doesn't hold {question} (all problems would look the same).");
+    if (!system.empty())
+        problems.emplace_back("system: a plain prompt has no system turn (it would be ignored). Write it into `prompt`.");
+    if (!family.empty()) problems.emplace_back("family: a plain prompt has no chat template. Leave one of the two out.");
+    return problems;
+}
+
+TextFormat::TextFormat(const TextFormatOptions& options) : options_(options), tokenizer_(load_tokenizer(options.tokenizer)) {
+    if (options_.prompt.empty())
+        chat_ = text::ChatTemplate::load(options_.tokenizer, {.family = options_.family, .thinking = text::Thinking::keep});
+    check_marks();
+    find_end();
+    find_system_turn();
+    Hasher hasher;
+    hasher.update(cat(tokenizer_.fingerprint(), '\n', chat_ ? chat_->fingerprint() : options_.prompt, '\n', options_.system, '\n',
+                      end_token_, '\n', options_.value_sees_system));
+    for (const Token id : probe_) hasher.update(cat(' ', id));
+    fingerprint_ = hasher.hex();
+}
+
+void TextFormat::check_marks() const {
+    if (!chat_) return;
+    const std::vector<text::ChatMessage> messages{{"user", "TDRM"}, {"assistant", "TDRM"}, {"user", "TDRM"}};
+    for (const std::string& mark : marks_of(chat_->render(messages, true)))
+        if (!tokenizer_.id_of(mark))
+            throw DataError(cat(options_.tokenizer, ": the chat template marks turns with ", mark,
+                                ", which isn't a token of the tokenizer (a model would read it as a row of letters). Use "
+                                "the tokenizer and the template of one model."));
+}
+
+void TextFormat::find_end() {
+    const auto one_token = [&](const std::string& token) {
+        const auto id = tokenizer_.id_of(token);
+        if (!id)
+            throw ConfigError(cat("task.end: \"", token, "\" isn't a token of ", options_.tokenizer,
+                                  " (answers would never end). Name a token as tokenizer.json writes it."));
+        return *id;
+    };
+    if (chat_) probe_ = chat_->probe_ids(tokenizer_);
+    if (!options_.probe.empty()) probe_ = tokenizer_.encode(options_.probe);
+    if (!options_.end.empty()) {
+        end_token_ = one_token(options_.end);
+    } else if (chat_) {
+        end_token_ = chat_->probe_ids(tokenizer_).front();
+    } else {
+        const std::string eos = eos_token(options_.tokenizer);
+        if (eos.empty())
+            throw ConfigError(cat("task.end is missing: ", options_.tokenizer,
+                                  " names no eos_token in tokenizer_config.json (answers would never end). Give the token, "
+                                  "\"</s>\" say."));
+        end_token_ = one_token(eos);
+    }
+    if (probe_.empty()) probe_ = {end_token_};
+}
+
+Tokens TextFormat::render(std::string_view question, bool with_system) const {
+    if (chat_) {
+        std::vector<text::ChatMessage> messages;
+        if (with_system && !options_.system.empty()) messages.push_back({"system", options_.system});
+        messages.push_back({"user", std::string(question)});
+        return chat_->render_ids(tokenizer_, messages, true);
+    }
+    std::string text = options_.prompt;
+    for (std::size_t at = 0; (at = text.find(kQuestion, at)) != std::string::npos; at += question.size())
+        text.replace(at, kQuestion.size(), question);
+    return tokenizer_.encode(text, true);
+}
+
+/// A special token separates what stands before it from what stands after it, so the ids up to the last special token
+/// before the question are the same for all questions, and those after it are the same with and without system turn.
+void TextFormat::find_system_turn() {
+    if (options_.system.empty() || options_.value_sees_system) return;
+    const auto start = [&](bool with_system) {
+        const Tokens a = render("alpha", with_system);
+        const Tokens b = render("{beta}", with_system);
+        auto common = static_cast<std::size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
+        while (common > 0 && !tokenizer_.is_special(a[common - 1])) --common;
+        return Tokens(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(common));
+    };
+    policy_start_ = start(true);
+    value_start_ = start(false);
+    const std::string question = "How many?";
+    if (value_prompt(render(question, true)) != render(question, false))
+        throw ConfigError(cat("the chat template of ", options_.tokenizer,
+                              " writes the system turn into the user's (value models can't be spared it). Set "
+                              "value_sees_system: true, or leave `system` out."));
+}
+
+Tokens TextFormat::prompt_ids(std::string_view question) const { return render(question, true); }
+
+Tokens TextFormat::value_prompt_ids(std::string_view question) const { return render(question, options_.value_sees_system); }
+
+Tokens TextFormat::value_prompt(TokenSpan prompt) const {
+    const bool ours = policy_start_ != value_start_ && prompt.size() >= policy_start_.size() &&
+                      std::equal(policy_start_.begin(), policy_start_.end(), prompt.begin());
+    if (!ours) return {prompt.begin(), prompt.end()};
+    Tokens changed = value_start_;
+    changed.insert(changed.end(), prompt.begin() + static_cast<std::ptrdiff_t>(policy_start_.size()), prompt.end());
+    return changed;
+}
+
+Tokens TextFormat::encode_answer(std::string_view text) const { return tokenizer_.encode(text); }
+
+Conversation TextFormat::conversation(std::span<const text::ChatMessage> messages) const {
+    if (!chat_)
+        throw ConfigError("conversations need a chat template (a plain prompt has no turns). Leave task.prompt out, and use a "
+                          "tokenizer folder that has a template.");
+    Conversation result;
+    const auto add = [&](const Tokens& ids, bool learnt) {
+        result.ids.insert(result.ids.end(), ids.begin(), ids.end());
+        result.learnt.resize(result.ids.size(), learnt ? 1 : 0);
+    };
+    const std::string& end_text = chat_->end_of_turn();
+    const std::string end_mark = tokenizer_.decode(std::span(&end_token_, 1));
+    const std::string whole = chat_->render(messages, false);
+    std::size_t done = 0;
+    for (std::size_t m = 0; m < messages.size(); ++m) {
+        if (messages[m].role != "assistant") continue;
+        std::string upto = chat_->render(messages.first(m + 1), false);
+        if (upto.ends_with(end_text)) upto.resize(upto.size() - end_text.size());
+        std::string content = messages[m].content;
+        if (!upto.ends_with(content)) content = trimmed(content);
+        const std::size_t begin = upto.size() - std::min(upto.size(), content.size());
+        if (!upto.ends_with(content) || !whole.starts_with(upto) || begin < done)
+            throw DataError(cat("message ", m + 1, " isn't written as it is by the chat template of ", options_.tokenizer,
+                                " (other words would be learnt). Remove the conversation, or use another template."));
+        add(tokenizer_.encode(std::string_view(whole).substr(done, begin - done)), false);
+        add(tokenizer_.encode(content), true);
+        add({end_token_}, true);
+        done = upto.size();
+        if (std::string_view(whole).substr(done).starts_with(end_mark)) done += end_mark.size();
+    }
+    if (done == 0)
+        throw DataError("a conversation has no assistant turn (there is nothing to learn). Remove it.");
+    return result;
+}
+
+}  // namespace tdrm::task
