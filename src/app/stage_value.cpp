@@ -1,6 +1,7 @@
 // Stage `value`: a value model (process or outcome reward model) from judged trajectories.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "tdrm/app/stage.hpp"
 #include "tdrm/app/stage_options.hpp"
@@ -56,20 +57,44 @@ struct ValueStageOptions {
     }
 };
 
+/// What the states of a table are judged by: the labels where they are trained towards, else the outcome; NaN where it
+/// isn't known.
+std::vector<float> truth_of(const rollout::Trajectories& data, const StateLabels& labels, reward::TargetKind kind) {
+    if (kind == reward::TargetKind::step_label) return labels.truth;
+    std::vector<float> truth;
+    for (std::size_t row = 0; row < data.size(); ++row) {
+        const bool known = labels.outcome_known.empty() || labels.outcome_known[row] != 0;
+        truth.insert(truth.end(), data.step_ends(row).size() + 1, known ? data.outcome[row] : std::numeric_limits<float>::quiet_NaN());
+    }
+    return truth;
+}
+
+bool any_known(std::span<const float> truth) {
+    return std::any_of(truth.begin(), truth.end(), [](float x) { return !std::isnan(x); });
+}
+
 /// Problem rows in the training part and in the held-out part, decided by identity.
 struct Partition {
     std::vector<std::size_t> training_rows;
     rollout::Trajectories held_out;
+    std::vector<float> held_out_truth;  ///< of its states, as truth_of
 };
 
-Partition partition(const rollout::Trajectories& data, double holdout, std::uint64_t seed) {
+/// @param truth of all states. With `labelled_only`, trajectories without any label aren't trained on.
+Partition partition(const rollout::Trajectories& data, std::span<const float> truth, bool labelled_only, double holdout, std::uint64_t seed) {
     Partition result;
     const auto groups = data.groups();
+    const auto offsets = rollout::state_offsets(data);
     for (std::size_t p = 0; p < groups.size(); ++p) {
         const auto [begin, end] = groups[p];
         const bool held = Random(random_key(seed, "holdout", static_cast<std::uint64_t>(data.problem_id[p]))).uniform(0) < holdout;
-        if (held) result.held_out.append_problem(data, p, begin, end);
-        for (std::size_t row = begin; row < end && !held; ++row) result.training_rows.push_back(row);
+        if (held) {
+            result.held_out.append_problem(data, p, begin, end);
+            const auto of_problem = truth.subspan(offsets[begin], offsets[end] - offsets[begin]);
+            result.held_out_truth.insert(result.held_out_truth.end(), of_problem.begin(), of_problem.end());
+        }
+        for (std::size_t row = begin; row < end && !held; ++row)
+            if (!labelled_only || any_known(truth.subspan(offsets[row], offsets[row + 1] - offsets[row]))) result.training_rows.push_back(row);
     }
     return result;
 }
@@ -83,25 +108,23 @@ public:
         return tdrm::identity(resolved);
     }
 
-    void check(const task::Task& task, const std::string& path, Problems& problems) const override {
-        if (options_.target.kind == reward::TargetKind::step_label && task.truth_kind() == task::TruthKind::none)
-            problems.push_back({"", path + ".target.kind", "the task has no step labels. Use an outcome or TD target."});
-    }
+    void check(const task::Task&, const std::string&, Problems&) const override {}
 
     [[nodiscard]] std::int64_t updates(const task::Task&) const override { return options_.updates; }
 
     StageOutcome run(StageContext& context) override {
         const auto data = load_trajectories(context, context.input("data"));
-        const auto part = partition(data, options_.select.holdout, context.seed);
+        const auto labels = context.ranks.agree("reading labels", [&] { return load_labels(context, context.input("data"), data); });
+        require_known(context, data, labels);
+        const bool by_label = options_.target.kind == reward::TargetKind::step_label;
+        const auto part = partition(data, truth_of(data, labels, options_.target.kind), by_label, options_.select.holdout, context.seed);
         if (part.training_rows.empty())
             context.ranks.fail_together(DataError(cat("stage ", context.node.name, " has no trajectories to train on (all problems of its data are held out, or there "
                                                       "are none). Lower select.holdout or give it more data.")));
         warn_if_one_sided(context, data);
         model::Model value = start(context);
-        std::vector<float> labels;
-        if (options_.target.kind == reward::TargetKind::step_label) labels = state_labels(context.task, data).truth;
-        train::ValueObjective objective(data, part.training_rows, labels, context.task.probe(), value, options_.target, context.seed,
-                                        options_.batch, options_.unit_tokens);
+        train::ValueObjective objective(data, part.training_rows, by_label ? labels.truth : std::vector<float>(), context.task.probe(), value,
+                                        options_.target, context.seed, options_.batch, options_.unit_tokens);
         train::TrainerOptions trainer;
         trainer.label = context.node.name;
         trainer.directory = context.directory;
@@ -138,6 +161,22 @@ public:
     }
 
 private:
+    /// Collective. Refuses data that lack what the target is made of.
+    void require_known(StageContext& context, const rollout::Trajectories& data, const StateLabels& labels) const {
+        const auto& target = options_.target;
+        if (target.kind == reward::TargetKind::step_label) {
+            if (!any_known(labels.truth))
+                context.ranks.fail_together(DataError(cat(context.input("data").label, " has no step labels (targets of kind step_label are these). "
+                                                          "Use an outcome or TD target, or import data with labels.")));
+            return;
+        }
+        const auto unknown = std::count(labels.outcome_known.begin(), labels.outcome_known.end(), 0);
+        if (unknown == 0 || target.truncated != reward::Truncated::fail) return;
+        context.ranks.fail_together(DataError(cat("the outcome of ", unknown, " of ", data.size(), " solutions in ", context.input("data").label,
+                                                  " isn't known (target.truncated: fail would call them wrong). Set target.truncated to bootstrap or "
+                                                  "drop, or import them with another rule for outcomes.")));
+    }
+
     static void warn_if_one_sided(const StageContext& context, const rollout::Trajectories& data) {
         const auto right = std::count_if(data.outcome.begin(), data.outcome.end(), [](float y) { return y > 0; });
         if (context.ranks.root() && (right == 0 || right == static_cast<std::ptrdiff_t>(data.size())))
@@ -165,13 +204,18 @@ private:
     train::Evaluation selection(StageContext& context, const Partition& part, const model::Model& value, std::int64_t updates) const {
         train::Evaluation evaluation;
         if (part.held_out.size() == 0) return evaluation;
+        if (!any_known(part.held_out_truth)) {
+            if (context.ranks.root())
+                log::warn(cat("stage ", context.node.name, ": nothing is known about its held-out problems, so the last update is taken. Raise select.holdout."));
+            return evaluation;
+        }
         evaluation.every = options_.select.every > 0 ? options_.select.every : std::max<std::int64_t>(1, updates / 8);
         evaluation.by = by();
         evaluation.higher_is_better = options_.select.by == SelectBy::auc || options_.select.by == SelectBy::accuracy;
         evaluation.patience = options_.select.patience;
         evaluation.measure = [&context, &part, &value](std::int64_t) {
             rollout::Scorer scorer(value, context.task.probe(), 4096);
-            const auto quality = train::value_quality(part.held_out, rollout::score_together(context.ranks, scorer, part.held_out));
+            const auto quality = train::value_quality(rollout::score_together(context.ranks, scorer, part.held_out), part.held_out_truth);
             train::Metrics metrics;
             metrics.set("log_loss", quality.log_loss);
             metrics.set("brier", quality.brier);

@@ -21,27 +21,27 @@ std::string added_text(const task::Task& task, task::Token token) {
     return task.text(pair) == task.token_text(task.end_token()) + " " + word ? " " + word : word;
 }
 
+void write_labels(const std::filesystem::path& path, const rollout::Trajectories& answers, const StateLabels& labels) {
+    const auto offsets = rollout::state_offsets(answers);
+    store::FileWriter file(path);
+    file.attribute("schema", std::string("tdrm-labels-1"));
+    file.attribute("describes", rollout::content_hash(answers));
+    file.attribute("kind", labels.kind);
+    file.attribute("source", labels.source);
+    file.write("state/offset", std::vector<std::int64_t>(offsets.begin(), offsets.end()));
+    file.write("state/truth", labels.truth);
+    file.write("step/right", labels.step_right);
+    if (!labels.outcome_known.empty()) file.write("trajectory/outcome_known", labels.outcome_known);
+    file.close();
+}
+
+}  // namespace
+
 std::string reason_names() {
     std::string names;
     for (int r = 0; r < task::kReasons; ++r) names += cat(r > 0 ? "," : "", task::name(static_cast<task::Reason>(r)));
     return names;
 }
-
-void write_labels(const std::filesystem::path& path, const task::Task& task, const rollout::Trajectories& answers) {
-    const auto labels = state_labels(task, answers);
-    const auto offsets = rollout::state_offsets(answers);
-    store::FileWriter file(path);
-    file.attribute("schema", std::string("tdrm-labels-1"));
-    file.attribute("describes", rollout::content_hash(answers));
-    file.attribute("kind", std::string(task.truth_kind() == task::TruthKind::reachable ? "reachable" : "no_error_so_far"));
-    file.attribute("source", std::string(task.kind()));
-    file.write("state/offset", std::vector<std::int64_t>(offsets.begin(), offsets.end()));
-    file.write("state/truth", labels.truth);
-    file.write("step/right", labels.step_right);
-    file.close();
-}
-
-}  // namespace
 
 Attributes answer_attributes(const StageContext& context, const Input& policy, const std::string& split,
                              const rollout::SamplerOptions& sampler) {
@@ -85,6 +85,8 @@ void write_vocabulary(store::FileWriter& file, const task::Task& task, std::init
 StateLabels state_labels(const task::Task& task, const rollout::Trajectories& data) {
     StateLabels labels;
     if (task.truth_kind() == task::TruthKind::none) return labels;
+    labels.kind = task.truth_kind() == task::TruthKind::reachable ? "reachable" : "no_error_so_far";
+    labels.source = task.kind();
     for (std::size_t row = 0; row < data.size(); ++row) {
         const auto problem = data.problem_of(row);
         const auto truth = task.truth(problem, data.ids(row), data.step_ends(row));
@@ -95,15 +97,37 @@ StateLabels state_labels(const task::Task& task, const rollout::Trajectories& da
     return labels;
 }
 
+StateLabels load_labels(const StageContext& context, const Input& input, const rollout::Trajectories& data) {
+    const auto path = input.directory / "labels.h5";
+    if (!std::filesystem::exists(path)) return state_labels(context.task, data);
+    const store::FileReader file(path);
+    StateLabels labels;
+    labels.truth = file.read<float>("state/truth");
+    labels.step_right = file.read<std::uint8_t>("step/right");
+    if (file.has("trajectory/outcome_known")) labels.outcome_known = file.read<std::uint8_t>("trajectory/outcome_known");
+    labels.kind = file.attribute<std::string>("/", "kind");
+    labels.source = file.attribute<std::string>("/", "source");
+    const bool fits = file.attribute<std::string>("/", "describes") == rollout::content_hash(data) &&
+                      labels.truth.size() == rollout::state_offsets(data).back() && labels.step_right.size() == data.step_end.size() &&
+                      (labels.outcome_known.empty() || labels.outcome_known.size() == data.size());
+    if (!fits) throw DataError(cat(path.string(), " belongs to other trajectories (labels are aligned state by state). Make both again."));
+    return labels;
+}
+
 void write_answers(const std::filesystem::path& directory, const task::Task& task, const rollout::Trajectories& answers,
                    const Attributes& attributes) {
+    write_answers(directory, task, answers, state_labels(task, answers), attributes);
+}
+
+void write_answers(const std::filesystem::path& directory, const task::Task& task, const rollout::Trajectories& answers,
+                   const StateLabels& labels, const Attributes& attributes) {
     store::FileWriter file(directory / "trajectories.h5");
     for (const auto& [name, value] : attributes) file.attribute(name, value);
     answers.write(file);
     write_vocabulary(file, task, {answers.prompt_token, answers.token});
     std::vector<store::FileEntry> entries{file.close()};
-    if (task.truth_kind() != task::TruthKind::none) {
-        write_labels(directory / "labels.h5", task, answers);
+    if (!labels.kind.empty()) {
+        write_labels(directory / "labels.h5", answers, labels);
         entries.push_back(store::entry_of(directory / "labels.h5"));
     }
     store::write_manifest(directory, entries);

@@ -1,6 +1,7 @@
 #include "tdrm/train/value.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/eval/calibration.hpp"
@@ -96,18 +97,18 @@ void ValueObjective::metrics(const std::vector<double>& sums, Metrics& out) cons
     out.set("num_tokens", sums[6]);
 }
 
-ValueQuality value_quality(const rollout::Trajectories& data, std::span<const float> logits) {
-    std::vector<double> probability, truth;
-    const auto offsets = rollout::state_offsets(data);
-    for (std::size_t row = 0; row < data.size(); ++row)
-        for (std::size_t s = offsets[row]; s < offsets[row + 1]; ++s) {
-            probability.push_back(reward::sigmoid(static_cast<double>(logits[s])));
-            truth.push_back(static_cast<double>(data.outcome[row]));
-        }
+ValueQuality value_quality(std::span<const float> logits, std::span<const float> truth) {
+    ensure(logits.size() == truth.size(), "states and their truth come in pairs");
+    std::vector<double> probability, known;
+    for (std::size_t s = 0; s < logits.size(); ++s) {
+        if (std::isnan(truth[s])) continue;
+        probability.push_back(reward::sigmoid(static_cast<double>(logits[s])));
+        known.push_back(static_cast<double>(truth[s]));
+    }
     double right = 0;
-    for (std::size_t i = 0; i < truth.size(); ++i) right += (probability[i] > 0.5) == (truth[i] > 0.5) ? 1 : 0;
-    return {eval::log_loss(probability, truth), eval::brier_score(probability, truth), eval::roc_auc(probability, truth),
-            right / static_cast<double>(truth.size())};
+    for (std::size_t i = 0; i < known.size(); ++i) right += (probability[i] > 0.5) == (known[i] > 0.5) ? 1 : 0;
+    return {eval::log_loss(probability, known), eval::brier_score(probability, known), eval::roc_auc(probability, known),
+            right / static_cast<double>(known.size())};
 }
 
 }  // namespace tdrm::train

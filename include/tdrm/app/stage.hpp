@@ -52,6 +52,8 @@ struct StageKind {
 [[nodiscard]] StageKind search_kind();
 [[nodiscard]] StageKind rl_kind();
 [[nodiscard]] StageKind evaluate_kind();
+[[nodiscard]] StageKind import_kind();
+[[nodiscard]] StageKind processbench_kind();
 
 /// Fills `make` and `explain` of a kind from its options struct and its stage class.
 template <class Options, class StageClass>

@@ -18,6 +18,9 @@ namespace tdrm::app {
 
 using Attributes = std::vector<std::pair<std::string, store::Attribute>>;
 
+/// Names of task::Reason in the order of their numbers, joined by commas: the attribute verdict_reasons.
+[[nodiscard]] std::string reason_names();
+
 /// What a file of answers says about how they were made.
 [[nodiscard]] Attributes answer_attributes(const StageContext& context, const Input& policy, const std::string& split,
                                            const rollout::SamplerOptions& sampler);
@@ -29,9 +32,21 @@ using Attributes = std::vector<std::pair<std::string, store::Attribute>>;
                                                 int slots, const std::string& label, const std::filesystem::path& directory,
                                                 const Attributes& attributes);
 
+/// What is known about the states of a table (as rollout::state_offsets) and its steps: labels.h5.
+struct StateLabels {
+    std::vector<float> truth;                 ///< in [0, 1], NaN where it isn't known; empty if nothing is
+    std::vector<std::uint8_t> step_right;     ///< 1 right, 0 wrong, 255 not known
+    std::vector<std::uint8_t> outcome_known;  ///< of each trajectory; empty = of all
+    std::string kind;                         ///< what truth means: "reachable", "no_error_so_far" or "local"
+    std::string source;                       ///< who says so: a task or a published format
+};
+
 /// Local. Writes `directory`/trajectories.h5, labels.h5 and the manifest.
 void write_answers(const std::filesystem::path& directory, const task::Task& task, const rollout::Trajectories& answers,
                    const Attributes& attributes);
+/// Local. The same with labels that come from elsewhere.
+void write_answers(const std::filesystem::path& directory, const task::Task& task, const rollout::Trajectories& answers,
+                   const StateLabels& labels, const Attributes& attributes);
 
 /// Local. Writes /vocabulary: the ids among `tokens` with the bytes that each adds to a text, so that readers need no
 /// tokenizer. @throws DataError for an id outside the vocabulary
@@ -42,11 +57,10 @@ void write_vocabulary(store::FileWriter& file, const task::Task& task, std::init
                                            const std::string& label, const std::filesystem::path& directory,
                                            const ReadOutOptions& read_out = {});
 
-/// Local. Truth of all states (as rollout::state_offsets), empty if the task knows none; steps likewise.
-struct StateLabels {
-    std::vector<float> truth;
-    std::vector<std::uint8_t> step_right;
-};
+/// Local. Labels of a finished stage's trajectories: those of its labels.h5 if it has one, else the task's own truth.
+/// @throws DataError if they belong to other trajectories
+[[nodiscard]] StateLabels load_labels(const StageContext& context, const Input& input, const rollout::Trajectories& data);
+/// Local. The exact truth that a task knows about its answers; empty if it knows none.
 [[nodiscard]] StateLabels state_labels(const task::Task& task, const rollout::Trajectories& data);
 
 /// Local. A batch of an rl stage: trajectories with the parts of their reward, values of their states, advantages.

@@ -47,11 +47,12 @@ private:
     std::vector<float> logits_, d_logits_, d_hidden_;
 };
 
-/// Held-out quality of a value model: mean over the states of the trajectories.
+/// Held-out quality of a value model: mean over the states whose truth is known.
 struct ValueQuality {
     double log_loss, brier, auc, accuracy;
 };
 /// @param logits of all states, as rollout::score gives them
-[[nodiscard]] ValueQuality value_quality(const rollout::Trajectories& data, std::span<const float> logits);
+/// @param truth of each of them in [0, 1], NaN where it isn't known; at least one is
+[[nodiscard]] ValueQuality value_quality(std::span<const float> logits, std::span<const float> truth);
 
 }  // namespace tdrm::train

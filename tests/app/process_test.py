@@ -1,0 +1,173 @@
+"""Importing labelled solutions, training on them, and the process benchmarks, as users start them."""
+
+import gzip
+import json
+import pathlib
+import random
+import shutil
+import tempfile
+import unittest
+
+import h5py
+import numpy as np
+
+import runs
+
+SAMPLES = runs.SOURCE / "tests/task_process"
+
+
+def chain_rows(count, seed):
+    """Chains modulo 10 in the words of the built-in task, some with a wrong step: (problem, steps, first wrong step or -1)."""
+    rng, rows = random.Random(seed), []
+    for _ in range(count):
+        numbers, operations = [rng.randrange(10) for _ in range(4)], [rng.choice("+-*") for _ in range(3)]
+        wrong = rng.choice([-1, rng.randrange(3)])
+        at, steps = numbers[0], []
+        for t, (operation, number) in enumerate(zip(operations, numbers[1:])):
+            result = {"+": at + number, "-": at - number, "*": at * number}[operation] % 10
+            if t == wrong:
+                result = (result + 1) % 10
+            steps.append(f"{at} {operation} {number} = {result} ;")
+            at = result
+        question = " ".join(str(w) for pair in zip(numbers, operations + ["?"]) for w in pair)
+        rows.append((question, steps, wrong))
+    return rows
+
+
+def write_lines(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+CONFIG = """
+run: {{dir: RUN, seed: 1}}
+task: {{kind: chain, min_steps: 3, max_steps: 3, splits: {{sft: 200, dev: 10}}}}
+stages:
+  base:  {{do: sft, model: {{layers: 1, width: 32, heads: 2}}, problems: sft, updates: 4, batch: 8}}
+  steps: {{do: import, format: trl, file: {data}/trl.jsonl.gz, separator: ""}}
+  first: {{do: import, format: processbench, file: {data}/train.jsonl, separator: ""}}
+  prm:   {{do: value, init: base, data: steps, target: {{kind: step_label}}, updates: 6, batch: 8}}
+  td:    {{do: value, init: base, data: first, target: {{kind: td_lambda, truncated: bootstrap}}, updates: 6, batch: 8}}
+  bench: {{do: processbench, value: prm, processbench: {data}/processbench, prmbench: {data}/prmbench,
+          bigbench_mistake: {data}/bigbench_mistake, separator: ""}}
+"""
+
+
+class Process(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tdrm-process-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        data = self.data = self.folder / "data"
+        self.rows = chain_rows(60, 1)
+        write_lines(data / "trl.jsonl.gz", [{"prompt": q, "completions": s, "labels": [t != w for t in range(len(s))]} for q, s, w in self.rows])
+        write_lines(data / "train.jsonl", [{"id": str(i), "problem": q, "steps": s, "label": w, **({"final_answer_correct": w < 0} if i % 10 else {})}
+                                           for i, (q, s, w) in enumerate(self.rows)])
+        tests = chain_rows(24, 2)
+        for subset, part in (("gsm8k", tests[:16]), ("math", tests[16:])):
+            write_lines(data / f"processbench/{subset}.jsonl",
+                        [{"id": f"{subset}-{i}", "problem": q, "steps": s, "label": w} for i, (q, s, w) in enumerate(part)])
+        write_lines(data / "prmbench/redundency.jsonl",
+                    [{"original_question": q, "original_process": s, "modified_question": q, "modified_process": s, "error_steps": [] if w < 0 else [w + 1],
+                      "idx": str(i), "classification": "redundency"} for i, (q, s, w) in enumerate(tests)])
+        write_lines(data / "bigbench_mistake/word_sorting.jsonl",
+                    [{"input": q, "steps": s, "mistake_index": None if w < 0 else w} for q, s, w in tests])
+        self.config = runs.write_config(self.folder, CONFIG.format(data=data))
+
+    def test_what_is_imported_trains_and_scores_alike_on_1_and_2_ranks(self):
+        one, two = self.folder / "1", self.folder / "2"
+        done = runs.finish(one, config=self.config)
+        self.assertIn('"kept solutions":60', done.stdout)
+        self.check_import(one / "steps")
+        self.check_figures(one / "bench")
+        runs.finish(two, ranks=2, config=self.config)
+        self.assertEqual(runs.differences(one, two), [])
+        self.check_again_from_predictions(one / "bench")
+
+    def check_import(self, folder):
+        problems = list(dict.fromkeys(q for q, _, _ in self.rows))
+        by_problem = [row for p in problems for row in self.rows if row[0] == p]
+        with h5py.File(folder / "trajectories.h5") as file, h5py.File(folder / "labels.h5") as labels:
+            at, text = file["vocabulary/text_offset"][...], file["vocabulary/text"][...].tobytes()
+            words = {w: text[at[i]:at[i + 1]].decode().strip() for i, w in enumerate(file["vocabulary/id"][...])}
+            tokens, steps = file["trajectory/token_offset"][...], file["trajectory/step_offset"][...]
+            states, truth, right = (labels[k][...] for k in ("state/offset", "state/truth", "step/right"))
+            self.assertEqual(len(tokens) - 1, len(by_problem))
+            for row, (question, solution, wrong) in enumerate(by_problem):
+                ids = [words[i] for i in file["token/id"][tokens[row]:tokens[row + 1]]]
+                ends = file["step/end"][steps[row]:steps[row + 1]]
+                self.assertEqual([" ".join(ids[b:e]) for b, e in zip([0, *ends[:-1]], ends)], solution)
+                self.assertEqual(ids[ends[-1]:], ["END"])
+                expected = [t != wrong for t in range(len(solution))]
+                self.assertEqual(list(right[steps[row]:steps[row + 1]]), expected)
+                mine = truth[states[row]:states[row + 1]]
+                self.assertTrue(np.isnan(mine[0]))
+                self.assertEqual(list(mine[1:]), expected)
+                self.assertEqual(file["trajectory/outcome"][row], expected[-1])
+        self.assertEqual(json.loads((folder / "results.json").read_text())["counts"]["rows"], 60)
+
+    def check_figures(self, folder):
+        """The figures from the stored logits, by the published formulas."""
+        found = json.loads((folder / "results.json").read_text())["benchmarks"]
+        with h5py.File(folder / "values.h5") as file:
+            subset = [s.decode() for s in file["row/subset"][...]]
+            label, offset = file["row/first_error"][...], file["row/step_offset"][...]
+            value = 1 / (1 + np.exp(-file["step/value"][...].astype(np.float64)))
+        self.assertGreater(np.ptp(value), 0)
+        threshold = found["processbench"]["chosen"]["threshold"]
+        hits = {"gsm8k": ([], []), "math": ([], [])}
+        for row, name in enumerate(subset):
+            if name in hits:
+                wrong = np.flatnonzero(value[offset[row]:offset[row + 1]] < threshold)
+                hits[name][int(label[row] < 0)].append((wrong[0] if len(wrong) else -1) == label[row])
+        for name, (error, right) in hits.items():
+            a, b = np.mean(error), np.mean(right)
+            self.assertAlmostEqual(found["processbench"]["chosen"]["subsets"][name]["f1"], 2 * a * b / (a + b) if a + b else 0, places=9)
+        self.assertEqual(found["prmbench"]["fixed"]["subsets"]["redundency"]["rows"], 24)
+        self.assertEqual(found["bigbench_mistake"]["rows"], 24)
+
+    def check_again_from_predictions(self, folder):
+        """What a stage wrote down gives the same figures without a model."""
+        config = runs.write_config(self.folder, f"""
+run: {{dir: RUN, seed: 1}}
+task: {{kind: chain, splits: {{dev: 10}}}}
+stages:
+  again: {{do: processbench, predictions: {folder}/predictions.jsonl, processbench: {self.data}/processbench, prmbench: {self.data}/prmbench,
+          bigbench_mistake: {self.data}/bigbench_mistake}}
+""")
+        runs.finish(self.folder / "again", config=config)
+        once, again = (json.loads((f / "results.json").read_text())["benchmarks"] for f in (folder, self.folder / "again/again"))
+        self.assertEqual(once, again)
+
+    def test_a_changed_file_is_another_stage(self):
+        folder = self.folder / "changed"
+        runs.finish(folder, config=self.config, more=["--only", "first"])
+        rows = (self.data / "train.jsonl").read_text()
+        (self.data / "train.jsonl").write_text(rows[:rows.rfind("\n", 0, -1) + 1])
+        done = runs.tdrm(*runs.run_arguments(folder, config=self.config, more=["--only", "first"]))
+        self.assertEqual(done.returncode, 64, done.stdout)
+        self.assertIn("content", done.stdout)
+
+    def test_outcomes_and_labels_that_arent_there_are_refused(self):
+        done = runs.tdrm(*runs.run_arguments(self.folder / "o", config=self.config, settings=["stages.td.target.truncated=fail"], more=["--until", "td"]))
+        self.assertEqual(done.returncode, 65, done.stdout)
+        self.assertIn("the outcome of 6 of 60 solutions in first isn't known", done.stdout)
+
+    def test_bad_input_names_the_line_and_a_model_or_predictions_are_needed(self):
+        with open(self.data / "train.jsonl", "a") as file:
+            file.write('{"problem": "1 ?", "steps": ["1"], "label": 7}\n')
+        done = runs.tdrm(*runs.run_arguments(self.folder / "b", config=self.config, more=["--only", "first"]), )
+        self.assertEqual(done.returncode, 65, done.stdout)
+        self.assertIn("train.jsonl line 61: the label 7 is outside of the 1 steps", done.stdout)
+        runs.finish(self.folder / "s", config=self.config, settings=["stages.first.broken=skip"], more=["--only", "first"])
+        counts = json.loads((self.folder / "s/first/results.json").read_text())["counts"]
+        self.assertEqual((counts["kept solutions"], counts["dropped: broken row"]), (60, 1))
+        done = runs.tdrm(*runs.run_arguments(self.folder / "n", config=self.config, settings=["stages.bench.predictions=nowhere.jsonl"]))
+        self.assertEqual(done.returncode, 64, done.stdout)
+        self.assertIn("exactly one of value and predictions", done.stdout)
+        self.assertIn("nowhere.jsonl isn't there", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
