@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 
+#include "extract_parts.hpp"
 #include "tdrm/task/math/characters.hpp"
 #include "tdrm/task/math/words.hpp"
 
@@ -17,165 +18,13 @@ constexpr std::size_t kMaxWholeWords = 14;
 constexpr std::size_t kMinSentenceWords = 3;  // "the total is 42"
 constexpr int kMaxSentences = 8;
 
-bool starts(std::string_view text, std::size_t at, std::string_view what) { return text.substr(at).starts_with(what); }
-
-// ---- \boxed
-
-struct Box {
-    std::size_t begin, end;  ///< of "\boxed{...}"
-    std::size_t content_begin, content_end;
-};
-
-/// All balanced boxes that aren't inside of another, in one pass.
-std::vector<Box> find_boxes(std::string_view text) {
-    struct Open {
-        std::size_t box_begin;  ///< npos for an ordinary brace
-        std::size_t content;
-    };
-    std::vector<Open> open;
-    std::vector<Box> boxes;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '\\' && (starts(text, i, "\\boxed") || starts(text, i, "\\fbox"))) {
-            std::size_t brace = i + (text[i + 1] == 'b' ? 6 : 5);
-            while (brace < text.size() && is_space(text[brace])) ++brace;
-            if (brace < text.size() && text[brace] == '{') {
-                open.push_back({i, brace + 1});
-                i = brace;
-            }
-        } else if (text[i] == '\\') {
-            // "\{" and "\}" aren't groups, but "\\}" of a doubled backslash ends one.
-            if (i + 1 < text.size() && (text[i + 1] == '{' || text[i + 1] == '}')) ++i;
-        } else if (text[i] == '{') {
-            open.push_back({std::string_view::npos, i + 1});
-        } else if (text[i] == '}' && !open.empty()) {
-            const Open last = open.back();
-            open.pop_back();
-            if (last.box_begin == std::string_view::npos) continue;
-            while (!boxes.empty() && boxes.back().begin > last.box_begin) boxes.pop_back();
-            boxes.push_back({last.box_begin, i + 1, last.content, i});
-        }
-    }
-    return boxes;
-}
-
-/// Whether only "and", commas and typography stand between two boxes.
-bool is_connective(std::string_view gap) {
-    if (gap.size() > 60) return false;
-    std::string letters;
-    for (std::size_t i = 0; i < gap.size(); ++i) {
-        if (gap[i] == '\\') {
-            while (i + 1 < gap.size() && is_letter(gap[i + 1])) letters += gap[++i];
-            if (letters.ends_with("quad")) letters.resize(letters.size() - (letters.ends_with("qquad") ? 5 : 4));
-            if (letters.ends_with("text")) letters.resize(letters.size() - 4);
-        } else if (is_letter(gap[i])) {
-            letters += to_lower(gap[i]);
-        } else if (is_digit(gap[i]) || gap[i] == '=' || gap[i] == '.' || gap[i] == '<' || gap[i] == '>' ||
-                   gap[i] == '-') {
-            return false;
-        }
-    }
-    return letters.empty() || letters == "and" || letters == "or";
-}
-
-/// "%" and "percent" right behind a box belong to it.
-bool percent_follows(std::string_view rest) {
-    std::size_t at = 0;
-    while (at < rest.size() && (is_space(rest[at]) || rest[at] == '$' || rest[at] == '\\' || rest[at] == ')')) ++at;
-    return starts(rest, at, "%") || starts(rest, at, "percent");
-}
-
-std::optional<std::string> boxed_answer(std::string_view text) {
-    const std::vector<Box> boxes = find_boxes(text);
-    if (boxes.empty()) return std::nullopt;
-    std::size_t first = boxes.size() - 1;
-    while (first > 0 && is_connective(text.substr(boxes[first - 1].end, boxes[first].begin - boxes[first - 1].end)))
-        --first;
-    std::vector<std::string> contents;
-    for (std::size_t i = first; i < boxes.size(); ++i) {
-        std::string content(
-            trimmed(text.substr(boxes[i].content_begin, boxes[i].content_end - boxes[i].content_begin)));
-        if (std::find(contents.begin(), contents.end(), content) == contents.end())
-            contents.push_back(std::move(content));
-    }
-    std::string answer;
-    for (const std::string& content : contents) answer += (answer.empty() ? "" : ", ") + content;
-    if (percent_follows(text.substr(boxes.back().end)) && answer.find('%') == std::string::npos) answer += "\\%";
-    return trimmed(answer).empty() ? std::nullopt : std::optional(answer);
-}
-
-// ---- formulas and numbers
-
-struct Formula {
-    std::size_t begin, end;  ///< with delimiters
-    std::string_view content;
-};
-
-/// $...$, $$...$$, \(...\), \[...\] from left to right; an unclosed one ends at the end. "\$" is a dollar.
-std::vector<Formula> find_formulas(std::string_view text) {
-    std::vector<Formula> formulas;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        std::string_view open, close;
-        if (text[i] == '\\' && (starts(text, i, "\\(") || starts(text, i, "\\["))) {
-            open = text.substr(i, 2);
-            close = open == "\\(" ? "\\)" : "\\]";
-        } else if (text[i] == '\\') {
-            ++i;
-            continue;
-        } else if (text[i] == '$') {
-            open = close = starts(text, i, "$$") ? "$$" : "$";
-        } else {
-            continue;
-        }
-        const std::size_t begin = i + open.size();
-        std::size_t end = begin;
-        while (end < text.size() && !starts(text, end, close)) end += text[end] == '\\' && close[0] == '$' ? 2 : 1;
-        if (end >= text.size()) break;
-        formulas.push_back({i, end + close.size(), trimmed(text.substr(begin, end - begin))});
-        i = end + close.size() - 1;
-    }
-    return formulas;
-}
-
-/// A lone letter, as in "for any integer $k$".
-bool is_letter_alone(const Formula& formula) { return formula.content.size() <= 1; }
-
-std::optional<std::string> last_formula(std::string_view text) {
-    std::vector<Formula> formulas = find_formulas(text);
-    if (formulas.empty()) return std::nullopt;
-    if (!std::all_of(formulas.begin(), formulas.end(), is_letter_alone))
-        while (is_letter_alone(formulas.back())) formulas.pop_back();
-    std::string answer(formulas.back().content);
-    if (percent_follows(text.substr(formulas.back().end)) && answer.find('%') == std::string::npos) answer += "\\%";
-    return answer.empty() ? std::nullopt : std::optional(answer);
-}
-
-/// "-1,234.5", "3/4", "12%".
-std::optional<std::string> last_number(std::string_view text) {
-    const auto part = [](char c) { return is_digit(c) || c == '.' || c == ',' || c == '/'; };
-    std::size_t end = text.size();
-    while (end > 0 && !is_digit(text[end - 1])) --end;
-    if (end == 0) return std::nullopt;
-    std::size_t begin = end;
-    while (begin > 0 && part(text[begin - 1])) --begin;
-    while (begin < end && (text[begin] == ',' || text[begin] == '/')) ++begin;
-    for (const std::string_view minus : {"-", "\xE2\x88\x92"}) {
-        const std::string_view before = text.substr(0, begin);
-        if (!before.ends_with(minus)) continue;
-        const std::size_t sign = begin - minus.size();
-        if (sign == 0 || !is_digit(text[sign - 1])) begin = sign;
-    }
-    std::string number(text.substr(begin, end - begin));
-    if (percent_follows(text.substr(end)) && !number.empty()) number += "%";
-    return number;
-}
+// ---- whole answers and sentences
 
 bool has_several_formulas(std::string_view text) {
     if (text.size() > kMaxWholeLength) return false;
     const std::vector<Formula> formulas = find_formulas(text);
     return std::count_if(formulas.begin(), formulas.end(), std::not_fn(is_letter_alone)) > 1;
 }
-
-// ---- whole answers and sentences
 
 /// Words outside of formulas, commands and \text that make a sentence rather than an answer.
 struct Prose {
