@@ -169,5 +169,48 @@ stages:
         self.assertIn("nowhere.jsonl isn't there", done.stdout)
 
 
+TEXT = """
+run: {{dir: RUN, seed: 1}}
+task: {{kind: text, tokenizer: {tokenizer}, prompt: "{{question}} = ", end: "{end}", probe: "{end}", data: {data},
+       files: {{all: {{path: sft.jsonl, question: q, answer: a, solution: s}}}}, splits: {{sft: {{file: all}}}}}}
+stages:
+  base:  {{do: sft, model: {{layers: 1, width: 32, heads: 2}}, problems: sft, updates: 2, batch: 4}}
+  data:  {{do: import, format: prm800k, file: {samples}/prm800k.jsonl}}
+  prm:   {{do: value, init: base, data: data, target: {{kind: step_label}}, updates: 4, batch: 4, select: {{holdout: 0}}}}
+  bench: {{do: processbench, value: prm, limit: 6, processbench: {samples}/../benchmarks/processbench}}
+"""
+
+
+class Text(unittest.TestCase):
+    """The same with a tokenizer: ids of steps, end positions, equal results."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tdrm-process-text-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def test_steps_of_text_end_at_exact_tokens_and_score_alike_on_1_and_2_ranks(self):
+        write_lines(self.folder / "sft.jsonl", [{"q": f"{i} + 1", "a": str(i + 1), "s": f"Add 1.\n\n{i + 1}"} for i in range(8)])
+        tokenizer = runs.SOURCE / "tests/text/data/llama3"
+        end = json.loads((tokenizer / "tokenizer.json").read_text())["added_tokens"][0]["content"]
+        config = runs.write_config(self.folder, TEXT.format(tokenizer=tokenizer, end=end, data=self.folder, samples=SAMPLES / "samples"))
+        one, two = self.folder / "1", self.folder / "2"
+        runs.finish(one, config=config)
+        with h5py.File(one / "data/trajectories.h5") as file, h5py.File(one / "data/labels.h5") as labels:
+            at, text = file["vocabulary/text_offset"][...], file["vocabulary/text"][...].tobytes()
+            words = {w: text[at[i]:at[i + 1]] for i, w in enumerate(file["vocabulary/id"][...])}
+            prompt = b"".join(words[i] for i in file["problem/prompt_token"][:file["problem/prompt_offset"][1]]).decode()
+            self.assertTrue(prompt.endswith("What is $2+3\\cdot 4$? = "), prompt)
+            begin, stop = file["trajectory/token_offset"][:2]
+            ids = file["token/id"][begin:stop]
+            first, second = file["step/end"][:2]
+            self.assertEqual(b"".join(words[i] for i in ids[:first]), b"I multiply first.\n\n")
+            self.assertEqual(b"".join(words[i] for i in ids[first:second]), b"$3\\cdot 4=7$.\n\n")
+            self.assertEqual(second, len(ids), "the solution goes on, so there is no end token")
+            self.assertEqual([str(x) for x in labels["state/truth"][:3]], ["nan", "1.0", "0.0"])
+            self.assertEqual(list(labels["trajectory/outcome_known"][:2]), [1, 0])
+        runs.finish(two, ranks=2, config=config)
+        self.assertEqual(runs.differences(one, two), [])
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -10,7 +10,8 @@
 
 namespace tdrm::app {
 
-/// The prompt that a policy of this task gets for a question.
+/// The prompt that a value model of this task gets for a question: of a text task by its template, without the system
+/// turn; of a built-in task the question itself, in the task's words.
 [[nodiscard]] task::Tokens question_ids(const task::Task& task, const std::string& question);
 
 struct SolutionIds {

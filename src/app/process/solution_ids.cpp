@@ -1,8 +1,13 @@
 #include "tdrm/app/solution_ids.hpp"
 
+#include "tdrm/task/text_task.hpp"
+
 namespace tdrm::app {
 
-task::Tokens question_ids(const task::Task& task, const std::string& question) { return task.parse(question); }
+task::Tokens question_ids(const task::Task& task, const std::string& question) {
+    const auto* text = dynamic_cast<const task::TextTask*>(&task);
+    return text != nullptr ? text->value_prompt_ids(question) : task.parse(question);
+}
 
 SolutionIds solution_ids(const task::Task& task, const std::vector<std::string>& steps, const std::string& separator,
                          bool complete) {
