@@ -3,6 +3,7 @@
 #include "tdrm/app/process_figures.hpp"
 #include "tdrm/app/solution_ids.hpp"
 #include "tdrm/app/stage.hpp"
+#include "tdrm/app/stage_options.hpp"
 #include "tdrm/app/tables.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
@@ -26,6 +27,7 @@ struct ProcessbenchOptions {
     std::string processbench, prmbench, bigbench_mistake;
     ThresholdOptions threshold;
     std::string separator = "\n\n";
+    ReadOutOptions read_out;
     std::int64_t limit = 0;
 
     void fields(Fields& f) {
@@ -40,6 +42,7 @@ struct ProcessbenchOptions {
         f("choose_on", threshold.choose_on,
           "ProcessBench subset on which another threshold is chosen by F1; empty = none");
         f("separator", separator, "text behind each step but the last");
+        f("read_out", read_out, "how a value model named hf:DIR is read");
         f("limit", limit, "use the first rows of each subset only; 0 = all", at_least(0));
     }
     [[nodiscard]] const std::string& path(Benchmark benchmark) const {
@@ -173,11 +176,8 @@ private:
             for (const BenchmarkRow& row : each.data.rows) rows.push_back(&row);
         if (!map_is_done(context, context.directory)) {
             const model::Model model = load_model(context, context.input("value"));
-            if (model.spec().head != model::Head::value)
-                context.ranks.fail_together(
-                    ConfigError(cat(context.input("value").label,
-                                    " is no value model (it has no value head). Name a stage of kind `value`.")));
-            rollout::Scorer scorer(model, context.task.probe(), kScoreTokens);
+            rollout::Scorer scorer =
+                value_scorer(context, model, context.input("value").label, options_.read_out, kScoreTokens);
             MapWork work;
             work.label = context.node.name;
             work.units = static_cast<std::int64_t>(rows.size());
