@@ -39,7 +39,24 @@ void score_block(int rows, const float* const* q, const float* block, int head_d
 /// out[r][0..H) += sum_k p[r][k] * values[k][0..H), values `stride` floats apart.
 template <int R>
 void mix_values(float* const* out, const float* const* p, const float* values, int stride, int num_keys, int head_dim) {
-    for (int h = 0; h < head_dim; h += kLanes) {
+    // Four vectors of a row at once: enough independent sums to hide the latency of one.
+    constexpr int kWide = 4;
+    int h = 0;
+    for (; h + kWide * kLanes <= head_dim; h += kWide * kLanes) {
+        Vec total[R][kWide];
+        for (int r = 0; r < R; ++r)
+            for (int c = 0; c < kWide; ++c) total[r][c] = load(out[r] + h + c * kLanes);
+        for (int k = 0; k < num_keys; ++k) {
+            const float* row = values + static_cast<std::ptrdiff_t>(k) * stride + h;
+            for (int c = 0; c < kWide; ++c) {
+                const Vec v = load(row + c * kLanes);
+                for (int r = 0; r < R; ++r) total[r][c] += v * p[r][k];
+            }
+        }
+        for (int r = 0; r < R; ++r)
+            for (int c = 0; c < kWide; ++c) store(out[r] + h + c * kLanes, total[r][c]);
+    }
+    for (; h < head_dim; h += kLanes) {
         const int left = head_dim - h;
         Vec total[R];
         for (int r = 0; r < R; ++r) total[r] = load_some(out[r] + h, left);

@@ -1,0 +1,90 @@
+// Decoding, prefill and scoring with a model of a Hugging Face folder, to be compared with transformers
+// (pretrained_peer.py). One thread.   pretrained_bench FOLDER [decode|prefill|score]
+#include <ATen/Parallel.h>
+
+#include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "measure.hpp"
+#include "tdrm/base/random.hpp"
+#include "tdrm/model/pretrained.hpp"
+#include "tdrm/rollout/generator.hpp"
+#include "tdrm/rollout/scorer.hpp"
+
+namespace {
+
+using namespace tdrm;
+
+std::vector<std::int32_t> random_tokens(Random& random, int n) {
+    std::vector<std::int32_t> tokens(static_cast<std::size_t>(n));
+    for (auto& t : tokens) t = static_cast<std::int32_t>(100 + random.next_below(40000));
+    return tokens;
+}
+
+void print(const char* what, double tokens, double seconds) {
+    std::printf("%s\n", nlohmann::json{{"bench", what}, {"tokens", tokens}, {"seconds", seconds}, {"tokens_per_second", tokens / seconds}}.dump().c_str());
+    std::fflush(stdout);
+}
+
+/// `requests` prompts of 64 tokens, answers of 16, 24, ... 256 tokens.
+void decode(const model::Model& model, int requests, int threads_share) {
+    Random random(random_key(1, "bench"));
+    std::vector<rollout::Request> list;
+    double tokens = 0;
+    for (int i = 0; i < requests; ++i) {
+        rollout::Request r;
+        r.prompt = random_tokens(random, 64);
+        r.keys = {random_key(1, "sample", static_cast<std::uint64_t>(i))};
+        r.max_tokens = 16 + 240 * i / std::max(1, requests - 1);
+        if (i % threads_share == 0) {
+            list.push_back(r);
+            tokens += r.max_tokens;
+        }
+    }
+    rollout::Generator generator(model, {}, -1, 256);
+    print("decode", tokens, bench::seconds([&] { (void)generator.run(list); }));
+}
+
+void prefill(const model::Model& model) {
+    Random random(random_key(2, "bench"));
+    for (const int length : {512, 2048}) {
+        std::vector<rollout::Request> list(1);
+        list[0].prompt = random_tokens(random, length);
+        list[0].keys = {random_key(1, "sample")};
+        list[0].max_tokens = 1;
+        rollout::Generator generator(model, {}, -1, 16);
+        print(cat("prefill ", length).c_str(), length, bench::seconds([&] { (void)generator.run(list); }));
+    }
+}
+
+/// 20 solutions of 10 steps of 30 tokens behind a prompt of 100.
+void score(const model::Model& model) {
+    Random random(random_key(3, "bench"));
+    rollout::Scorer scorer(model, model::ReadOut{{5, 6}, {}, false, 10, 11}, 4096);
+    const auto prompt = random_tokens(random, 100);
+    std::vector<std::vector<std::int32_t>> ids;
+    std::vector<rollout::ScoredAnswer> answers;
+    for (int a = 0; a < 20; ++a) ids.push_back(random_tokens(random, 300));
+    for (const auto& each : ids) {
+        answers.push_back({each, {0}});
+        for (int e = 30; e <= 300; e += 30) answers.back().ends.push_back(e);
+    }
+    // Each solution with a prompt of its own, as in a file of solutions.
+    const double seconds = bench::seconds([&] {
+        for (const auto& answer : answers) (void)scorer.score(prompt, std::span(&answer, 1));
+    });
+    print("score", 20 * 400, seconds);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    at::set_num_threads(1);
+    if (argc < 2) return 64;
+    const model::Model model = model::load_pretrained(argv[1]);
+    const auto wants = [&](const char* what) { return argc < 3 || std::strcmp(argv[2], what) == 0; };
+    if (wants("decode")) decode(model, 32, 2);
+    if (wants("prefill")) prefill(model);
+    if (wants("score")) score(model);
+}

@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""What pretrained_bench measures, with transformers in one padded batch.   pretrained_peer.py FOLDER [THREADS]"""
+import json
+import sys
+import time
+
+import torch
+from transformers import AutoModelForCausalLM
+
+torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else 2)
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32).eval()
+generator = torch.Generator().manual_seed(1)
+
+
+def tokens(*shape):
+    return torch.randint(100, 40000, shape, generator=generator)
+
+
+def show(what, count, begin):
+    seconds = time.perf_counter() - begin
+    print(json.dumps({"bench": what, "tokens": count, "seconds": round(seconds, 3), "tokens_per_second": round(count / seconds, 1)}), flush=True)
+
+
+with torch.inference_mode():
+    for length in (512, 2048):
+        ids = tokens(1, length)
+        begin = time.perf_counter()
+        model(ids, logits_to_keep=1)
+        show(f"prefill {length}", length, begin)
+    # Prefix by prefix: one solution of 10 steps of 30 tokens behind a prompt of 100, a batch of its prefixes, padded.
+    ids = tokens(11, 402)
+    begin = time.perf_counter()
+    for step in range(11):
+        model(ids[:1, : 102 + 30 * step], logits_to_keep=1)
+    show("score prefix by prefix, one solution", 400, begin)
+    # 32 answers of 16 to 256 tokens: the batch runs until the longest is done.
+    ids = tokens(32, 64)
+    useful = sum(16 + 240 * i // 31 for i in range(32))
+    begin = time.perf_counter()
+    model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=256, min_new_tokens=256, do_sample=True, top_k=0, pad_token_id=2)
+    show("decode", useful, begin)
