@@ -5,11 +5,7 @@ import numpy as np
 from .drawing import GREY, colour, panels, percent
 from .markup import escape, paragraph, table
 from .stats import Interval, t_quantile
-from .study import without_seed
-
-
-def _label(group, name):
-    return f"{group.label}: {name}" if group.label else name
+from .study import labelled, without_seed
 
 
 def pass_lines(study):
@@ -17,7 +13,7 @@ def pass_lines(study):
     stages = {}
     for group, _, stage in study.stages("evaluate"):
         for entry in stage.results.get("policies", []):
-            curve = stages.setdefault(stage.name, {}).setdefault(_label(group, without_seed(entry["policy"])), {})
+            curve = stages.setdefault(stage.name, {}).setdefault(labelled(group, entry["policy"]), {})
             for point in entry["pass_at_k"]:
                 curve.setdefault(point["k"], []).append(point)
     return stages
@@ -29,7 +25,7 @@ def selection_lines(study):
     for group, _, stage in study.stages("best_of_n"):
         for entry in stage.results.get("curves", []):
             method = f"{without_seed(entry['model'])}, {entry['at']}" if "model" in entry else entry["method"]
-            curve = stages.setdefault(stage.name, {}).setdefault(_label(group, method), {})
+            curve = stages.setdefault(stage.name, {}).setdefault(labelled(group, method), {})
             for point in entry["points"]:
                 curve.setdefault(point["n"], []).append(point)
     return stages
@@ -47,14 +43,13 @@ def merged(points):
     return Interval(float(means.mean()), float(means.mean() - half), float(means.mean() + half), len(means))
 
 
-def draw_curve(axis, curve, label, tone, style="-"):
-    x = sorted(curve)
-    y = [merged(curve[k]) for k in x]
-    axis.fill_between(x, [v.low for v in y], [v.high for v in y], color=tone, alpha=0.13, lw=0)
+def draw_curve(axis, curve, label, tone, style="-", shift=0):
+    """Means with intervals; curves are shifted a little so that their intervals don't cover each other."""
+    sizes = sorted(curve)
+    x = np.array(sizes) * 1.035**shift
+    y = [merged(curve[k]) for k in sizes]
+    axis.vlines(x, [v.low for v in y], [v.high for v in y], color=tone, lw=1.1, alpha=0.55)
     axis.plot(x, [v.mean for v in y], style, color=tone, marker="o", ms=3.5, label=label)
-    for k in x:
-        if len(curve[k]) > 1:
-            axis.plot([k] * len(curve[k]), [p["mean"] for p in curve[k]], "_", color=tone, ms=6, alpha=0.7)
 
 
 def _powers(axis, x):
@@ -74,7 +69,7 @@ def section(study, album):
         figure, (axis,) = panels(1, height=3.1)
         figure.set_figwidth(8.4)
         for i, (label, curve) in enumerate(policies.items()):
-            draw_curve(axis, curve, label, colour(i))
+            draw_curve(axis, curve, label, colour(i), shift=i - (len(policies) - 1) / 2)
         _powers(axis, {k for curve in policies.values() for k in curve})
         axis.set_xlabel("k: answers drawn")
         axis.set_ylabel("pass@k")
@@ -82,14 +77,14 @@ def section(study, album):
         body += f"<h3>Policies ({escape(name)})</h3>" + paragraph(
             "pass@k is the share of problems that k answers would contain a right one to. Training that raises pass@1 while pass@k "
             "for large k falls sharpens what the policy could already do.")
-        body += album.show(figure, f"pass-at-k-{name}", "pass@k of evaluated policies, unbiased, with 95 % intervals; small ticks: seeds.")
+        body += album.show(figure, f"pass-at-k-{name}", "pass@k of evaluated policies, unbiased, with 95 % intervals over problems, and over seeds where there are three or more.")
         body += _pass_table(policies)
     for name, methods in selection_lines(study).items():
         body += f"<h3>Selection among N candidates ({escape(name)})</h3>" + paragraph(
             "How good one answer is when it is chosen out of N by a vote or by the value at a place of the answer. pass@N is the limit: "
             "a right answer was there to be chosen. A curve that bends down with N exploits errors of its value model.")
         body += album.show(_selection_figure(methods), f"selection-{name}",
-                           "Accuracy of the chosen answer. Left with the limit, right without it and enlarged. Bands: 95 % intervals.")
+                           "Accuracy of the chosen answer. Left with the limit, right without it. Bars: 95 % intervals as above.")
     return body or paragraph("No stage of kind evaluate or best_of_n is finished yet.")
 
 
@@ -113,13 +108,14 @@ def _selection_figure(methods):
         if model and model not in tones:
             tones[model] = colour(len(tones))
     styles = {}
-    for label, curve in methods.items():
+    for i, (label, curve) in enumerate(methods.items()):
         model, _, place = label.rpartition(", ")
         style = "-" if not model else styles.setdefault(place, ("-", "--", ":", "-.")[len(styles) % 4])
         tone = tones[model] if model else "#111827" if "majority" in label else GREY
-        draw_curve(left, curve, label, tone, style)
+        shift = i - (len(methods) - 1) / 2
+        draw_curve(left, curve, label, tone, style, shift)
         if "pass@N" not in label:
-            draw_curve(right, curve, label, tone, style)
+            draw_curve(right, curve, label, tone, style, shift)
     sizes = {n for curve in methods.values() for n in curve}
     for axis in (left, right):
         _powers(axis, sizes)

@@ -7,9 +7,6 @@ import numpy as np
 from .stats import Interval, difference, independent_difference, over_problems_and_seeds, t_quantile
 from .study import without_seed
 
-FAMILIES = {"policy": "policy", "majority": "majority vote", "best_of_n": "best of N", "search": "search", "oracle": "upper limit"}
-
-
 @dataclass
 class Result:
     """An arm in one run: accuracy on each problem (None where only the mean is known)."""
@@ -22,7 +19,7 @@ class Result:
 
 @dataclass
 class Arm:
-    """`metric` says what the figure is; `samples` how many answers to a problem the arm looks at."""
+    """`family`: policy, majority, best_of_n, search, or oracle (pass@N, a limit). `metric` says what the figure is; `samples` how many answers to a problem the arm looks at."""
 
     name: str
     family: str

@@ -2,21 +2,20 @@
 
 import numpy as np
 
-from .drawing import colour, panels, percent
+from .drawing import colour, legend_above, panels, percent
 from .markup import escape, number, paragraph, table
 from .stats import wilson
-from .study import without_seed
+from .study import labelled, scored
 
-AGAINST = {"outcome": "the outcome of the answer", "truth": "the exact truth of the state"}
+AGAINST = {"outcome": "the outcome", "truth": "the exact truth"}
 
 
 def models_of(study):
     """{label: [entry of results.json `values` for each seed]}"""
     found = {}
-    for group, _, stage in study.stages("best_of_n"):
-        for model, entry in stage.results.get("values", {}).items():
-            name = without_seed(model)
-            found.setdefault(f"{group.label}: {name}" if group.label else name, []).append(entry)
+    for group, run, stage in study.stages("best_of_n"):
+        for model, entry in scored(run, stage):
+            found.setdefault(labelled(group, model), []).append(entry)
     return found
 
 
@@ -37,44 +36,54 @@ def section(study, album):
     if not models:
         return paragraph("No stage of kind best_of_n with value models is finished yet.")
     kinds = [kind for kind in AGAINST if any(kind in entry for entries in models.values() for entry in entries)]
-    figure, axes = panels(2 * len(kinds), columns=len(kinds), height=2.5)
-    for column, kind in enumerate(kinds):
-        _draw(axes[column], axes[len(kinds) + column], models, kind)
-    body = album.show(figure, "calibration", "Reliability: states grouped by predicted value; above, the share that came true with 95 % "
-                      "intervals of the count; below, how many states have such a value.")
+    figure, axes = panels(len(kinds) + 1, columns=3, height=3.1)
+    for axis, kind in zip(axes, kinds):
+        _reliability(axis, models, kind)
+    _spread(axes[-1], models, kinds[0])
+    legend_above(figure, [axes[-1].plot([], [], color=colour(i), lw=2.5)[0] for i in range(len(models))], list(models))
+    body = album.show(figure, "calibration", "States grouped by predicted value: the share that came true, with 95 % intervals of the count; "
+                      "last panel: how many states have such a value.")
     return body + _table(models, kinds)
 
 
-def _draw(upper, lower, models, kind):
-    upper.plot([0, 1], [0, 1], color="#9ca3af", lw=1, ls="--")
-    for i, (label, entries) in enumerate(models.items()):
+def _reliability(axis, models, kind):
+    axis.plot([0, 1], [0, 1], color="#9ca3af", lw=1, ls="--")
+    for i, entries in enumerate(models.values()):
         prediction, truth, count = pooled_bins(entries, kind)
         ends = [wilson(t * n, n) for t, n in zip(truth, count)]
         errors = np.clip([[t - e.low for t, e in zip(truth, ends)], [e.high - t for t, e in zip(truth, ends)]], 0, None)
-        upper.errorbar(prediction, truth, yerr=errors, color=colour(i), marker="o", ms=4, lw=1.4, capsize=2, label=label)
-        lower.plot(prediction, count / count.sum(), color=colour(i), marker="o", ms=3, lw=1.2)
-    upper.set_title(f"against {AGAINST[kind]}")
-    upper.set_ylabel("share that came true")
-    lower.set_ylabel("share of states")
-    lower.set_xlabel("predicted value")
-    lower.set_ylim(bottom=0)
-    for axis in (upper, lower):
-        axis.set_xlim(-0.02, 1.02)
-        percent(axis)
-        percent(axis, "x")
-    upper.set_ylim(-0.02, 1.02)
-    upper.legend(loc="lower right" if kind == "truth" else "upper left")
+        axis.errorbar(prediction, truth, yerr=errors, color=colour(i), marker="o", ms=4, lw=1.4, capsize=2)
+    axis.set_title(f"against {AGAINST[kind]}")
+    axis.set_ylabel("share that came true")
+    axis.set_ylim(-0.02, 1.02)
+    _share_axes(axis)
+
+
+def _spread(axis, models, kind):
+    for i, entries in enumerate(models.values()):
+        prediction, _, count = pooled_bins(entries, kind)
+        axis.plot(prediction, count / count.sum(), color=colour(i), marker="o", ms=3, lw=1.2)
+    axis.set_title("spread of the values")
+    axis.set_ylabel("share of states")
+    axis.set_ylim(bottom=0)
+    _share_axes(axis)
+
+
+def _share_axes(axis):
+    axis.set_xlabel("predicted value")
+    axis.set_xlim(-0.02, 1.02)
+    percent(axis)
+    percent(axis, "x")
 
 
 def _table(models, kinds):
-    names = {"auc": "AUC", "brier": "Brier", "log_loss": "log loss", "ece": "ECE"}
-    head = ["model", "states", *(f"{title} ({kind})" for kind in kinds for title in names.values())]
+    names = {"auc": "AUC", "brier": "Brier score", "log_loss": "log loss", "ece": "ECE"}
     rows = []
-    for label, entries in models.items():
-        def mean(kind, name):
-            values = [entry[kind].get(name) for entry in entries if kind in entry]
-            values = [value for value in values if value is not None]
-            return number(round(float(np.mean(values)), 3)) if values else "–"
-        rows.append([escape(label), number(sum(entry["states"] for entry in entries)),
-                     *(mean(kind, name) for kind in kinds for name in names)])
-    return table(head, rows, numbers=range(1, len(head)))
+    for kind in kinds:
+        for label, entries in models.items():
+            figures = [[entry[kind][name] for entry in entries if entry.get(kind, {}).get(name) is not None] for name in names]
+            states = sum(entry["states"] for entry in entries)
+            rows.append([escape(label), kind, number(states), *(f"{np.mean(seeds):.3f}" if seeds else "–" for seeds in figures)])
+    body = table(["model", "against", "states", *names.values()], rows, numbers=range(2, 7))
+    return body + paragraph("AUC: chance that a state that came true is valued above one that didn't (0.5: by a coin). ECE: mean distance from the "
+                            "diagonal. Means over seeds.", "note")

@@ -35,14 +35,38 @@ def panels(count, columns=2, height=2.4):
     return figure, list(axes[:count])
 
 
+def grid_of_panels(count, columns=2, height=1.3):
+    """As panels(), with margins fixed in inches: many panels are laid out in no time. Room for a legend above."""
+    rows = -(-count // columns)
+    left, right, above, below, beside, between = 0.75, 0.12, 0.75, 0.5, 0.8, 0.62
+    width = (WIDTH - left - right - (columns - 1) * beside) / columns
+    total = above + rows * height + (rows - 1) * between + below
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, total), squeeze=False, layout="none")
+    figure.subplots_adjust(left / WIDTH, below / total, 1 - right / WIDTH, 1 - above / total, beside / width, between / height)
+    axes = axes.ravel()
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    return figure, list(axes[:count])
+
+
 def legend_above(figure, handles, labels):
     """One legend for all panels, above them."""
     if handles:
-        figure.legend(handles, labels, loc="outside upper left", ncols=min(len(labels), 5), fontsize=9)
+        place = "outside upper left" if figure.get_layout_engine() else "upper left"
+        figure.legend(handles, labels, loc=place, ncols=min(len(labels), 5), fontsize=9)
 
 
 def percent(axis, which="y"):
     (axis.yaxis if which == "y" else axis.xaxis).set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
+
+
+def logarithmic(axis):
+    """A logarithmic axis with plain numbers: powers of ten, and 2 and 5 in between where few powers are seen."""
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    narrow = high < 60 * low
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if narrow and f"{value:e}"[0] in "25" else "")
 
 
 def colour(index):
@@ -61,14 +85,14 @@ def thinned(x, y, points=400):
 
 
 def smoothed(y, share=0.04):
-    """Mean over a window of `share` of the curve; at the ends over what there is of it."""
+    """Mean over a window of `share` of the curve, cut at its ends."""
     width = int(len(y) * share) // 2
     if width < 1 or len(y) < 3:
         return y
     total = np.concatenate([[0], np.cumsum(y)])
     at = np.arange(len(y))
-    reach = np.minimum(np.minimum(at, len(y) - 1 - at), width)  # symmetric, so that ends aren't drawn inwards
-    return (total[at + reach + 1] - total[at - reach]) / (2 * reach + 1)
+    first, last = np.maximum(at - width, 0), np.minimum(at + width + 1, len(y))
+    return (total[last] - total[first]) / (last - first)
 
 
 class Album:

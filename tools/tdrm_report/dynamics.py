@@ -7,7 +7,7 @@ import numpy as np
 from .drawing import colour, legend_above, panels, percent
 from .markup import escape, paragraph, table
 from .stats import Z95
-from .study import without_seed
+from .study import labelled, scored
 from .tables import Labels, Values, blocks
 
 LONGEST = 40  # steps told apart; later states count as this one
@@ -91,11 +91,10 @@ def movements(study):
         if answers is None:
             continue
         labels = study.guarded(Labels, run.path / stage.results["data"], answers)
-        for model in stage.results.get("values", {}):
+        for model, _ in scored(run, stage):
             values = study.guarded(Values, stage.directory / model, answers)
             if values is not None:
-                name = without_seed(model)
-                found.setdefault(f"{group.label}: {name}" if group.label else name, Movement()).add(answers, values, labels)
+                found.setdefault(labelled(group, model), Movement()).add(answers, values, labels)
     return found
 
 

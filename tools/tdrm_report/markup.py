@@ -23,11 +23,12 @@ def table(head, rows, numbers=(), row_class=lambda i: ""):
 
 
 def interval_text(interval, sign=False):
-    """Ends in percent."""
+    """Ends in percent, cut where a share (or, with `sign`, a difference of shares) can't be."""
     if not np.isfinite(interval.low):
         return "–"
     form = "+.1f" if sign else ".1f"
-    return f"{100 * interval.low:{form}} to {100 * interval.high:{form}}"
+    low, high = max(interval.low, -1.0 if sign else 0.0), min(interval.high, 1.0)
+    return f"{100 * low:{form}} to {100 * high:{form}}"
 
 
 def points_text(change):

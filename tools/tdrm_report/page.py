@@ -51,7 +51,7 @@ def build(study, directory, wanted=None):
 def _flags(found):
     if not found:
         return paragraph("None was found.")
-    items = [f'<li class="{"severe" if flag.severe else ""}"><b>{escape(flag.where)}</b> {escape(flag.what)}</li>' for flag in found]
+    items = [f'<li class="{"severe" if flag.severe else ""}"><b>{escape(flag.where)}:</b> {escape(flag.what)}</li>' for flag in found]
     return f'<ul class="flags">{"".join(items)}</ul>'
 
 

@@ -5,6 +5,7 @@ import heapq
 import numpy as np
 
 from .markup import escape, paragraph
+from .study import scored
 from .tables import Labels, Values, blocks
 
 SHOWN = 2  # solutions of each kind
@@ -79,7 +80,7 @@ def section(study):
         if answers is None:
             continue
         labels = study.guarded(Labels, run.path / data, answers)
-        values = {model: study.guarded(Values, stage.directory / model, answers) for model in stage.results.get("values", {})}
+        values = {model: study.guarded(Values, stage.directory / model, answers) for model, _ in scored(run, stage)}
         values = {model: found for model, found in values.items() if found is not None}
         if values:
             return _shown(run, data, answers, values, labels)

@@ -56,6 +56,19 @@ class Study:
                         yield group, run, stage
 
 
+def scored(run, stage):
+    """(model, entry of results.json) of the value models of a best_of_n stage, in the order of the run's stages."""
+    order = list(run.stages)
+    entries = stage.results.get("values", {}).items()
+    return sorted(entries, key=lambda item: order.index(base) if (base := item[0].partition("@")[0]) in order else len(order))
+
+
+def labelled(group, name):
+    """Name of a stage or model in figures and tables."""
+    name = without_seed(name)
+    return f"{group.label}: {name}" if group.label else name
+
+
 def differing(runs):
     """Settings in which runs of several configurations differ: {path: [value in each run]}."""
     settings = [run.configuration() for run in runs]

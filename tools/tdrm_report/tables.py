@@ -70,12 +70,13 @@ class Answers:
         return _text(self.file["trajectory/answer"][row])
 
     def steps(self, row):
-        """Texts of the steps, and of what comes behind the last step."""
+        """Texts of the steps, and of what comes behind the last step, the end token aside."""
         first, last = self.token_offset[row:row + 2]
         ids = self.file["token/id"][first:last]
         ends = self.file["step/end"][self.step_offset[row]:self.step_offset[row + 1]]
         begins = np.concatenate([[0], ends])
-        return [self.text(ids[a:b]) for a, b in zip(begins, ends)], self.text(ids[begins[-1]:])
+        ended = int(self.file["trajectory/finish"][row]) == 0
+        return [self.text(ids[a:b]) for a, b in zip(begins, ends)], self.text(ids[begins[-1]:len(ids) - ended])
 
     def reason(self, row):
         names = self.attribute("verdict_reasons").split(",")

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from .arms import FAMILIES, baseline_of, compare, head_to_head, judge
+from .arms import baseline_of, compare, head_to_head, judge
 from .drawing import GREY, WIDTH, percent, plt
 from .markup import escape, interval_text, paragraph, points_text, table
 
 TONES = {"better": "#0072B2", "worse": "#D55E00", "no clear difference": GREY}
-MARKS = {"better": "▲ better", "worse": "▼ worse", "no clear difference": "≈ no clear difference"}
+MARKS = {"better": "▲ better", "worse": "▼ worse", "no clear difference": "≈ within noise"}
 
 
 def rows_of(arms, wanted=None):
@@ -41,8 +41,16 @@ def headline(rows):
         else:
             sentence = (f"{where}No arm is clearly better than {base[0].name} ({_share(base[1].mean)} of the problems); the highest "
                         f"figure is {_share(summary.mean)}, by {arm.name} ({points_text(change)}).")
-        sentences.append(sentence)
-    return sentences
+        sentences.append(sentence[0].upper() + sentence[1:])
+    return sentences + _models_sentence([row[0] for row in rows])
+
+
+def _models_sentence(arms):
+    verdicts = [judge(compare(a, b)[0]) for a, b in head_to_head(arms) if b.of_outcome]
+    if not verdicts:
+        return []
+    return [f"Selecting by a temporal-difference model instead of the outcome model: better in {verdicts.count('better')} of {len(verdicts)} "
+            f"uses, worse in {verdicts.count('worse')}."]
 
 
 def _share(value):
@@ -69,7 +77,7 @@ def figure(rows):
     axis.grid(axis="y", visible=False)
     low = min(min(row[2].mean for row in shown), 0)
     high = max(max(row[2].mean for row in shown), 0)
-    reach = max(high - low, 0.05)
+    reach = 1.5 * max(high - low, 0.1)
     ends = [value for row in shown for value in (row[2].low, row[2].high) if np.isfinite(value)]
     axis.set_xlim(max(min([*ends, low]), low - reach) - 0.03 * reach, min(max([*ends, high]), high + reach) + 0.03 * reach)
     axis.set_xlabel("share of problems solved, minus the baseline's (points)")
@@ -84,8 +92,8 @@ def section(study, arms, album, wanted=None):
         return paragraph("No stage of kind evaluate, best_of_n or search is finished yet."), []
     seeds = max(len(arm.results) for arm in arms)
     body = table(
-        ["arm", "kind", "figure", "seeds", "mean", "95 % interval", "against baseline", "95 % interval", "verdict"],
-        [_cells(*row) for row in rows], numbers=(3, 4, 5, 6, 7), row_class=lambda i: "base" if rows[i][2] is None else "")
+        ["arm", "figure", "seeds", "mean", "95 % interval", "difference", "95 % interval", "verdict"],
+        [_cells(*row) for row in rows], numbers=(2, 3, 4, 5, 6), row_class=lambda i: "base" if rows[i][2] is None else "")
     body += paragraph(_how_made(rows, seeds), "note")
     drawing = figure(rows)
     if drawing:
@@ -97,8 +105,8 @@ def section(study, arms, album, wanted=None):
         body += "<h3>Head to head</h3>" + paragraph(
             "Pairs that share everything but one thing: the reward of reinforcement learning, the value model that selects, or "
             "selection by value instead of by vote.")
-        body += table(["arm", "against", "difference", "95 % interval", "verdict", "made"],
-                      [[escape(a.label), escape(b.label), f"{100 * d.mean:+.1f}", interval_text(d, sign=True), _mark(d), how]
+        body += table(["arm", "against", "difference", "95 % interval", "verdict"],
+                      [[escape(a.label), escape(b.label), f"{100 * d.mean:+.1f}", interval_text(d, sign=True), _mark(d, how)]
                        for a, b, d, how in pairs], numbers=(2, 3))
     return body, headline(rows)
 
@@ -107,16 +115,16 @@ def _cells(arm, summary, change, how):
     if change is None:
         rest = ["", "", "baseline"]
     elif arm.family == "oracle":
-        rest = [f"{100 * change.mean:+.1f}", interval_text(change, sign=True), "limit, not reachable by selecting"]
+        rest = [f"{100 * change.mean:+.1f}", interval_text(change, sign=True), "limit of selecting"]
     else:
-        rest = [f"{100 * change.mean:+.1f}", interval_text(change, sign=True), _mark(change) + ("" if how == "paired" else " *")]
-    return [escape(arm.label), FAMILIES[arm.family], escape(arm.metric), str(len(arm.results)), f"{100 * summary.mean:.1f}",
+        rest = [f"{100 * change.mean:+.1f}", interval_text(change, sign=True), _mark(change, how)]
+    return [escape(arm.label), escape(arm.metric), str(len(arm.results)), f"{100 * summary.mean:.1f}",
             interval_text(summary), *rest]
 
 
-def _mark(change):
+def _mark(change, how):
     verdict = judge(change)
-    return f'<span class="{verdict.split()[0]}">{MARKS[verdict]}</span>'
+    return f'<span class="{verdict.split()[0]}">{MARKS[verdict]}{"" if how == "paired" else " *"}</span>'
 
 
 def _how_made(rows, seeds):
