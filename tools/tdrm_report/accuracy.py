@@ -43,10 +43,10 @@ def merged(points):
     return Interval(float(means.mean()), float(means.mean() - half), float(means.mean() + half), len(means))
 
 
-def draw_curve(axis, curve, label, tone, style="-", shift=0):
-    """Means with intervals; curves are shifted a little so that their intervals don't cover each other."""
+def draw_curve(axis, curve, label, tone, style="-", shift=0.0):
+    """Means with intervals; curves are shifted (-0.5 to 0.5) so that their intervals don't cover each other."""
     sizes = sorted(curve)
-    x = np.array(sizes) * 1.035**shift
+    x = np.array(sizes) * 1.2**shift
     y = [merged(curve[k]) for k in sizes]
     axis.vlines(x, [v.low for v in y], [v.high for v in y], color=tone, lw=1.1, alpha=0.55)
     axis.plot(x, [v.mean for v in y], style, color=tone, marker="o", ms=3.5, label=label)
@@ -69,7 +69,7 @@ def section(study, album):
         figure, (axis,) = panels(1, height=3.1)
         figure.set_figwidth(8.4)
         for i, (label, curve) in enumerate(policies.items()):
-            draw_curve(axis, curve, label, colour(i), shift=i - (len(policies) - 1) / 2)
+            draw_curve(axis, curve, label, colour(i), shift=(i + 0.5) / len(policies) - 0.5)
         _powers(axis, {k for curve in policies.values() for k in curve})
         axis.set_xlabel("k: answers drawn")
         axis.set_ylabel("pass@k")
@@ -112,7 +112,7 @@ def _selection_figure(methods):
         model, _, place = label.rpartition(", ")
         style = "-" if not model else styles.setdefault(place, ("-", "--", ":", "-.")[len(styles) % 4])
         tone = tones[model] if model else "#111827" if "majority" in label else GREY
-        shift = i - (len(methods) - 1) / 2
+        shift = (i + 0.5) / len(methods) - 0.5
         draw_curve(left, curve, label, tone, style, shift)
         if "pass@N" not in label:
             draw_curve(right, curve, label, tone, style, shift)

@@ -189,7 +189,7 @@ def baseline_of(arms, wanted=None):
 def head_to_head(arms):
     """Pairs that answer the questions of a study. Within a group: rl variants against the first one, which has the rule
     alone; value models against the vote, and against the model of the outcome where used alike. Between groups: equal
-    arms against those of the first group."""
+    arms against those of the first group, if they answered the same problems."""
     pairs = []
     for group in dict.fromkeys(arm.group for arm in arms):
         own = [arm for arm in arms if arm.group == group]
@@ -202,5 +202,6 @@ def head_to_head(arms):
         votes = {arm.samples: arm for arm in own if arm.family == "majority"}
         pairs += [(arm, votes[arm.samples]) for arm in own if arm.family == "best_of_n" and arm.samples in votes]
     first = {arm.name: arm for arm in reversed(arms) if arm.group == arms[0].group}
-    pairs += [(arm, first[arm.name]) for arm in arms if arm.group != arms[0].group and arm.name in first]
+    others = [(arm, first[arm.name]) for arm in arms if arm.group != arms[0].group and arm.name in first]
+    pairs += [(arm, other) for arm, other in others if _same_problems(arm.results + other.results)]
     return pairs

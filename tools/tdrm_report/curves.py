@@ -121,7 +121,7 @@ def figure_of(lines, kind):
             wanted.append((title, unit, name, log, curves))
     if not wanted:
         return None, said
-    figure, axes = grid_of_panels(len(wanted))
+    figure, axes = grid_of_panels(len(wanted), legend=len(lines) > 1)
     for i, (axis, (title, unit, name, log, curves)) in enumerate(zip(axes, wanted)):
         for j, label in enumerate(lines):
             if label in curves:

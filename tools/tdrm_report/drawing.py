@@ -35,10 +35,10 @@ def panels(count, columns=2, height=2.4):
     return figure, list(axes[:count])
 
 
-def grid_of_panels(count, columns=2, height=1.3):
-    """As panels(), with margins fixed in inches: many panels are laid out in no time. Room for a legend above."""
+def grid_of_panels(count, legend, columns=2, height=1.3):
+    """As panels(), with margins fixed in inches: many panels are laid out in no time. `legend`: whether one comes above."""
     rows = -(-count // columns)
-    left, right, above, below, beside, between = 0.75, 0.12, 0.75, 0.5, 0.8, 0.62
+    left, right, above, below, beside, between = 0.75, 0.12, 0.64 if legend else 0.3, 0.5, 0.8, 0.62
     width = (WIDTH - left - right - (columns - 1) * beside) / columns
     total = above + rows * height + (rows - 1) * between + below
     figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, total), squeeze=False, layout="none")

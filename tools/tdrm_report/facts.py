@@ -20,6 +20,10 @@ def phases_of(stage):
     return {**known, **{name: seconds for name, seconds in found.items() if name not in known and "/" not in name}}
 
 
+def _short(name):
+    return name.removeprefix("completions/").replace("_", " ")
+
+
 def run_row(run):
     events = run.history
     builds = dict.fromkeys(event.get("build", "?") for event in events)
@@ -40,7 +44,7 @@ def stage_rows(run):
         total = sum(phases.values())
         commit = f"{100 * phases.get('commit', 0) / total:.1f} %" if total else ""
         tokens = stage.metrics.get("num_tokens")
-        headline = ", ".join(f"{name} {number(value)}" for name, value in stage.record.get("results", {}).items() if isinstance(value, (int, float)))
+        headline = ", ".join(f"{_short(name)} {number(value)}" for name, value in stage.record.get("results", {}).items() if isinstance(value, (int, float)))
         rows.append([escape(stage.name), escape(stage.kind), stage.state, number(stage.record.get("updates") or float("nan")),
                      number(np.nansum(tokens)) if tokens is not None else "", duration(seconds[stage.name]) if stage.name in seconds else "–",
                      commit, escape(headline)])
@@ -82,7 +86,7 @@ def section(study, album):
             body += paragraph(f"{len(rows) - 40} more differ.", "note")
     for i, run in enumerate(study.runs):
         body += f"<h3>Stages of {escape(run.name)}</h3>" + table(
-            ["stage", "kind", "state", "updates", "tokens", "time", "commits", "result"], stage_rows(run), numbers=(3, 4, 5, 6))
+            ["stage", "kind", "state", "updates", "tokens", "time", "in commits", "result"], stage_rows(run), numbers=(3, 4, 5, 6))
         if (drawing := time_figure(run)) is not None:
             body += album.show(drawing, f"time-{i + 1}", "Time of the job that finished each stage, by phase where it trains.")
     for run in study.runs:

@@ -11,14 +11,15 @@ def paragraph(text, kind=""):
     return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
-def table(head, rows, numbers=(), row_class=lambda i: ""):
-    """`head`: plain texts; `rows`: lists of HTML cells; `numbers`: columns aligned to the right."""
+def table(head, rows, numbers=()):
+    """`head`: plain texts; `rows`: lists of HTML cells, or (class, cells); `numbers`: columns aligned to the right."""
     def cell(tag, column, content):
         return f'<{tag} class="n">{content}</{tag}>' if column in numbers else f"<{tag}>{content}</{tag}>"
     lines = ["<tr>" + "".join(cell("th", i, escape(text)) for i, text in enumerate(head)) + "</tr>"] if head else []
-    for i, row in enumerate(rows):
-        kind = row_class(i)
-        lines.append((f'<tr class="{kind}">' if kind else "<tr>") + "".join(cell("td", j, c) for j, c in enumerate(row)) + "</tr>")
+    for row in rows:
+        kind, cells = row if isinstance(row, tuple) else ("", row)
+        cells = "".join(cell("td", i, content) for i, content in enumerate(cells))
+        lines.append((f'<tr class="{kind}">' if kind else "<tr>") + cells + "</tr>")
     return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
 
@@ -41,8 +42,10 @@ def number(value):
     """A figure at a readable precision."""
     if value is None or not np.isfinite(value):
         return "–"
-    if value == 0 or 0.001 <= abs(value) < 1e6:
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}" if abs(value) < 1e6 else f"{value / 1e6:,.1f} M"
+    if value == 0 or abs(value) >= 0.001:
+        return f"{value:.4g}"
     return f"{value:.2e}"
 
 

@@ -57,7 +57,8 @@ def _flags(found):
 
 def _html(study, headline, found, bodies, seconds):
     names = ", ".join(run.name for run in study.runs)
-    title = f"{study.runs[0].task}: {names}"
+    tasks = ", ".join(dict.fromkeys(run.task for run in study.runs))
+    title = f"{tasks}: {names}"
     style = files(__package__).joinpath("page.css").read_text()
     links = "".join(f'<a href="#{key}">{escape(name)}</a>' for key, name, _ in SECTIONS)
     severe = sum(flag.severe for flag in found)
@@ -68,7 +69,7 @@ def _html(study, headline, found, bodies, seconds):
                     for key, name, how in SECTIONS)
     made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            f"<title>{escape(title)}</title><style>{style}</style></head><body><header><h1>{escape(study.runs[0].task)}</h1>"
+            f"<title>{escape(title)}</title><style>{style}</style></head><body><header><h1>{escape(tasks)}</h1>"
             f'<p class="sub">{escape(names)}</p>{lead}<nav>{links}</nav></header><main>{parts}</main>'
             f"<footer>Made by tools/report on {made} in {seconds:.1f} s. How figures are made: docs/report.md, docs/metrics.md.</footer>"
             "</body></html>\n")

@@ -41,7 +41,7 @@ def headline(rows):
         else:
             sentence = (f"{where}No arm is clearly better than {base[0].name} ({_share(base[1].mean)} of the problems); the highest "
                         f"figure is {_share(summary.mean)}, by {arm.name} ({points_text(change)}).")
-        sentences.append(sentence[0].upper() + sentence[1:])
+        sentences.append(sentence if where else sentence[0].upper() + sentence[1:])
     return sentences + _models_sentence([row[0] for row in rows])
 
 
@@ -93,7 +93,7 @@ def section(study, arms, album, wanted=None):
     seeds = max(len(arm.results) for arm in arms)
     body = table(
         ["arm", "figure", "seeds", "mean", "95 % interval", "difference", "95 % interval", "verdict"],
-        [_cells(*row) for row in rows], numbers=(2, 3, 4, 5, 6), row_class=lambda i: "base" if rows[i][2] is None else "")
+        _lines(rows), numbers=(2, 3, 4, 5, 6))
     body += paragraph(_how_made(rows, seeds), "note")
     drawing = figure(rows)
     if drawing:
@@ -111,6 +111,17 @@ def section(study, arms, album, wanted=None):
     return body, headline(rows)
 
 
+def _lines(rows):
+    """Lines of the table; several configurations get a heading each."""
+    lines, group = [], ""
+    for row in rows:
+        if row[0].group != group:
+            group = row[0].group
+            lines.append(("group", [escape(group)]))
+        lines.append(("base" if row[2] is None else "", _cells(*row)))
+    return lines
+
+
 def _cells(arm, summary, change, how):
     if change is None:
         rest = ["", "", "baseline"]
@@ -118,7 +129,7 @@ def _cells(arm, summary, change, how):
         rest = [f"{100 * change.mean:+.1f}", interval_text(change, sign=True), "limit of selecting"]
     else:
         rest = [f"{100 * change.mean:+.1f}", interval_text(change, sign=True), _mark(change, how)]
-    return [escape(arm.label), escape(arm.metric), str(len(arm.results)), f"{100 * summary.mean:.1f}",
+    return [escape(arm.name), escape(arm.metric), str(len(arm.results)), f"{100 * summary.mean:.1f}",
             interval_text(summary), *rest]
 
 
