@@ -1,0 +1,188 @@
+#include "tdrm/task/text_task.hpp"
+
+#include "helpers.hpp"
+#include "tdrm/base/errors.hpp"
+
+namespace tdrm::task {
+namespace {
+
+const std::string kQuestion = "What is 2 + 2?";
+
+TEST(TextFormat, PromptsAreTheTemplatesTextWithSystemTurnAndGenerationPrompt) {
+    const TextFormat format(chat_options().format);
+    EXPECT_EQ(format.tokenizer().decode(format.prompt_ids(kQuestion)),
+              "<|im_start|>system\n" + kSystem + "<|im_end|>\n<|im_start|>user\n" + kQuestion + "<|im_end|>\n<|im_start|>assistant\n");
+    EXPECT_EQ(format.end_token(), *format.tokenizer().id_of("<|im_end|>"));
+    EXPECT_EQ(format.tokenizer().decode(format.probe()), "<|im_end|>\n");
+}
+
+TEST(TextFormat, ValueModelsDontSeeOurSystemTurn) {
+    const TextFormat format(chat_options().format);
+    for (const std::string question : {"What is 2 + 2?", "\n{x}", "系统 <|im_end|>\n", "a"}) {
+        auto prompt = format.prompt_ids(question);
+        auto expected = format.value_prompt_ids(question);
+        EXPECT_EQ(format.value_prompt(prompt), expected) << question;
+        EXPECT_EQ(format.tokenizer().decode(expected).find(kSystem), std::string::npos);
+        // with the begin of an answer behind it, as search scores children; and ids that are no prompt of ours stay
+        const auto answer = format.encode_answer("First,\n\n");
+        prompt.insert(prompt.end(), answer.begin(), answer.end());
+        expected.insert(expected.end(), answer.begin(), answer.end());
+        EXPECT_EQ(format.value_prompt(prompt), expected);
+        EXPECT_EQ(format.value_prompt(expected), expected);
+    }
+    auto options = chat_options().format;
+    options.value_sees_system = true;
+    const TextFormat seeing(options);
+    EXPECT_EQ(seeing.value_prompt(seeing.prompt_ids(kQuestion)), seeing.prompt_ids(kQuestion));
+    EXPECT_EQ(seeing.value_prompt_ids(kQuestion), seeing.prompt_ids(kQuestion));
+    EXPECT_NE(seeing.fingerprint(), format.fingerprint());
+}
+
+TEST(TextFormat, PlainPromptsFillInTheQuestion) {
+    TextFormatOptions options;
+    options.tokenizer = kPlain;
+    options.prompt = "Question: {question}\nAnswer:";
+    options.end = "<|endoftext|>";
+    const TextFormat format(options);
+    EXPECT_EQ(format.tokenizer().decode(format.prompt_ids(kQuestion)), "Question: " + kQuestion + "\nAnswer:");
+    EXPECT_EQ(format.value_prompt(format.prompt_ids(kQuestion)), format.prompt_ids(kQuestion));
+    ASSERT_EQ(format.probe().size(), 1U);
+    EXPECT_EQ(format.probe()[0], format.end_token());
+}
+
+TEST(TextFormat, RefusesFoldersAndOptionsThatDontFit) {
+    TextFormatOptions options;
+    options.tokenizer = "/nowhere";
+    EXPECT_SAYS(message_of<ConfigError>([&] { TextFormat{options}; }), "/nowhere doesn't exist");
+    options.tokenizer = kPlain;  // without a template
+    EXPECT_SAYS(message_of<IoError>([&] { TextFormat{options}; }), "no chat template");
+    options.prompt = "{question}";
+    EXPECT_SAYS(message_of<ConfigError>([&] { TextFormat{options}; }), "task.end is missing");
+    options.end = "</s>";
+    EXPECT_SAYS(message_of<ConfigError>([&] { TextFormat{options}; }), "\"</s>\" isn't a token");
+    options.prompt = "no place";
+    EXPECT_SAYS(options.validate().at(0), "{question}");
+    options = chat_options().format;
+    options.family = "llama3";
+    EXPECT_SAYS(message_of<DataError>([&] { TextFormat{options}; }), "not llama3");
+
+    Folder folder;  // the template of one model and the tokenizer of another
+    std::filesystem::copy(kPlain + "/tokenizer.json", folder.path() + "/tokenizer.json");
+    std::filesystem::copy(kChat + "/tokenizer_config.json", folder.path() + "/tokenizer_config.json");
+    options = chat_options().format;
+    options.tokenizer = folder.path();
+    EXPECT_SAYS(message_of<DataError>([&] { TextFormat{options}; }), "<|im_start|>, which isn't a token");
+}
+
+TEST(TextFormat, LearnsAssistantTurnsAndTheirEndTokensOnly) {
+    const TextFormat format(chat_options().format);
+    const std::vector<text::ChatMessage> messages{
+        {"system", "Be brief."}, {"user", "1 + 1?"}, {"assistant", "That is\n\n2"}, {"user", "And 2 + 2?"}, {"assistant", "4"}};
+    const Conversation all = format.conversation(messages);
+    ASSERT_EQ(all.ids.size(), all.learnt.size());
+    Tokens learnt, other;
+    for (std::size_t i = 0; i < all.ids.size(); ++i) (all.learnt[i] != 0 ? learnt : other).push_back(all.ids[i]);
+    EXPECT_EQ(format.tokenizer().decode(learnt), "That is\n\n2<|im_end|>4<|im_end|>");
+    EXPECT_EQ(format.tokenizer().decode(other),
+              "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n1 + 1?<|im_end|>\n<|im_start|>assistant\n"
+              "\n<|im_start|>user\nAnd 2 + 2?<|im_end|>\n<|im_start|>assistant\n");
+    EXPECT_EQ(format.tokenizer().decode(all.ids) + "\n", format.chat()->render(messages, false));
+    EXPECT_SAYS(message_of<DataError>([&] { (void)format.conversation(std::span(messages).first(2)); }), "no assistant turn");
+}
+
+struct Answers : testing::Test {
+    TextTask task{chat_options(), {{"dev", {a_problem(1, kQuestion, "4", "2 + 2 = 4\n\n#### 4"), a_problem(2, "Half?", "0.5")}}}};
+    Problem problem = task.problem("dev", 0);
+
+    [[nodiscard]] Tokens answer(const std::string& text, bool ended = true) const {
+        Tokens ids = task.encode_answer(text);
+        if (ended) ids.push_back(task.end_token());
+        return ids;
+    }
+    [[nodiscard]] std::vector<std::string> steps(const Tokens& ids) const {
+        std::vector<std::string> texts;
+        std::size_t begin = 0;
+        for (const std::int32_t end : task.step_ends(ids)) {
+            texts.push_back(task.text(TokenSpan(ids).subspan(begin, static_cast<std::size_t>(end) - begin)));
+            begin = static_cast<std::size_t>(end);
+        }
+        return texts;
+    }
+    [[nodiscard]] std::int64_t penultimate(const std::string& text) const {
+        const Tokens ids = answer(text);
+        return task.penultimate(ids, task.step_ends(ids));
+    }
+};
+
+TEST_F(Answers, AreJudgedByTheVerifierAndVoteInNormalForm) {
+    const Verdict right = task.verdict(problem, answer("So it's\n\n\\boxed{4}"));
+    EXPECT_TRUE(right.correct);
+    EXPECT_EQ(right.reason, Reason::correct);
+    EXPECT_TRUE(task.verdict(problem, answer("#### 4.0")).correct);
+    EXPECT_EQ(task.verdict(problem, answer("\\boxed{5}")).reason, Reason::wrong_answer);
+    EXPECT_EQ(task.verdict(problem, answer("")).reason, Reason::no_answer);
+    EXPECT_EQ(task.verdict(problem, answer("\\boxed{4}", false)).reason, Reason::truncated);
+    EXPECT_FALSE(task.verdict(problem, answer("\\boxed{4}", false)).correct);
+    Tokens twice = answer("\\boxed{4}");
+    twice.push_back(task.end_token());
+    EXPECT_EQ(task.verdict(problem, twice).reason, Reason::trailing_tokens);
+    const Problem half = task.problem("dev", 1);
+    EXPECT_TRUE(task.verdict(half, answer("\\boxed{\\frac{1}{2}}")).correct);
+    EXPECT_EQ(task.verdict(half, answer("\\boxed{\\frac{1}{2}}")).answer, task.verdict(half, answer("The answer is $\\dfrac12$.")).answer);
+}
+
+TEST_F(Answers, HaveTheTextBeforeTheEndTokenAsLastStep) {
+    EXPECT_EQ(steps(answer("a b\n\nc\n\nd")), (std::vector<std::string>{"a b\n\n", "c\n\n", "d"}));
+    EXPECT_EQ(steps(answer("a b\n\nc\n\nd", false)), (std::vector<std::string>{"a b\n\n", "c\n\n"}));
+    EXPECT_EQ(steps(answer("a\n\n")), (std::vector<std::string>{"a\n\n"}));
+    EXPECT_TRUE(steps(answer("")).empty());
+    EXPECT_TRUE(steps(answer(" \n\n")).empty());
+}
+
+TEST_F(Answers, HaveThePenultimateStateBeforeTheFirstMarker) {
+    EXPECT_EQ(penultimate("a\n\nb\n\n\\boxed{4}"), 2);
+    EXPECT_EQ(penultimate("a\n\nb \\boxed{4}\n\nc \\boxed{4}"), 1);
+    EXPECT_EQ(penultimate("a \\boxed{4}\n\nb"), 1);
+    EXPECT_EQ(penultimate("a\n\n#### 4"), 1);
+    EXPECT_EQ(penultimate("a\n\nb\n\nThe answer is 4"), 2);
+    EXPECT_EQ(penultimate("a\n\nb"), 2);
+    EXPECT_EQ(penultimate("\\boxed{4}"), 1);
+}
+
+TEST_F(Answers, AreDemonstratedBySolutions) {
+    const Tokens ids = task.demonstration(problem, 1, 0);
+    EXPECT_EQ(task.text(ids), "2 + 2 = 4\n\n#### 4<|im_end|>");
+    EXPECT_TRUE(task.verdict(problem, ids).correct);
+    EXPECT_TRUE(task.learnt_tokens(problem, 1, 0).empty());
+    EXPECT_SAYS(message_of<DataError>([&] { (void)task.demonstration(task.problem("dev", 1), 1, 0); }), "has no solution");
+}
+
+TEST(TextTask, DropsOrRefusesLongPrompts) {
+    TextTaskOptions options = chat_options();
+    const auto splits = [] {
+        return std::vector<TextSplit>{{"dev", {a_problem(1, "short", "1"), a_problem(2, std::string(3000, 'x'), "1")}}};
+    };
+    EXPECT_SAYS(message_of<DataError>([&] { TextTask(options, splits()); }), "more than max_prompt_tokens = 1024");
+    options.too_long = Unusable::drop;
+    const TextTask task(options, splits());
+    EXPECT_EQ(task.split_size("dev"), 1);
+    ASSERT_EQ(task.notes().size(), 1U);
+    EXPECT_SAYS(task.notes()[0], "1 of 2 problems of the split dev");
+}
+
+TEST(TextTask, LearnsConversationsBehindTheirFirstPrompt) {
+    TextProblem chat{7, "chat", "Hi", "", "", {}, {{"user", "Hi"}, {"assistant", "Ho"}, {"user", "Hu"}, {"assistant", "He"}}};
+    const TextTask task(chat_options(), {{"sft", {chat}}});
+    const Problem problem = task.problem("sft", 0);
+    const Tokens ids = task.demonstration(problem, 1, 0);
+    const auto learnt = task.learnt_tokens(problem, 1, 0);
+    ASSERT_EQ(ids.size(), learnt.size());
+    Tokens marked;
+    for (std::size_t i = 0; i < ids.size(); ++i)
+        if (learnt[i] != 0) marked.push_back(ids[i]);
+    EXPECT_EQ(task.text(marked), "Ho<|im_end|>He<|im_end|>");
+    EXPECT_TRUE(task.text(problem.prompt).ends_with("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"));
+}
+
+}  // namespace
+}  // namespace tdrm::task
