@@ -1,9 +1,8 @@
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "tdrm/app/stage_record.hpp"
@@ -18,36 +17,52 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Files of a stage that may be at work: what goes away meanwhile is left out.
+std::vector<fs::path> files_below(const fs::path& directory) {
+    std::vector<fs::path> files;
+    std::error_code gone;
+    for (fs::recursive_directory_iterator entry(directory, gone), end; !gone && entry != end; entry.increment(gone))
+        if (std::error_code ignored; entry->is_regular_file(ignored)) files.push_back(entry->path());
+    return files;
+}
+
 double megabytes(const fs::path& directory) {
     double bytes = 0;
-    for (const auto& entry : fs::recursive_directory_iterator(directory))
-        if (entry.is_regular_file()) bytes += static_cast<double>(entry.file_size());
+    for (const fs::path& file : files_below(directory)) {
+        std::error_code gone;
+        const auto size = fs::file_size(file, gone);
+        if (!gone) bytes += static_cast<double>(size);
+    }
     return bytes / 1e6;
 }
 
 void print_stage(const fs::path& stage, const StageRecord& record) {
     const auto number = [](std::int64_t value, bool known) { return known ? std::to_string(value) : "-"; };
     const auto& [updates, best, results] = record.outcome;
-    std::printf("%-30s %-10s %-9s %8s %6s %9.1f\n", stage.filename().c_str(), record.kind.c_str(), record.done ? "done" : "unfinished",
-                number(updates, updates > 0).c_str(), number(best, best >= 0).c_str(), megabytes(stage));
+    std::printf("%-30s %-10s %-9s %8s %6s %9.1f\n", stage.filename().c_str(), record.kind.c_str(),
+                record.done ? "done" : "unfinished", number(updates, updates > 0).c_str(),
+                number(best, best >= 0).c_str(), megabytes(stage));
     if (!results.empty()) std::printf("    %s\n", results.dump().c_str());
 }
 
 /// What is wrong with the metrics of a training stage, as its last commit knows them.
 std::string metrics_damage(const fs::path& stage) {
     const auto newest = store::newest_valid_checkpoint(stage);
-    return newest.directory ? train::log_damage(stage, train::read_progress(store::Checkpoint(*newest.directory)).log) : "";
+    return newest.directory ? train::log_damage(stage, train::read_progress(store::Checkpoint(*newest.directory)).log)
+                            : "";
 }
 
 /// Part files whose bytes don't have the hash in their name are found when the stage goes on; this looks at the rest:
 /// problems of all manifests in a stage, and of its metrics.
 std::vector<std::string> damage(const fs::path& stage) {
     std::vector<std::string> problems;
-    if (const std::string problem = metrics_damage(stage); !problem.empty()) problems.push_back(stage.string() + ": " + problem);
-    for (const auto& entry : fs::recursive_directory_iterator(stage)) {
-        if (entry.path().filename() != "manifest.json") continue;
-        for (const std::string& problem : store::verify(entry.path().parent_path()))
-            problems.push_back(entry.path().parent_path().string() + ": " + problem);
+    if (const std::string problem = metrics_damage(stage); !problem.empty())
+        problems.push_back(stage.string() + ": " + problem);
+    for (const fs::path& file : files_below(stage)) {
+        const fs::path folder = file.parent_path();
+        if (file.filename() != "manifest.json" || folder.extension() == ".tmp") continue;
+        for (const std::string& problem : store::verify(folder))
+            if (fs::exists(folder)) problems.push_back(folder.string() + ": " + problem);
     }
     return problems;
 }
@@ -56,7 +71,8 @@ std::vector<std::string> damage(const fs::path& stage) {
 
 int inspect(const std::string& directory) {
     if (!fs::exists(fs::path(directory) / "config.yaml"))
-        throw ConfigError(cat(directory, " is no run folder (it has no config.yaml). Name the folder given as run.dir."));
+        throw ConfigError(
+            cat(directory, " is no run folder (it has no config.yaml). Name the folder given as run.dir."));
     std::printf("%-30s %-10s %-9s %8s %6s %9s\n", "stage", "kind", "state", "updates", "best", "MB");
     std::vector<fs::path> stages;
     for (const auto& entry : fs::directory_iterator(directory)) {
@@ -70,7 +86,8 @@ int inspect(const std::string& directory) {
         try {
             if (const auto record = StageRecord::read(stage)) print_stage(stage, *record);
         } catch (const Error& error) {
-            std::printf("%-30s %-10s %-9s %8s %6s %9.1f\n", stage.filename().c_str(), "?", "DAMAGED", "-", "-", megabytes(stage));
+            std::printf("%-30s %-10s %-9s %8s %6s %9.1f\n", stage.filename().c_str(), "?", "DAMAGED", "-", "-",
+                        megabytes(stage));
             problems.emplace_back(error.what());
         }
         for (auto& problem : damage(stage)) problems.push_back(std::move(problem));
@@ -81,7 +98,8 @@ int inspect(const std::string& directory) {
         const auto j = nlohmann::json::parse(line, nullptr, false);
         resumed += j.is_object() && j.value("event", "") == "resumed" ? 1 : 0;
     }
-    std::printf("\n%zu stages, resumed %d times; %s\n", stages.size(), resumed, problems.empty() ? "every manifest verifies" : "DAMAGED:");
+    std::printf("\n%zu stages, resumed %d times; %s\n", stages.size(), resumed,
+                problems.empty() ? "every manifest verifies" : "DAMAGED:");
     for (const std::string& problem : problems) std::printf("  %s\n", problem.c_str());
     return problems.empty() ? 0 : static_cast<int>(ExitCode::data);
 }

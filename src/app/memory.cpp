@@ -9,7 +9,7 @@ namespace tdrm::app {
 namespace {
 
 constexpr double kFloat = sizeof(float);
-constexpr double kHeadRows = 512;     ///< rows of logits that exist at a time
+constexpr double kHeadRows = 512;       ///< rows of logits that exist at a time
 constexpr double kPrefillPrompts = 64;  ///< prompts that may be open beside those of the slots
 
 double parameters(const model::ModelSpec& spec) { return static_cast<double>(model::Layout(spec).size); }
@@ -48,7 +48,8 @@ double Memory::total() const {
 }
 
 const MemoryTerm& Memory::largest() const {
-    return *std::max_element(terms_.begin(), terms_.end(), [](const auto& a, const auto& b) { return a.bytes < b.bytes; });
+    return *std::max_element(terms_.begin(), terms_.end(),
+                             [](const auto& a, const auto& b) { return a.bytes < b.bytes; });
 }
 
 Memory frozen_memory(const std::string& name, const model::ModelSpec& spec) {
@@ -61,8 +62,10 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
     const TokenFloats floats(spec);
     Memory memory;
     memory.add("parameters", n * kFloat).add("gradient", n * kFloat).add("moments of AdamW", 2 * n * kFloat);
-    memory.add(sum == train::SumMode::fast ? "fp32 sum" : "exact sum", sum == train::SumMode::fast ? n * kFloat : n * sizeof(std::int64_t));
-    memory.add("activations of a unit", tokens * (spec.layers * floats.kept + floats.forward + floats.backward) * kFloat);
+    memory.add(sum == train::SumMode::fast ? "fp32 sum" : "exact sum",
+               sum == train::SumMode::fast ? n * kFloat : n * sizeof(std::int64_t));
+    memory.add("activations of a unit",
+               tokens * (spec.layers * floats.kept + floats.forward + floats.backward) * kFloat);
     memory.add("logits", spec.head == model::Head::value ? 0 : kHeadRows * spec.vocab * kFloat);
     return memory;
 }
@@ -74,7 +77,8 @@ Memory scoring_memory(const model::ModelSpec& spec, int tokens) {
 
 Memory generation_memory(const model::ModelSpec& spec, const task::Task& task, int slots) {
     const double page = model::ops::kPageTokens;
-    const double tokens = slots * (task.max_answer_tokens() + page) + (slots + kPrefillPrompts) * (task.max_prompt_tokens() + page);
+    const double tokens =
+        slots * (task.max_answer_tokens() + page) + (slots + kPrefillPrompts) * (task.max_prompt_tokens() + page);
     return Memory()
         .add("key/value cache", 2.0 * spec.layers * spec.kv_width() * tokens * kFloat)
         .add("logits of all slots", static_cast<double>(slots) * spec.vocab * kFloat);

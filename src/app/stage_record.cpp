@@ -34,8 +34,10 @@ std::optional<json> whole_record(const fs::path& path) {
 }  // namespace
 
 void StageRecord::write(const fs::path& directory) const {
-    json record{{"schema", 1},  {"kind", kind},          {"identity", identity},      {"identity_text", identity_text},
-                {"done", done}, {"updates", outcome.updates}, {"best", outcome.best}, {"results", outcome.results}};
+    json record{{"schema", 1},          {"kind", kind},
+                {"identity", identity}, {"identity_text", identity_text},
+                {"done", done},         {"updates", outcome.updates},
+                {"best", outcome.best}, {"results", outcome.results}};
     record["hash"] = hash_hex(record.dump());
     store::write_text_atomic(directory / "stage.json", record.dump(1) + "\n");
 }
@@ -45,9 +47,10 @@ std::optional<StageRecord> StageRecord::read(const fs::path& directory) {
     const fs::path path = directory / "stage.json";
     const auto record = whole_record(path);
     if (!record)
-        throw DataError(cat(path.string(), fs::exists(path) ? " is damaged" : " is missing",
-                            " (so nobody knows which options the files beside it belong to). Make the stage again with --redo ",
-                            directory.filename().string(), "."));
+        throw DataError(
+            cat(path.string(), fs::exists(path) ? " is damaged" : " is missing",
+                " (so nobody knows which options the files beside it belong to). Make the stage again with --redo ",
+                directory.filename().string(), "."));
     return StageRecord{record->at("kind"),
                        record->at("identity"),
                        record->at("identity_text"),
@@ -57,23 +60,30 @@ std::optional<StageRecord> StageRecord::read(const fs::path& directory) {
 
 StageRecord StageRecord::read_finished(const std::string& where, const fs::path& directory) {
     const auto record = read(directory);
-    if (!record) throw ConfigError(cat(where, " isn't there (", directory.string(), " has no stage.json). Run that stage first."));
+    if (!record)
+        throw ConfigError(
+            cat(where, " isn't there (", directory.string(), " has no stage.json). Run that stage first."));
     if (!record->done) throw ConfigError(cat(where, " isn't finished. Run it to its end first."));
     return *record;
 }
 
-std::int64_t referenced_update(const std::string& where, const std::string& version, const fs::path& directory, const StageRecord& record) {
+std::int64_t referenced_update(const std::string& where, const std::string& version, const fs::path& directory,
+                               const StageRecord& record) {
     const bool chosen = record.outcome.best >= 0;
     std::int64_t update = record.outcome.updates;
     if (version == "best" || (version.empty() && record.kind == "value" && chosen)) {
-        if (!chosen) throw ConfigError(cat(where, " has no best update (it was trained without evaluation). Give it eval or select, or use @last."));
+        if (!chosen)
+            throw ConfigError(
+                cat(where,
+                    " has no best update (it was trained without evaluation). Give it eval or select, or use @last."));
         update = record.outcome.best;
     } else if (version.starts_with("update-")) {
         update = std::stoll(version.substr(7));
     }
     const fs::path commit = directory / train::commit_name(update);
     if (!fs::exists(commit))
-        throw ConfigError(cat(where, " isn't there (", commit.string(), " is missing). Commits that stay are the last, the best, and those of commit.at."));
+        throw ConfigError(cat(where, " isn't there (", commit.string(),
+                              " is missing). Commits that stay are the last, the best, and those of commit.at."));
     return update;
 }
 

@@ -41,7 +41,8 @@ inline constexpr double kProgramBytes = 140e6;
 [[nodiscard]] Memory frozen_memory(const std::string& name, const model::ModelSpec& spec);
 /// A model in training: parameters, gradient, both moments, the sum over units, and the activations of a unit.
 /// @param sample_tokens of the longest sample
-[[nodiscard]] Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, train::SumMode sum);
+[[nodiscard]] Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens,
+                                     train::SumMode sum);
 /// Scoring passes of `tokens` tokens.
 [[nodiscard]] Memory scoring_memory(const model::ModelSpec& spec, int tokens);
 /// The key/value cache of `slots` answers of this task, each at its greatest length. An upper bound.
