@@ -47,7 +47,9 @@ rollout::Scorer value_scorer(StageContext& context, const model::Model& model, c
         }
         if (read_out.tag.empty()) read_out.tag.assign(task.probe().begin(), task.probe().end());
         try {
-            return {model, std::move(read_out), unit_tokens};
+            rollout::Scorer scorer(model, std::move(read_out), unit_tokens);
+            scorer.use_value_prompts_of(task);
+            return scorer;
         } catch (const DataError& error) {
             throw DataError(cat(label, ": ", error.what()));
         }

@@ -123,7 +123,7 @@ public:
                                                       "are none). Lower select.holdout or give it more data.")));
         warn_if_one_sided(context, data);
         model::Model value = start(context);
-        train::ValueObjective objective(data, part.training_rows, by_label ? labels.truth : std::vector<float>(), context.task.probe(), value,
+        train::ValueObjective objective(data, part.training_rows, by_label ? labels.truth : std::vector<float>(), context.task, value,
                                         options_.target, context.seed, options_.batch, options_.unit_tokens);
         train::TrainerOptions trainer;
         trainer.label = context.node.name;
@@ -215,6 +215,7 @@ private:
         evaluation.patience = options_.select.patience;
         evaluation.measure = [&context, &part, &value](std::int64_t) {
             rollout::Scorer scorer(value, context.task.probe(), 4096);
+            scorer.use_value_prompts_of(context.task);
             const auto quality = train::value_quality(rollout::score_together(context.ranks, scorer, part.held_out), part.held_out_truth);
             train::Metrics metrics;
             metrics.set("log_loss", quality.log_loss);

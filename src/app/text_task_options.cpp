@@ -16,6 +16,7 @@ void TextFileFields::fields(Fields& f) {
     f("solution", solution, "field with a worked solution, for sft; of a list the first; empty = none");
     f("tolerance", tolerance, "field with the absolute tolerance of the answer; empty = none");
     f("chat", chat, "field with a list of {role, content}, for sft; then there is no question and no answer");
+    f("incomplete", incomplete, "rows with an empty question, answer or solution: error or drop");
     f("strip_notes", strip_notes, "remove GSM8K's <<calculator notes>> from solutions");
 }
 

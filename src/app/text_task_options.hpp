@@ -33,7 +33,7 @@ struct TextTaskFields {
     StepFields steps;
     int max_prompt_tokens = 1024;
     int max_answer_tokens = 2048;
-    task::TooLong too_long = task::TooLong::error;
+    task::Unusable too_long = task::Unusable::error;
     std::string data = ".";
     task::Overlap overlap = task::Overlap::warn;
     std::vector<std::pair<std::string, TextFileFields>> files;

@@ -85,7 +85,9 @@ Scorer::Scorer(const model::Model& model, model::ReadOut read_out, int unit_toke
         throw DataError(cat("read_out.positive and negative must both be tokens of the model's vocabulary of ", model.spec().vocab, "."));
 }
 
-std::vector<std::vector<float>> Scorer::score(task::TokenSpan prompt, std::span<const ScoredAnswer> answers) {
+std::vector<std::vector<float>> Scorer::score(task::TokenSpan policy_prompt, std::span<const ScoredAnswer> answers) {
+    const task::Tokens changed = task_ != nullptr ? task_->value_prompt(policy_prompt) : task::Tokens{};
+    const task::TokenSpan prompt = task_ != nullptr ? task::TokenSpan(changed) : policy_prompt;
     std::vector<std::vector<float>> result;
     result.reserve(answers.size());
     const std::size_t tagged = read_out_.tag.size() + read_out_.tail.size();

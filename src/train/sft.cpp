@@ -18,10 +18,13 @@ void SftObjective::prepare(std::int64_t update) {
     for (int i = 0; i < batch_; ++i) {
         const Draw draw = shuffle_(update * batch_ + i);
         const task::Problem problem = task_.problem(split_, draw.index);
-        Example example{draw.index, problem.prompt.size(), problem.prompt};
+        Example example{draw.index, problem.prompt.size(), problem.prompt, {}};
         const auto answer = task_.demonstration(problem, seed_, static_cast<std::uint64_t>(draw.visit));
         example.tokens.insert(example.tokens.end(), answer.begin(), answer.end());
-        answer_tokens_ += static_cast<double>(answer.size());
+        example.learnt = task_.learnt_tokens(problem, seed_, static_cast<std::uint64_t>(draw.visit));
+        ensure(example.learnt.empty() || example.learnt.size() == answer.size(), "a mark for each token of a demonstration");
+        answer_tokens_ += static_cast<double>(example.learnt.empty() ? static_cast<std::ptrdiff_t>(answer.size())
+                                                                     : std::count(example.learnt.begin(), example.learnt.end(), 1));
         lengths.push_back(example.tokens.size());
         examples_.push_back(std::move(example));
     }
@@ -47,6 +50,7 @@ std::vector<double> SftObjective::differentiate(std::size_t unit, float* gradien
         const Example& example = examples_[i];
         const int segment = forest.add(example.tokens);
         for (std::size_t t = example.prompt_tokens; t < example.tokens.size(); ++t) {
+            if (!example.learnt.empty() && example.learnt[t - example.prompt_tokens] == 0) continue;
             rows.push_back(forest.token_index(segment, static_cast<int>(t) - 1));
             targets.push_back(example.tokens[t]);
         }

@@ -11,11 +11,15 @@
 namespace tdrm::train {
 
 ValueObjective::ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows, std::vector<float> labels,
-                               task::TokenSpan probe, const model::Model& model, const reward::TargetOptions& target,
+                               const task::Task& task, const model::Model& model, const reward::TargetOptions& target,
                                std::uint64_t seed, int batch, int unit_tokens)
-    : data_(data), rows_(std::move(rows)), labels_(std::move(labels)), state_offset_(rollout::state_offsets(data)), probe_(probe),
+    : data_(data), rows_(std::move(rows)), labels_(std::move(labels)), state_offset_(rollout::state_offsets(data)), task_(task), probe_(task.probe()),
       model_(model), transformer_(model), target_(target), shuffle_(seed, static_cast<std::int64_t>(rows_.size())), batch_(batch),
       unit_tokens_(static_cast<std::size_t>(unit_tokens)) {}
+
+task::Tokens ValueObjective::prompt_of(std::size_t row) const {
+    return task_.value_prompt(data_.prompt(static_cast<std::size_t>(data_.problem[row])));
+}
 
 reward::StateTargets ValueObjective::targets_of(std::size_t row, std::span<const float> logits) const {
     std::vector<std::int32_t> prefix{0};
@@ -39,7 +43,7 @@ void ValueObjective::prepare(std::int64_t update) {
         const std::size_t row = rows_[static_cast<std::size_t>(shuffle_(update * batch_ + i).index)];
         batch_rows_.push_back(row);
         const auto answer = rollout::all_states(data_, row);
-        lengths_.push_back(data_.prompt(static_cast<std::size_t>(data_.problem[row])).size() + rollout::forest_tokens(answer, probe_.size()));
+        lengths_.push_back(prompt_of(row).size() + rollout::forest_tokens(answer, probe_.size()));
         for (const float w : targets_of(row, std::span(unknown).first(answer.ends.size())).weight) weight_ += static_cast<double>(w);
     }
     first_ = cut_units(lengths_, unit_tokens_);
@@ -63,7 +67,7 @@ std::vector<double> ValueObjective::differentiate(std::size_t unit, float* gradi
     for (std::size_t i = first_[unit]; i < first_[unit + 1]; ++i) {
         const std::size_t row = batch_rows_[i];
         const auto answer = rollout::all_states(data_, row);
-        rollout::add_states(forest, data_.prompt(static_cast<std::size_t>(data_.problem[row])), std::span(&answer, 1), probe_, probes);
+        rollout::add_states(forest, prompt_of(row), std::span(&answer, 1), probe_, probes);
     }
     const float* hidden = transformer_.forward(forest, probes, work_, true);
     logits_.resize(probes.size());

@@ -44,6 +44,9 @@ public:
     /// @throws DataError if the model lacks the head or the tokens that the read-out asks for
     Scorer(const model::Model& model, model::ReadOut read_out, int unit_tokens);
 
+    /// From now on reads the task's value prompt in place of each prompt. The task must outlive the scorer.
+    void use_value_prompts_of(const task::Task& task) { task_ = &task; }
+
     /// Value logits of every state of every answer; the answers share the prompt.
     /// Groups larger than unit_tokens are cut into several passes.
     std::vector<std::vector<float>> score(task::TokenSpan prompt, std::span<const ScoredAnswer> answers);
@@ -54,6 +57,7 @@ public:
 private:
     model::Transformer transformer_;
     model::ReadOut read_out_;
+    const task::Task* task_ = nullptr;
     std::size_t unit_tokens_;
     model::Workspace work_;
     model::Forest forest_;

@@ -90,6 +90,9 @@ public:
     [[nodiscard]] virtual Token pad_token() const = 0;
     /// Tokens at whose last one a value model reads the value of a state. They never occur in prompts and answers.
     [[nodiscard]] virtual TokenSpan probe() const = 0;
+    /// What a value model reads in place of `prompt`, a problem's prompt or one with the begin of an answer behind it.
+    /// The same ids, but for tasks whose policy has instructions that value models don't get.
+    [[nodiscard]] virtual Tokens value_prompt(TokenSpan prompt) const { return {prompt.begin(), prompt.end()}; }
 
     // Problems.
     [[nodiscard]] virtual std::vector<std::string> split_names() const = 0;
@@ -111,6 +114,8 @@ public:
     /// A solution with its end token, a function of (problem, seed, visit). Right unless the options ask for noise.
     [[nodiscard]] virtual Tokens demonstration(const Problem& problem, std::uint64_t seed,
                                                std::uint64_t visit) const = 0;
+    /// For each token of that demonstration whether it is learnt: 1 or 0; empty = all are.
+    [[nodiscard]] virtual std::vector<std::uint8_t> learnt_tokens(const Problem&, std::uint64_t, std::uint64_t) const { return {}; }
     /// Judges any ids at all; never throws for what a policy may produce.
     [[nodiscard]] virtual Verdict verdict(const Problem& problem, TokenSpan answer) const = 0;
     /// For each step the index one past its last token, strictly increasing. Bounded: a run without a delimiter is cut,

@@ -29,6 +29,7 @@ struct TextFileOptions {
     std::string solution;               ///< field; of a list the first; empty = no solutions
     std::string tolerance;              ///< field with the absolute tolerance of the answer; empty or null = none
     std::string chat;                   ///< field with messages; then there is neither question nor answer
+    Unusable incomplete = Unusable::error;  ///< rows with an empty question, answer or solution
     bool strip_notes = false;           ///< removes GSM8K's <<calculator notes>> from solutions
 
     /// All problems with these options, one sentence each.
@@ -58,10 +59,11 @@ struct TextFilesOptions {
 };
 
 /// All problems of a file, in its order; ids are made of `name` and the row's number. Local.
+/// @param notes appended: how many rows were left out
 /// @throws IoError if the file can't be read; DataError, naming the line, for a row that can't be understood: not JSON,
 /// a missing or empty field, no gold answer in its place, an empty file
 [[nodiscard]] std::vector<TextProblem> read_problems(const std::string& name, const TextFileOptions& options,
-                                                     const std::string& root);
+                                                     const std::string& root, std::vector<std::string>& notes);
 
 /// The splits, a function of the files, the options and the seed.
 /// @param notes appended: what a user should know (problems in two splits)

@@ -30,10 +30,10 @@ struct TextSplit {
     std::vector<TextProblem> problems;
 };
 
-/// How a problem that is longer than the limit is met.
-enum class TooLong { error, drop };
-[[nodiscard]] constexpr auto enum_names(TooLong) {
-    return std::array<std::pair<TooLong, std::string_view>, 2>{{{TooLong::error, "error"}, {TooLong::drop, "drop"}}};
+/// How a problem that can't be used is met: by an error, or by leaving it out and saying how many were.
+enum class Unusable { error, drop };
+[[nodiscard]] constexpr auto enum_names(Unusable) {
+    return std::array<std::pair<Unusable, std::string_view>, 2>{{{Unusable::error, "error"}, {Unusable::drop, "drop"}}};
 }
 
 struct TextTaskOptions {
@@ -41,7 +41,7 @@ struct TextTaskOptions {
     text::StepOptions steps;
     int max_prompt_tokens = 1024;
     int max_answer_tokens = 2048;
-    TooLong too_long = TooLong::error;
+    Unusable too_long = Unusable::error;
 };
 
 /// Task of kind `text`. States and steps are those of text::StepSplitter on the generated ids. The text behind the last
@@ -71,6 +71,7 @@ public:
     [[nodiscard]] Token end_token() const override { return format_.end_token(); }
     [[nodiscard]] Token pad_token() const override { return -1; }
     [[nodiscard]] TokenSpan probe() const override { return format_.probe(); }
+    [[nodiscard]] Tokens value_prompt(TokenSpan prompt) const override { return format_.value_prompt(prompt); }
 
     [[nodiscard]] std::vector<std::string> split_names() const override;
     [[nodiscard]] std::int64_t split_size(std::string_view split) const override;
@@ -83,6 +84,9 @@ public:
     /// The problem's solution and the end token; of a conversation all ids behind the first turn's prompt.
     /// @throws DataError if the problem's file has no solutions.
     [[nodiscard]] Tokens demonstration(const Problem& problem, std::uint64_t seed, std::uint64_t visit) const override;
+    /// Of a conversation the assistant's turns with their end tokens.
+    [[nodiscard]] std::vector<std::uint8_t> learnt_tokens(const Problem& problem, std::uint64_t seed,
+                                                          std::uint64_t visit) const override;
     [[nodiscard]] Verdict verdict(const Problem& problem, TokenSpan answer) const override;
     [[nodiscard]] std::vector<std::int32_t> step_ends(TokenSpan answer) const override;
     [[nodiscard]] std::int64_t penultimate(TokenSpan answer, std::span<const std::int32_t> step_ends) const override;

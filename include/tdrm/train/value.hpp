@@ -16,7 +16,7 @@ class ValueObjective final : public Objective {
 public:
     /// @param rows trajectories to train on @param batch trajectories per update
     /// @param labels per state of every trajectory of `data` (as rollout::state_offsets), for target kind step_label
-    ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows, std::vector<float> labels, task::TokenSpan probe,
+    ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows, std::vector<float> labels, const task::Task& task,
                    const model::Model& model, const reward::TargetOptions& target, std::uint64_t seed, int batch, int unit_tokens);
 
     void prepare(std::int64_t update) override;
@@ -28,12 +28,14 @@ public:
     void metrics(const std::vector<double>& sums, Metrics& out) const override;
 
 private:
+    [[nodiscard]] task::Tokens prompt_of(std::size_t row) const;
     [[nodiscard]] reward::StateTargets targets_of(std::size_t row, std::span<const float> logits) const;
 
     const rollout::Trajectories& data_;
     std::vector<std::size_t> rows_;
     std::vector<float> labels_;
     std::vector<std::size_t> state_offset_;
+    const task::Task& task_;
     task::TokenSpan probe_;
     const model::Model& model_;
     model::Transformer transformer_;

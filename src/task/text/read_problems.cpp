@@ -110,6 +110,14 @@ std::vector<text::ChatMessage> messages_of(const Json& value, const std::string&
     return messages;
 }
 
+/// A row with an empty field; how it is met is the user's choice.
+struct IncompleteRow : process::BrokenRow {
+    using BrokenRow::BrokenRow;
+};
+void require(const std::string& text, std::string_view what, const std::string& field, const Place& place) {
+    if (text.empty()) throw IncompleteRow(cat(place.text(), ": the ", what, " \"", field, "\" is empty"));
+}
+
 TextProblem problem_of(const TextFileOptions& options, const Json& row, const Place& place) {
     if (row.is_discarded()) process::broken(place, "this isn't JSON");
     TextProblem problem;
@@ -120,14 +128,15 @@ TextProblem problem_of(const TextFileOptions& options, const Json& row, const Pl
         return problem;
     }
     problem.question = filled(options.question, row, place);
-    problem.answer = gold_of(options, joined(member_at(row, options.answer, place)), place);
-    if (problem.question.empty()) process::broken(place, cat("the question \"", options.question, "\" is empty"));
-    if (problem.answer.empty()) process::broken(place, cat("the answer \"", options.answer, "\" is empty"));
+    const std::string answer = joined(member_at(row, options.answer, place));
+    require(problem.question, "question", options.question, place);
+    require(answer, "answer", options.answer, place);
+    problem.answer = gold_of(options, answer, place);
     if (!options.solution.empty()) {
         const Json& value = member_at(row, options.solution, place);
         problem.solution = process::trimmed(text_of(value.is_array() && !value.empty() ? value[0] : value));
         if (options.strip_notes) problem.solution = without_notes(problem.solution);
-        if (problem.solution.empty()) process::broken(place, cat("the solution \"", options.solution, "\" is empty"));
+        require(problem.solution, "solution", options.solution, place);
     }
     if (!options.tolerance.empty()) problem.tolerance = tolerance_of(member_at(row, options.tolerance, place), place);
     return problem;
@@ -145,19 +154,29 @@ std::vector<std::string> TextFileOptions::validate() const {
     return problems;
 }
 
-std::vector<TextProblem> read_problems(const std::string& name, const TextFileOptions& options, const std::string& root) {
+std::vector<TextProblem> read_problems(const std::string& name, const TextFileOptions& options, const std::string& root,
+                                       std::vector<std::string>& notes) {
     const std::filesystem::path path = std::filesystem::path(root) / options.path;
     const std::uint64_t first_id = hash64(name) << 32;
     std::vector<TextProblem> problems;
+    std::int64_t left_out = 0;
+    std::string example;
     try {
         process::for_each_row(path, [&](const Json& row, const Place& place) {
-            problems.push_back(problem_of(options, row, {path.string(), place.unit, place.number}));
+            try {
+                problems.push_back(problem_of(options, row, {path.string(), place.unit, place.number}));
+            } catch (const IncompleteRow& error) {
+                if (options.incomplete == Unusable::error) throw;
+                if (left_out++ == 0) example = error.what();
+                return;
+            }
             problems.back().name = cat(path.string(), ' ', place.unit, ' ', place.number);
-            problems.back().id = first_id | problems.size();
+            problems.back().id = first_id | static_cast<std::uint64_t>(place.number);
         });
     } catch (const process::BrokenRow& error) {
         throw DataError(cat(error.what(), " (task.files.", name, " describes the file). Correct the row or the entry."));
     }
+    if (left_out > 0) notes.push_back(cat(left_out, " rows of task.files.", name, " are left out, ", example, " for one."));
     if (problems.empty()) throw DataError(cat(path.string(), " is empty (task.files.", name, " has no problems). Fetch it again."));
     return problems;
 }

@@ -118,7 +118,7 @@ std::vector<TextSplit> read_splits(const TextFilesOptions& options, std::uint64_
         std::vector<std::string> names;
         for (const auto& [name, entry] : options.files) {
             if (name == file) {
-                Pool pool{read_problems(name, entry, options.root), {}, {}};
+                Pool pool{read_problems(name, entry, options.root, notes), {}, {}};
                 pool.owner.resize(pool.problems.size());
                 return pools.emplace(name, std::move(pool)).first->second;
             }

@@ -47,7 +47,7 @@ void TextTask::add(TextSplit&& from) {
         Tokens prompt = prompt_of(problem);
         const int length = static_cast<int>(prompt.size());
         if (length > options_.max_prompt_tokens) {
-            if (options_.too_long == TooLong::drop) {
+            if (options_.too_long == Unusable::drop) {
                 ++dropped;
                 continue;
             }
@@ -126,6 +126,13 @@ Tokens TextTask::demonstration(const Problem& problem, std::uint64_t, std::uint6
     Tokens ids = encode_answer(source->solution);
     ids.push_back(end_token());
     return ids;
+}
+
+std::vector<std::uint8_t> TextTask::learnt_tokens(const Problem& problem, std::uint64_t, std::uint64_t) const {
+    const TextProblem* source = this->source(problem.id);
+    if (source == nullptr || source->conversation.empty()) return {};
+    const auto learnt = format_.conversation(source->conversation).learnt;
+    return {learnt.begin() + static_cast<std::ptrdiff_t>(problem.prompt.size()), learnt.end()};
 }
 
 Verdict TextTask::verdict(const Problem& problem, TokenSpan answer) const {
