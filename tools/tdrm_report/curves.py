@@ -136,6 +136,7 @@ def figure_of(lines, kind):
         if i >= len(axes) - 2:
             axis.set_xlabel("update")
         axis.margins(x=0.01)
+        axis.xaxis.get_major_locator().set_params(integer=True)
     if len(lines) > 1:
         legend_above(figure, [axes[0].plot([], [], color=colour(j), lw=2.5)[0] for j in range(len(lines))], list(lines))
     return figure, said

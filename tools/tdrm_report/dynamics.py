@@ -78,9 +78,10 @@ class Movement:
                 self._by_step(labels.rows(first, last), step, index, change)
 
     def _by_step(self, truth, step, index, change):
+        known = np.isfinite(truth[step]) & np.isfinite(truth[step + 1])  # imported data needn't say all
         before, after = truth[step] > 0.5, truth[step + 1] > 0.5
         for kind, which in (("good", before & after), ("first_error", before & ~after), ("after_error", ~before)):
-            self.change[kind].add(index[step][which], change[which])
+            self.change[kind].add(index[step][which & known], change[which & known])
 
 
 def movements(study):

@@ -35,7 +35,7 @@ def interval_text(interval, sign=False):
 def points_text(change):
     if not np.isfinite(change.low):
         return f"{100 * change.mean:+.1f} points"
-    return f"{100 * change.mean:+.1f} points, 95 % interval {interval_text(change, sign=True)}"
+    return f"{100 * change.mean:+.1f} points, 95\u00a0% interval {interval_text(change, sign=True)}"
 
 
 def number(value):

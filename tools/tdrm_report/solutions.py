@@ -124,7 +124,7 @@ def _card(answers, values, labels, row):
 
 
 def _truth(value):
-    return "✓" if value > 0.99 else "✗" if value < 0.01 else f"{value:.2f}"
+    return "?" if np.isnan(value) else "✓" if value > 0.99 else "✗" if value < 0.01 else f"{value:.2f}"
 
 
 def _box(value):

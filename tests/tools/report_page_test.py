@@ -1,0 +1,145 @@
+"""Pages made from a run of the real executable: whole, partial, damaged."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import h5py
+import numpy as np
+from constructed import ROOT
+
+from tdrm_report import load_run
+from tdrm_report.dynamics import Movement
+from tdrm_report.manifests import HASH_BELOW, hash_hex, manifest_problems
+from tdrm_report.solutions import chosen, figures_of
+from tdrm_report.tables import Answers, Labels, Values
+
+TDRM = os.environ.get("TDRM", str(ROOT / "build" / "tdrm"))
+SMALL = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def report(*arguments):
+    return subprocess.run([ROOT / "tools" / "report", *map(str, arguments)], capture_output=True, text=True, env=SMALL)
+
+
+class Page(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls._folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls._folder.cleanup)
+        cls.folder = Path(cls._folder.name)
+        cls.run_folder = cls.folder / "smoke"
+        made = subprocess.run([TDRM, "run", str(ROOT / "configs" / "smoke.yaml"), "--set", f"run.dir={cls.run_folder}"],
+                              capture_output=True, text=True, env=SMALL)
+        assert made.returncode == 0, made.stderr
+        cls.made = report(cls.run_folder)
+        cls.cands = cls.run_folder / "cands"
+
+    def test_one_page_with_all_sections_and_plots(self):
+        self.assertEqual((self.made.returncode, self.made.stderr), (0, ""))
+        page = Path(self.made.stdout.strip())
+        self.assertEqual(page, self.run_folder.resolve() / "report" / "index.html")
+        text = page.read_text()
+        for words in ("What won", "Red flags", "Learning curves", "Are values what they say?", "Single solutions", "Facts of the run",
+                      "Evaluated on 50 problems", "greedy search by td[lambda=0.8], 4 branches", "best of 16 by orm, last"):
+            self.assertIn(words, text)
+        self.assertNotIn("http", text.replace("http-equiv", ""))  # self-contained
+        self.assertNotIn("nan", text.split("<style>")[0] + text.split("</style>")[1].replace("base64,", "").split("config.yaml of")[0][:0])
+        plots = {path.stem for path in (page.parent / "plots").iterdir()}
+        self.assertEqual(plots, {"verdict", "pass-at-k-score", "selection-bon", "curves-sft", "curves-value", "curves-rl", "calibration",
+                                 "values-by-step", "time-1"})
+        self.assertEqual(text.count("data:image/png;base64,"), len(plots))
+
+    def test_the_verdict_has_the_figures_of_the_results(self):
+        run = load_run(self.run_folder)
+        text = (self.run_folder / "report" / "index.html").read_text()
+        for entry in run.stages["score"].results["policies"]:
+            self.assertIn(f'<td>{entry["policy"]}</td><td>pass@1</td><td class="n">1</td><td class="n">{100 * np.mean(entry["per_problem"]):.1f}</td>', text)
+
+    def test_answers_read_block_by_block_are_those_of_the_file(self):
+        answers = Answers(self.cands)
+        with h5py.File(self.cands / "trajectories.h5") as file:
+            np.testing.assert_array_equal(answers.share_right(), file["trajectory/outcome"][...].reshape(50, 16).mean(axis=1))
+        steps, tail = answers.steps(3)
+        self.assertEqual(len(steps), answers.step_offset[4] - answers.step_offset[3])
+        self.assertNotIn("⟨", answers.prompt(3) + "".join(steps) + tail)
+        self.assertIn(answers.reason(3), answers.attribute("verdict_reasons").replace("_", " ").split(","))
+
+    def test_movements_are_sums_over_single_answers(self):
+        answers = Answers(self.cands)
+        labels, values = Labels(self.cands, answers), Values(self.run_folder / "bon" / "orm", answers)
+        found = Movement()
+        found.add(answers, values, labels)
+        changes, last, losing = [], [], []
+        for row in range(len(answers)):
+            value, truth = values.row(row), labels.row(row)
+            changes += list(np.abs(np.diff(value)))
+            last.append(abs(answers.outcome[row] - value[-1]))
+            losing += [b - a for a, b, s, t in zip(value, value[1:], truth, truth[1:]) if s > 0.5 > t]
+        self.assertAlmostEqual(found.delta.mean, np.mean(changes), places=10)
+        self.assertAlmostEqual(found.last.mean, np.mean(last), places=10)
+        self.assertAlmostEqual(found.change["first_error"].mean, np.mean(losing), places=10)
+
+    def test_chosen_solutions_are_extremes(self):
+        answers = Answers(self.cands)
+        labels, values = Labels(self.cands, answers), Values(self.run_folder / "bon" / "orm", answers)
+        figures = figures_of(answers, values.rows(0, len(answers)), labels.rows(0, len(answers)), 0, len(answers))
+        for row in range(0, len(answers), 37):
+            self.assertAlmostEqual(figures["last"][row], values.row(row)[-1])
+            self.assertAlmostEqual(figures["drop"][row], -np.diff(values.row(row)).min())
+        solutions = dict(chosen(answers, values, labels))
+        (best, *_), (fooled, *_) = solutions["Right, and valued highly"], solutions["Wrong, yet valued highly: the value model was fooled"]
+        self.assertEqual(figures["last"][best], figures["last"][figures["right"]].max())
+        self.assertEqual(figures["last"][fooled], figures["last"][~figures["right"]].max())
+
+    def test_hashes_are_those_of_the_executable(self):
+        self.assertEqual(hash_hex(b""), "99aa06d3014798d86001c324468d497f")  # XXH3-128 of nothing, xxHash's documentation
+        folders = [path.parent for path in self.run_folder.rglob("manifest.json")]
+        self.assertGreater(len(folders), 15)
+        for folder in folders:
+            self.assertEqual(manifest_problems(folder, HASH_BELOW), [])
+
+    def copy(self, name):
+        return Path(shutil.copytree(self.run_folder, self.folder / name))
+
+    def test_a_partial_run_gives_a_page(self):
+        run = self.copy("partial")
+        for stage in ("bon", "score", "greedy", "sum"):
+            shutil.rmtree(run / stage)
+        made = report(run)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        text = (run / "report" / "index.html").read_text()
+        self.assertIn("Not finished: bon (missing)", text)
+        self.assertIn("No stage of kind evaluate, best_of_n or search is finished yet.", text)
+
+    def test_a_damaged_file_is_named_left_out_and_makes_65(self):
+        run = self.copy("damaged")
+        path = run / "cands" / "trajectories.h5"
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        made = report(run, "--out", self.folder / "page")
+        self.assertEqual(made.returncode, 65)
+        self.assertIn("cands/trajectories.h5 is damaged", made.stderr)
+        text = (self.folder / "page" / "index.html").read_text()
+        self.assertIn("cands/trajectories.h5 is damaged", text)
+        self.assertIn("No value model has scored candidates yet", text)
+
+    def test_no_run_makes_64_and_no_page(self):
+        for arguments in ((self.folder / "none",), (self.folder,), (), (self.run_folder, "--colour")):
+            made = report(*arguments)
+            self.assertEqual(made.returncode, 64, arguments)
+            self.assertTrue(made.stderr.startswith("report: ") or "report: " in made.stderr)
+        self.assertFalse((self.folder / "report").exists())
+
+    def test_help_teaches(self):
+        made = report("--help")
+        self.assertEqual(made.returncode, 0)
+        self.assertIn("examples:", made.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
