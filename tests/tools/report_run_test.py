@@ -116,11 +116,11 @@ class RedFlags(Folder):
             self.assertIn(words, self.found("rule", self.CALM | change), change)
 
     def test_each_rule_of_value_models(self):
-        calm = {"loss": [0.7, 0.5], "target/interior_share": [0.5, 0.5], "eval/auc": [0.6, 0.7], "eval/log_loss": [0.6, 0.5, 0.5]}
+        calm = {"loss": [0.7, 0.6, 0.5], "target/interior_share": [0.5, 0.5], "eval/auc": [0.6, 0.7], "eval/log_loss": [0.6, 0.5, 0.5]}
         options = {"target": "\n    kind: td_lambda"}
         self.assertEqual(self.found("td", calm, options), "")
         for change, words in (({"target/interior_share": [0.01, 0.01]}, "bootstrapping is inert"), ({"eval/auc": [0.5, 0.51]}, "no better than a constant"),
-                              ({"eval/log_loss": [0.6, 0.5, 0.7]}, "overfitting"), ({"loss": [0.5, 0.9]}, "diverged")):
+                              ({"eval/log_loss": [0.6, 0.5, 0.7]}, "overfitting"), ({"loss": [0.5, 0.7, 0.9]}, "diverged")):
             self.assertIn(words, self.found("td", calm | change, options), change)
         outcome = self.found("orm", calm | {"target/interior_share": [0.0, 0.0]}, {"target": "\n    kind: outcome_last"})
         self.assertEqual(outcome, "")  # outcomes are 0 and 1
