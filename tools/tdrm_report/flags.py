@@ -141,6 +141,22 @@ def of_results(stage):
                        "answers). Don't select by it.")
 
 
+def of_selection(stage):
+    """Flags of best_of_n: votes that need no verifier because they are one; a value model against the constant that says
+    the share of right answers of every state."""
+    last = {curve["method"]: curve["points"][-1]["mean"] for curve in stage.results.get("curves", []) if curve.get("points")}
+    if "majority" in last and last.get("pass@N", np.inf) - last["majority"] < 0.005:
+        yield Flag(stage.name, f"Majority vote reaches pass@N ({100 * last['majority']:.1f} %): wrong answers have no common vote in this task, so "
+                   "voting verifies (it is no rival of value models). Compare value models with one another and with pass@1.")
+    for model, entry in stage.results.get("values", {}).items():
+        bins = entry.get("outcome", {}).get("bins", [])
+        states = sum(b["count"] for b in bins)
+        base = sum(b["count"] * b["truth"] for b in bins) / max(states, 1)
+        if 0 < base < 1 and entry["outcome"]["brier"] > 0.98 * base * (1 - base):
+            yield Flag(f"{stage.name}/{model}", f"Brier score {entry['outcome']['brier']:.4f}, always saying {base:.3f} has {base * (1 - base):.4f} (hardly better "
+                       "than a constant). Don't trust its values as chances.")
+
+
 def flags_of(study):
     """All flags of a study; damage first, then stage by stage."""
     found = [Flag("damaged", problem, severe=True) for problem in study.damage]
@@ -149,7 +165,7 @@ def flags_of(study):
         prefix = f"{run.name}/" if several else ""
         for stage in run.stages.values():
             found += [Flag(prefix + stage.name, what) for rule in RULES.get(stage.kind, ()) if stage.metrics and (what := rule(stage))]
-            found += [Flag(prefix + flag.where, flag.what, flag.severe) for flag in of_results(stage)]
+            found += [Flag(prefix + flag.where, flag.what, flag.severe) for flag in (*of_results(stage), *of_selection(stage))]
             cut = stage.record.get("results", {}).get("completions/clipped_ratio") if stage.kind == "rollout" else None
             if cut is not None and cut > 0.05:
                 found.append(Flag(prefix + stage.name, f"{100 * cut:.0f} % of the answers were cut for length (they count as wrong). Raise sampler.max_tokens."))

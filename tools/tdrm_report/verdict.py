@@ -21,9 +21,19 @@ def rows_of(arms, wanted=None):
     return rows
 
 
+def votes_like_an_oracle(rows):
+    """Majority votes that find a right answer wherever there is one: wrong answers have no common vote (countdown gives
+    illegal ones none), so that voting verifies. They are no rivals of a value model."""
+    limits = {(row[0].group, row[0].samples): row[1].mean for row in rows if row[0].family == "oracle"}
+    return [row for row in rows if row[0].family == "majority"
+            and limits.get((row[0].group, row[0].samples), np.inf) - row[1].mean < 0.005]
+
+
 def headline(rows):
     """Sentences that say what won."""
     sentences = []
+    verifying = votes_like_an_oracle(rows)
+    rows = [row for row in rows if not any(row is vote for vote in verifying)]
     for group in dict.fromkeys(row[0].group for row in rows):
         own = [row for row in rows if row[0].group == group and row[0].family != "oracle"]
         base = next((row for row in own if row[2] is None), None)
@@ -42,6 +52,8 @@ def headline(rows):
             sentence = (f"{where}No arm is clearly better than {base[0].name} ({_share(base[1].mean)} of the problems); the highest "
                         f"figure is {_share(summary.mean)}, by {arm.name} ({points_text(change)}).")
         sentences.append(sentence if where else sentence[0].upper() + sentence[1:])
+    sentences += [f"{row[0].label[0].upper()}{row[0].label[1:]} has {_share(row[1].mean)}, all that selecting can reach: wrong answers have no "
+                  "common vote in this task, so voting verifies and is no rival." for row in verifying]
     return sentences + _models_sentence([row[0] for row in rows])
 
 
