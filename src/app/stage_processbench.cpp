@@ -151,7 +151,7 @@ public:
         if (options_.value.empty()) return Memory();
         const auto value = planned.model("value");
         if (!value) return std::nullopt;
-        return scoring_memory(*value, kScoreTokens);
+        return frozen_memory("the value model", *value).add(scoring_memory(*value, kScoreTokens));
     }
 
 private:
