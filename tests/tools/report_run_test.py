@@ -11,7 +11,7 @@ from tdrm_report import DamagedRun, NotARun, load_run
 from tdrm_report.arms import baseline_of, collect, head_to_head
 from tdrm_report.flags import flags_of
 from tdrm_report.run import settings
-from tdrm_report.study import study_of, without_seed
+from tdrm_report.study import shown, study_of, without_seed
 
 
 class Folder(unittest.TestCase):
@@ -44,6 +44,15 @@ class Reading(Folder):
         np.testing.assert_array_equal(table["update"], [1, 2, 3])
         np.testing.assert_array_equal(table["loss"], [2, np.nan, 1])
         np.testing.assert_array_equal(table["eval/pass@1"], [0.5, np.nan, np.nan])
+
+    def test_references_lead_to_stages_of_this_and_of_other_runs(self):
+        other = make_run(self.folder / "other", {"orm": {"options": {"target": "\n    kind: outcome_last"}}})
+        run = load_run(make_run(self.folder / "r", {"base": {"metrics": {"loss": [1.0]}}}))
+        self.assertEqual(run.stage("base@best").kind, "sft")
+        self.assertEqual(run.stage(f"run:{other}/orm").options["target.kind"], "outcome_last")
+        self.assertEqual(run.folder("td[lambda=0]@best"), run.path / "td[lambda=0]")
+        self.assertIsNone(run.stage("hf:models/a"))
+        self.assertEqual(shown(f"run:{other}/orm@best"), "other/orm@best")
 
     def test_no_run_and_no_folder(self):
         for path in (self.folder, self.folder / "none"):

@@ -5,7 +5,7 @@ import numpy as np
 from .drawing import GREY, colour, panels, percent
 from .markup import escape, paragraph, table
 from .stats import Interval, t_quantile
-from .study import labelled, without_seed
+from .study import labelled, shown
 
 
 def pass_lines(study):
@@ -24,7 +24,7 @@ def selection_lines(study):
     stages = {}
     for group, _, stage in study.stages("best_of_n"):
         for entry in stage.results.get("curves", []):
-            method = f"{without_seed(entry['model'])}, {entry['at']}" if "model" in entry else entry["method"]
+            method = f"{shown(entry['model'])}, {entry['at']}" if "model" in entry else entry["method"]
             curve = stages.setdefault(stage.name, {}).setdefault(labelled(group, method), {})
             for point in entry["points"]:
                 curve.setdefault(point["n"], []).append(point)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .stats import Interval, difference, independent_difference, over_problems_and_seeds, t_quantile
-from .study import without_seed
+from .study import shown
 
 @dataclass
 class Result:
@@ -114,14 +114,14 @@ def _policies(study, run, stage):
         answers = study.answers(stage.directory / entry["policy"])
         first = entry["pass_at_k"][0]
         name = entry["policy"]
-        trained = run.stages.get(name.partition("@")[0])
-        start = trained.options.get("policy", "").strip('"') if trained and trained.kind == "rl" else ""
-        arm = Arm(without_seed(name) + _suffix(run, stage), "policy", "pass@1", samples, start=start)
+        trained = run.stage(name)
+        start = shown(trained.options.get("policy", "").strip('"')) if trained and trained.kind == "rl" else ""
+        arm = Arm(shown(name) + _suffix(run, stage), "policy", "pass@1", samples, start=start)
         yield arm, Result(run.seed, _interval(first), _array(entry.get("per_problem")), answers and answers.problem_id)
 
 
 def _selections(study, run, stage):
-    answers = study.answers(run.path / stage.results.get("data", "?"))
+    answers = study.answers(run.folder(stage.results.get("data", "?")))
     for curve in stage.results.get("curves", []):
         last = curve["points"][-1]
         n = int(last["n"])
@@ -130,7 +130,7 @@ def _selections(study, run, stage):
         elif curve["method"] == "pass@N":
             arm = Arm(f"pass@{n}", "oracle", f"pass@{n}", n)
         else:
-            model = without_seed(curve["model"])
+            model = shown(curve["model"])
             arm = Arm(f"best of {n} by {model}, {curve['at']}", "best_of_n", "accuracy", n, use=f"{stage.name} {curve['at']}",
                       of_outcome=_of_outcome(run, curve["model"]))
         arm.name += _suffix(run, stage)
@@ -144,7 +144,7 @@ def _search(study, run, stage):
     answers = study.answers(stage.directory)
     branch, model = int(results.get("branch", 0)), results.get("value", "?")
     kind = stage.options.get("kind", "greedy")
-    arm = Arm(f"{kind} search by {without_seed(model)}, {branch} branches", "search", "accuracy", branch,
+    arm = Arm(f"{kind} search by {shown(model)}, {branch} branches", "search", "accuracy", branch,
               use=f"{kind} {branch}", of_outcome=_of_outcome(run, model))
     rows = answers.share_right() if answers else None
     yield arm, Result(run.seed, _interval(results["accuracy"]), rows, answers and answers.problem_id)
@@ -153,10 +153,10 @@ def _search(study, run, stage):
 def _add_candidates(study, arms):
     """Without an evaluation, candidates of best-of-N say how good their policy is."""
     for group, run, stage in study.stages("best_of_n"):
-        answers = study.answers(run.path / stage.results.get("data", "?"))
+        answers = study.answers(run.folder(stage.results.get("data", "?")))
         if answers is None:
             continue
-        name, rows = str(answers.attribute("policy", "policy")), answers.share_right()
+        name, rows = shown(str(answers.attribute("policy", "policy"))), answers.share_right()
         arm = Arm(name, "policy", "pass@1", len(answers) // max(len(rows), 1), group=group.label)
         arms.setdefault((group.label, name, "policy"), arm).results.append(
             Result(run.seed, over_problems_and_seeds([rows], True), rows, answers.problem_id))
@@ -164,7 +164,7 @@ def _add_candidates(study, arms):
 
 def _of_outcome(run, model):
     """Whether a value model was trained on outcomes alone: the usual model to compare with."""
-    stage = run.stages.get(model.partition("@")[0])
+    stage = run.stage(model)
     return stage is not None and stage.options.get("target.kind", "").startswith("outcome")
 
 

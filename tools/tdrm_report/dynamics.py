@@ -88,10 +88,10 @@ def movements(study):
     """{label: Movement} of all value models that scored candidates."""
     found = {}
     for group, run, stage in study.stages("best_of_n"):
-        answers = study.answers(run.path / stage.results.get("data", "?"))
+        answers = study.answers(run.folder(stage.results.get("data", "?")))
         if answers is None:
             continue
-        labels = study.guarded(Labels, run.path / stage.results["data"], answers)
+        labels = study.guarded(Labels, run.folder(stage.results["data"]), answers)
         for model, _ in scored(run, stage):
             values = study.guarded(Values, stage.directory / model, answers)
             if values is not None:

@@ -143,6 +143,19 @@ class Run:
     def of_kind(self, *kinds):
         return [stage for stage in self.stages.values() if stage.kind in kinds]
 
+    def folder(self, reference):
+        """Folder of a stage as a run file names it: NAME, NAME@best, run:DIR/NAME."""
+        name = reference.partition("@")[0] if "]" not in reference else reference[:reference.index("]") + 1]
+        return Path(name[4:]) if name.startswith("run:") else self.path / name
+
+    def stage(self, reference):
+        """The stage that a run file names, of this run or of another one; None if it isn't there."""
+        folder = self.folder(reference)
+        found = self.stages.get(folder.name) if folder.parent == self.path else None
+        if found is None and (record := read_json(folder / "stage.json")):
+            found = Stage(folder.name, record.get("kind", "?"), folder, record)
+        return found
+
     def configuration(self):
         """What the run does, its seeds and place aside: equal for runs that are repetitions of each other."""
         return {path: value for path, value in self.config.items() if path[-1] not in ("seed", "dir")}

@@ -5,7 +5,7 @@ import heapq
 import numpy as np
 
 from .markup import escape, paragraph
-from .study import scored
+from .study import scored, shown
 from .tables import Labels, Values, blocks
 
 SHOWN = 2  # solutions of each kind
@@ -75,21 +75,21 @@ def chosen(answers, values, labels):
 def section(study):
     """Solutions among the candidates of the first best_of_n stage whose files can be read."""
     for _, run, stage in study.stages("best_of_n"):
-        data = stage.results.get("data", "?")
-        answers = study.answers(run.path / data)
+        data = run.folder(stage.results.get("data", "?"))
+        answers = study.answers(data)
         if answers is None:
             continue
-        labels = study.guarded(Labels, run.path / data, answers)
+        labels = study.guarded(Labels, data, answers)
         values = {model: study.guarded(Values, stage.directory / model, answers) for model, _ in scored(run, stage)}
         values = {model: found for model, found in values.items() if found is not None}
         if values:
-            return _shown(run, data, answers, values, labels)
+            return _shown(data, answers, values, labels)
     return paragraph("No candidates with values yet (a stage of kind best_of_n makes them).")
 
 
-def _shown(run, data, answers, values, labels):
+def _shown(data, answers, values, labels):
     main = next(iter(values))
-    body = paragraph(f"From {run.name}/{data}, {len(answers):,} answers, chosen by the values of {main}. Each line is a step of the answer; "
+    body = paragraph(f"From {data.parent.name}/{data.name}, {len(answers):,} answers, chosen by the values of {shown(main)}. Each line is a step of the answer; "
                      "the boxes give the value of the state after it, blue for high and orange for low.")
     if "vocabulary" not in answers.file:
         body += paragraph("These files have no words for their tokens (made by an older version), so tokens are shown as ⟨id⟩.", "note")
@@ -105,7 +105,7 @@ def _card(answers, values, labels, row):
     truth = labels.row(row) if labels is not None else None
     columns = {model: found.row(row) for model, found in values.items()}
     right = answers.outcome[row] > 0
-    head = "".join(f"<th>{escape(model)}</th>" for model in columns) + ("<th>truth</th>" if truth is not None else "")
+    head = "".join(f"<th>{escape(shown(model))}</th>" for model in columns) + ("<th>truth</th>" if truth is not None else "")
     lines = []
     for i, text in enumerate(["(nothing written yet)", *steps]):
         cells = "".join(_box(value[i]) for value in columns.values())

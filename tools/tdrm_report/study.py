@@ -12,6 +12,14 @@ def without_seed(name):
     return re.sub(r"\[,?|,(?=\])", lambda m: "[" if m[0].startswith("[") else "", re.sub(r",?\s*seed=\d+", "", name)).replace("[]", "")
 
 
+def shown(reference):
+    """Name of a model in figures and tables: without seeds, and of models elsewhere the end of their path."""
+    kind, colon, path = reference.partition(":")
+    if colon and kind in ("run", "hf", "file"):
+        reference = "/".join(path.rstrip("/").split("/")[-2:])
+    return without_seed(reference)
+
+
 @dataclass
 class Group:
     """Runs of one configuration; they differ in seeds at most. `label` is empty if all runs are of one configuration."""
@@ -65,7 +73,7 @@ def scored(run, stage):
 
 def labelled(group, name):
     """Name of a stage or model in figures and tables."""
-    name = without_seed(name)
+    name = shown(name)
     return f"{group.label}: {name}" if group.label else name
 
 

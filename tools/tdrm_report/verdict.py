@@ -43,15 +43,15 @@ def headline(rows):
         arm, summary, change, _ = others[0]
         where = f"{group}: " if group else ""
         if judge(change) == "better" and summary.mean > base[1].mean:
-            sentence = (f"{where}{arm.name} answers best: {_share(summary.mean)} of the problems, against {_share(base[1].mean)} "
-                        f"by {base[0].name} ({points_text(change)}).")
+            sentence = (f"{where}Most problems are solved by {arm.name}: {_share(summary.mean)}, against {_share(base[1].mean)} by {base[0].name} "
+                        f"({points_text(change)}).")
             rivals = [row[0].name for row in others[1:] if row[1].high >= summary.mean]
             if rivals:
                 sentence += f" Within its reach: {', '.join(rivals[:3])}{' and others' if len(rivals) > 3 else ''}."
         else:
             sentence = (f"{where}No arm is clearly better than {base[0].name} ({_share(base[1].mean)} of the problems); the highest "
                         f"figure is {_share(summary.mean)}, by {arm.name} ({points_text(change)}).")
-        sentences.append(sentence if where else sentence[0].upper() + sentence[1:])
+        sentences.append(sentence)
     sentences += [f"{row[0].label[0].upper()}{row[0].label[1:]} has {_share(row[1].mean)}, all that selecting can reach: wrong answers have no "
                   "common vote in this task, so voting verifies and is no rival." for row in verifying]
     return sentences + _models_sentence([row[0] for row in rows])
@@ -86,6 +86,7 @@ def figure(rows):
                 axis.plot(one.interval.mean - other.interval.mean, y, "|", color="#111827", ms=9, mew=1.1)
     axis.axvline(0, color="#111827", lw=1)
     axis.set_yticks(range(len(shown)), [row[0].label for row in shown])
+    axis.set_ylim(-0.6, len(shown) - 0.4)
     axis.grid(axis="y", visible=False)
     low = min(min(row[2].mean for row in shown), 0)
     high = max(max(row[2].mean for row in shown), 0)
