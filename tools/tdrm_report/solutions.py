@@ -116,10 +116,11 @@ def _card(answers, values, labels, row):
     if tail:
         lines.append(f'<tr><td class="s none" colspan="{2 + len(columns)}">after the last step: {escape(tail[:LONGEST])}</td></tr>')
     mark = '<b class="better">✓ right</b>' if right else f'<b class="worse">✗ {escape(answers.reason(row))}</b>'
-    gold = answers.gold(row)
+    gold, given = answers.gold(row), answers.given(row)
+    given = "as above" if given.endswith(";") or len(given) > 40 else given  # votes may be on whole solutions
     return (f'<div class="card"><p class="problem">{escape(answers.prompt(row))}</p>'
             f"<table><tr><th>step</th>{head}</tr>{''.join(lines)}</table>"
-            f'<p class="note">{mark} · wanted {escape(gold) or "–"} · answered {escape(answers.given(row)) or "nothing"}'
+            f'<p class="note">{mark} · wanted {escape(gold) or "–"} · answered {escape(given) or "nothing"}'
             f" · problem {answers.problem_id[answers.problem[row]]}, sample {answers.file['trajectory/sample'][row]}</p></div>")
 
 
