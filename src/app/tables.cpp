@@ -64,7 +64,10 @@ void write_vocabulary(store::FileWriter& file, const task::Task& task, std::init
     std::vector<std::uint8_t> occurs(static_cast<std::size_t>(task.vocab_size()));
     for (const auto& span : tokens)
         for (const std::int32_t id : span) {
-            if (id < 0 || id >= task.vocab_size()) (void)task.token_text(id);  // throws
+            if (id < 0 || id >= task.vocab_size()) {
+                (void)task.token_text(id);  // throws, unless it is a spare row of a model, which has no text
+                continue;
+            }
             occurs[static_cast<std::size_t>(id)] = 1;
         }
     std::vector<std::int32_t> ids;

@@ -65,6 +65,7 @@ public:
     [[nodiscard]] std::string fingerprint() const override { return fingerprint_; }
     [[nodiscard]] int vocab_size() const override { return tokenizer().vocab_size(); }
     [[nodiscard]] std::string vocabulary_fingerprint() const override { return tokenizer().fingerprint(); }
+    /// U+FFFD for ids above the tokenizer's: models have spare rows, which a policy may draw. `text` leaves them out.
     [[nodiscard]] std::string token_text(Token token) const override;
     [[nodiscard]] std::string text(TokenSpan tokens) const override;
     [[nodiscard]] Tokens parse(std::string_view text) const override { return encode_answer(text); }
