@@ -44,8 +44,9 @@ void check(const std::string& root, const Expected& expected) {
     }
     std::printf("%s: %zu problems, %zu gold answers judged wrong, %zu solutions\n", expected.options.path.c_str(), problems.size(), wrong, unlike);
     // OlympiadBench's are proofs that needn't end with the answer.
-    if (expected.options.path.find("olympiadbench") == std::string::npos)
+    if (expected.options.path.find("olympiadbench") == std::string::npos) {
         EXPECT_LE(static_cast<double>(unlike), 0.005 * static_cast<double>(problems.size())) << expected.options.path;
+    }
     EXPECT_LE(static_cast<double>(wrong), 0.005 * static_cast<double>(problems.size())) << expected.options.path;
 }
 

@@ -2,6 +2,7 @@
 
 #include "helpers.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/task/process/rows.hpp"
 
 namespace tdrm::task {
 namespace {
@@ -36,6 +37,39 @@ TEST(TextFormat, ValueModelsDontSeeOurSystemTurn) {
     EXPECT_EQ(seeing.value_prompt(seeing.prompt_ids(kQuestion)), seeing.prompt_ids(kQuestion));
     EXPECT_EQ(seeing.value_prompt_ids(kQuestion), seeing.prompt_ids(kQuestion));
     EXPECT_NE(seeing.fingerprint(), format.fingerprint());
+}
+
+TEST(TextFormat, WorksWithPublishedTokenizersAndTemplates) {
+    for (const auto& [name, value_start] : std::vector<std::pair<std::string, std::string>>{
+             {"qwen2_5", "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n<|im_start|>user\n"},
+             {"glm4", "[gMASK]<sop><|user|>\n"}}) {
+        const auto from = kShared / "tokenizers" / name;
+        if (!std::filesystem::exists(from)) GTEST_SKIP() << "no " << from;
+        Folder folder;
+        folder.write("tokenizer.json", process::read_text(from / "tokenizer.json.gz"));
+        std::filesystem::copy(from / "tokenizer_config.json", folder.path() + "/tokenizer_config.json");
+        TextFormatOptions options;
+        options.tokenizer = folder.path();
+        options.system = kSystem;
+        const TextFormat format(options);
+        for (const std::string question : {"What is $2^3$?", "\n\n 系统 {x}", "<|user|>"}) {
+            const auto prompt = format.prompt_ids(question);
+            EXPECT_NE(format.tokenizer().decode(prompt).find(kSystem), std::string::npos);
+            const auto value = format.value_prompt(prompt);
+            EXPECT_EQ(value, format.value_prompt_ids(question)) << name << question;
+            EXPECT_TRUE(format.tokenizer().decode(value).starts_with(value_start)) << format.tokenizer().decode(value);
+        }
+        const std::vector<text::ChatMessage> messages{{"user", "1 + 1?"}, {"assistant", "2"}, {"user", "Sure?"}, {"assistant", "Yes"}};
+        const Conversation all = format.conversation(messages);
+        Tokens learnt;
+        for (std::size_t i = 0; i < all.ids.size(); ++i)
+            if (all.learnt[i] != 0) learnt.push_back(all.ids[i]);
+        const std::string end = format.tokenizer().decode(std::span(&learnt.back(), 1));
+        const std::string text = format.tokenizer().decode(learnt);
+        EXPECT_EQ(end, name == "glm4" ? "<|user|>" : "<|im_end|>");
+        EXPECT_TRUE(text.find('2') != std::string::npos && text.ends_with("Yes" + end)) << text;
+        EXPECT_EQ(text.find("Sure"), std::string::npos) << text;
+    }
 }
 
 TEST(TextFormat, PlainPromptsFillInTheQuestion) {
@@ -147,6 +181,16 @@ TEST_F(Answers, HaveThePenultimateStateBeforeTheFirstMarker) {
     EXPECT_EQ(penultimate("a\n\nb\n\nThe answer is 4"), 2);
     EXPECT_EQ(penultimate("a\n\nb"), 2);
     EXPECT_EQ(penultimate("\\boxed{4}"), 1);
+}
+
+TEST_F(Answers, MayHoldIdsOfAModelsSpareRows) {
+    Tokens ids = answer("\\boxed{4}", false);
+    ids.push_back(task.vocab_size() + 3);
+    ids.push_back(task.end_token());
+    EXPECT_EQ(task.text(ids), "\\boxed{4}<|im_end|>");
+    EXPECT_EQ(task.token_text(task.vocab_size() + 3), "\xEF\xBF\xBD");
+    EXPECT_TRUE(task.verdict(problem, ids).correct);
+    EXPECT_EQ(task.step_ends(ids), std::vector<std::int32_t>{static_cast<std::int32_t>(ids.size()) - 1});
 }
 
 TEST_F(Answers, AreDemonstratedBySolutions) {

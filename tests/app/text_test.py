@@ -1,0 +1,100 @@
+"""A whole experiment on problems from files, and what is said if they can't be used."""
+
+import json
+import pathlib
+import shutil
+import tempfile
+import unittest
+
+import h5py
+
+import runs
+
+CHAT = pathlib.Path(__file__).with_name("text.yaml")
+PLAIN = runs.SOURCE / "configs/gsm8k-sample.yaml"
+
+
+class TextTasks(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tdrm-text-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def run_in_source(self, folder, ranks=1, **options):
+        done = runs.tdrm(*runs.run_arguments(folder, **options), ranks=ranks, cwd=runs.SOURCE)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return done
+
+    def test_every_stage_runs_and_gives_the_same_on_1_and_2_ranks(self):
+        one, two = self.folder / "one", self.folder / "two"
+        self.run_in_source(one, config=CHAT)
+        self.run_in_source(two, config=CHAT, ranks=2)
+        self.assertEqual(runs.differences(one, two), [])
+        loss = [line["loss"] for line in runs.lines(one / "base/metrics.jsonl")]
+        self.assertLess(loss[-1], 0.9 * loss[0])
+
+    def test_plain_prompts_do_without_a_chat_template(self):
+        self.run_in_source(self.folder / "run", config=PLAIN, more=["--until", "rolls"])
+
+    def test_values_are_read_without_the_system_turn(self):
+        """With the system turn hidden or shown, answers are the same and values aren't."""
+        found = {}
+        for sees in ("false", "true"):
+            self.run_in_source(self.folder / sees, config=CHAT, more=["--until", "bon"], settings=[f"task.value_sees_system={sees}"])
+            with h5py.File(self.folder / sees / "cands/trajectories.h5") as file:
+                answers = file["token/id"][()].tolist()
+            with h5py.File(self.folder / sees / "bon/td/values.h5") as file:
+                found[sees] = (answers, file["state/value"][()].tolist())
+        self.assertEqual(found["false"][0], found["true"][0])
+        self.assertNotEqual(found["false"][1], found["true"][1])
+
+    def test_conversations_are_learnt(self):
+        chats = [{"messages": [{"role": "user", "content": f"{i} + 1?"}, {"role": "assistant", "content": f"It is {i + 1}."},
+                               {"role": "user", "content": "Sure?"}, {"role": "assistant", "content": "Yes."}]} for i in range(40)]
+        (self.folder / "chats.jsonl").write_text("\n".join(json.dumps(chat) for chat in chats))
+        settings = [f"task.files.chats={{path: {self.folder}/chats.jsonl, chat: messages}}", "task.splits.chats={file: chats}",
+                    "stages.base.problems=chats", "stages.base.epochs=4"]
+        self.run_in_source(self.folder / "run", config=CHAT, settings=settings, more=["--only", "base"])
+        loss = [line["loss"] for line in runs.lines(self.folder / "run/base/metrics.jsonl")]
+        self.assertLess(loss[-1], 0.8 * loss[0])
+
+    @unittest.skipUnless((runs.SOURCE / "../shared/data/gsm8k").exists(), "no data beside the project")
+    def test_every_recipe_makes_its_splits(self):
+        splits = {"gsm8k": {"train": 7173, "dev": 300, "gsm8k": 1319}, "math": {"dev": 300, "rest": 4500, "math500": 500},
+                  "math500": {"math500": 500}, "aime": {"aime_train": 975, "aime24": 30}, "amc": {"amc23": 40},
+                  "olympiadbench": {"olympiadbench": 675}, "minerva": {"minerva": 272}, "gaokao2023en": {"gaokao2023en": 383},
+                  "college_math": {"college_math": 2818}}
+        self.assertEqual(sorted(splits), sorted(path.stem for path in (runs.SOURCE / "configs/tasks").iterdir()))
+        for recipe, sizes in splits.items():
+            stages = "".join(f"  {name}: {{do: rollout, policy: base, problems: {name}}}\n" for name in sizes)
+            config = self.folder / f"{recipe}.yaml"
+            config.write_text(f"include: {runs.SOURCE}/configs/tasks/{recipe}.yaml\n"
+                              f"run: {{dir: {self.folder}/run}}\n"
+                              f"task: {{tokenizer: {runs.SOURCE}/tests/task_text/data/chatml, data: {runs.SOURCE}/../shared/data, "
+                              "max_prompt_tokens: 20000}\n"
+                              "stages:\n  base: {do: sft, model: {layers: 1, width: 64, heads: 1}, problems: "
+                              f"{next(iter(sizes))}}}\n{stages}")
+            done = runs.tdrm("run", config, "--dry-run")
+            self.assertEqual(done.returncode, 0, done.stdout)
+            for name, size in sizes.items():
+                self.assertIn(f"{size} problems of split {name} ", done.stdout)
+
+    def test_bad_input_ends_with_its_code_and_says_where(self):
+        (self.folder / "broken.jsonl").write_text('{"question": "Q", "answer": "#### 1"}\n{"question": \n')
+        broken = f"{{path: {self.folder}/broken.jsonl, gold: hashes}}"
+        for code, part, settings in [
+            (65, "broken.jsonl line 2: this isn't JSON", [f"task.files.sample_test={broken}"]),
+            (65, 'the field "problem" is missing (the row has', ["task.files.sample_test.question=problem"]),
+            (65, "more than max_prompt_tokens = 40", ["task.max_prompt_tokens=40"]),
+            (74, "nowhere.jsonl", ["task.files.sample_test.path=nowhere.jsonl"]),
+            (64, "the tokenizer folder nowhere doesn't exist", ["task.tokenizer=nowhere"]),
+            (64, "has 0 left", ["task.splits.more={file: sample_test}"]),
+            (64, "task.files.sample_test.gold", ["task.files.sample_test.gold=box"]),
+        ]:
+            with self.subTest(part):
+                done = runs.tdrm(*runs.run_arguments(self.folder / "run", config=PLAIN, settings=settings), cwd=runs.SOURCE)
+                self.assertEqual(done.returncode, code, done.stdout)
+                self.assertIn(part, done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
