@@ -52,6 +52,7 @@ if [[ $what == *ranks* ]]; then
 fi
 if [[ $what == *language* && -n "${SMOLLM2:-}" ]]; then
   peers
-  echo "== SmolLM2-135M, fp32, against transformers"
-  "$PEERS" tests/bench/language.py "$SMOLLM2"
+  echo "== SmolLM2-135M, fp32, one thread: tdrm, then transformers"
+  build/tests/pretrained_bench "$SMOLLM2"
+  "$PEERS" tests/bench/pretrained_peer.py "$SMOLLM2" 1
 fi
