@@ -12,11 +12,13 @@ int check_model(const CheckModelRequest& request) {
     const auto cases = rollout::read_reference(request.reference);
     const auto report = rollout::check_reference(model::load_pretrained(request.directory), cases);
     const bool good = report.agrees(request.tolerance);
-    std::printf("%zu cases: largest difference of %lld log-probs %.3g (case %zu); %lld of %lld greedy tokens equal\n", cases.size(),
-                static_cast<long long>(report.logprobs), report.largest_difference, report.worst_case,
-                static_cast<long long>(report.greedy_tokens - report.different_tokens), static_cast<long long>(report.greedy_tokens));
+    std::printf("%zu cases: largest difference of %lld log-probs %.3g (case %zu); %lld of %lld greedy tokens equal\n",
+                cases.size(), static_cast<long long>(report.logprobs), report.largest_difference, report.worst_case,
+                static_cast<long long>(report.greedy_tokens - report.different_tokens),
+                static_cast<long long>(report.greedy_tokens));
     for (const std::string& problem : report.problems) std::printf("  %s\n", problem.c_str());
-    std::printf("%s %s (tolerance %g)\n", request.directory.c_str(), good ? "agrees with its reference" : "DIFFERS from its reference", request.tolerance);
+    std::printf("%s %s (tolerance %g)\n", request.directory.c_str(),
+                good ? "agrees with its reference" : "DIFFERS from its reference", request.tolerance);
     return good ? 0 : static_cast<int>(ExitCode::data);
 }
 

@@ -20,14 +20,17 @@ void RunOptions::fields(Fields& f) {
 std::vector<Input> StageContext::inputs_of(std::string_view key) const {
     std::vector<Input> found;
     for (const Input& each : inputs)
-        if (each.key == key || (each.key.starts_with(key) && each.key.size() > key.size() && each.key[key.size()] == '[')) found.push_back(each);
+        if (each.key == key ||
+            (each.key.starts_with(key) && each.key.size() > key.size() && each.key[key.size()] == '['))
+            found.push_back(each);
     return found;
 }
 
 const Input& StageContext::input(std::string_view key) const {
     for (const Input& each : inputs)
         if (each.key == key) return each;
-    throw ConfigError(cat("stage ", node.name, " has no ", key, " (it names the stage to read from). Add it to the run file."));
+    throw ConfigError(
+        cat("stage ", node.name, " has no ", key, " (it names the stage to read from). Add it to the run file."));
 }
 
 namespace {
@@ -35,8 +38,8 @@ namespace {
 void verify_folder(const std::filesystem::path& directory) {
     const auto problems = store::verify(directory);
     if (problems.empty()) return;
-    throw DataError(cat(directory.string(), " is damaged: ", problems.front(), " (results would be wrong). Make it again with --redo ",
-                        directory.filename().string(), "."));
+    throw DataError(cat(directory.string(), " is damaged: ", problems.front(),
+                        " (results would be wrong). Make it again with --redo ", directory.filename().string(), "."));
 }
 
 }  // namespace
@@ -48,15 +51,15 @@ model::Model load_commit(StageContext& context, const Input& input) {
     return context.ranks.agree("loading " + input.label, [&] { return train::load_model(checkpoint); });
 }
 
-/// Built-in tasks have a vocabulary of their own; a tokenizer may have fewer tokens than a model has rows, which are then
-/// never drawn from a text.
+/// Built-in tasks have a vocabulary of their own; a tokenizer may have fewer tokens than a model has rows, which are
+/// then never drawn from a text.
 void check_vocabulary(const StageContext& context, const model::Model& model, const std::string& label) {
     const bool has_tokenizer = context.task.kind() == "text";
     const int rows = model.spec().vocab;
     const int tokens = context.task.vocab_size();
     if (rows == tokens || (has_tokenizer && rows > tokens)) return;
-    throw DataError(cat(label, " has a vocabulary of ", rows, " tokens, the task ", context.task.kind(), " one of ", tokens,
-                        " (they don't speak the same language). Use a model of this task."));
+    throw DataError(cat(label, " has a vocabulary of ", rows, " tokens, the task ", context.task.kind(), " one of ",
+                        tokens, " (they don't speak the same language). Use a model of this task."));
 }
 
 }  // namespace

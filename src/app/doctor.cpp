@@ -58,8 +58,10 @@ std::string rank_line(int rank) {
     CPU_ZERO(&cpus);
     const int allowed = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 0;
     char line[400];
-    std::snprintf(line, sizeof line, "  rank %-4d host %-20s may use %d of %u processors, matrix products %.0f GFLOP/s, rows %s", rank, host, allowed,
-                  std::thread::hardware_concurrency(), gemm_rate(), rows_are_invariant() ? "invariant" : "NOT INVARIANT");
+    std::snprintf(line, sizeof line,
+                  "  rank %-4d host %-20s may use %d of %u processors, matrix products %.0f GFLOP/s, rows %s", rank,
+                  host, allowed, std::thread::hardware_concurrency(), gemm_rate(),
+                  rows_are_invariant() ? "invariant" : "NOT INVARIANT");
     return line;
 }
 
@@ -85,7 +87,8 @@ std::string gpus(int num_ranks) {
 }
 
 std::string launcher() {
-    if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) return std::getenv("SLURM_JOB_ID") != nullptr ? "mpirun within a Slurm job" : "mpirun";
+    if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr)
+        return std::getenv("SLURM_JOB_ID") != nullptr ? "mpirun within a Slurm job" : "mpirun";
     return std::getenv("SLURM_PROCID") != nullptr ? "srun" : "none (one rank)";
 }
 
@@ -99,12 +102,16 @@ int doctor(comm::Communicator& ranks, const std::string& directory) {
     char version[MPI_MAX_LIBRARY_VERSION_STRING];
     int length = 0;
     MPI_Get_library_version(version, &length);
-    std::printf("build      %s\nprocessor  %s\nMPI        %s\nlauncher   %s, %d ranks\n", build_info().c_str(), fingerprint().substr(build_info().size() + 2).c_str(),
-                std::string(version).substr(0, std::string(version).find(',')).c_str(), launcher().c_str(), ranks.size());
+    std::printf("build      %s\nprocessor  %s\nMPI        %s\nlauncher   %s, %d ranks\n", build_info().c_str(),
+                fingerprint().substr(build_info().size() + 2).c_str(),
+                std::string(version).substr(0, std::string(version).find(',')).c_str(), launcher().c_str(),
+                ranks.size());
     for (const auto& line : lines) std::printf("%s\n", line.c_str());
     std::printf("GPUs       %s\n", gpus(ranks.size()).c_str());
-    std::printf("folder     %s: %.1f GB free, a commit of 1 MB takes %.1f ms\n", directory.c_str(), static_cast<double>(store::free_bytes(directory)) / 1e9, fsync_milliseconds(directory));
-    std::printf("verdict    %s\n", sound ? "exact sums hold here" : "matrix products depend on the number of rows: use run.sum: fast");
+    std::printf("folder     %s: %.1f GB free, a commit of 1 MB takes %.1f ms\n", directory.c_str(),
+                static_cast<double>(store::free_bytes(directory)) / 1e9, fsync_milliseconds(directory));
+    std::printf("verdict    %s\n",
+                sound ? "exact sums hold here" : "matrix products depend on the number of rows: use run.sum: fast");
     return sound ? 0 : static_cast<int>(ExitCode::data);
 }
 

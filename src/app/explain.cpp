@@ -16,10 +16,13 @@ int explain_key(const std::string& key) {
         throw ConfigError("say the kind of the stage instead of its name, e.g. tdrm explain rl.advantage.lambda.");
     }
     if (head.empty()) {
-        std::printf("A run file has three parts. tdrm explain PART[.KEY] tells more.\n\n  run         folder, seed, sums\n  task        countdown, chain or text (tdrm explain text)\n"
-                    "  stages      a map of names to stages; `do:` is one of\n\n");
+        std::printf(
+            "A run file has three parts. tdrm explain PART[.KEY] tells more.\n\n  run         folder, seed, sums\n  "
+            "task        countdown, chain or text (tdrm explain text)\n"
+            "  stages      a map of names to stages; `do:` is one of\n\n");
         for (const auto& [name, kind] : stage_kinds()) std::printf("  %-11s %s\n", name.c_str(), kind.summary.c_str());
-        std::printf("\nAll stages also have: like (copy another stage's options), each (one stage per combination), seed.\n");
+        std::printf(
+            "\nAll stages also have: like (copy another stage's options), each (one stage per combination), seed.\n");
         return 0;
     }
     if (head == "run") {

@@ -17,8 +17,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array kTokenizerFiles{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-                                     "merges.txt",     "tokenizer.model",       "chat_template.jinja",     "generation_config.json"};
+constexpr std::array kTokenizerFiles{
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",     "vocab.json",
+    "merges.txt",     "tokenizer.model",       "chat_template.jinja",     "generation_config.json"};
 constexpr std::array kTokenKeys{"bos_token_id", "eos_token_id", "pad_token_id"};
 
 /// "RUN/STAGE@version" in its parts.
@@ -51,7 +52,8 @@ fs::path tokenizer_folder(fs::path run, std::string stage) {
         const Yaml* options = stages != nullptr ? stages->find(stage) : nullptr;
         std::string parent;
         for (const char* key : {"init", "policy"})
-            if (const Yaml* name = options != nullptr ? options->find(key) : nullptr; name != nullptr && parent.empty()) parent = name->scalar;
+            if (const Yaml* name = options != nullptr ? options->find(key) : nullptr; name != nullptr && parent.empty())
+                parent = name->scalar;
         if (parent.starts_with("hf:")) return parent.substr(3);
         if (parent.empty()) {
             const Yaml* tokenizer = file.find_path("task.tokenizer");
@@ -91,14 +93,16 @@ model::Dtype dtype_of(const std::string& word) {
 int export_model(const ExportRequest& request) {
     const model::Dtype dtype = dtype_of(request.dtype);
     const fs::path target = request.directory;
-    if (fs::exists(target)) throw ConfigError(cat(target.string(), " exists already (nothing is overwritten). Name a new folder."));
+    if (fs::exists(target))
+        throw ConfigError(cat(target.string(), " exists already (nothing is overwritten). Name a new folder."));
     fs::path source;
     const auto load = [&] {
         if (request.source.starts_with("hf:")) return model::load_pretrained(source = request.source.substr(3));
         const Commit commit = Commit::parse(request.source);
         const auto record = StageRecord::read_finished(request.source, commit.run / commit.stage);
         if (!stage_kinds().contains(record.kind) || !stage_kinds().at(record.kind).trains)
-            throw ConfigError(cat(request.source, " is a stage of kind ", record.kind, " (it makes no model). Name one that trains."));
+            throw ConfigError(cat(request.source, " is a stage of kind ", record.kind,
+                                  " (it makes no model). Name one that trains."));
         const auto update = referenced_update(request.source, commit.version, commit.run / commit.stage, record);
         source = tokenizer_folder(commit.run, commit.stage);
         return train::load_model(store::load_checkpoint(commit.run / commit.stage / train::commit_name(update)));
@@ -108,11 +112,14 @@ int export_model(const ExportRequest& request) {
     store::atomic_directory(target, [&](const fs::path& folder) {
         model::save_pretrained(model, folder, dtype, token_ids(source));
         for (const char* name : kTokenizerFiles)
-            if (!source.empty() && fs::exists(source / name)) copied += fs::copy_file(source / name, folder / name) ? 1 : 0;
+            if (!source.empty() && fs::exists(source / name))
+                copied += fs::copy_file(source / name, folder / name) ? 1 : 0;
     });
-    std::printf("%s: %lld parameters -> %s (%s, %s)\n", request.source.c_str(), static_cast<long long>(model.num_parameters()), target.c_str(),
-                model.spec().head == model::Head::value ? "sequence classification, one label" : "causal language model",
-                copied > 0 ? cat(copied, " tokenizer files from ", source.string()).c_str() : "without a tokenizer");
+    std::printf(
+        "%s: %lld parameters -> %s (%s, %s)\n", request.source.c_str(), static_cast<long long>(model.num_parameters()),
+        target.c_str(),
+        model.spec().head == model::Head::value ? "sequence classification, one label" : "causal language model",
+        copied > 0 ? cat(copied, " tokenizer files from ", source.string()).c_str() : "without a tokenizer");
     return 0;
 }
 

@@ -45,12 +45,20 @@ logprobs_of_next: of the second, third, ... token given those before. last_logpr
 last token. greedy: the most likely continuation. Natural logarithms.)";
 
 void define_tokenize(CLI::App& app, tdrm::app::TokenizeRequest& request) {
-    auto* verb = app.add_subcommand("tokenize", "token ids of each line of standard input, or a check of a file of ids");
+    auto* verb =
+        app.add_subcommand("tokenize", "token ids of each line of standard input, or a check of a file of ids");
     verb->add_option("--tokenizer", request.tokenizer, "tokenizer.json or a folder that holds one")->required();
-    auto* check = verb->add_option("--check", request.check, "compare with this file: a line {\"text\", \"ids\", \"decoded\" (optional)} each");
-    auto* json = verb->add_flag("--json", request.json, "lines are JSON strings, so that a text may hold line ends")->excludes(check);
-    auto* decode = verb->add_flag("--decode", request.decode, "lines are JSON lists of ids; prints their texts as JSON strings")->excludes(check)->excludes(json);
-    verb->add_flag("--add-special", request.add_special, "with the special tokens that the tokenizer adds")->excludes(check)->excludes(decode);
+    auto* check = verb->add_option("--check", request.check,
+                                   "compare with this file: a line {\"text\", \"ids\", \"decoded\" (optional)} each");
+    auto* json = verb->add_flag("--json", request.json, "lines are JSON strings, so that a text may hold line ends")
+                     ->excludes(check);
+    auto* decode =
+        verb->add_flag("--decode", request.decode, "lines are JSON lists of ids; prints their texts as JSON strings")
+            ->excludes(check)
+            ->excludes(json);
+    verb->add_flag("--add-special", request.add_special, "with the special tokens that the tokenizer adds")
+        ->excludes(check)
+        ->excludes(decode);
     verb->add_flag("--skip-special", request.skip_special, "decoded texts without special tokens")->needs(decode);
 }
 
@@ -62,22 +70,29 @@ void define(CLI::App& app, CommandLine& line) {
     run->add_option("--set", line.run.plan.set, "override an option: --set run.seed=2")->allow_extra_args(false);
     run->add_option("--only", line.run.plan.only, "only these stages")->allow_extra_args(false);
     run->add_option("--until", line.run.plan.until, "these stages and what they depend on")->allow_extra_args(false);
-    run->add_option("--redo", line.run.plan.redo, "make these stages again, and those that depend on them")->allow_extra_args(false);
+    run->add_option("--redo", line.run.plan.redo, "make these stages again, and those that depend on them")
+        ->allow_extra_args(false);
     run->add_flag("--dry-run", line.run.dry_run, "print the plan only");
     run->add_option("--ranks", line.run.plan_ranks, "ranks that --dry-run plans for");
     run->add_option("--memory", line.run.memory_gb, "GB a rank may use: --dry-run ends with 64 if a stage needs more");
-    app.add_subcommand("inspect", "what a run folder holds, whether it is whole, how it ended")->add_option("run", line.directory, "run folder")->required();
-    app.add_subcommand("doctor", "what a job on these ranks will meet")->add_option("folder", line.directory, "folder for runs");
+    app.add_subcommand("inspect", "what a run folder holds, whether it is whole, how it ended")
+        ->add_option("run", line.directory, "run folder")
+        ->required();
+    app.add_subcommand("doctor", "what a job on these ranks will meet")
+        ->add_option("folder", line.directory, "folder for runs");
     auto* to_export = app.add_subcommand("export", "write a model as a Hugging Face folder that transformers loads");
-    to_export->add_option("model", line.to_export.source, "RUN/STAGE, RUN/STAGE@best, RUN/STAGE@update-100, or hf:DIR")->required();
+    to_export->add_option("model", line.to_export.source, "RUN/STAGE, RUN/STAGE@best, RUN/STAGE@update-100, or hf:DIR")
+        ->required();
     to_export->add_option("folder", line.to_export.directory, "new folder")->required();
     to_export->add_option("--dtype", line.to_export.dtype, "fp32 (exact), bf16 or fp16");
-    auto* check = app.add_subcommand("check-model", "compare a Hugging Face folder with reference log-probs and greedy continuations");
+    auto* check = app.add_subcommand("check-model",
+                                     "compare a Hugging Face folder with reference log-probs and greedy continuations");
     check->add_option("folder", line.check_model.directory, "model")->required();
     check->add_option("--reference", line.check_model.reference, "JSON file")->required();
     check->add_option("--tolerance", line.check_model.tolerance, "largest allowed difference of a log-prob");
     check->footer(kReferenceHelp);
-    app.add_subcommand("explain", "help on options of the run file: explain rl.advantage.lambda")->add_option("key", line.key, "KIND.KEY");
+    app.add_subcommand("explain", "help on options of the run file: explain rl.advantage.lambda")
+        ->add_option("key", line.key, "KIND.KEY");
     define_tokenize(app, line.tokenize);
     app.add_subcommand("verify", "are pairs of mathematical answers the same, and why")
         ->add_option("--file", line.pairs, "a line {\"gold\", \"answer\"} each (JSONL)")
@@ -105,7 +120,9 @@ std::optional<int> run_local(const CommandLine& line) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app{"tdrm trains temporal-difference process reward models and uses them: best-of-N, search, reinforcement learning."};
+    CLI::App app{
+        "tdrm trains temporal-difference process reward models and uses them: best-of-N, search, reinforcement "
+        "learning."};
     CommandLine line;
     define(app, line);
     try {

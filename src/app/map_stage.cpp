@@ -63,13 +63,15 @@ std::vector<std::filesystem::path> whole_parts(const std::filesystem::path& dire
     for (const auto& file : files) {
         const std::string name = file.filename().string();
         std::size_t block = parts.size();
-        if (name.size() > 44 && name.starts_with("part-")) block = static_cast<std::size_t>(std::atoll(name.c_str() + 5));
+        if (name.size() > 44 && name.starts_with("part-"))
+            block = static_cast<std::size_t>(std::atoll(name.c_str() + 5));
         if (block < parts.size() && name == part_prefix(static_cast<std::int64_t>(block)) + hash_file(file) + ".h5") {
             parts[block] = file;
             continue;
         }
         if (name.size() > 44 && name.ends_with(".h5"))
-            log::warn(cat(file.string(), " is damaged (its bytes don't have the hash in its name), so it is computed again."));
+            log::warn(cat(file.string(),
+                          " is damaged (its bytes don't have the hash in its name), so it is computed again."));
         std::filesystem::remove_all(file);
     }
     return parts;
@@ -106,13 +108,15 @@ void run_map(StageContext& context, const MapWork& work) {
         });
     }
     if (ranks.any(comm::stop_requested()))
-        ranks.fail_together(Preempted(cat("stopped on request during ", work.label, " (finished parts are kept). Start the same command again to go on.")));
+        ranks.fail_together(Preempted(cat("stopped on request during ", work.label,
+                                          " (finished parts are kept). Start the same command again to go on.")));
     ranks.agree("merging " + work.label, [&] {
         if (!ranks.root()) return;
         const auto parts = whole_parts(parts_of(work), blocks);
         for (const auto& part : parts)
             if (part.empty())
-                throw IoError(cat("a part of ", work.label, " vanished from ", parts_of(work).string(), " (the table would have a hole). Start the same command again."));
+                throw IoError(cat("a part of ", work.label, " vanished from ", parts_of(work).string(),
+                                  " (the table would have a hole). Start the same command again."));
         work.merge(parts);
         store::remove_directory(parts_of(work));
     });

@@ -1,11 +1,11 @@
 // `tdrm run`: from a run file to finished stages.
-#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include <chrono>
 #include <ctime>
 #include <fstream>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "tdrm/app/stage.hpp"
 #include "tdrm/app/stage_record.hpp"
@@ -56,7 +56,8 @@ BoundPlan bind(const PlanRequest& request) {
 
 class Runner {
 public:
-    Runner(comm::Communicator& ranks, comm::Watchdog& watchdog, BoundPlan& bound) : ranks_(ranks), watchdog_(watchdog), bound_(bound), directory_(bound.run.dir) {}
+    Runner(comm::Communicator& ranks, comm::Watchdog& watchdog, BoundPlan& bound)
+        : ranks_(ranks), watchdog_(watchdog), bound_(bound), directory_(bound.run.dir) {}
 
     void run_all() {
         // All at once, what depends on others first: a kill in between leaves no stage beside what it wasn't made from.
@@ -67,7 +68,8 @@ public:
         for (std::size_t i = 0; i < bound_.plan.stages.size(); ++i) {
             if (!bound_.plan.stages[i].selected) continue;
             if (ranks_.any(comm::stop_requested()))
-                ranks_.fail_together(Preempted(cat("stopped on request before stage ", bound_.plan.stages[i].name, ". Start the same command again to go on.")));
+                ranks_.fail_together(Preempted(cat("stopped on request before stage ", bound_.plan.stages[i].name,
+                                                   ". Start the same command again to go on.")));
             run_stage(i);
         }
     }
@@ -79,15 +81,18 @@ private:
         const fs::path directory = directory_ / node.name;
         watchdog_.phase(node.name);
         hash_folders(node);
-        StageContext context{ranks_, watchdog_, *bound_.task, node, directory, static_cast<std::uint64_t>(node.seed), sum_mode(), {}};
+        StageContext context{
+            ranks_, watchdog_, *bound_.task, node, directory, static_cast<std::uint64_t>(node.seed), sum_mode(), {}};
         StageRecord record;
         const bool todo = ranks_.agree("starting stage " + node.name, [&] {
             for (const Reference& reference : node.inputs) context.inputs.push_back(resolve(node, reference));
             std::vector<std::pair<std::string, std::string>> inputs;
             for (const Input& input : context.inputs) inputs.emplace_back(input.key, input.identity);
             record.kind = node.kind;
-            record.identity_text = identity_text(node.kind, stage.identity(), bound_.task->fingerprint(), node.seed, inputs);
-            record.identity = stage_identity(node.kind, stage.identity(), bound_.task->fingerprint(), node.seed, inputs);
+            record.identity_text =
+                identity_text(node.kind, stage.identity(), bound_.task->fingerprint(), node.seed, inputs);
+            record.identity =
+                stage_identity(node.kind, stage.identity(), bound_.task->fingerprint(), node.seed, inputs);
             return begin(node, stage, directory, record);
         });
         if (!ranks_.all(todo)) return;
@@ -98,7 +103,9 @@ private:
             record.done = true;
             record.write(directory);
             const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-            log::info(cat(node.name, " done in ", time_text(seconds), ranks_.root() && !record.outcome.results.empty() ? "  " + record.outcome.results.dump() : ""));
+            log::info(
+                cat(node.name, " done in ", time_text(seconds),
+                    ranks_.root() && !record.outcome.results.empty() ? "  " + record.outcome.results.dump() : ""));
             note("finished", node.name, seconds);
         });
     }
@@ -109,7 +116,9 @@ private:
         const auto found = StageRecord::read(directory);
         if (found && found->identity != wanted.identity) refuse_change(node, *found, wanted);
         const std::int64_t updates = stage.updates(*bound_.task);
-        if (found && found->done && (updates == 0 || found->outcome.updates >= updates || found->outcome.updates == 0 || stopped_early(directory, *found))) {
+        if (found && found->done &&
+            (updates == 0 || found->outcome.updates >= updates || found->outcome.updates == 0 ||
+             stopped_early(directory, *found))) {
             log::info(cat(node.name, " is finished already"));
             return false;
         }
@@ -128,9 +137,13 @@ private:
 
     [[noreturn]] static void refuse_change(const StageNode& node, const StageRecord& found, const StageRecord& wanted) {
         std::string differences;
-        for (const std::string& key : differing_keys(found.identity_text, wanted.identity_text)) differences += "\n  " + key;
-        throw ConfigError(cat("stage ", node.name, " ", found.done ? "is finished" : "was begun", " with other options, so its results would be mixed up:", differences,
-                              "\nGo back to the old options, give the stage another name, or make it again with --redo ", node.name, "."));
+        for (const std::string& key : differing_keys(found.identity_text, wanted.identity_text))
+            differences += "\n  " + key;
+        throw ConfigError(
+            cat("stage ", node.name, " ", found.done ? "is finished" : "was begun",
+                " with other options, so its results would be mixed up:", differences,
+                "\nGo back to the old options, give the stage another name, or make it again with --redo ", node.name,
+                "."));
     }
 
     Input resolve(const StageNode& node, const Reference& reference) const {
@@ -138,7 +151,8 @@ private:
         if (reference.source == Reference::Source::hugging_face)
             return {reference.key, reference.text(), reference.path, folder_hash_.at(reference.path)};
         if (reference.source == Reference::Source::file) return file_input(where, reference);
-        const fs::path directory = (reference.source == Reference::Source::run ? fs::path(reference.path) : directory_) / reference.name;
+        const fs::path directory =
+            (reference.source == Reference::Source::run ? fs::path(reference.path) : directory_) / reference.name;
         const StageRecord record = StageRecord::read_finished(where, directory);
         if (!stage_kinds().at(record.kind).trains) return {reference.key, reference.text(), directory, record.identity};
         return model_input(where, reference, directory, record);
@@ -150,9 +164,11 @@ private:
     }
 
     /// A commit of a training stage.
-    static Input model_input(const std::string& where, const Reference& reference, const fs::path& directory, const StageRecord& record) {
+    static Input model_input(const std::string& where, const Reference& reference, const fs::path& directory,
+                             const StageRecord& record) {
         const std::int64_t update = referenced_update(where, reference.version, directory, record);
-        return {reference.key, reference.text(), directory / train::commit_name(update), cat(record.identity, " update ", update)};
+        return {reference.key, reference.text(), directory / train::commit_name(update),
+                cat(record.identity, " update ", update)};
     }
 
     /// Collective. Content hashes of the Hugging Face folders that a stage reads.
@@ -162,15 +178,21 @@ private:
                 folder_hash_[reference.path] = model::pretrained_hash(ranks_, reference.path);
     }
 
-    [[nodiscard]] train::SumMode sum_mode() const { return bound_.run.sum == train::SumMode::fast ? train::SumMode::fast : train::SumMode::exact; }
+    [[nodiscard]] train::SumMode sum_mode() const {
+        return bound_.run.sum == train::SumMode::fast ? train::SumMode::fast : train::SumMode::exact;
+    }
 
     /// history.jsonl: when and where the run was worked on. Not part of its results.
     void note(const std::string& event, const std::string& stage, double seconds) const {
         char host[256] = "";
         gethostname(host, sizeof host - 1);
         std::ofstream file(directory_ / "history.jsonl", std::ios::app);
-        file << nlohmann::json{{"event", event}, {"stage", stage}, {"seconds", seconds}, {"time", std::time(nullptr)}, {"host", host},
-                               {"ranks", ranks_.size()}, {"build", build_info()}}.dump() << "\n";
+        file << nlohmann::json{{"event", event},       {"stage", stage},
+                               {"seconds", seconds},   {"time", std::time(nullptr)},
+                               {"host", host},         {"ranks", ranks_.size()},
+                               {"build", build_info()}}
+                    .dump()
+             << "\n";
     }
 
     comm::Communicator& ranks_;
@@ -186,7 +208,8 @@ std::optional<store::RunLock> lock_run(comm::Communicator& ranks, const fs::path
     ranks.agree("locking the run", [&] {
         if (!ranks.root()) return;
         lock.emplace(directory, std::chrono::duration<double>(patience.value), [&](const std::string& holder) {
-            log::info(cat("the run is still in use by ", holder, "; waiting up to ", time_text(patience.value), " for it to end"));
+            log::info(cat("the run is still in use by ", holder, "; waiting up to ", time_text(patience.value),
+                          " for it to end"));
         });
         lock->share();
     });
@@ -197,37 +220,47 @@ std::optional<store::RunLock> lock_run(comm::Communicator& ranks, const fs::path
 }
 
 /// Sizes of the model behind a reference; nothing if only another run or a file knows them.
-std::optional<model::ModelSpec> planned_model(const BoundPlan& bound, train::SumMode sum, const StageNode& node, std::string_view key) {
+std::optional<model::ModelSpec> planned_model(const BoundPlan& bound, train::SumMode sum, const StageNode& node,
+                                              std::string_view key) {
     for (const Reference& reference : node.inputs) {
         if (reference.key != key) continue;
         if (reference.source == Reference::Source::hugging_face) return model::Pretrained(reference.path).spec();
         if (reference.stage < 0) continue;
         const auto index = static_cast<std::size_t>(reference.stage);
         const StageNode& other = bound.plan.stages[index];
-        return bound.stages[index]->makes({*bound.task, sum, [&](std::string_view inner) { return planned_model(bound, sum, other, inner); }});
+        return bound.stages[index]->makes(
+            {*bound.task, sum, [&](std::string_view inner) { return planned_model(bound, sum, other, inner); }});
     }
     return std::nullopt;
 }
 
 /// Prints a line a stage. @throws ConfigError if one of them needs more than `memory_gb` (0 = any amount is fine)
 void print_plan(const BoundPlan& bound, train::SumMode sum, int ranks, double memory_gb) {
-    std::printf("run folder   %s\ntask         %s, vocabulary of %d tokens\nranks        %d, sums %s\n\n", bound.run.dir.c_str(), std::string(bound.task->kind()).c_str(),
-                bound.task->vocab_size(), ranks, sum == train::SumMode::fast ? "fast" : "exact");
+    std::printf("run folder   %s\ntask         %s, vocabulary of %d tokens\nranks        %d, sums %s\n\n",
+                bound.run.dir.c_str(), std::string(bound.task->kind()).c_str(), bound.task->vocab_size(), ranks,
+                sum == train::SumMode::fast ? "fast" : "exact");
     std::string too_big;
     for (std::size_t i = 0; i < bound.plan.stages.size(); ++i) {
         const StageNode& node = bound.plan.stages[i];
-        const auto memory = bound.stages[i]->memory({*bound.task, sum, [&](std::string_view key) { return planned_model(bound, sum, node, key); }});
+        const auto memory = bound.stages[i]->memory(
+            {*bound.task, sum, [&](std::string_view key) { return planned_model(bound, sum, node, key); }});
         const double bytes = kProgramBytes + (memory ? memory->total() : 0);
-        const std::string need = !memory           ? "memory unknown until its model is read"
-                                 : memory->empty() ? cat(bytes_text(bytes), " a rank")
-                                                   : cat(bytes_text(bytes), " a rank, most of it for ", memory->largest().what, " (", bytes_text(memory->largest().bytes), ")");
-        std::printf("%-28s %-10s seed %-4lld %s%s\n%-28s %s\n", node.name.c_str(), node.kind.c_str(), static_cast<long long>(node.seed), bound.stages[i]->plan(*bound.task).c_str(),
+        const std::string need = !memory ? "memory unknown until its model is read"
+                                 : memory->empty()
+                                     ? cat(bytes_text(bytes), " a rank")
+                                     : cat(bytes_text(bytes), " a rank, most of it for ", memory->largest().what, " (",
+                                           bytes_text(memory->largest().bytes), ")");
+        std::printf("%-28s %-10s seed %-4lld %s%s\n%-28s %s\n", node.name.c_str(), node.kind.c_str(),
+                    static_cast<long long>(node.seed), bound.stages[i]->plan(*bound.task).c_str(),
                     node.selected ? "" : "  (not selected)", "", need.c_str());
-        if (node.selected && memory_gb > 0 && bytes > memory_gb * 1e9) too_big += cat(too_big.empty() ? "" : "; ", node.name, ": ", need);
+        if (node.selected && memory_gb > 0 && bytes > memory_gb * 1e9)
+            too_big += cat(too_big.empty() ? "" : "; ", node.name, ": ", need);
     }
-    std::printf("\nMemory of a rank is an estimate: models, sums, activations and caches, without the tables of answers.\n");
+    std::printf(
+        "\nMemory of a rank is an estimate: models, sums, activations and caches, without the tables of answers.\n");
     if (!too_big.empty())
-        throw ConfigError(cat("more than ", memory_gb, " GB a rank is needed (the job would be killed). ", too_big, ". Lower unit_tokens or slots, use a smaller model, or start fewer ranks a node."));
+        throw ConfigError(cat("more than ", memory_gb, " GB a rank is needed (the job would be killed). ", too_big,
+                              ". Lower unit_tokens or slots, use a smaller model, or start fewer ranks a node."));
 }
 
 }  // namespace
@@ -235,13 +268,15 @@ void print_plan(const BoundPlan& bound, train::SumMode sum, int ranks, double me
 int run(comm::Communicator& ranks, const RunRequest& request) {
     BoundPlan bound = ranks.agree("reading the run file", [&] { return bind(request.plan); });
     ranks.require_equal("the resolved run file", resolved_text(bound.plan));
-    if (bound.run.sum != train::SumMode::fast) ranks.require_equal("build and processor (needed for exact sums; see run.sum)", fingerprint());
+    if (bound.run.sum != train::SumMode::fast)
+        ranks.require_equal("build and processor (needed for exact sums; see run.sum)", fingerprint());
     if (ranks.root())
         for (const std::string& note : bound.task->notes()) log::warn(note);
     if (request.dry_run) {
         const auto sum = bound.run.sum == train::SumMode::fast ? train::SumMode::fast : train::SumMode::exact;
         ranks.agree("planning", [&] {
-            if (ranks.root()) print_plan(bound, sum, request.plan_ranks > 0 ? request.plan_ranks : ranks.size(), request.memory_gb);
+            if (ranks.root())
+                print_plan(bound, sum, request.plan_ranks > 0 ? request.plan_ranks : ranks.size(), request.memory_gb);
         });
         return 0;
     }
@@ -252,7 +287,8 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
         store::remove_leftovers(directory);
         store::write_text_atomic(directory / "config.yaml", resolved_text(bound.plan));
     });
-    comm::Watchdog watchdog(ranks, directory / ".ranks", {std::chrono::milliseconds(static_cast<std::int64_t>(bound.run.silence.value * 1000))});
+    comm::Watchdog watchdog(ranks, directory / ".ranks",
+                            {std::chrono::milliseconds(static_cast<std::int64_t>(bound.run.silence.value * 1000))});
     ranks.watch(&watchdog);
     struct Unwatch {
         comm::Communicator& ranks;

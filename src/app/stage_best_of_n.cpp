@@ -35,7 +35,8 @@ struct BestOfNOptions {
     void fields(Fields& f) {
         f("data", data, "candidates: a rollout stage, or file:trajectories.h5").required();
         f("values", values, "value models that choose").required();
-        f("at", at, "score of an answer: value of its last or penultimate state; minimum, mean or product over its steps");
+        f("at", at,
+          "score of an answer: value of its last or penultimate state; minimum, mean or product over its steps");
         f("read_out", read_out, "how value models named hf:DIR are read");
         f("subsets", subsets, "random subsets that majority votes are averaged over", at_least(1));
     }
@@ -58,7 +59,8 @@ double score_of(ScoreAt at, std::span<const float> logits, std::int64_t penultim
 /// The candidates as eval::selection_curve wants them.
 class CandidateTable {
 public:
-    CandidateTable(const task::Task& task, const rollout::Trajectories& data) : task_(task), data_(data), offsets_(rollout::state_offsets(data)) {
+    CandidateTable(const task::Task& task, const rollout::Trajectories& data)
+        : task_(task), data_(data), offsets_(rollout::state_offsets(data)) {
         correct_.assign(data.outcome.begin(), data.outcome.end());
         answer_.resize(data.size());
         for (const auto& [begin, end] : data.groups()) {
@@ -89,7 +91,8 @@ public:
 
     [[nodiscard]] std::int64_t most() const {
         std::int64_t fewest = static_cast<std::int64_t>(data_.size());
-        for (const auto& [begin, end] : data_.groups()) fewest = std::min(fewest, static_cast<std::int64_t>(end - begin));
+        for (const auto& [begin, end] : data_.groups())
+            fewest = std::min(fewest, static_cast<std::int64_t>(end - begin));
         return fewest;
     }
 
@@ -117,7 +120,8 @@ nlohmann::json curve_json(const std::string& method, const eval::SelectionCurve&
 }
 
 /// Calibration of all states against the outcome and, where known, the exact truth; smoothness of the values.
-nlohmann::json value_report(const rollout::Trajectories& data, std::span<const float> logits, std::span<const float> truth) {
+nlohmann::json value_report(const rollout::Trajectories& data, std::span<const float> logits,
+                            std::span<const float> truth) {
     const auto offsets = rollout::state_offsets(data);
     std::vector<double> predicted, outcome, exact(truth.begin(), truth.end());
     double change = 0, transitions = 0;
@@ -134,14 +138,22 @@ nlohmann::json value_report(const rollout::Trajectories& data, std::span<const f
         nlohmann::json bins = nlohmann::json::array();
         const auto reliability = eval::reliability_bins(predicted, against);
         for (const auto& bin : reliability)
-            if (bin.count > 0) bins.push_back({{"low", bin.low}, {"high", bin.high}, {"count", bin.count}, {"prediction", bin.mean_prediction}, {"truth", bin.mean_truth}});
+            if (bin.count > 0)
+                bins.push_back({{"low", bin.low},
+                                {"high", bin.high},
+                                {"count", bin.count},
+                                {"prediction", bin.mean_prediction},
+                                {"truth", bin.mean_truth}});
         return nlohmann::json{{"bins", bins},
                               {"ece", eval::expected_calibration_error(reliability)},
                               {"brier", eval::brier_score(predicted, against)},
                               {"log_loss", eval::log_loss(predicted, against)},
                               {"auc", eval::roc_auc(predicted, against)}};
     };
-    nlohmann::json report{{"states", predicted.size()}, {"outcome", quality(outcome)}, {"mean_value_change", transitions > 0 ? nlohmann::json(change / transitions) : nlohmann::json()}};
+    nlohmann::json report{
+        {"states", predicted.size()},
+        {"outcome", quality(outcome)},
+        {"mean_value_change", transitions > 0 ? nlohmann::json(change / transitions) : nlohmann::json()}};
     if (!exact.empty()) report["truth"] = quality(exact);
     return report;
 }
@@ -151,14 +163,17 @@ public:
     explicit BestOfNStage(const BestOfNOptions& options) : options_(options) {}
     [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
     void check(const task::Task&, const std::string& path, Problems& problems) const override {
-        if (options_.values.empty()) problems.push_back({"", path + ".values", "names no value model (nothing would choose). Name at least one."});
+        if (options_.values.empty())
+            problems.push_back(
+                {"", path + ".values", "names no value model (nothing would choose). Name at least one."});
     }
 
     StageOutcome run(StageContext& context) override {
         const auto data = load_trajectories(context, context.input("data"));
         std::vector<std::vector<float>> logits;
         for (const Input& value : context.inputs_of("values"))
-            logits.push_back(score_map(context, data, value, context.node.name + " " + value.label, context.directory / value.label, options_.read_out));
+            logits.push_back(score_map(context, data, value, context.node.name + " " + value.label,
+                                       context.directory / value.label, options_.read_out));
         context.ranks.agree("best-of-N curves", [&] {
             if (context.ranks.root()) write_results(context.directory, report(context, data, logits));
         });
@@ -176,7 +191,8 @@ public:
     }
 
 private:
-    [[nodiscard]] nlohmann::json report(StageContext& context, const rollout::Trajectories& data, const std::vector<std::vector<float>>& logits) const {
+    [[nodiscard]] nlohmann::json report(StageContext& context, const rollout::Trajectories& data,
+                                        const std::vector<std::vector<float>>& logits) const {
         const CandidateTable table(context.task, data);
         const auto sizes = eval::curve_sizes(table.most());
         eval::VoteOptions votes;
@@ -184,21 +200,29 @@ private:
         votes.seed = context.seed;
         const auto truth = state_labels(context.task, data).truth;
         nlohmann::json curves = nlohmann::json::array();
-        curves.push_back(curve_json("majority", eval::selection_curve(eval::Selection::majority, table.with({}), sizes, votes)));
-        curves.push_back(curve_json("pass@N", eval::selection_curve(eval::Selection::pass_at_n, table.with({}), sizes, votes)));
+        curves.push_back(
+            curve_json("majority", eval::selection_curve(eval::Selection::majority, table.with({}), sizes, votes)));
+        curves.push_back(
+            curve_json("pass@N", eval::selection_curve(eval::Selection::pass_at_n, table.with({}), sizes, votes)));
         nlohmann::json values = nlohmann::json::object();
         const auto models = context.inputs_of("values");
         for (std::size_t m = 0; m < models.size(); ++m) {
             for (const ScoreAt at : options_.at) {
                 const auto scores = table.scores(at, logits[m]);
-                auto curve = curve_json(cat(models[m].label, " ", word(at)), eval::selection_curve(eval::Selection::best_of_n, table.with(scores), sizes, votes));
+                auto curve =
+                    curve_json(cat(models[m].label, " ", word(at)),
+                               eval::selection_curve(eval::Selection::best_of_n, table.with(scores), sizes, votes));
                 curve["model"] = models[m].label;
                 curve["at"] = word(at);
                 curves.push_back(curve);
             }
             values[models[m].label] = value_report(data, logits[m], truth);
         }
-        return {{"kind", "best_of_n"}, {"data", context.input("data").label}, {"problems", data.num_problems()}, {"curves", curves}, {"values", values}};
+        return {{"kind", "best_of_n"},
+                {"data", context.input("data").label},
+                {"problems", data.num_problems()},
+                {"curves", curves},
+                {"values", values}};
     }
 
     BestOfNOptions options_;
@@ -206,6 +230,9 @@ private:
 
 }  // namespace
 
-StageKind best_of_n_kind() { return kind_of<BestOfNOptions, BestOfNStage>("selection among stored candidates by value models", {"data", "values[]"}); }
+StageKind best_of_n_kind() {
+    return kind_of<BestOfNOptions, BestOfNStage>("selection among stored candidates by value models",
+                                                 {"data", "values[]"});
+}
 
 }  // namespace tdrm::app

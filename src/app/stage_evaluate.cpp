@@ -54,7 +54,10 @@ nlohmann::json policy_report(const std::string& label, const rollout::Trajectori
     }
     std::vector<double> per_problem;
     for (const auto& [c, n] : right) per_problem.push_back(static_cast<double>(c) / static_cast<double>(n));
-    return {{"policy", label}, {"pass_at_k", points}, {"reasons", reasons}, {"per_problem", per_problem},
+    return {{"policy", label},
+            {"pass_at_k", points},
+            {"reasons", reasons},
+            {"per_problem", per_problem},
             {"mean_length", static_cast<double>(answers.token.size()) / static_cast<double>(answers.size())}};
 }
 
@@ -64,7 +67,8 @@ public:
     [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
         check_split(task, options_.problems, path + ".problems", problems);
-        if (options_.policies.empty()) problems.push_back({"", path + ".policies", "names no policy. Name at least one."});
+        if (options_.policies.empty())
+            problems.push_back({"", path + ".policies", "names no policy. Name at least one."});
     }
 
     StageOutcome run(StageContext& context) override {
@@ -72,14 +76,19 @@ public:
         nlohmann::json headline = nlohmann::json::object();
         for (const Input& input : context.inputs_of("policies")) {
             const model::Model policy = load_model(context, input);
-            const rollout::RolloutPlan plan{&context.task, options_.problems, options_.samples, options_.sampler, context.seed, "evaluate"};
-            const auto answers = rollout_map(context, plan, policy, options_.slots, context.node.name + " " + input.label, context.directory / input.label,
+            const rollout::RolloutPlan plan{&context.task,    options_.problems, options_.samples,
+                                            options_.sampler, context.seed,      "evaluate"};
+            const auto answers = rollout_map(context, plan, policy, options_.slots,
+                                             context.node.name + " " + input.label, context.directory / input.label,
                                              answer_attributes(context, input, options_.problems, options_.sampler));
             policies.push_back(policy_report(input.label, answers, options_.samples));
             headline[input.label] = policies.back()["pass_at_k"][0]["mean"];
         }
-        const nlohmann::json results{{"kind", "evaluate"}, {"problems", context.task.split_size(options_.problems)}, {"split", options_.problems},
-                                     {"samples", options_.samples}, {"policies", policies}};
+        const nlohmann::json results{{"kind", "evaluate"},
+                                     {"problems", context.task.split_size(options_.problems)},
+                                     {"split", options_.problems},
+                                     {"samples", options_.samples},
+                                     {"policies", policies}};
         context.ranks.agree("writing the results", [&] {
             if (context.ranks.root()) write_results(context.directory, results);
         });
@@ -87,7 +96,8 @@ public:
     }
 
     [[nodiscard]] std::string plan(const task::Task& task) const override {
-        return cat(options_.policies.size(), " policies, ", task.split_size(options_.problems), " problems x ", options_.samples, " answers");
+        return cat(options_.policies.size(), " policies, ", task.split_size(options_.problems), " problems x ",
+                   options_.samples, " answers");
     }
 
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
@@ -95,7 +105,8 @@ public:
         for (std::size_t i = 0; i < options_.policies.size(); ++i) {
             const auto spec = planned.model(cat("policies[", i, "]"));
             if (!spec) return std::nullopt;
-            const Memory memory = frozen_memory("the policy", *spec).add(generation_memory(*spec, planned.task, options_.slots));
+            const Memory memory =
+                frozen_memory("the policy", *spec).add(generation_memory(*spec, planned.task, options_.slots));
             if (!most || memory.total() > most->total()) most = memory;
         }
         return most;
@@ -107,6 +118,9 @@ private:
 
 }  // namespace
 
-StageKind evaluate_kind() { return kind_of<EvaluateOptions, EvaluateStage>("policies side by side: pass@1 and pass@k with intervals", {"policies[]"}); }
+StageKind evaluate_kind() {
+    return kind_of<EvaluateOptions, EvaluateStage>("policies side by side: pass@1 and pass@k with intervals",
+                                                   {"policies[]"});
+}
 
 }  // namespace tdrm::app

@@ -1,11 +1,10 @@
 // Stage `rl`: GRPO of a policy, with the rule's reward, a value model in the reward, or as per-step baseline.
-#include "tdrm/train/rl.hpp"
-
 #include "tdrm/app/stage.hpp"
 #include "tdrm/app/stage_options.hpp"
 #include "tdrm/app/tables.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/store/directory.hpp"
+#include "tdrm/train/rl.hpp"
 
 namespace tdrm::app {
 namespace {
@@ -108,7 +107,9 @@ struct RlStageOptions {
         f("sampler", sampler, "how answers are drawn");
         f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", at_least(1));
         f("slots", slots, "sequences decoded together", at_least(1)).not_identity();
-        f("save_rollouts", save_rollouts, "keep the answers, rewards and advantages of every N-th batch in rollouts/; 0 = none", at_least(0)).not_identity();
+        f("save_rollouts", save_rollouts,
+          "keep the answers, rewards and advantages of every N-th batch in rollouts/; 0 = none", at_least(0))
+            .not_identity();
         f("optimizer", optimizer, "AdamW and its schedule");
         f("eval", eval, "evaluation while training").not_identity();
         f("commit", commit, "when the state is written").not_identity();
@@ -118,7 +119,8 @@ struct RlStageOptions {
         train::RlOptions o;
         o.problems = batch.problems;
         o.samples = batch.samples;
-        o.reward = {reward.rule, reward.value.model.empty() ? 0 : reward.value.weight, reward.value.scale, reward.value.at};
+        o.reward = {reward.rule, reward.value.model.empty() ? 0 : reward.value.weight, reward.value.scale,
+                    reward.value.at};
         o.advantage = advantage.kind;
         o.group.divide_by_std = advantage.divide_by_std;
         o.group.leave_one_out = advantage.leave_one_out;
@@ -147,44 +149,57 @@ public:
     [[nodiscard]] std::int64_t updates(const task::Task&) const override { return options_.updates; }
 
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
-        const auto wrong = [&](const char* key, const std::string& message) { problems.push_back({"", path + key, message}); };
+        const auto wrong = [&](const char* key, const std::string& message) {
+            problems.push_back({"", path + key, message});
+        };
         check_split(task, options_.problems, path + ".problems", problems);
-        if (!options_.eval.problems.empty()) check_split(task, options_.eval.problems, path + ".eval.problems", problems);
+        if (!options_.eval.problems.empty())
+            check_split(task, options_.eval.problems, path + ".eval.problems", problems);
         const bool gae = options_.advantage.kind == train::AdvantageKind::gae;
         if (!gae && options_.batch.samples < 2)
-            wrong(".batch.samples", "a group of 1 has no advantage (its reward equals the group's mean, so nothing would be learnt). "
-                                    "Use 2 or more, or advantage.kind: gae.");
+            wrong(".batch.samples",
+                  "a group of 1 has no advantage (its reward equals the group's mean, so nothing would be learnt). "
+                  "Use 2 or more, or advantage.kind: gae.");
         if (gae && options_.advantage.value.empty())
             wrong(".advantage.value", "gae needs a value model as baseline. Name a stage of kind `value`.");
         if (gae && !options_.reward.value.model.empty() && options_.reward.value.model != options_.advantage.value)
-            wrong(".reward.value.model", "differs from advantage.value (one value model is scored per update). Name the same.");
+            wrong(".reward.value.model",
+                  "differs from advantage.value (one value model is scored per update). Name the same.");
         if (!gae && !options_.advantage.value.empty())
             wrong(".advantage.value", "is only read by advantage.kind: gae. Remove it, or set the kind.");
         if (options_.kl.beta == 0 && !options_.kl.reference.empty())
             wrong(".kl.reference", "has no effect while kl.beta is 0. Remove it, or set beta.");
         if (options_.sampler.truncates())
-            wrong(".sampler", "truncated sampling (top_k, top_p, min_p) draws from another distribution than the one that is trained (the "
-                              "importance ratio would be wrong). Use temperature alone.");
+            wrong(".sampler",
+                  "truncated sampling (top_k, top_p, min_p) draws from another distribution than the one that is "
+                  "trained (the "
+                  "importance ratio would be wrong). Use temperature alone.");
         const auto whole = [&](const char* key, std::int64_t number) {
             if (number % options_.epochs != 0)
-                wrong(key, cat(number, " isn't a multiple of epochs, ", options_.epochs, " (training can only stop and go on between batches of answers). Change one."));
+                wrong(key, cat(number, " isn't a multiple of epochs, ", options_.epochs,
+                               " (training can only stop and go on between batches of answers). Change one."));
         };
         whole(".updates", options_.updates);
         whole(".eval.every", options_.eval.every);
         whole(".commit.at", options_.commit.at);
         if (options_.sampler.temperature <= 0)
-            wrong(".sampler.temperature", "greedy answers are all the same (a group would have no spread). Use a temperature above 0.");
+            wrong(".sampler.temperature",
+                  "greedy answers are all the same (a group would have no spread). Use a temperature above 0.");
     }
 
     StageOutcome run(StageContext& context) override {
         model::Model policy = load_model(context, context.input("policy"));
-        const auto value = optional_model(context, !options_.advantage.value.empty() ? "advantage.value" : "reward.value.model");
+        const auto value =
+            optional_model(context, !options_.advantage.value.empty() ? "advantage.value" : "reward.value.model");
         std::optional<rollout::Scorer> scorer;
-        if (value) scorer.emplace(value_scorer(context, value->second, value->first, options_.read_out, options_.unit_tokens));
+        if (value)
+            scorer.emplace(value_scorer(context, value->second, value->first, options_.read_out, options_.unit_tokens));
         std::unique_ptr<model::Model> reference;
         if (options_.kl.beta > 0)
-            reference = std::make_unique<model::Model>(load_model(context, context.input(options_.kl.reference.empty() ? "policy" : "kl.reference")));
-        train::RlObjective objective(context.ranks, context.task, options_.problems, policy, std::move(scorer), reference.get(), options_.bound(), context.seed);
+            reference = std::make_unique<model::Model>(
+                load_model(context, context.input(options_.kl.reference.empty() ? "policy" : "kl.reference")));
+        train::RlObjective objective(context.ranks, context.task, options_.problems, policy, std::move(scorer),
+                                     reference.get(), options_.bound(), context.seed);
         save_batches(context, objective);
         train::TrainerOptions trainer;
         trainer.label = context.node.name;
@@ -196,17 +211,23 @@ public:
         trainer.sum = context.sum;
         trainer.headline = {"reward", "eval/pass@1"};
         warn_if_idle(context, options_.batch.problems);
-        const auto evaluation = policy_evaluation(context.ranks, context.task, policy, options_.eval, context.seed, options_.updates);
+        const auto evaluation =
+            policy_evaluation(context.ranks, context.task, policy, options_.eval, context.seed, options_.updates);
         const auto result = train::train(context.ranks, policy, objective, evaluation, trainer);
-        return {result.updates, result.best, {{"best_figure", result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure)}}};
+        return {result.updates,
+                result.best,
+                {{"best_figure", result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure)}}};
     }
 
     [[nodiscard]] std::string plan(const task::Task& task) const override {
-        return cat(options_.updates, " updates of ", options_.batch.problems, " problems x ", options_.batch.samples, " answers, at most ",
-                   options_.batch.problems * options_.batch.samples * task.max_answer_tokens(), " tokens an update");
+        return cat(options_.updates, " updates of ", options_.batch.problems, " problems x ", options_.batch.samples,
+                   " answers, at most ", options_.batch.problems * options_.batch.samples * task.max_answer_tokens(),
+                   " tokens an update");
     }
 
-    [[nodiscard]] std::optional<model::ModelSpec> makes(const Planned& planned) const override { return planned.model("policy"); }
+    [[nodiscard]] std::optional<model::ModelSpec> makes(const Planned& planned) const override {
+        return planned.model("policy");
+    }
 
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
         const auto spec = makes(planned);
@@ -215,11 +236,14 @@ public:
         Memory memory = training_memory(*spec, options_.unit_tokens, sample, planned.sum);
         memory.add(generation_memory(*spec, planned.task, options_.slots));
         for (const char* key : {"advantage.value", "reward.value.model"}) {
-            const bool named = !(std::string_view(key) == "advantage.value" ? options_.advantage.value : options_.reward.value.model).empty();
+            const bool named =
+                !(std::string_view(key) == "advantage.value" ? options_.advantage.value : options_.reward.value.model)
+                     .empty();
             if (!named) continue;
             const auto value = planned.model(key);
             if (!value) return std::nullopt;
-            memory.add(frozen_memory("the value model", *value)).add(scoring_memory(*value, std::max(options_.unit_tokens, sample)));
+            memory.add(frozen_memory("the value model", *value))
+                .add(scoring_memory(*value, std::max(options_.unit_tokens, sample)));
             break;  // one value model serves both
         }
         if (options_.kl.beta > 0) memory.add(frozen_memory("the reference", *spec));
@@ -240,15 +264,18 @@ private:
             if (update / options_.epochs % options_.save_rollouts != 0) return;
             context.ranks.agree("saving rollouts", [&] {
                 if (!context.ranks.root()) return;
-                auto attributes = answer_attributes(context, context.input("policy"), options_.problems, options_.sampler);
+                auto attributes =
+                    answer_attributes(context, context.input("policy"), options_.problems, options_.sampler);
                 attributes.emplace_back("update", update);
-                write_rl_batch(folder / (train::commit_name(update) + ".h5"), context.task, batch, options_.bound().reward, attributes);
+                write_rl_batch(folder / (train::commit_name(update) + ".h5"), context.task, batch,
+                               options_.bound().reward, attributes);
             });
         });
     }
 
     /// Name and weights of the model that an option names, if it names one. Not moved: a scorer points at the weights.
-    static std::unique_ptr<std::pair<std::string, model::Model>> optional_model(StageContext& context, std::string_view key) {
+    static std::unique_ptr<std::pair<std::string, model::Model>> optional_model(StageContext& context,
+                                                                                std::string_view key) {
         if (context.inputs_of(key).empty()) return nullptr;
         const Input& input = context.input(key);
         return std::make_unique<std::pair<std::string, model::Model>>(input.label, load_model(context, input));
@@ -260,7 +287,8 @@ private:
 }  // namespace
 
 StageKind rl_kind() {
-    return kind_of<RlStageOptions, RlStage>("GRPO with rule and process rewards", {"policy", "advantage.value", "reward.value.model", "kl.reference"}, true);
+    return kind_of<RlStageOptions, RlStage>("GRPO with rule and process rewards",
+                                            {"policy", "advantage.value", "reward.value.model", "kl.reference"}, true);
 }
 
 }  // namespace tdrm::app

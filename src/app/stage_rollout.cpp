@@ -35,14 +35,17 @@ public:
 
     StageOutcome run(StageContext& context) override {
         const model::Model policy = load_model(context, context.input("policy"));
-        const rollout::RolloutPlan plan{&context.task, options_.problems, options_.samples, options_.sampler, context.seed, "rollout"};
-        const auto answers = rollout_map(context, plan, policy, options_.slots, context.node.name, context.directory,
-                                         answer_attributes(context, context.input("policy"), options_.problems, options_.sampler));
+        const rollout::RolloutPlan plan{&context.task,    options_.problems, options_.samples,
+                                        options_.sampler, context.seed,      "rollout"};
+        const auto answers =
+            rollout_map(context, plan, policy, options_.slots, context.node.name, context.directory,
+                        answer_attributes(context, context.input("policy"), options_.problems, options_.sampler));
         return {0, -1, metrics_json(answer_metrics(answers))};
     }
 
     [[nodiscard]] std::string plan(const task::Task& task) const override {
-        return cat(task.split_size(options_.problems), " problems of split ", options_.problems, " x ", options_.samples, " answers, at most ",
+        return cat(task.split_size(options_.problems), " problems of split ", options_.problems, " x ",
+                   options_.samples, " answers, at most ",
                    task.split_size(options_.problems) * options_.samples * task.max_answer_tokens(), " tokens");
     }
 
@@ -58,6 +61,8 @@ private:
 
 }  // namespace
 
-StageKind rollout_kind() { return kind_of<RolloutStageOptions, RolloutStage>("answers of a policy, judged by the task's rule", {"policy"}); }
+StageKind rollout_kind() {
+    return kind_of<RolloutStageOptions, RolloutStage>("answers of a policy, judged by the task's rule", {"policy"});
+}
 
 }  // namespace tdrm::app

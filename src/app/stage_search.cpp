@@ -1,6 +1,4 @@
 // Stage `search`: tree search over steps, guided by a value model; a branch count or several of them.
-#include "tdrm/rollout/search.hpp"
-
 #include <algorithm>
 
 #include "tdrm/app/map_stage.hpp"
@@ -9,13 +7,16 @@
 #include "tdrm/app/tables.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/eval/intervals.hpp"
+#include "tdrm/rollout/search.hpp"
 #include "tdrm/store/manifest.hpp"
 
 namespace tdrm::app {
 namespace {
 
 enum class SearchKind { greedy };
-constexpr auto enum_names(SearchKind) { return std::array<std::pair<SearchKind, std::string_view>, 1>{{{SearchKind::greedy, "greedy"}}}; }
+constexpr auto enum_names(SearchKind) {
+    return std::array<std::pair<SearchKind, std::string_view>, 1>{{{SearchKind::greedy, "greedy"}}};
+}
 
 struct SearchStageOptions {
     std::string policy, value, problems;
@@ -88,7 +89,9 @@ public:
         work.units = context.task.split_size(options_.problems);
         work.block = block_size(work.units, std::max(1, 1024 / options_.branch));
         work.directory = context.directory;
-        work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) { search(context, generator, scorer, begin, end, part); };
+        work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
+            search(context, generator, scorer, begin, end, part);
+        };
         work.merge = [&](const auto& parts) { merge(context, parts); };
         warn_if_idle(context, (work.units + work.block - 1) / work.block);
         if (!map_is_done(context, context.directory)) run_map(context, work);
@@ -109,13 +112,14 @@ public:
         const auto policy = planned.model("policy");
         const auto value = planned.model("value");
         if (!policy || !value) return std::nullopt;
-        Memory memory = frozen_memory("the policy", *policy).add(generation_memory(*policy, planned.task, options_.slots));
+        Memory memory =
+            frozen_memory("the policy", *policy).add(generation_memory(*policy, planned.task, options_.slots));
         return memory.add(frozen_memory("the value model", *value)).add(scoring_memory(*value, 4096));
     }
 
 private:
-    void search(StageContext& context, rollout::Generator& generator, rollout::Scorer& scorer, std::int64_t begin, std::int64_t end,
-                store::FileWriter& part) const {
+    void search(StageContext& context, rollout::Generator& generator, rollout::Scorer& scorer, std::int64_t begin,
+                std::int64_t end, store::FileWriter& part) const {
         std::vector<task::Problem> problems;
         for (std::int64_t i = begin; i < end; ++i) problems.push_back(context.task.problem(options_.problems, i));
         const rollout::SearchPlan plan{&context.task, options_.branch, options_.depth, options_.sampler, context.seed};
@@ -140,7 +144,9 @@ private:
             nodes.append(store::Columns::read(file, "node"));
         }
         store::FileWriter file(context.directory / "trajectories.h5");
-        for (const auto& [name, value] : answer_attributes(context, context.input("policy"), options_.problems, options_.sampler)) file.attribute(name, value);
+        for (const auto& [name, value] :
+             answer_attributes(context, context.input("policy"), options_.problems, options_.sampler))
+            file.attribute(name, value);
         file.attribute("value", context.input("value").label);
         file.attribute("value_hash", context.input("value").identity);
         answers.write(file);
@@ -151,15 +157,17 @@ private:
 
     void report(StageContext& context, const rollout::Trajectories& answers, const store::FileReader& file) const {
         std::vector<double> right(answers.outcome.begin(), answers.outcome.end());
-        const auto interval = eval::wilson(static_cast<double>(std::count(right.begin(), right.end(), 1.0)), static_cast<std::int64_t>(right.size()));
-        write_results(context.directory, {{"kind", "search"},
-                                          {"policy", context.input("policy").label},
-                                          {"value", context.input("value").label},
-                                          {"branch", options_.branch},
-                                          {"problems", answers.num_problems()},
-                                          {"accuracy", {{"mean", interval.mean}, {"low", interval.low}, {"high", interval.high}}},
-                                          {"generated_tokens", file.size("node/token")},
-                                          {"nodes", file.size("node/parent")}});
+        const auto interval = eval::wilson(static_cast<double>(std::count(right.begin(), right.end(), 1.0)),
+                                           static_cast<std::int64_t>(right.size()));
+        write_results(context.directory,
+                      {{"kind", "search"},
+                       {"policy", context.input("policy").label},
+                       {"value", context.input("value").label},
+                       {"branch", options_.branch},
+                       {"problems", answers.num_problems()},
+                       {"accuracy", {{"mean", interval.mean}, {"low", interval.low}, {"high", interval.high}}},
+                       {"generated_tokens", file.size("node/token")},
+                       {"nodes", file.size("node/parent")}});
     }
 
     SearchStageOptions options_;
@@ -167,6 +175,9 @@ private:
 
 }  // namespace
 
-StageKind search_kind() { return kind_of<SearchStageOptions, SearchStage>("tree search over steps, guided by a value model", {"policy", "value"}); }
+StageKind search_kind() {
+    return kind_of<SearchStageOptions, SearchStage>("tree search over steps, guided by a value model",
+                                                    {"policy", "value"});
+}
 
 }  // namespace tdrm::app

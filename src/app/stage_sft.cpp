@@ -47,12 +47,14 @@ public:
 
     [[nodiscard]] std::int64_t updates(const task::Task& task) const override {
         if (options_.updates > 0) return options_.updates;
-        return static_cast<std::int64_t>(std::ceil(options_.epochs * static_cast<double>(task.split_size(options_.problems)) / options_.batch));
+        return static_cast<std::int64_t>(
+            std::ceil(options_.epochs * static_cast<double>(task.split_size(options_.problems)) / options_.batch));
     }
 
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
         check_split(task, options_.problems, path + ".problems", problems);
-        if (!options_.eval.problems.empty()) check_split(task, options_.eval.problems, path + ".eval.problems", problems);
+        if (!options_.eval.problems.empty())
+            check_split(task, options_.eval.problems, path + ".eval.problems", problems);
         model::ModelSpec spec = options_.model;
         spec.vocab = task.vocab_size();
         try {
@@ -65,8 +67,10 @@ public:
     StageOutcome run(StageContext& context) override {
         const std::int64_t updates = this->updates(context.task);
         model::Model policy = start(context);
-        train::SftObjective objective(context.task, options_.problems, policy, context.seed, options_.batch, options_.unit_tokens);
-        const auto evaluation = policy_evaluation(context.ranks, context.task, policy, options_.eval, context.seed, updates);
+        train::SftObjective objective(context.task, options_.problems, policy, context.seed, options_.batch,
+                                      options_.unit_tokens);
+        const auto evaluation =
+            policy_evaluation(context.ranks, context.task, policy, options_.eval, context.seed, updates);
         train::TrainerOptions trainer;
         trainer.label = context.node.name;
         trainer.directory = context.directory;
@@ -77,7 +81,10 @@ public:
         trainer.sum = context.sum;
         trainer.headline = {"loss", "eval/pass@1"};
         const auto result = train::train(context.ranks, policy, objective, evaluation, trainer);
-        return {result.updates, result.best, {{"parameters", policy.num_parameters()}, {"best_figure", result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure)}}};
+        return {result.updates,
+                result.best,
+                {{"parameters", policy.num_parameters()},
+                 {"best_figure", result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure)}}};
     }
 
     [[nodiscard]] std::string plan(const task::Task& task) const override {
@@ -94,7 +101,9 @@ public:
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
-        Memory memory = training_memory(*spec, options_.unit_tokens, planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(), planned.sum);
+        Memory memory =
+            training_memory(*spec, options_.unit_tokens,
+                            planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(), planned.sum);
         if (!options_.eval.problems.empty()) memory.add(generation_memory(*spec, planned.task, 256));
         return memory;
     }
@@ -115,7 +124,8 @@ private:
 }  // namespace
 
 StageKind sft_kind() {
-    return kind_of<SftStageOptions, SftStage>("supervised fine-tuning of a policy on the task's demonstrations", {"init"}, true);
+    return kind_of<SftStageOptions, SftStage>("supervised fine-tuning of a policy on the task's demonstrations",
+                                              {"init"}, true);
 }
 
 }  // namespace tdrm::app

@@ -15,8 +15,10 @@ namespace {
 
 enum class SelectBy { log_loss, brier, auc, accuracy };
 constexpr auto enum_names(SelectBy) {
-    return std::array<std::pair<SelectBy, std::string_view>, 4>{
-        {{SelectBy::log_loss, "log_loss"}, {SelectBy::brier, "brier"}, {SelectBy::auc, "auc"}, {SelectBy::accuracy, "accuracy"}}};
+    return std::array<std::pair<SelectBy, std::string_view>, 4>{{{SelectBy::log_loss, "log_loss"},
+                                                                 {SelectBy::brier, "brier"},
+                                                                 {SelectBy::auc, "auc"},
+                                                                 {SelectBy::accuracy, "accuracy"}}};
 }
 
 struct SelectOptions {
@@ -25,7 +27,8 @@ struct SelectOptions {
     std::int64_t every = 0;
     int patience = 0;
     void fields(Fields& f) {
-        f("holdout", holdout, "share of the problems that is held out to choose the best update; 0 = none", from_to_below(0, 1));
+        f("holdout", holdout, "share of the problems that is held out to choose the best update; 0 = none",
+          from_to_below(0, 1));
         f("by", by, "figure on the held-out problems that chooses");
         f("every", every, "updates between measurements; 0 = an eighth of the training", at_least(0));
         f("patience", patience, "stop after so many measurements without a new best; 0 = never", at_least(0));
@@ -64,7 +67,8 @@ std::vector<float> truth_of(const rollout::Trajectories& data, const StateLabels
     std::vector<float> truth;
     for (std::size_t row = 0; row < data.size(); ++row) {
         const bool known = labels.outcome_known.empty() || labels.outcome_known[row] != 0;
-        truth.insert(truth.end(), data.step_ends(row).size() + 1, known ? data.outcome[row] : std::numeric_limits<float>::quiet_NaN());
+        truth.insert(truth.end(), data.step_ends(row).size() + 1,
+                     known ? data.outcome[row] : std::numeric_limits<float>::quiet_NaN());
     }
     return truth;
 }
@@ -81,20 +85,23 @@ struct Partition {
 };
 
 /// @param truth of all states. With `labelled_only`, trajectories without any label aren't trained on.
-Partition partition(const rollout::Trajectories& data, std::span<const float> truth, bool labelled_only, double holdout, std::uint64_t seed) {
+Partition partition(const rollout::Trajectories& data, std::span<const float> truth, bool labelled_only, double holdout,
+                    std::uint64_t seed) {
     Partition result;
     const auto groups = data.groups();
     const auto offsets = rollout::state_offsets(data);
     for (std::size_t p = 0; p < groups.size(); ++p) {
         const auto [begin, end] = groups[p];
-        const bool held = Random(random_key(seed, "holdout", static_cast<std::uint64_t>(data.problem_id[p]))).uniform(0) < holdout;
+        const bool held =
+            Random(random_key(seed, "holdout", static_cast<std::uint64_t>(data.problem_id[p]))).uniform(0) < holdout;
         if (held) {
             result.held_out.append_problem(data, p, begin, end);
             const auto of_problem = truth.subspan(offsets[begin], offsets[end] - offsets[begin]);
             result.held_out_truth.insert(result.held_out_truth.end(), of_problem.begin(), of_problem.end());
         }
         for (std::size_t row = begin; row < end && !held; ++row)
-            if (!labelled_only || any_known(truth.subspan(offsets[row], offsets[row + 1] - offsets[row]))) result.training_rows.push_back(row);
+            if (!labelled_only || any_known(truth.subspan(offsets[row], offsets[row + 1] - offsets[row])))
+                result.training_rows.push_back(row);
     }
     return result;
 }
@@ -114,37 +121,48 @@ public:
 
     StageOutcome run(StageContext& context) override {
         const auto data = load_trajectories(context, context.input("data"));
-        const auto labels = context.ranks.agree("reading labels", [&] { return load_labels(context, context.input("data"), data); });
+        const auto labels =
+            context.ranks.agree("reading labels", [&] { return load_labels(context, context.input("data"), data); });
         require_known(context, data, labels);
         const bool by_label = options_.target.kind == reward::TargetKind::step_label;
-        const auto part = partition(data, truth_of(data, labels, options_.target.kind), by_label, options_.select.holdout, context.seed);
+        const auto part = partition(data, truth_of(data, labels, options_.target.kind), by_label,
+                                    options_.select.holdout, context.seed);
         if (part.training_rows.empty())
-            context.ranks.fail_together(DataError(cat("stage ", context.node.name, " has no trajectories to train on (all problems of its data are held out, or there "
-                                                      "are none). Lower select.holdout or give it more data.")));
+            context.ranks.fail_together(
+                DataError(cat("stage ", context.node.name,
+                              " has no trajectories to train on (all problems of its data are held out, or there "
+                              "are none). Lower select.holdout or give it more data.")));
         warn_if_one_sided(context, data);
         model::Model value = start(context);
-        train::ValueObjective objective(data, part.training_rows, by_label ? labels.truth : std::vector<float>(), context.task, value,
-                                        options_.target, context.seed, options_.batch, options_.unit_tokens);
+        train::ValueObjective objective(data, part.training_rows, by_label ? labels.truth : std::vector<float>(),
+                                        context.task, value, options_.target, context.seed, options_.batch,
+                                        options_.unit_tokens);
         train::TrainerOptions trainer;
         trainer.label = context.node.name;
         trainer.directory = context.directory;
         trainer.updates = options_.updates > 0
                               ? options_.updates
-                              : static_cast<std::int64_t>(std::ceil(options_.epochs * static_cast<double>(part.training_rows.size()) / options_.batch));
+                              : static_cast<std::int64_t>(std::ceil(
+                                    options_.epochs * static_cast<double>(part.training_rows.size()) / options_.batch));
         trainer.horizon = options_.optimizer.horizon > 0 ? options_.optimizer.horizon : trainer.updates;
         trainer.optimizer = options_.optimizer;
         trainer.commit = options_.commit;
         trainer.sum = context.sum;
         trainer.headline = {"loss", cat("eval/", by())};
-        const auto result = train::train(context.ranks, value, objective, selection(context, part, value, trainer.updates), trainer);
-        return {result.updates, result.best,
-                {{"trajectories", part.training_rows.size()}, {"held_out_problems", part.held_out.num_problems()},
-                 {"best_figure", result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure)}, {"by", by()}}};
+        const auto result =
+            train::train(context.ranks, value, objective, selection(context, part, value, trainer.updates), trainer);
+        return {result.updates,
+                result.best,
+                {{"trajectories", part.training_rows.size()},
+                 {"held_out_problems", part.held_out.num_problems()},
+                 {"best_figure", result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure)},
+                 {"by", by()}}};
     }
 
     [[nodiscard]] std::string plan(const task::Task&) const override {
-        return options_.updates > 0 ? cat(options_.updates, " updates of ", options_.batch, " trajectories")
-                                    : cat(options_.epochs, " epochs of its data, ", options_.batch, " trajectories an update");
+        return options_.updates > 0
+                   ? cat(options_.updates, " updates of ", options_.batch, " trajectories")
+                   : cat(options_.epochs, " epochs of its data, ", options_.batch, " trajectories an update");
     }
 
     [[nodiscard]] std::optional<model::ModelSpec> makes(const Planned& planned) const override {
@@ -156,7 +174,9 @@ public:
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
-        Memory memory = training_memory(*spec, options_.unit_tokens, planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(), planned.sum);
+        Memory memory =
+            training_memory(*spec, options_.unit_tokens,
+                            planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(), planned.sum);
         return memory.add(scoring_memory(*spec, 4096));
     }
 
@@ -166,22 +186,25 @@ private:
         const auto& target = options_.target;
         if (target.kind == reward::TargetKind::step_label) {
             if (!any_known(labels.truth))
-                context.ranks.fail_together(DataError(cat(context.input("data").label, " has no step labels (targets of kind step_label are these). "
+                context.ranks.fail_together(DataError(cat(context.input("data").label,
+                                                          " has no step labels (targets of kind step_label are these). "
                                                           "Use an outcome or TD target, or import data with labels.")));
             return;
         }
         const auto unknown = std::count(labels.outcome_known.begin(), labels.outcome_known.end(), 0);
         if (unknown == 0 || target.truncated != reward::Truncated::fail) return;
-        context.ranks.fail_together(DataError(cat("the outcome of ", unknown, " of ", data.size(), " solutions in ", context.input("data").label,
-                                                  " isn't known (target.truncated: fail would call them wrong). Set target.truncated to bootstrap or "
-                                                  "drop, or import them with another rule for outcomes.")));
+        context.ranks.fail_together(DataError(
+            cat("the outcome of ", unknown, " of ", data.size(), " solutions in ", context.input("data").label,
+                " isn't known (target.truncated: fail would call them wrong). Set target.truncated to bootstrap or "
+                "drop, or import them with another rule for outcomes.")));
     }
 
     static void warn_if_one_sided(const StageContext& context, const rollout::Trajectories& data) {
         const auto right = std::count_if(data.outcome.begin(), data.outcome.end(), [](float y) { return y > 0; });
         if (context.ranks.root() && (right == 0 || right == static_cast<std::ptrdiff_t>(data.size())))
-            log::warn(cat("stage ", context.node.name, ": every answer in its data is ", right == 0 ? "wrong" : "right",
-                          " (a value model learns nothing from that). Use problems that the policy solves now and then."));
+            log::warn(
+                cat("stage ", context.node.name, ": every answer in its data is ", right == 0 ? "wrong" : "right",
+                    " (a value model learns nothing from that). Use problems that the policy solves now and then."));
     }
 
     model::Model start(StageContext& context) const {
@@ -201,12 +224,15 @@ private:
         return "";
     }
 
-    train::Evaluation selection(StageContext& context, const Partition& part, const model::Model& value, std::int64_t updates) const {
+    train::Evaluation selection(StageContext& context, const Partition& part, const model::Model& value,
+                                std::int64_t updates) const {
         train::Evaluation evaluation;
         if (part.held_out.size() == 0) return evaluation;
         if (!any_known(part.held_out_truth)) {
             if (context.ranks.root())
-                log::warn(cat("stage ", context.node.name, ": nothing is known about its held-out problems, so the last update is taken. Raise select.holdout."));
+                log::warn(cat("stage ", context.node.name,
+                              ": nothing is known about its held-out problems, so the last update is taken. Raise "
+                              "select.holdout."));
             return evaluation;
         }
         evaluation.every = options_.select.every > 0 ? options_.select.every : std::max<std::int64_t>(1, updates / 8);
@@ -216,7 +242,8 @@ private:
         evaluation.measure = [&context, &part, &value](std::int64_t) {
             rollout::Scorer scorer(value, context.task.probe(), 4096);
             scorer.use_value_prompts_of(context.task);
-            const auto quality = train::value_quality(rollout::score_together(context.ranks, scorer, part.held_out), part.held_out_truth);
+            const auto quality = train::value_quality(rollout::score_together(context.ranks, scorer, part.held_out),
+                                                      part.held_out_truth);
             train::Metrics metrics;
             metrics.set("log_loss", quality.log_loss);
             metrics.set("brier", quality.brier);
@@ -233,7 +260,8 @@ private:
 }  // namespace
 
 StageKind value_kind() {
-    return kind_of<ValueStageOptions, ValueStage>("a value model: TD(lambda), n-step TD, or an outcome reward model", {"init", "data"}, true);
+    return kind_of<ValueStageOptions, ValueStage>("a value model: TD(lambda), n-step TD, or an outcome reward model",
+                                                  {"init", "data"}, true);
 }
 
 }  // namespace tdrm::app

@@ -60,7 +60,8 @@ Attributes answer_attributes(const StageContext& context, const Input& policy, c
             {"seed", static_cast<std::int64_t>(context.seed)}};
 }
 
-void write_vocabulary(store::FileWriter& file, const task::Task& task, std::initializer_list<std::span<const std::int32_t>> tokens) {
+void write_vocabulary(store::FileWriter& file, const task::Task& task,
+                      std::initializer_list<std::span<const std::int32_t>> tokens) {
     std::vector<std::uint8_t> occurs(static_cast<std::size_t>(task.vocab_size()));
     for (const auto& span : tokens)
         for (const std::int32_t id : span) {
@@ -107,13 +108,17 @@ StateLabels load_labels(const StageContext& context, const Input& input, const r
     StateLabels labels;
     labels.truth = file.read<float>("state/truth");
     labels.step_right = file.read<std::uint8_t>("step/right");
-    if (file.has("trajectory/outcome_known")) labels.outcome_known = file.read<std::uint8_t>("trajectory/outcome_known");
+    if (file.has("trajectory/outcome_known"))
+        labels.outcome_known = file.read<std::uint8_t>("trajectory/outcome_known");
     labels.kind = file.attribute<std::string>("/", "kind");
     labels.source = file.attribute<std::string>("/", "source");
     const bool fits = file.attribute<std::string>("/", "describes") == rollout::content_hash(data) &&
-                      labels.truth.size() == rollout::state_offsets(data).back() && labels.step_right.size() == data.step_end.size() &&
+                      labels.truth.size() == rollout::state_offsets(data).back() &&
+                      labels.step_right.size() == data.step_end.size() &&
                       (labels.outcome_known.empty() || labels.outcome_known.size() == data.size());
-    if (!fits) throw DataError(cat(path.string(), " belongs to other trajectories (labels are aligned state by state). Make both again."));
+    if (!fits)
+        throw DataError(
+            cat(path.string(), " belongs to other trajectories (labels are aligned state by state). Make both again."));
     return labels;
 }
 
@@ -136,8 +141,9 @@ void write_answers(const std::filesystem::path& directory, const task::Task& tas
     store::write_manifest(directory, entries);
 }
 
-rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan, const model::Model& policy, int slots,
-                                  const std::string& label, const std::filesystem::path& directory, const Attributes& attributes) {
+rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan, const model::Model& policy,
+                                  int slots, const std::string& label, const std::filesystem::path& directory,
+                                  const Attributes& attributes) {
     if (!map_is_done(context, directory)) {
         rollout::Generator generator(policy, plan.sampler, context.task.end_token(), slots);
         MapWork work;
@@ -159,22 +165,30 @@ rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutP
         warn_if_idle(context, (work.units + work.block - 1) / work.block);
         run_map(context, work);
     }
-    return context.ranks.agree("reading " + label, [&] { return rollout::Trajectories::read(store::FileReader(directory / "trajectories.h5")); });
+    return context.ranks.agree("reading " + label, [&] {
+        return rollout::Trajectories::read(store::FileReader(directory / "trajectories.h5"));
+    });
 }
 
-std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value, const std::string& label,
-                             const std::filesystem::path& directory, const ReadOutOptions& read_out) {
+std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
+                             const std::string& label, const std::filesystem::path& directory,
+                             const ReadOutOptions& read_out) {
     if (!map_is_done(context, directory)) {
         const model::Model model = load_model(context, value);
         rollout::Scorer scorer = value_scorer(context, model, value.label, read_out, kScoreTokens);
         MapWork work;
         work.label = label;
         work.units = static_cast<std::int64_t>(data.num_problems());
-        work.block = block_size(work.units, std::max<std::int64_t>(1, kBlockAnswers * work.units / std::max<std::int64_t>(1, static_cast<std::int64_t>(data.size()))));
+        work.block = block_size(
+            work.units,
+            std::max<std::int64_t>(
+                1, kBlockAnswers * work.units / std::max<std::int64_t>(1, static_cast<std::int64_t>(data.size()))));
         work.directory = directory;
         work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
-            part.write("state/value", rollout::score(scorer, data, static_cast<std::size_t>(begin), static_cast<std::size_t>(end),
-                                                      [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); }));
+            part.write(
+                "state/value",
+                rollout::score(scorer, data, static_cast<std::size_t>(begin), static_cast<std::size_t>(end),
+                               [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); }));
         };
         work.merge = [&](const std::vector<std::filesystem::path>& parts) {
             std::vector<float> logits;
@@ -194,11 +208,12 @@ std::vector<float> score_map(StageContext& context, const rollout::Trajectories&
         };
         run_map(context, work);
     }
-    return context.ranks.agree("reading " + label, [&] { return store::FileReader(directory / "values.h5").read<float>("state/value"); });
+    return context.ranks.agree("reading " + label,
+                               [&] { return store::FileReader(directory / "values.h5").read<float>("state/value"); });
 }
 
-void write_rl_batch(const std::filesystem::path& path, const task::Task& task, const train::RlBatch& batch, const reward::RewardMix& mix,
-                    const Attributes& attributes) {
+void write_rl_batch(const std::filesystem::path& path, const task::Task& task, const train::RlBatch& batch,
+                    const reward::RewardMix& mix, const Attributes& attributes) {
     const auto& answers = batch.answers;
     const auto offsets = rollout::state_offsets(answers);
     std::vector<double> rule, value;
@@ -208,7 +223,8 @@ void write_rl_batch(const std::filesystem::path& path, const task::Task& task, c
         const auto logits = std::span<const float>(batch.values).subspan(offsets[row], offsets[row + 1] - offsets[row]);
         reward::RewardMix only_value = mix;
         only_value.rule = 0;
-        value.push_back(reward::mixed_reward(only_value, 0, logits, task.penultimate(answers.ids(row), answers.step_ends(row))));
+        value.push_back(
+            reward::mixed_reward(only_value, 0, logits, task.penultimate(answers.ids(row), answers.step_ends(row))));
     }
     store::FileWriter file(path);
     file.attribute("schema", std::string("tdrm-rollouts-1"));
@@ -230,7 +246,8 @@ void write_rl_batch(const std::filesystem::path& path, const task::Task& task, c
 
 nlohmann::json metrics_json(const train::Metrics& metrics) {
     nlohmann::json j = nlohmann::json::object();
-    for (const auto& [name, value] : metrics.entries()) j[name] = std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
+    for (const auto& [name, value] : metrics.entries())
+        j[name] = std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
     return j;
 }
 

@@ -58,8 +58,9 @@ std::unique_ptr<task::Task> make_task(const Yaml& options, std::uint64_t seed, P
     if (word == "countdown") return bind<CountdownFields>(options, seed, problems, task::make_countdown);
     if (word == "chain") return bind<ChainFields>(options, seed, problems, task::make_chain);
     if (word == "text") return bind<TextTaskFields>(options, seed, problems, make_text_task);
-    problems.push_back({kind != nullptr ? kind->where() : options.where(), "task.kind",
-                        cat("\"", word, "\" is no task (it decides problems and verdicts). Choose countdown, chain or text.")});
+    problems.push_back(
+        {kind != nullptr ? kind->where() : options.where(), "task.kind",
+         cat("\"", word, "\" is no task (it decides problems and verdicts). Choose countdown, chain or text.")});
     return nullptr;
 }
 

@@ -51,7 +51,8 @@ std::unique_ptr<task::Task> make_text_task(const TextTaskFields& options, std::u
     for (const auto& [name, entry] : options.splits) files.splits.emplace_back(name, entry);
     std::vector<std::string> notes;
     auto splits = task::read_splits(files, seed, notes);
-    const task::TextTaskOptions text{options.format, options.steps, options.max_prompt_tokens, options.max_answer_tokens, options.too_long};
+    const task::TextTaskOptions text{options.format, options.steps, options.max_prompt_tokens,
+                                     options.max_answer_tokens, options.too_long};
     return std::make_unique<task::TextTask>(text, std::move(splits), std::move(notes));
 }
 

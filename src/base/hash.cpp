@@ -43,7 +43,8 @@ std::string hash_file(const std::filesystem::path& path) {
     if (!file) throw IoError(cat("can't read ", path.string(), " (", std::strerror(errno), ")."));
     Hasher hasher;
     std::vector<char> block(1 << 20);
-    while (const std::size_t got = std::fread(block.data(), 1, block.size(), file.get())) hasher.update(block.data(), got);
+    while (const std::size_t got = std::fread(block.data(), 1, block.size(), file.get()))
+        hasher.update(block.data(), got);
     if (std::ferror(file.get())) throw IoError(cat("reading ", path.string(), " failed (", std::strerror(errno), ")."));
     return hasher.hex();
 }

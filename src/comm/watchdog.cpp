@@ -174,8 +174,9 @@ private:
                 record->sequence < mine.sequence || (record->sequence == mine.sequence && !record->waiting);
             const std::int64_t silent_ms = now_ms() - record->time_ms;
             if (const std::int64_t frozen_ms = now_ms() - record->alive_ms; frozen_ms > deadline_.count() / 2) {
-                blame += cat(blame.empty() ? "" : "; ", "rank ", r, " gives no sign of life: phase ", record->phase, ", unit ", record->unit, ", ",
-                             record->waiting ? "in " : "last collective ", record->kind, ", its process or node stands still since ", frozen_ms / 1000, " s");
+                blame += cat(blame.empty() ? "" : "; ", "rank ", r, " gives no sign of life: phase ", record->phase,
+                             ", unit ", record->unit, ", ", record->waiting ? "in " : "last collective ", record->kind,
+                             ", its process or node stands still since ", frozen_ms / 1000, " s");
                 continue;
             }
             if (behind && silent_ms < deadline_.count()) return std::nullopt;

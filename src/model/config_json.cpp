@@ -16,7 +16,8 @@ public:
     ConfigReader(const json& config, const std::string& origin) : config_(config), origin_(origin) {}
 
     [[noreturn]] void refuse(const std::string& key, const json& value, const std::string& why) const {
-        throw DataError(cat(origin_, ": ", key, " ", value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 200), " ", why,
+        throw DataError(cat(origin_, ": ", key, " ",
+                            value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 200), " ", why,
                             ". Use a model that tdrm knows (llama, qwen2, glm4; see docs/models.md)."));
     }
     [[nodiscard]] bool has(const json& in, const char* key) const { return in.contains(key) && !in[key].is_null(); }
@@ -24,7 +25,8 @@ public:
     [[nodiscard]] int size(const char* key, int otherwise = 0) const { return size_in(config_, key, otherwise); }
     [[nodiscard]] int size_in(const json& in, const char* key, int otherwise = 0) const {
         if (!has(in, key) && otherwise > 0) return otherwise;
-        if (!has(in, key)) throw DataError(cat(origin_, " lacks ", key, " (the model's sizes follow from it). Fetch the file again."));
+        if (!has(in, key))
+            throw DataError(cat(origin_, " lacks ", key, " (the model's sizes follow from it). Fetch the file again."));
         const json& value = in[key];
         if (!value.is_number_integer() || value < 1 || value > std::numeric_limits<std::int32_t>::max())
             refuse(key, value, "isn't a positive integer");
@@ -56,18 +58,22 @@ Family family_of(const json& config, const ConfigReader& read) {
 
 /// What would change the numbers in ways that tdrm doesn't compute.
 void refuse_unsupported(const json& config, const ConfigReader& read) {
-    if (read.has(config, "hidden_act") && config["hidden_act"] != "silu") read.refuse("hidden_act", config["hidden_act"], "isn't supported, only silu");
+    if (read.has(config, "hidden_act") && config["hidden_act"] != "silu")
+        read.refuse("hidden_act", config["hidden_act"], "isn't supported, only silu");
     if (read.flag("mlp_bias", false)) read.refuse("mlp_bias", true, "isn't supported");
     if (read.flag("use_sliding_window", false)) read.refuse("use_sliding_window", true, "isn't supported");
     if (read.has(config, "layer_types") && config["layer_types"].is_array())
         for (const json& type : config["layer_types"])
             if (type != "full_attention") read.refuse("layer_types", type, "isn't supported, only full_attention");
-    if (read.has(config, "quantization_config")) read.refuse("quantization_config", config["quantization_config"], "isn't supported");
+    if (read.has(config, "quantization_config"))
+        read.refuse("quantization_config", config["quantization_config"], "isn't supported");
 }
 
 /// transformers 5 has rope_parameters; before, rope_theta stood alone and rope_scaling held the rest.
 void read_rope(const json& config, const ConfigReader& read, ModelSpec& spec, double partial) {
-    const json& scaling = read.has(config, "rope_parameters") ? config["rope_parameters"] : read.has(config, "rope_scaling") ? config["rope_scaling"] : config;
+    const json& scaling = read.has(config, "rope_parameters") ? config["rope_parameters"]
+                          : read.has(config, "rope_scaling")  ? config["rope_scaling"]
+                                                              : config;
     if (!scaling.is_object()) read.refuse("rope_scaling", scaling, "isn't a map");
     spec.rope_theta = read.number(scaling, "rope_theta", read.number(config, "rope_theta", 10000));
     partial = read.number(scaling, "partial_rotary_factor", read.number(config, "partial_rotary_factor", partial));
@@ -112,8 +118,11 @@ ModelSpec spec_of_config(const json& config, const std::string& origin) {
     spec.qkv_bias = bias || spec.family == Family::qwen2;
     spec.output_bias = bias && spec.family == Family::llama;
     constexpr double kWidest = 1 << 24;  // of any matrix: sizes then never overflow
-    for (const double width : {1.0 * spec.vocab, 1.0 * spec.width, 1.0 * spec.ffn, 1.0 * (spec.heads + 2.0 * spec.kv_heads) * spec.head_dim})
-        if (width > kWidest) throw DataError(cat(origin, " asks for a matrix of ", width, " rows (more than any model has). Fetch the file again."));
+    for (const double width :
+         {1.0 * spec.vocab, 1.0 * spec.width, 1.0 * spec.ffn, 1.0 * (spec.heads + 2.0 * spec.kv_heads) * spec.head_dim})
+        if (width > kWidest)
+            throw DataError(
+                cat(origin, " asks for a matrix of ", width, " rows (more than any model has). Fetch the file again."));
     read_rope(config, read, spec, spec.family == Family::glm4 ? 0.5 : 1.0);
     try {
         return spec.resolved();

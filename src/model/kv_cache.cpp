@@ -7,7 +7,8 @@ namespace tdrm::model {
 KvCache::KvCache(const ModelSpec& spec, std::int64_t max_tokens)
     : num_pages_(static_cast<int>((max_tokens + ops::kPageTokens - 1) / ops::kPageTokens)),
       page_floats_(static_cast<std::size_t>(spec.kv_width() * ops::kPageTokens)) {
-    const std::size_t floats = static_cast<std::size_t>(spec.layers) * static_cast<std::size_t>(num_pages_) * page_floats_;
+    const std::size_t floats =
+        static_cast<std::size_t>(spec.layers) * static_cast<std::size_t>(num_pages_) * page_floats_;
     keys_.resize(floats);
     values_.resize(floats);
     // Low pages are handed out first, so that a lightly used cache touches little memory.
@@ -48,7 +49,8 @@ int KvCache::extend(int index) {
 
 void KvCache::visible(int index, int token, std::vector<std::int32_t>& pages, std::vector<std::int32_t>& counts) const {
     const CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
-    if (segment.parent >= 0 && length(segment.parent) > 0) visible(segment.parent, length(segment.parent) - 1, pages, counts);
+    if (segment.parent >= 0 && length(segment.parent) > 0)
+        visible(segment.parent, length(segment.parent) - 1, pages, counts);
     for (int first = 0; first <= token; first += ops::kPageTokens) {
         pages.push_back(segment.pages[static_cast<std::size_t>(first / ops::kPageTokens)]);
         counts.push_back(std::min(ops::kPageTokens, token + 1 - first));

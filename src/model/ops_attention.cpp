@@ -29,10 +29,14 @@ void score_block(const float* const* q, const float* block, int head_dim, Vec* s
 
 void score_block(int rows, const float* const* q, const float* block, int head_dim, Vec* scores) {
     switch (rows) {
-        case 1: return score_block<1>(q, block, head_dim, scores);
-        case 2: return score_block<2>(q, block, head_dim, scores);
-        case 3: return score_block<3>(q, block, head_dim, scores);
-        default: return score_block<4>(q, block, head_dim, scores);
+        case 1:
+            return score_block<1>(q, block, head_dim, scores);
+        case 2:
+            return score_block<2>(q, block, head_dim, scores);
+        case 3:
+            return score_block<3>(q, block, head_dim, scores);
+        default:
+            return score_block<4>(q, block, head_dim, scores);
     }
 }
 
@@ -71,10 +75,14 @@ void mix_values(float* const* out, const float* const* p, const float* values, i
 void mix_values(int rows, float* const* out, const float* const* p, const float* values, int stride, int num_keys,
                 int head_dim) {
     switch (rows) {
-        case 1: return mix_values<1>(out, p, values, stride, num_keys, head_dim);
-        case 2: return mix_values<2>(out, p, values, stride, num_keys, head_dim);
-        case 3: return mix_values<3>(out, p, values, stride, num_keys, head_dim);
-        default: return mix_values<4>(out, p, values, stride, num_keys, head_dim);
+        case 1:
+            return mix_values<1>(out, p, values, stride, num_keys, head_dim);
+        case 2:
+            return mix_values<2>(out, p, values, stride, num_keys, head_dim);
+        case 3:
+            return mix_values<3>(out, p, values, stride, num_keys, head_dim);
+        default:
+            return mix_values<4>(out, p, values, stride, num_keys, head_dim);
     }
 }
 
@@ -163,8 +171,9 @@ void score_tile(float* scores, const float* const* q, const Tile& tile, int own_
                 const AttentionScratch& scratch, int head_dim, float scale) {
     const IntVec lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     for_ranges(tile, own_segment, [&](int segment, int keys, int column, bool own) {
-        const float* block = blocks + static_cast<std::ptrdiff_t>(scratch.first_block[static_cast<std::size_t>(segment)]) *
-                                          head_dim * kLanes;
+        const float* block =
+            blocks +
+            static_cast<std::ptrdiff_t>(scratch.first_block[static_cast<std::size_t>(segment)]) * head_dim * kLanes;
         for (int first = 0; first < keys; first += kLanes, block += head_dim * kLanes) {
             Vec s[kTile];
             score_block(tile.rows, q, block, head_dim, s);
@@ -177,7 +186,6 @@ void score_tile(float* scores, const float* const* q, const Tile& tile, int own_
         }
     });
 }
-
 
 /// Replaces scores by their softmax; returns their log-sum-exp.
 float softmax_row(float* row, int columns) {
@@ -236,7 +244,8 @@ void attention(float* out, float* lse, const float* qkv, const Forest& forest, c
                     for_ranges(tile, s, [&](int from, int count, int column, bool) {
                         const float* column_p[kTile];
                         for (int r = 0; r < rows; ++r) column_p[r] = p[r] + column;
-                        const auto begin = static_cast<std::ptrdiff_t>(forest.segments()[static_cast<std::size_t>(from)].begin);
+                        const auto begin =
+                            static_cast<std::ptrdiff_t>(forest.segments()[static_cast<std::size_t>(from)].begin);
                         mix_values(rows, o, column_p, values + begin * stride, stride, count, H);
                     });
                 }
@@ -253,7 +262,8 @@ void attention_backward(float* dqkv, const float* dout, const float* out, const 
     const int group = shape.heads / shape.kv_heads;
     const float scale = 1.0F / std::sqrt(static_cast<float>(H));
     const int num_blocks = number_blocks(forest, scratch.first_block);
-    std::memset(dqkv, 0, sizeof(float) * static_cast<std::size_t>(forest.num_tokens()) * static_cast<std::size_t>(stride));
+    std::memset(dqkv, 0,
+                sizeof(float) * static_cast<std::size_t>(forest.num_tokens()) * static_cast<std::size_t>(stride));
     for (int kv = 0; kv < shape.kv_heads; ++kv) {
         const int key_at = (shape.heads + kv) * H;
         const int value_at = key_at + shape.kv_heads * H;
@@ -283,7 +293,8 @@ void attention_backward(float* dqkv, const float* dout, const float* out, const 
                         const auto token = static_cast<std::ptrdiff_t>(segment.begin + first + r);
                         const float* o = out + token * out_stride + head * H;
                         Vec products{};
-                        for (int h = 0; h < H; h += kLanes) products += load_some(o + h, H - h) * load_some(g[r] + h, H - h);
+                        for (int h = 0; h < H; h += kLanes)
+                            products += load_some(o + h, H - h) * load_some(g[r] + h, H - h);
                         const float delta = sum(products);
                         const float log_mass = lse[token * shape.heads + head];
                         float* p_row = p + r * tile.columns;
@@ -296,7 +307,8 @@ void attention_backward(float* dqkv, const float* dout, const float* out, const 
                         }
                     }
                     for_ranges(tile, s, [&](int from, int count, int column, bool) {
-                        const auto begin = static_cast<std::ptrdiff_t>(forest.segments()[static_cast<std::size_t>(from)].begin);
+                        const auto begin =
+                            static_cast<std::ptrdiff_t>(forest.segments()[static_cast<std::size_t>(from)].begin);
                         const float* column_p[kTile];
                         const float* column_ds[kTile];
                         for (int r = 0; r < rows; ++r) {
@@ -319,12 +331,13 @@ void write_page(float* key_page, float* value_page, const float* qkv_row, int in
     const float* v = k + shape.kv_heads * H;
     for (int kv = 0; kv < shape.kv_heads; ++kv) {
         for (int h = 0; h < H; ++h) key_page[(kv * H + h) * kPageTokens + index] = k[kv * H + h];
-        std::memcpy(value_page + (kv * kPageTokens + index) * H, v + kv * H, sizeof(float) * static_cast<std::size_t>(H));
+        std::memcpy(value_page + (kv * kPageTokens + index) * H, v + kv * H,
+                    sizeof(float) * static_cast<std::size_t>(H));
     }
 }
 
-void cached_attention(float* out_row, const float* qkv_row, const float* keys, const float* values, const CachedRow& row,
-                      const AttentionShape& shape, Floats& scratch) {
+void cached_attention(float* out_row, const float* qkv_row, const float* keys, const float* values,
+                      const CachedRow& row, const AttentionShape& shape, Floats& scratch) {
     const int H = shape.head_dim;
     const int group = shape.heads / shape.kv_heads;
     const float scale = 1.0F / std::sqrt(static_cast<float>(H));
@@ -347,7 +360,8 @@ void cached_attention(float* out_row, const float* qkv_row, const float* keys, c
             }
             for (int i = 0; i < num_pages; ++i) {
                 Vec s[kTile];
-                score_block(rows, q, keys + row.pages[static_cast<std::size_t>(i)] * page_floats + kv * H * kPageTokens, H, s);
+                score_block(rows, q, keys + row.pages[static_cast<std::size_t>(i)] * page_floats + kv * H * kPageTokens,
+                            H, s);
                 const int count = row.counts[static_cast<std::size_t>(i)];
                 for (int r = 0; r < rows; ++r)
                     store(scores + r * columns + i * kLanes, lane < count ? s[r] * scale : broadcast(kMasked));

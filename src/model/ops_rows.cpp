@@ -43,8 +43,8 @@ void rms_norm_again(float* y, const float* x, const float* rstd, const float* w,
             store_some(y + i, load_some(x + i, width - i) * rstd[t] * load_some(w + i, width - i), width - i);
 }
 
-void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x, const float* rstd, const float* w, int rows,
-                       int width) {
+void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x, const float* rstd, const float* w,
+                       int rows, int width) {
     // With n = x * rstd: dx = rstd * (dy w - n * mean(dy w n)).
     for (int t = 0; t < rows; ++t, dx += width, dy += width, x += width) {
         Vec products{};
@@ -187,8 +187,8 @@ void log_softmax(float* logp, float* entropy, const float* logits, std::span<con
     }
 }
 
-void log_softmax_backward(float* logits, const float* logp, const float* coefficient, std::span<const std::int32_t> targets,
-                          int vocab, float temperature) {
+void log_softmax_backward(float* logits, const float* logp, const float* coefficient,
+                          std::span<const std::int32_t> targets, int vocab, float temperature) {
     const float inverse = 1.0F / temperature;
     for (std::size_t t = 0; t < targets.size(); ++t, logits += vocab) {
         const float log_total = logits[targets[t]] * inverse - logp[t];

@@ -31,8 +31,10 @@ std::set<std::string> weight_files(const fs::path& directory) {
     const fs::path index = directory / "model.safetensors.index.json";
     if (!fs::exists(index)) {
         if (fs::exists(directory / "model.safetensors")) return {"model.safetensors"};
-        throw DataError(cat(directory.string(), " has neither model.safetensors nor model.safetensors.index.json (weights of other formats aren't read). "
-                            "Convert the model to safetensors."));
+        throw DataError(cat(
+            directory.string(),
+            " has neither model.safetensors nor model.safetensors.index.json (weights of other formats aren't read). "
+            "Convert the model to safetensors."));
     }
     const json j = read_json(index);
     if (!j.is_object() || !j.contains("weight_map") || !j["weight_map"].is_object())
@@ -49,14 +51,16 @@ std::set<std::string> weight_files(const fs::path& directory) {
 
 /// Tensors that are there but needn't be: what isn't a parameter, and heads that this model doesn't read.
 bool is_spare(const std::string& name, const ModelSpec& spec) {
-    return name.ends_with("rotary_emb.inv_freq") || (name == "lm_head.weight" && (spec.tied || spec.head == Head::value));
+    return name.ends_with("rotary_emb.inv_freq") ||
+           (name == "lm_head.weight" && (spec.tied || spec.head == Head::value));
 }
 
 std::string shape_text(const std::vector<std::int64_t>& shape) { return json(shape).dump(); }
 
 }  // namespace
 
-Pretrained::Pretrained(const fs::path& directory) : directory_(directory), config_(read_json(directory / "config.json")) {
+Pretrained::Pretrained(const fs::path& directory)
+    : directory_(directory), config_(read_json(directory / "config.json")) {
     spec_ = spec_of_config(config_, (directory / "config.json").string());
     open_files();
     find_head();
@@ -64,9 +68,12 @@ Pretrained::Pretrained(const fs::path& directory) : directory_(directory), confi
     std::uint64_t stored = 0;
     for (const auto& file : files_)
         for (const auto& [name, tensor] : file.tensors()) stored += tensor.size;
-    if (static_cast<std::uint64_t>(spec_.layers) > file_of_.size() || static_cast<std::uint64_t>(spec_.vocab) * static_cast<std::uint64_t>(spec_.width) > stored)
-        throw DataError(cat(directory_.string(), ": config.json asks for ", spec_.layers, " layers and a vocabulary of ", spec_.vocab, " x ", spec_.width,
-                            ", the weights hold ", file_of_.size(), " tensors of ", stored, " numbers in all (they don't belong together). Fetch the model again."));
+    if (static_cast<std::uint64_t>(spec_.layers) > file_of_.size() ||
+        static_cast<std::uint64_t>(spec_.vocab) * static_cast<std::uint64_t>(spec_.width) > stored)
+        throw DataError(cat(directory_.string(), ": config.json asks for ", spec_.layers,
+                            " layers and a vocabulary of ", spec_.vocab, " x ", spec_.width, ", the weights hold ",
+                            file_of_.size(), " tensors of ", stored,
+                            " numbers in all (they don't belong together). Fetch the model again."));
     tensors_ = Layout(spec_).tensors;
     check_tensors();
 }
@@ -76,7 +83,8 @@ void Pretrained::open_files() {
         files_.emplace_back(directory_ / name);
         for (const auto& [tensor, stored] : files_.back().tensors())
             if (!file_of_.emplace(tensor, files_.size() - 1).second)
-                throw DataError(cat(directory_.string(), " holds tensor ", tensor, " twice (in ", files_[file_of_[tensor]].path().filename().string(), " and ", name,
+                throw DataError(cat(directory_.string(), " holds tensor ", tensor, " twice (in ",
+                                    files_[file_of_[tensor]].path().filename().string(), " and ", name,
                                     "). Fetch the model again."));
     }
 }
@@ -87,7 +95,8 @@ void Pretrained::find_head() {
         const auto& shape = files_[file_of_.at(name)].tensors().at(name).shape;
         const std::int64_t n = shape.empty() ? 0 : shape[0];
         if (n != 1 && n != 2)
-            throw DataError(cat(directory_.string(), ": ", name, " has shape ", shape_text(shape), " (a value head has one label, or two: wrong and right). "
+            throw DataError(cat(directory_.string(), ": ", name, " has shape ", shape_text(shape),
+                                " (a value head has one label, or two: wrong and right). "
                                 "Name a reward model of one of these forms."));
         return static_cast<int>(n);
     };
@@ -112,25 +121,29 @@ void Pretrained::check_tensors() const {
         }
         const StoredTensor& stored = files_[found->second].tensors().at(wanted.name);
         if (stored.shape != wanted.shape)
-            problems.push_back(cat(wanted.name, " has shape ", shape_text(stored.shape), ", config.json asks for ", shape_text(wanted.shape)));
+            problems.push_back(cat(wanted.name, " has shape ", shape_text(stored.shape), ", config.json asks for ",
+                                   shape_text(wanted.shape)));
     }
     for (const auto& [name, file] : file_of_)
         if (!known.contains(name) && !is_spare(name, spec_)) problems.push_back(name + " isn't part of such a model");
     if (problems.empty()) return;
     std::string list;
     for (const std::string& problem : problems) list += "\n  " + problem;
-    throw DataError(cat(directory_.string(), " has other weights than its config.json describes:", list, "\nFetch the model again, or check its config.json."));
+    throw DataError(cat(directory_.string(), " has other weights than its config.json describes:", list,
+                        "\nFetch the model again, or check its config.json."));
 }
 
 void Pretrained::read(std::int64_t first, std::span<float> out) const {
     const std::int64_t last = first + static_cast<std::int64_t>(out.size());
     // The first tensor that ends behind `first`.
-    auto tensor = std::upper_bound(tensors_.begin(), tensors_.end(), first, [](std::int64_t at, const TensorInfo& t) { return at < t.offset + t.size(); });
+    auto tensor = std::upper_bound(tensors_.begin(), tensors_.end(), first,
+                                   [](std::int64_t at, const TensorInfo& t) { return at < t.offset + t.size(); });
     for (; tensor != tensors_.end() && tensor->offset < last; ++tensor) {
         const std::int64_t begin = std::max(first, tensor->offset);
         const std::int64_t end = std::min(last, tensor->offset + tensor->size());
-        files_[file_of_.at(tensor->name)].read(tensor->name, static_cast<std::uint64_t>(begin - tensor->offset),
-                                               out.subspan(static_cast<std::size_t>(begin - first), static_cast<std::size_t>(end - begin)));
+        files_[file_of_.at(tensor->name)].read(
+            tensor->name, static_cast<std::uint64_t>(begin - tensor->offset),
+            out.subspan(static_cast<std::size_t>(begin - first), static_cast<std::size_t>(end - begin)));
     }
 }
 
@@ -146,15 +159,18 @@ Model load_pretrained(comm::Communicator& ranks, const fs::path& directory) {
     Model model(source.spec());
     const auto piece = [&](std::int64_t p) {
         const std::int64_t begin = std::min(p * kPiece, model.num_parameters());
-        return model.values().subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(std::min(kPiece, model.num_parameters() - begin)));
+        return model.values().subspan(static_cast<std::size_t>(begin),
+                                      static_cast<std::size_t>(std::min(kPiece, model.num_parameters() - begin)));
     };
     for (std::int64_t round = 0; round * ranks.size() * kPiece < model.num_parameters(); ++round) {
         const std::int64_t first = round * ranks.size();
         ranks.agree("reading " + directory.string(), [&] {
-            if (const auto mine = piece(first + ranks.rank()); !mine.empty()) source.read((first + ranks.rank()) * kPiece, mine);
+            if (const auto mine = piece(first + ranks.rank()); !mine.empty())
+                source.read((first + ranks.rank()) * kPiece, mine);
         });
         for (int r = 0; r < ranks.size(); ++r)
-            if (const auto theirs = piece(first + r); !theirs.empty()) ranks.broadcast(std::as_writable_bytes(theirs), r);
+            if (const auto theirs = piece(first + r); !theirs.empty())
+                ranks.broadcast(std::as_writable_bytes(theirs), r);
     }
     return model;
 }
@@ -189,12 +205,15 @@ std::string hash_of_lines(const std::vector<std::string>& shares) {
 std::string pretrained_hash(const fs::path& directory) { return hash_of_lines({file_hashes(directory, 0, 1)}); }
 
 std::string pretrained_hash(comm::Communicator& ranks, const fs::path& directory) {
-    const std::string mine = ranks.agree("hashing " + directory.string(), [&] { return file_hashes(directory, ranks.rank(), ranks.size()); });
+    const std::string mine = ranks.agree("hashing " + directory.string(),
+                                         [&] { return file_hashes(directory, ranks.rank(), ranks.size()); });
     return hash_of_lines(ranks.all_gather_bytes(mine));
 }
 
-void save_pretrained(const Model& model, const fs::path& directory, Dtype dtype, const json& extra_config, std::uint64_t shard_bytes) {
-    ensure(model.spec().head == Head::language || model.spec().value_head == ValueHead{}, "only value heads of one row are exported");
+void save_pretrained(const Model& model, const fs::path& directory, Dtype dtype, const json& extra_config,
+                     std::uint64_t shard_bytes) {
+    ensure(model.spec().head == Head::language || model.spec().value_head == ValueHead{},
+           "only value heads of one row are exported");
     auto config = config_of_spec(model.spec(), dtype);
     if (extra_config.is_object()) config.update(nlohmann::ordered_json::parse(extra_config.dump()));
     store::write_text_atomic(directory / "config.json", config.dump(2) + "\n");

@@ -9,7 +9,8 @@ void read_values(const Model& model, const ReadOut& read_out, const float* hidde
     const float* minus = model.at(model.layout().head + read_out.negative * width);
     for (int r = 0; r < rows; ++r, hidden += width) {
         double total = 0;
-        for (std::int64_t i = 0; i < width; ++i) total += static_cast<double>(hidden[i]) * (static_cast<double>(plus[i]) - static_cast<double>(minus[i]));
+        for (std::int64_t i = 0; i < width; ++i)
+            total += static_cast<double>(hidden[i]) * (static_cast<double>(plus[i]) - static_cast<double>(minus[i]));
         logits[r] = static_cast<float>(total);
     }
 }

@@ -26,9 +26,10 @@ struct Format {
     std::string_view name;
     std::uint64_t bytes;
 };
-constexpr std::array kFormats{Format{"F32", 4}, Format{"BF16", 2}, Format{"F16", 2}, Format{"F64", 8}, Format{"I64", 8},
-                              Format{"I32", 4}, Format{"I16", 2},  Format{"I8", 1},  Format{"U64", 8}, Format{"U32", 4},
-                              Format{"U16", 2}, Format{"U8", 1},   Format{"BOOL", 1}, Format{"F8_E4M3", 1}, Format{"F8_E5M2", 1}};
+constexpr std::array kFormats{Format{"F32", 4},  Format{"BF16", 2},    Format{"F16", 2},    Format{"F64", 8},
+                              Format{"I64", 8},  Format{"I32", 4},     Format{"I16", 2},    Format{"I8", 1},
+                              Format{"U64", 8},  Format{"U32", 4},     Format{"U16", 2},    Format{"U8", 1},
+                              Format{"BOOL", 1}, Format{"F8_E4M3", 1}, Format{"F8_E5M2", 1}};
 
 [[noreturn]] void refuse(const std::string& origin, const std::string& what) {
     throw DataError(cat(origin, " is no whole safetensors file: ", what, ". Fetch or convert it again."));
@@ -40,7 +41,8 @@ std::uint64_t times(std::uint64_t a, std::uint64_t b) {
     return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<std::uint64_t>::max() : product;
 }
 
-StoredTensor parse_entry(const std::string& name, const json& entry, std::uint64_t data_size, const std::string& origin) {
+StoredTensor parse_entry(const std::string& name, const json& entry, std::uint64_t data_size,
+                         const std::string& origin) {
     const auto wrong = [&](const std::string& what) { refuse(origin, cat("tensor ", name.substr(0, 200), " ", what)); };
     if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") || !entry.contains("data_offsets"))
         wrong("lacks dtype, shape or data_offsets");
@@ -49,12 +51,14 @@ StoredTensor parse_entry(const std::string& name, const json& entry, std::uint64
     const json& offsets = entry["data_offsets"];
     const auto whole = [](const json& j) { return j.is_number_unsigned(); };
     if (!dtype.is_string()) wrong("has a dtype that is no text");
-    if (!shape.is_array() || !std::all_of(shape.begin(), shape.end(), whole)) wrong("has a shape that isn't a list of sizes");
+    if (!shape.is_array() || !std::all_of(shape.begin(), shape.end(), whole))
+        wrong("has a shape that isn't a list of sizes");
     if (!offsets.is_array() || offsets.size() != 2 || !std::all_of(offsets.begin(), offsets.end(), whole))
         wrong("has data_offsets that aren't two positions");
     StoredTensor tensor;
     tensor.dtype = dtype.get<std::string>();
-    const auto format = std::find_if(kFormats.begin(), kFormats.end(), [&](const Format& f) { return f.name == tensor.dtype; });
+    const auto format =
+        std::find_if(kFormats.begin(), kFormats.end(), [&](const Format& f) { return f.name == tensor.dtype; });
     if (format == kFormats.end()) wrong(cat("has the unknown dtype ", tensor.dtype.substr(0, 40)));
     tensor.size = 1;
     for (const json& extent : shape) {
@@ -68,21 +72,26 @@ StoredTensor parse_entry(const std::string& name, const json& entry, std::uint64
     if (end < tensor.begin || end > data_size)
         wrong(cat("lies at ", tensor.begin, " to ", end, " of ", data_size, " bytes of data (is the file cut off?)"));
     if (times(tensor.size, format->bytes) != end - tensor.begin)
-        wrong(cat("of shape ", shape.dump().substr(0, 200), " and dtype ", tensor.dtype, " has ", end - tensor.begin, " bytes"));
+        wrong(cat("of shape ", shape.dump().substr(0, 200), " and dtype ", tensor.dtype, " has ", end - tensor.begin,
+                  " bytes"));
     return tensor;
 }
 
 /// No gap, no overlap, nothing behind.
-void check_cover(const std::map<std::string, StoredTensor>& tensors, std::uint64_t data_size, const std::string& origin) {
+void check_cover(const std::map<std::string, StoredTensor>& tensors, std::uint64_t data_size,
+                 const std::string& origin) {
     std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
     for (const auto& [name, t] : tensors) {
-        const auto format = std::find_if(kFormats.begin(), kFormats.end(), [&](const Format& f) { return f.name == t.dtype; });
+        const auto format =
+            std::find_if(kFormats.begin(), kFormats.end(), [&](const Format& f) { return f.name == t.dtype; });
         ranges.emplace_back(t.begin, t.begin + t.size * format->bytes);
     }
     std::sort(ranges.begin(), ranges.end());
     std::uint64_t at = 0;
     for (const auto& [begin, end] : ranges) {
-        if (begin != at) refuse(origin, cat("its tensors ", begin < at ? "overlap" : "leave a gap", " at byte ", std::min(begin, at), " of the data"));
+        if (begin != at)
+            refuse(origin, cat("its tensors ", begin < at ? "overlap" : "leave a gap", " at byte ", std::min(begin, at),
+                               " of the data"));
         at = end;
     }
     if (at != data_size) refuse(origin, cat("its tensors end at byte ", at, " of ", data_size, " bytes of data"));
@@ -123,7 +132,9 @@ std::string_view word(Dtype dtype) { return dtype == Dtype::f32 ? "F32" : dtype 
 
 std::ifstream open(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
-    if (!file) throw IoError(cat("can't read ", path.string(), " (", std::strerror(errno), "). Check the path and its rights."));
+    if (!file)
+        throw IoError(
+            cat("can't read ", path.string(), " (", std::strerror(errno), "). Check the path and its rights."));
     return file;
 }
 
@@ -139,7 +150,8 @@ void to_float(float* out, const std::byte* in, std::size_t n, Dtype dtype) {
     for (std::size_t i = 0; i < n; ++i) {
         std::uint16_t bits = 0;
         std::memcpy(&bits, in + 2 * i, 2);
-        out[i] = dtype == Dtype::bf16 ? std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U) : half_to_float(bits);
+        out[i] =
+            dtype == Dtype::bf16 ? std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U) : half_to_float(bits);
     }
 }
 
@@ -154,8 +166,8 @@ void from_float(std::byte* out, const float* in, std::size_t n, Dtype dtype) {
     }
 }
 
-std::map<std::string, StoredTensor> parse_safetensors_header(std::string_view header, std::uint64_t data_begin, std::uint64_t data_size,
-                                                             const std::string& origin) {
+std::map<std::string, StoredTensor> parse_safetensors_header(std::string_view header, std::uint64_t data_begin,
+                                                             std::uint64_t data_size, const std::string& origin) {
     const json root = json::parse(header, nullptr, false);
     if (!root.is_object()) refuse(origin, "its header isn't a JSON object");
     std::map<std::string, StoredTensor> tensors;
@@ -188,7 +200,8 @@ void SafetensorsFile::read(const std::string& name, std::uint64_t first, std::sp
     const StoredTensor& tensor = found->second;
     const bool known = tensor.dtype == "F32" || tensor.dtype == "BF16" || tensor.dtype == "F16";
     if (!known)
-        throw DataError(cat(path_.string(), ": tensor ", name, " is stored as ", tensor.dtype, " (only F32, BF16 and F16 can be computed with). Convert the model."));
+        throw DataError(cat(path_.string(), ": tensor ", name, " is stored as ", tensor.dtype,
+                            " (only F32, BF16 and F16 can be computed with). Convert the model."));
     const Dtype dtype = tensor.dtype == "F32" ? Dtype::f32 : tensor.dtype == "BF16" ? Dtype::bf16 : Dtype::f16;
     std::ifstream file = open(path_);
     file.seekg(static_cast<std::streamoff>(tensor.begin + first * size_of(dtype)));
@@ -230,7 +243,8 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
             file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
         }
     file.close();
-    if (!file) throw IoError(cat("can't write ", path.string(), " (", std::strerror(errno), "). Is there room on the disk?"));
+    if (!file)
+        throw IoError(cat("can't write ", path.string(), " (", std::strerror(errno), "). Is there room on the disk?"));
     store::sync(path);
 }
 

@@ -49,8 +49,8 @@ inline float max(Vec v) {
 }
 inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
 
-/// e^x to 2 ulp for x in [-87, 88]; smaller x give 0, larger ones are clamped. Cody-Waite reduction, degree-6 Taylor-like
-/// minimax polynomial (the coefficients of Cephes expf).
+/// e^x to 2 ulp for x in [-87, 88]; smaller x give 0, larger ones are clamped. Cody-Waite reduction, degree-6
+/// Taylor-like minimax polynomial (the coefficients of Cephes expf).
 inline Vec exp(Vec x) {
     const Vec low = broadcast(-87.0F);
     const Vec high = broadcast(88.0F);

@@ -26,7 +26,8 @@ ModelSpec ModelSpec::resolved() const {
     if (spec.head_dim == 0) spec.head_dim = spec.width / spec.heads;
     if (spec.ffn == 0) spec.ffn = (spec.width * 8 / 3 + 63) / 64 * 64;
     std::string problems;
-    if (head_dim == 0 && width % heads != 0) problems += cat(" width ", width, " isn't a multiple of heads ", heads, ";");
+    if (head_dim == 0 && width % heads != 0)
+        problems += cat(" width ", width, " isn't a multiple of heads ", heads, ";");
     if (spec.heads % spec.kv_heads != 0)
         problems += cat(" heads ", heads, " isn't a multiple of kv_heads ", spec.kv_heads, ";");
     if (spec.rotary_dim == 0) spec.rotary_dim = spec.head_dim;

@@ -10,7 +10,9 @@
 
 namespace tdrm::model {
 
-Model::Model(const ModelSpec& spec) : spec_(spec), layout_(spec) { values_.resize(static_cast<std::size_t>(layout_.size)); }
+Model::Model(const ModelSpec& spec) : spec_(spec), layout_(spec) {
+    values_.resize(static_cast<std::size_t>(layout_.size));
+}
 
 void Model::initialise(std::uint64_t seed) {
     const double residual = 1.0 / std::sqrt(2.0 * spec_.layers);
@@ -22,9 +24,11 @@ void Model::initialise(std::uint64_t seed) {
         } else if (tensor.is_vector()) {
             std::fill_n(values, n, 1.0F);
         } else {
-            const bool writes_residual = tensor.name.ends_with("o_proj.weight") || tensor.name.ends_with("down_proj.weight");
+            const bool writes_residual =
+                tensor.name.ends_with("o_proj.weight") || tensor.name.ends_with("down_proj.weight");
             const bool embeds = tensor.name == "model.embed_tokens.weight";
-            const double spread = embeds ? 1.0 / std::sqrt(spec_.width) : 1.0 / std::sqrt(static_cast<double>(tensor.shape[1]));
+            const double spread =
+                embeds ? 1.0 / std::sqrt(spec_.width) : 1.0 / std::sqrt(static_cast<double>(tensor.shape[1]));
             const double scale = 0.5 * spread * (writes_residual ? residual : 1.0);
             Random random(random_key(seed, tensor.name));
             for (std::size_t i = 0; i < n; ++i) values[i] = static_cast<float>(scale * random.next_normal());
@@ -56,12 +60,14 @@ std::size_t area(int rows, int columns) { return static_cast<std::size_t>(rows) 
 int padded(int rows) { return std::max(rows, ops::kMinRows); }
 
 void zero_surplus(float* matrix, int rows, int columns) {
-    if (rows < ops::kMinRows) std::memset(matrix + area(rows, columns), 0, area(ops::kMinRows - rows, columns) * sizeof(float));
+    if (rows < ops::kMinRows)
+        std::memset(matrix + area(rows, columns), 0, area(ops::kMinRows - rows, columns) * sizeof(float));
 }
 
 }  // namespace
 
-Transformer::Transformer(const Model& model) : model_(&model), rotary_(model.spec().rotary_frequencies(), model.spec().interleaved_rotary()) {}
+Transformer::Transformer(const Model& model)
+    : model_(&model), rotary_(model.spec().rotary_frequencies(), model.spec().interleaved_rotary()) {}
 
 ops::AttentionShape Transformer::attention_shape() const {
     return {model_->spec().heads, model_->spec().kv_heads, model_->spec().head_dim};
@@ -75,8 +81,9 @@ const float* Transformer::forward(const Forest& forest, std::span<const std::int
     return run(forest.tokens(), forest.positions(), rows, attend, work, for_backward);
 }
 
-const float* Transformer::extend(KvCache& cache, std::span<const std::int32_t> tokens, std::span<const std::int32_t> segments,
-                                 std::span<const std::int32_t> rows, Workspace& work) {
+const float* Transformer::extend(KvCache& cache, std::span<const std::int32_t> tokens,
+                                 std::span<const std::int32_t> segments, std::span<const std::int32_t> rows,
+                                 Workspace& work) {
     const std::size_t T = tokens.size();
     work.positions.resize(T);
     work.slot.resize(T);
@@ -102,7 +109,8 @@ const float* Transformer::extend(KvCache& cache, std::span<const std::int32_t> t
         for (std::size_t t = 0; t < T; ++t) {
             const auto first = static_cast<std::size_t>(work.page_offset[t]);
             const auto count = static_cast<std::size_t>(work.page_offset[t + 1]) - first;
-            const ops::CachedRow row{std::span(work.pages).subspan(first, count), std::span(work.counts).subspan(first, count)};
+            const ops::CachedRow row{std::span(work.pages).subspan(first, count),
+                                     std::span(work.counts).subspan(first, count)};
             ops::cached_attention(mixed + t * static_cast<std::size_t>(shape.heads * shape.head_dim), qkv + t * stride,
                                   cache.keys(layer, 0), cache.values(layer, 0), row, shape, work.attention.scores);
         }
@@ -111,13 +119,15 @@ const float* Transformer::extend(KvCache& cache, std::span<const std::int32_t> t
 }
 
 const float* Transformer::run(std::span<const std::int32_t> tokens, std::span<const std::int32_t> positions,
-                              std::span<const std::int32_t> rows, const Attend& attend, Workspace& work, bool for_backward) {
+                              std::span<const std::int32_t> rows, const Attend& attend, Workspace& work,
+                              bool for_backward) {
     const ModelSpec& s = model_->spec();
     const int T = static_cast<int>(tokens.size());
     const int M = padded(T);
     const auto eps = static_cast<float>(s.norm_eps);
     rotary_.grow(*std::max_element(positions.begin(), positions.end()) + 1);
-    work.layers.resize(std::max<std::size_t>(work.layers.size(), for_backward ? static_cast<std::size_t>(s.layers) : 1));
+    work.layers.resize(
+        std::max<std::size_t>(work.layers.size(), for_backward ? static_cast<std::size_t>(s.layers) : 1));
     float* x = work.x.resize(area(M, s.width));
     float* normed = work.normed.resize(area(M, s.width));
     float* inner = work.inner.resize(area(M, s.ffn));
@@ -136,7 +146,8 @@ const float* Transformer::run(std::span<const std::int32_t> tokens, std::span<co
         ops::rotate(qkv, rotary_, positions, s.heads + s.kv_heads, s.head_dim, s.qkv_width());
         attend(l, qkv, mixed, kept.lse.resize(area(M, s.heads)));
         zero_surplus(mixed, T, s.query_width());
-        add_block(x, mixed, at.output, at.output_bias, at.attention_norm, kept.attended, kept.attended_rstd, M, s.query_width(), work);
+        add_block(x, mixed, at.output, at.output_bias, at.attention_norm, kept.attended, kept.attended_rstd, M,
+                  s.query_width(), work);
         if (for_backward) std::memcpy(kept.middle.resize(area(M, s.width)), x, area(M, s.width) * sizeof(float));
         ops::rms_norm(normed, kept.middle_rstd.resize(area(M, 1)), x, model_->at(at.post_norm), M, s.width, eps);
         ops::gemm_nt(gate_up, normed, model_->at(at.gate_up), M, 2 * s.ffn, s.width);
@@ -150,13 +161,13 @@ const float* Transformer::run(std::span<const std::int32_t> tokens, std::span<co
                     area(1, s.width) * sizeof(float));
     zero_surplus(top_rows, R, s.width);
     float* top = work.top.resize(area(padded(R), s.width));
-    ops::rms_norm(top, work.top_rstd.resize(area(padded(R), 1)), top_rows, model_->at(model_->layout().final_norm), padded(R),
-                  s.width, eps);
+    ops::rms_norm(top, work.top_rstd.resize(area(padded(R), 1)), top_rows, model_->at(model_->layout().final_norm),
+                  padded(R), s.width, eps);
     return top;
 }
 
-void Transformer::add_block(float* x, const float* in, std::int64_t weight, std::int64_t bias, std::int64_t norm, Floats& added,
-                            Floats& added_rstd, int rows, int inner, Workspace& work) const {
+void Transformer::add_block(float* x, const float* in, std::int64_t weight, std::int64_t bias, std::int64_t norm,
+                            Floats& added, Floats& added_rstd, int rows, int inner, Workspace& work) const {
     const int width = model_->spec().width;
     if (norm < 0) {
         ops::gemm_nt(x, in, model_->at(weight), rows, width, inner, 1);
@@ -167,22 +178,24 @@ void Transformer::add_block(float* x, const float* in, std::int64_t weight, std:
     ops::gemm_nt(block, in, model_->at(weight), rows, width, inner);
     if (bias >= 0) ops::add_bias(block, model_->at(bias), rows, width);
     float* normed = work.normed.data();
-    ops::rms_norm(normed, added_rstd.resize(area(rows, 1)), block, model_->at(norm), rows, width, static_cast<float>(model_->spec().norm_eps));
+    ops::rms_norm(normed, added_rstd.resize(area(rows, 1)), block, model_->at(norm), rows, width,
+                  static_cast<float>(model_->spec().norm_eps));
     ops::add(x, normed, area(rows, width));
 }
 
-const float* Transformer::block_gradient(const float* dx, std::int64_t norm, const Floats& added, const Floats& added_rstd, int rows,
-                                         float* gradient, Workspace& work) const {
+const float* Transformer::block_gradient(const float* dx, std::int64_t norm, const Floats& added,
+                                         const Floats& added_rstd, int rows, float* gradient, Workspace& work) const {
     if (norm < 0) return dx;
     const int width = model_->spec().width;
     float* d_block = work.d_block.resize(area(rows, width));
     std::memset(d_block, 0, area(rows, width) * sizeof(float));
-    ops::rms_norm_backward(d_block, gradient + norm, dx, added.data(), added_rstd.data(), model_->at(norm), rows, width);
+    ops::rms_norm_backward(d_block, gradient + norm, dx, added.data(), added_rstd.data(), model_->at(norm), rows,
+                           width);
     return d_block;
 }
 
-void Transformer::backward(const Forest& forest, std::span<const std::int32_t> rows, const float* d_hidden, float* gradient,
-                           Workspace& work) {
+void Transformer::backward(const Forest& forest, std::span<const std::int32_t> rows, const float* d_hidden,
+                           float* gradient, Workspace& work) {
     const ModelSpec& s = model_->spec();
     const Layout& layout = model_->layout();
     const int T = forest.num_tokens();
@@ -220,12 +233,13 @@ void Transformer::backward(const Forest& forest, std::span<const std::int32_t> r
         ops::rms_norm_backward(dx, gradient + at.post_norm, d_normed, kept.middle.data(), kept.middle_rstd.data(),
                                model_->at(at.post_norm), T, s.width);
         // Attention: middle = input + output(attention(rotate(qkv(norm(input))))).
-        const float* d_attended = block_gradient(dx, at.attention_norm, kept.attended, kept.attended_rstd, T, gradient, work);
+        const float* d_attended =
+            block_gradient(dx, at.attention_norm, kept.attended, kept.attended_rstd, T, gradient, work);
         ops::gemm_tn(gradient + at.output, d_attended, kept.mixed.data(), T, s.width, s.query_width());
         if (at.output_bias >= 0) ops::add_bias_backward(gradient + at.output_bias, d_attended, T, s.width);
         ops::gemm_nn(d_mixed, d_attended, model_->at(at.output), T, s.width, s.query_width());
-        ops::attention_backward(d_qkv, d_mixed, kept.mixed.data(), kept.lse.data(), kept.qkv.data(), forest, attention_shape(),
-                                work.attention);
+        ops::attention_backward(d_qkv, d_mixed, kept.mixed.data(), kept.lse.data(), kept.qkv.data(), forest,
+                                attention_shape(), work.attention);
         ops::rotate(d_qkv, rotary_, forest.positions(), s.heads + s.kv_heads, s.head_dim, s.qkv_width(), -1);
         ops::rms_norm_again(normed, kept.input.data(), kept.input_rstd.data(), model_->at(at.input_norm), T, s.width);
         ops::gemm_tn(gradient + at.qkv, d_qkv, normed, T, s.qkv_width(), s.width);
@@ -250,8 +264,8 @@ void for_logit_chunks(const Model& model, const float* hidden, int rows, Workspa
         // hidden has kMinRows rows at least; a short last chunk borrows earlier rows to reach that number.
         const int start = std::max(0, std::min(first, padded(rows) - padded(count)));
         float* logits = work.logits.resize(area(padded(first + count - start), s.vocab));
-        ops::gemm_nt(logits, hidden + area(start, s.width), model.at(model.layout().head), padded(first + count - start), s.vocab,
-                     s.width);
+        ops::gemm_nt(logits, hidden + area(start, s.width), model.at(model.layout().head),
+                     padded(first + count - start), s.vocab, s.width);
         body(first, count, logits + area(first - start, s.vocab));
     }
 }
@@ -260,10 +274,12 @@ void for_logit_chunks(const Model& model, const float* hidden, int rows, Workspa
 
 void token_logprobs(const Model& model, const float* hidden, std::span<const std::int32_t> targets, float temperature,
                     float* logp, float* entropy, Workspace& work) {
-    for_logit_chunks(model, hidden, static_cast<int>(targets.size()), work, [&](int first, int count, const float* logits) {
-        ops::log_softmax(logp + first, entropy + first, logits, targets.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
-                         model.spec().vocab, temperature);
-    });
+    for_logit_chunks(
+        model, hidden, static_cast<int>(targets.size()), work, [&](int first, int count, const float* logits) {
+            ops::log_softmax(logp + first, entropy + first, logits,
+                             targets.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
+                             model.spec().vocab, temperature);
+        });
 }
 
 void token_loss(const Model& model, const float* hidden, std::span<const std::int32_t> targets, float temperature,
@@ -316,7 +332,8 @@ void value_logits(const Model& model, const float* hidden, int rows, float* logi
         logits[r] = static_cast<float>(head.labels == 1 ? label(hidden, 0) : label(hidden, 1) - label(hidden, 0));
 }
 
-void value_backward(const Model& model, const float* hidden, std::span<const float> d_logits, float* d_hidden, float* gradient) {
+void value_backward(const Model& model, const float* hidden, std::span<const float> d_logits, float* d_hidden,
+                    float* gradient) {
     ensure(model.spec().value_head == ValueHead{}, "only a value head of one row is trained");
     const auto width = static_cast<std::size_t>(model.spec().width);
     const float* w = model.at(model.layout().head);

@@ -26,8 +26,12 @@ struct Generator::Slot {
 class Generator::Run {
 public:
     Run(Generator& owner, std::span<const Request> requests, const std::function<void()>& on_finished)
-        : owner_(owner), requests_(requests), on_finished_(on_finished), cache_(owner.model_->spec(), cache_tokens()),
-          groups_(requests.size()), results_(requests.size()) {
+        : owner_(owner),
+          requests_(requests),
+          on_finished_(on_finished),
+          cache_(owner.model_->spec(), cache_tokens()),
+          groups_(requests.size()),
+          results_(requests.size()) {
         for (std::size_t i = 0; i < requests.size(); ++i) results_[i].resize(requests[i].keys.size());
     }
 
@@ -55,7 +59,8 @@ private:
         }
         const auto slots = static_cast<std::int64_t>(owner_.slots_);
         const std::int64_t page = model::ops::kPageTokens;
-        return slots * (longest_answer + page) + (slots + static_cast<std::int64_t>(kPrefillPrompts)) * (longest_prompt + page);
+        return slots * (longest_answer + page) +
+               (slots + static_cast<std::int64_t>(kPrefillPrompts)) * (longest_prompt + page);
     }
 
     /// Fills free slots, prefilling prompts as needed. A sequence that ends at once takes no slot.
@@ -65,7 +70,8 @@ private:
             Group& group = groups_[next_request_];
             const Request& request = requests_[next_request_];
             if (group.next_sample < request.keys.size()) {
-                Slot slot{next_request_, group.next_sample, Random(request.keys[group.next_sample]), cache_.open(group.prompt_segment)};
+                Slot slot{next_request_, group.next_sample, Random(request.keys[group.next_sample]),
+                          cache_.open(group.prompt_segment)};
                 ++group.next_sample;
                 ++group.open_samples;
                 if (draw(slot, group.first_logits)) slots_.push_back(slot);
@@ -91,7 +97,8 @@ private:
         const std::size_t first = prefilled_;
         std::size_t samples = 0;
         while (prefilled_ < requests_.size() &&
-               (prefilled_ == first || (tokens.size() < kPrefillTokens && samples < owner_.slots_ && last_rows.size() < kPrefillPrompts))) {
+               (prefilled_ == first ||
+                (tokens.size() < kPrefillTokens && samples < owner_.slots_ && last_rows.size() < kPrefillPrompts))) {
             const Request& request = requests_[prefilled_];
             const int segment = cache_.open();
             groups_[prefilled_].prompt_segment = segment;
@@ -138,8 +145,8 @@ private:
         const auto& spec = owner_.model_->spec();
         const int padded = std::max(static_cast<int>(rows.size()), model::ops::kMinRows);
         owner_.logits_.resize(static_cast<std::size_t>(padded) * static_cast<std::size_t>(spec.vocab));
-        model::ops::gemm_nt(owner_.logits_.data(), hidden, owner_.model_->at(owner_.model_->layout().head), padded, spec.vocab,
-                            spec.width);
+        model::ops::gemm_nt(owner_.logits_.data(), hidden, owner_.model_->at(owner_.model_->layout().head), padded,
+                            spec.vocab, spec.width);
         return owner_.logits_.data();
     }
 
@@ -177,11 +184,16 @@ private:
 };
 
 Generator::Generator(const model::Model& model, const SamplerOptions& sampler, std::int32_t end_token, int slots)
-    : model_(&model), transformer_(model), sampler_(sampler), end_token_(end_token), slots_(static_cast<std::size_t>(slots)) {
+    : model_(&model),
+      transformer_(model),
+      sampler_(sampler),
+      end_token_(end_token),
+      slots_(static_cast<std::size_t>(slots)) {
     ensure(model.spec().head == model::Head::language, "a generator needs a model with a language head");
 }
 
-std::vector<std::vector<Continuation>> Generator::run(std::span<const Request> requests, const std::function<void()>& on_finished) {
+std::vector<std::vector<Continuation>> Generator::run(std::span<const Request> requests,
+                                                      const std::function<void()>& on_finished) {
     if (requests.empty()) return {};
     return Run(*this, requests, on_finished).finish();
 }

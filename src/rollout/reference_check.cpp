@@ -24,7 +24,8 @@ std::vector<T> list(const json& entry, const char* key, bool required, const std
     try {
         return entry[key].get<std::vector<T>>();
     } catch (const json::exception& error) {
-        throw DataError(cat(where, ": ", key, " isn't a list of numbers (", error.what(), "). See `tdrm check-model --help`."));
+        throw DataError(
+            cat(where, ": ", key, " isn't a list of numbers (", error.what(), "). See `tdrm check-model --help`."));
     }
 }
 
@@ -32,12 +33,16 @@ void check_case(const ReferenceCase& c, int vocab, std::size_t index) {
     const std::string where = cat("case ", index);
     for (const auto* ids : {&c.ids, &c.greedy})
         for (const std::int32_t id : *ids)
-            if (id < 0 || id >= vocab) throw DataError(cat(where, " has token ", id, ", the model's vocabulary has ", vocab, ". Is it another model's reference?"));
+            if (id < 0 || id >= vocab)
+                throw DataError(cat(where, " has token ", id, ", the model's vocabulary has ", vocab,
+                                    ". Is it another model's reference?"));
     if (c.ids.empty()) throw DataError(where + " has no input_ids. Remove it.");
     if (!c.logprobs_of_next.empty() && c.logprobs_of_next.size() + 1 != c.ids.size())
-        throw DataError(cat(where, " has ", c.logprobs_of_next.size(), " logprobs_of_next for ", c.ids.size(), " tokens (one less than tokens is right)."));
+        throw DataError(cat(where, " has ", c.logprobs_of_next.size(), " logprobs_of_next for ", c.ids.size(),
+                            " tokens (one less than tokens is right)."));
     if (!c.last_logprobs.empty() && c.last_logprobs.size() != static_cast<std::size_t>(vocab))
-        throw DataError(cat(where, " has ", c.last_logprobs.size(), " last_logprobs, the model's vocabulary has ", vocab, " tokens."));
+        throw DataError(cat(where, " has ", c.last_logprobs.size(), " last_logprobs, the model's vocabulary has ",
+                            vocab, " tokens."));
 }
 
 class Comparison {
@@ -52,33 +57,39 @@ public:
         std::vector<std::int32_t> rows(c.ids.size());
         std::iota(rows.begin(), rows.end(), 0);
         const float* hidden = transformer_.forward(forest_, rows, work_, false);
-        if (!c.logprobs_of_next.empty())
-            compare(hidden, std::span(c.ids).subspan(1), c.logprobs_of_next, index);
-        if (!c.last_logprobs.empty()) compare_last(hidden + (c.ids.size() - 1) * static_cast<std::size_t>(model_.spec().width), c, index);
+        if (!c.logprobs_of_next.empty()) compare(hidden, std::span(c.ids).subspan(1), c.logprobs_of_next, index);
+        if (!c.last_logprobs.empty())
+            compare_last(hidden + (c.ids.size() - 1) * static_cast<std::size_t>(model_.spec().width), c, index);
         if (!c.greedy.empty()) compare_greedy(c, index);
     }
 
     ReferenceReport report;
 
 private:
-    void compare(const float* hidden, std::span<const std::int32_t> targets, const std::vector<double>& expected, std::size_t index) {
+    void compare(const float* hidden, std::span<const std::int32_t> targets, const std::vector<double>& expected,
+                 std::size_t index) {
         logp_.resize(targets.size());
         entropy_.resize(targets.size());
         model::token_logprobs(model_, hidden, targets, 1.0F, logp_.data(), entropy_.data(), work_);
-        for (std::size_t i = 0; i < targets.size(); ++i) note(std::abs(static_cast<double>(logp_[i]) - expected[i]), index);
+        for (std::size_t i = 0; i < targets.size(); ++i)
+            note(std::abs(static_cast<double>(logp_[i]) - expected[i]), index);
     }
 
     void compare_last(const float* row, const ReferenceCase& c, std::size_t index) {
         const auto width = static_cast<std::size_t>(model_.spec().width);
         std::vector<float> rows(model::ops::kMinRows * width);
         std::copy_n(row, width, rows.begin());
-        std::vector<float> logits(static_cast<std::size_t>(model::ops::kMinRows) * static_cast<std::size_t>(model_.spec().vocab));
-        model::ops::gemm_nt(logits.data(), rows.data(), model_.at(model_.layout().head), model::ops::kMinRows, model_.spec().vocab, model_.spec().width);
+        std::vector<float> logits(static_cast<std::size_t>(model::ops::kMinRows) *
+                                  static_cast<std::size_t>(model_.spec().vocab));
+        model::ops::gemm_nt(logits.data(), rows.data(), model_.at(model_.layout().head), model::ops::kMinRows,
+                            model_.spec().vocab, model_.spec().width);
         double mass = 0;
         const float top = *std::max_element(logits.begin(), logits.begin() + model_.spec().vocab);
-        for (int v = 0; v < model_.spec().vocab; ++v) mass += std::exp(static_cast<double>(logits[static_cast<std::size_t>(v)] - top));
+        for (int v = 0; v < model_.spec().vocab; ++v)
+            mass += std::exp(static_cast<double>(logits[static_cast<std::size_t>(v)] - top));
         const double log_mass = static_cast<double>(top) + std::log(mass);
-        for (std::size_t v = 0; v < c.last_logprobs.size(); ++v) note(std::abs(static_cast<double>(logits[v]) - log_mass - c.last_logprobs[v]), index);
+        for (std::size_t v = 0; v < c.last_logprobs.size(); ++v)
+            note(std::abs(static_cast<double>(logits[v]) - log_mass - c.last_logprobs[v]), index);
     }
 
     void note(double difference, std::size_t index) {
@@ -89,14 +100,15 @@ private:
     }
 
     void compare_greedy(const ReferenceCase& c, std::size_t index) {
-        const std::vector<Request> requests{{.prompt = c.ids, .keys = {RandomKey{}}, .max_tokens = static_cast<int>(c.greedy.size()), .stop = {}}};
+        const std::vector<Request> requests{
+            {.prompt = c.ids, .keys = {RandomKey{}}, .max_tokens = static_cast<int>(c.greedy.size()), .stop = {}}};
         const auto ids = generator_.run(requests)[0][0].ids;
         report.greedy_tokens += static_cast<std::int64_t>(c.greedy.size());
         const auto [ours, theirs] = std::mismatch(ids.begin(), ids.end(), c.greedy.begin(), c.greedy.end());
         if (theirs == c.greedy.end()) return;
         report.different_tokens += c.greedy.end() - theirs;
-        report.problems.push_back(cat("case ", index, ": token ", theirs - c.greedy.begin(), " of the continuation is ", ours == ids.end() ? -1 : *ours,
-                                      ", the reference has ", *theirs));
+        report.problems.push_back(cat("case ", index, ": token ", theirs - c.greedy.begin(), " of the continuation is ",
+                                      ours == ids.end() ? -1 : *ours, ", the reference has ", *theirs));
     }
 
     const model::Model& model_;
@@ -117,15 +129,17 @@ std::vector<ReferenceCase> read_reference(const std::filesystem::path& path) {
     std::vector<ReferenceCase> cases;
     for (const json& entry : j) {
         const std::string where = cat(path.string(), ", case ", cases.size());
-        cases.push_back({list<std::int32_t>(entry, "input_ids", true, where), list<double>(entry, "logprobs_of_next", false, where),
-                         list<double>(entry, "last_logprobs", false, where), list<std::int32_t>(entry, "greedy", false, where)});
+        cases.push_back(
+            {list<std::int32_t>(entry, "input_ids", true, where), list<double>(entry, "logprobs_of_next", false, where),
+             list<double>(entry, "last_logprobs", false, where), list<std::int32_t>(entry, "greedy", false, where)});
     }
     return cases;
 }
 
 ReferenceReport check_reference(const model::Model& model, const std::vector<ReferenceCase>& cases) {
     if (model.spec().head != model::Head::language)
-        throw DataError("the model has a value head, no language head (there are no log-probs to compare). Name a language model.");
+        throw DataError(
+            "the model has a value head, no language head (there are no log-probs to compare). Name a language model.");
     Comparison comparison(model);
     for (std::size_t i = 0; i < cases.size(); ++i) comparison.add(cases[i], i);
     return comparison.report;

@@ -13,8 +13,8 @@ Trajectories roll(const RolloutPlan& plan, Generator& generator, std::span<const
         request.prompt = problems.back().prompt;
         request.max_tokens = plan.sampler.max_tokens > 0 ? plan.sampler.max_tokens : task.max_answer_tokens();
         for (int s = 0; s < plan.samples; ++s)
-            request.keys.push_back(random_key(plan.seed, plan.purpose, problems.back().id, static_cast<std::uint64_t>(draw.visit),
-                                              static_cast<std::uint64_t>(s)));
+            request.keys.push_back(random_key(plan.seed, plan.purpose, problems.back().id,
+                                              static_cast<std::uint64_t>(draw.visit), static_cast<std::uint64_t>(s)));
         requests.push_back(std::move(request));
     }
     auto continuations = generator.run(requests, on_finished);
@@ -44,7 +44,8 @@ std::pair<std::size_t, std::size_t> share(std::size_t n, int rank, int ranks) {
     return {n * r / size, n * (r + 1) / size};
 }
 
-Trajectories roll_together(comm::Communicator& ranks, const RolloutPlan& plan, Generator& generator, std::span<const ProblemDraw> draws) {
+Trajectories roll_together(comm::Communicator& ranks, const RolloutPlan& plan, Generator& generator,
+                           std::span<const ProblemDraw> draws) {
     const auto [begin, end] = share(draws.size(), ranks.rank(), ranks.size());
     const std::string mine = ranks.agree("generating answers", [&, b = begin, e = end] {
         return roll(plan, generator, draws.subspan(b, e - b), [&] { ranks.working_on("generating answers"); }).pack();
@@ -54,29 +55,34 @@ Trajectories roll_together(comm::Communicator& ranks, const RolloutPlan& plan, G
     return table;
 }
 
-std::vector<float> score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end, const std::function<void()>& on_problem) {
+std::vector<float> score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end,
+                         const std::function<void()>& on_problem) {
     const auto groups = data.groups();
     std::vector<float> values;
     for (std::size_t p = begin; p < end; ++p) {
         if (on_problem) on_problem();
         std::vector<ScoredAnswer> answers;
         for (std::size_t row = groups[p].first; row < groups[p].second; ++row) answers.push_back(all_states(data, row));
-        for (const auto& states : scorer.score(data.prompt(p), answers)) values.insert(values.end(), states.begin(), states.end());
+        for (const auto& states : scorer.score(data.prompt(p), answers))
+            values.insert(values.end(), states.begin(), states.end());
     }
     return values;
 }
 
 std::vector<float> score_together(comm::Communicator& ranks, Scorer& scorer, const Trajectories& data) {
     const auto [begin, end] = share(data.num_problems(), ranks.rank(), ranks.size());
-    const auto mine = ranks.agree("scoring", [&, b = begin, e = end] { return score(scorer, data, b, e, [&] { ranks.working_on("scoring"); }); });
+    const auto mine = ranks.agree(
+        "scoring", [&, b = begin, e = end] { return score(scorer, data, b, e, [&] { ranks.working_on("scoring"); }); });
     std::vector<float> values;
-    for (const auto& part : ranks.all_gather(std::span<const float>(mine))) values.insert(values.end(), part.begin(), part.end());
+    for (const auto& part : ranks.all_gather(std::span<const float>(mine)))
+        values.insert(values.end(), part.begin(), part.end());
     return values;
 }
 
 std::vector<std::size_t> state_offsets(const Trajectories& data) {
     std::vector<std::size_t> offsets{0};
-    for (std::size_t row = 0; row < data.size(); ++row) offsets.push_back(offsets.back() + data.step_ends(row).size() + 1);
+    for (std::size_t row = 0; row < data.size(); ++row)
+        offsets.push_back(offsets.back() + data.step_ends(row).size() + 1);
     return offsets;
 }
 

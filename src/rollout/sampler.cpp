@@ -22,7 +22,8 @@ float full_logprob(std::span<const float> logits, std::int32_t token, float temp
     float logp = 0;
     float entropy = 0;
     // The trainer's own operation, so that both sides agree.
-    model::ops::log_softmax(&logp, &entropy, logits.data(), std::span(&token, 1), static_cast<int>(logits.size()), temperature);
+    model::ops::log_softmax(&logp, &entropy, logits.data(), std::span(&token, 1), static_cast<int>(logits.size()),
+                            temperature);
     return logp;
 }
 
@@ -51,16 +52,19 @@ std::size_t invert(std::size_t n, double uniform, WeightOf weight) {
 }
 
 /// The tokens that survive the filters, most likely first.
-void filter(const SamplerOptions& options, const std::vector<float>& weight, std::vector<std::pair<float, std::int32_t>>& kept) {
+void filter(const SamplerOptions& options, const std::vector<float>& weight,
+            std::vector<std::pair<float, std::int32_t>>& kept) {
     kept.clear();
     for (std::size_t i = 0; i < weight.size(); ++i) kept.emplace_back(weight[i], static_cast<std::int32_t>(i));
     std::stable_sort(kept.begin(), kept.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-    if (options.top_k > 0 && static_cast<std::size_t>(options.top_k) < kept.size()) kept.resize(static_cast<std::size_t>(options.top_k));
+    if (options.top_k > 0 && static_cast<std::size_t>(options.top_k) < kept.size())
+        kept.resize(static_cast<std::size_t>(options.top_k));
     double total = 0;
     for (const auto& [w, id] : kept) total += static_cast<double>(w);
     double mass = 0;
     std::size_t count = 0;
-    while (count < kept.size() && (count == 0 || mass < options.top_p * total)) mass += static_cast<double>(kept[count++].first);
+    while (count < kept.size() && (count == 0 || mass < options.top_p * total))
+        mass += static_cast<double>(kept[count++].first);
     if (options.top_p < 1) kept.resize(count);
     const float least = static_cast<float>(options.min_p) * kept.front().first;
     while (kept.back().first < least) kept.pop_back();
@@ -76,7 +80,8 @@ Choice choose(std::span<const float> logits, const SamplerOptions& options, doub
     const auto temperature = static_cast<float>(options.temperature);
     softmax_weights(logits, temperature, scratch.weight);
     if (!options.truncates()) {
-        const auto token = static_cast<std::int32_t>(invert(logits.size(), uniform, [&](std::size_t i) { return scratch.weight[i]; }));
+        const auto token =
+            static_cast<std::int32_t>(invert(logits.size(), uniform, [&](std::size_t i) { return scratch.weight[i]; }));
         const float logprob = full_logprob(logits, token, temperature);
         return {token, logprob, logprob};
     }

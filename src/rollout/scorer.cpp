@@ -6,8 +6,8 @@
 
 namespace tdrm::rollout {
 
-void add_states(model::Forest& forest, task::TokenSpan prompt, std::span<const ScoredAnswer> answers, task::TokenSpan probe,
-                std::vector<std::int32_t>& rows) {
+void add_states(model::Forest& forest, task::TokenSpan prompt, std::span<const ScoredAnswer> answers,
+                task::TokenSpan probe, std::vector<std::int32_t>& rows) {
     const auto probe_row = [&](int segment) { return forest.token_index(segment, static_cast<int>(probe.size()) - 1); };
     const int root = forest.add(prompt);
     int start_probe = -1;  // s_0 is the same state for all answers
@@ -24,8 +24,8 @@ void add_states(model::Forest& forest, task::TokenSpan prompt, std::span<const S
     }
 }
 
-void add_tagged_states(model::Forest& forest, task::TokenSpan prompt, std::span<const ScoredAnswer> answers, const model::ReadOut& read_out,
-                       std::vector<std::int32_t>& rows) {
+void add_tagged_states(model::Forest& forest, task::TokenSpan prompt, std::span<const ScoredAnswer> answers,
+                       const model::ReadOut& read_out, std::vector<std::int32_t>& rows) {
     const int root = forest.add(prompt);
     const auto tag = static_cast<std::int32_t>(read_out.tag.size());
     int start = -1;
@@ -74,15 +74,23 @@ Scorer::Scorer(const model::Model& model, model::ReadOut read_out, int unit_toke
     ensure(!read_out_.tag.empty(), "a read-out has a tag");
     const bool language = model.spec().head == model::Head::language;
     if (language && !read_out_.reads_language_head())
-        throw DataError("the model has no value head (values can't be read). Name a value model, or the two tokens of the language head that "
-                        "mean right and wrong (read_out.positive, read_out.negative).");
+        throw DataError(
+            "the model has no value head (values can't be read). Name a value model, or the two tokens of the language "
+            "head that "
+            "mean right and wrong (read_out.positive, read_out.negative).");
     if (!language && read_out_.reads_language_head())
-        throw DataError("the model has a value head, no language head (read_out.positive and negative name tokens of a language head). Leave them out.");
+        throw DataError(
+            "the model has a value head, no language head (read_out.positive and negative name tokens of a language "
+            "head). Leave them out.");
     for (const auto* tokens : {&read_out_.tag, &read_out_.tail})
         for (const std::int32_t id : *tokens)
-            if (id < 0 || id >= model.spec().vocab) throw DataError(cat("token ", id, " of the read-out isn't in the model's vocabulary of ", model.spec().vocab, ". Use the model's own tags."));
-    if (std::max(read_out_.positive, read_out_.negative) >= model.spec().vocab || (read_out_.reads_language_head() && read_out_.negative < 0))
-        throw DataError(cat("read_out.positive and negative must both be tokens of the model's vocabulary of ", model.spec().vocab, "."));
+            if (id < 0 || id >= model.spec().vocab)
+                throw DataError(cat("token ", id, " of the read-out isn't in the model's vocabulary of ",
+                                    model.spec().vocab, ". Use the model's own tags."));
+    if (std::max(read_out_.positive, read_out_.negative) >= model.spec().vocab ||
+        (read_out_.reads_language_head() && read_out_.negative < 0))
+        throw DataError(cat("read_out.positive and negative must both be tokens of the model's vocabulary of ",
+                            model.spec().vocab, "."));
 }
 
 std::vector<std::vector<float>> Scorer::score(task::TokenSpan policy_prompt, std::span<const ScoredAnswer> answers) {
@@ -94,7 +102,8 @@ std::vector<std::vector<float>> Scorer::score(task::TokenSpan policy_prompt, std
     for (std::size_t first = 0; first < answers.size();) {
         std::size_t last = first;
         std::size_t tokens = prompt.size();
-        while (last < answers.size() && (last == first || tokens + forest_tokens(answers[last], tagged) <= unit_tokens_))
+        while (last < answers.size() &&
+               (last == first || tokens + forest_tokens(answers[last], tagged) <= unit_tokens_))
             tokens += forest_tokens(answers[last++], tagged);
         forest_.clear();
         rows_.clear();

@@ -11,8 +11,8 @@ namespace {
 struct Path {
     const task::Problem* problem;
     SearchTree tree;
-    std::int32_t node = -1;      ///< last node of the path
-    task::Tokens ids;            ///< of the whole path
+    std::int32_t node = -1;  ///< last node of the path
+    task::Tokens ids;        ///< of the whole path
     std::vector<float> logprob;
     std::uint64_t branches = 1;  ///< hash of the branch indices
     bool live = true;
@@ -29,13 +29,19 @@ struct Terminal {
 class GreedySearch {
 public:
     GreedySearch(const SearchPlan& plan, Generator& generator, Scorer& scorer, std::span<const task::Problem> problems)
-        : plan_(plan), task_(*plan.task), generator_(generator), scorer_(scorer), best_(problems.size()),
+        : plan_(plan),
+          task_(*plan.task),
+          generator_(generator),
+          scorer_(scorer),
+          best_(problems.size()),
           max_tokens_(plan.sampler.max_tokens > 0 ? plan.sampler.max_tokens : task_.max_answer_tokens()) {
         for (const auto& problem : problems) paths_.push_back({&problem, {}, -1, {}, {}, 1, true});
     }
 
     std::vector<SearchTree> run() {
-        for (int depth = 0; depth < plan_.depth && std::any_of(paths_.begin(), paths_.end(), [](const Path& p) { return p.live; }); ++depth)
+        for (int depth = 0;
+             depth < plan_.depth && std::any_of(paths_.begin(), paths_.end(), [](const Path& p) { return p.live; });
+             ++depth)
             round(depth + 1 == plan_.depth);
         std::vector<SearchTree> trees;
         for (std::size_t i = 0; i < paths_.size(); ++i) trees.push_back(finish(paths_[i], best_[i]));
@@ -62,7 +68,8 @@ private:
         request.first_counter = path.ids.size();
         request.max_tokens = max_tokens_ - static_cast<int>(path.ids.size());
         for (int b = 0; b < plan_.branch; ++b)
-            request.keys.push_back(random_key(plan_.seed, "search", path.problem->id, 0, branch_hash(path.branches, b)));
+            request.keys.push_back(
+                random_key(plan_.seed, "search", path.problem->id, 0, branch_hash(path.branches, b)));
         if (!last) {
             request.stop = [this, &path](std::span<const std::int32_t> ids) {
                 task::Tokens whole = path.ids;
@@ -131,7 +138,8 @@ private:
         return std::max(0, last - static_cast<std::int32_t>(path.ids.size()));
     }
 
-    static void keep_terminal(Terminal& best, const Path& path, const Continuation& child, float value, std::int32_t node) {
+    static void keep_terminal(Terminal& best, const Path& path, const Continuation& child, float value,
+                              std::int32_t node) {
         if (best.node >= 0 && value < best.value) return;
         best = {value, node, path.ids, path.logprob, child.ended};
         best.ids.insert(best.ids.end(), child.ids.begin(), child.ids.end());
@@ -146,7 +154,8 @@ private:
         t.step_ends = task_.step_ends(t.ids);
         t.verdict = task_.verdict(*path.problem, t.ids);
         t.finish = found && best.ended ? task::Finish::stop : task::Finish::length;
-        for (std::int32_t n = found ? best.node : path.node; n >= 0; n = path.tree.nodes[static_cast<std::size_t>(n)].parent)
+        for (std::int32_t n = found ? best.node : path.node; n >= 0;
+             n = path.tree.nodes[static_cast<std::size_t>(n)].parent)
             path.tree.nodes[static_cast<std::size_t>(n)].on_path = true;
         return std::move(path.tree);
     }
@@ -162,7 +171,8 @@ private:
 
 }  // namespace
 
-std::vector<SearchTree> greedy_search(const SearchPlan& plan, Generator& generator, Scorer& scorer, std::span<const task::Problem> problems) {
+std::vector<SearchTree> greedy_search(const SearchPlan& plan, Generator& generator, Scorer& scorer,
+                                      std::span<const task::Problem> problems) {
     ensure(plan.branch > 0, "a search without branches");
     return GreedySearch(plan, generator, scorer, problems).run();
 }

@@ -73,7 +73,9 @@ bool offsets_fit(const std::vector<std::int64_t>& offsets, std::size_t rows, std
 task::TokenSpan Trajectories::prompt(std::size_t row) const {
     return slice(prompt_token, prompt_offset[row], prompt_offset[row + 1]);
 }
-task::TokenSpan Trajectories::ids(std::size_t row) const { return slice(token, token_offset[row], token_offset[row + 1]); }
+task::TokenSpan Trajectories::ids(std::size_t row) const {
+    return slice(token, token_offset[row], token_offset[row + 1]);
+}
 std::span<const float> Trajectories::logprobs(std::size_t row) const {
     return slice(logprob, token_offset[row], token_offset[row + 1]);
 }
@@ -124,7 +126,9 @@ void Trajectories::add(const Trajectory& t) {
 
 void Trajectories::append_problem(const Trajectories& other, std::size_t p, std::size_t begin, std::size_t end) {
     const auto tokens = other.prompt(p);
-    add_problem(other.problem_index[p], {static_cast<std::uint64_t>(other.problem_id[p]), {tokens.begin(), tokens.end()}, other.problem_answer[p]});
+    add_problem(
+        other.problem_index[p],
+        {static_cast<std::uint64_t>(other.problem_id[p]), {tokens.begin(), tokens.end()}, other.problem_answer[p]});
     for (std::size_t row = begin; row < end; ++row) {
         Trajectory t;
         t.visit = other.visit[row];
@@ -132,7 +136,8 @@ void Trajectories::append_problem(const Trajectories& other, std::size_t p, std:
         t.ids.assign(other.ids(row).begin(), other.ids(row).end());
         t.logprob.assign(other.logprobs(row).begin(), other.logprobs(row).end());
         if (!other.logprob_sampled.empty())
-            t.logprob_sampled.assign(other.logprob_sampled.begin() + other.token_offset[row], other.logprob_sampled.begin() + other.token_offset[row + 1]);
+            t.logprob_sampled.assign(other.logprob_sampled.begin() + other.token_offset[row],
+                                     other.logprob_sampled.begin() + other.token_offset[row + 1]);
         t.step_ends.assign(other.step_ends(row).begin(), other.step_ends(row).end());
         t.finish = static_cast<task::Finish>(other.finish[row]);
         t.verdict = {other.outcome[row] > 0, other.answer[row], static_cast<task::Reason>(other.verdict_reason[row])};
@@ -180,8 +185,10 @@ Trajectories Trajectories::read(const store::FileReader& file) {
                       offsets_fit(t.token_offset, t.size(), t.token.size()) &&
                       offsets_fit(t.step_offset, t.size(), t.step_end.size()) && t.logprob.size() == t.token.size() &&
                       t.outcome.size() == t.size() && t.answer.size() == t.size();
-    if (!fits) throw DataError("the arrays of a trajectory file don't fit together (it was made by another program or is damaged). "
-                               "Make it again.");
+    if (!fits)
+        throw DataError(
+            "the arrays of a trajectory file don't fit together (it was made by another program or is damaged). "
+            "Make it again.");
     return t;
 }
 

@@ -26,7 +26,8 @@ auto file_system(Operation operation) {
     try {
         return operation();
     } catch (const fs::filesystem_error& error) {
-        throw IoError(cat("can't write ", error.path1().string(), " (", error.code().message(), "). Check that the folder may be written and its disk has room."));
+        throw IoError(cat("can't write ", error.path1().string(), " (", error.code().message(),
+                          "). Check that the folder may be written and its disk has room."));
     }
 }
 
@@ -203,13 +204,15 @@ RunLock::RunLock(const fs::path& directory, std::chrono::duration<double> patien
 }
 
 void RunLock::share() {
-    if (!try_lock(file_, "the run's folder", F_RDLCK)) throw IoError("the lock of the run's folder is lost (another run may write there). Start again.");
+    if (!try_lock(file_, "the run's folder", F_RDLCK))
+        throw IoError("the lock of the run's folder is lost (another run may write there). Start again.");
 }
 
 RunLock RunLock::shared(const fs::path& directory) {
     const fs::path path = directory / ".lock";
     Descriptor file(path, O_RDWR);
-    if (!try_lock(file.id(), path, F_RDLCK)) throw IoError(cat(path.string(), " is held by another run (the ranks must share it). Start again."));
+    if (!try_lock(file.id(), path, F_RDLCK))
+        throw IoError(cat(path.string(), " is held by another run (the ranks must share it). Start again."));
     return RunLock(file.release());
 }
 

@@ -37,10 +37,12 @@ double learning_rate(const OptimizerOptions& options, std::int64_t update, std::
 }
 
 AdamW::AdamW(const model::Layout& layout)
-    : tensors_(layout.tensors), first_(static_cast<std::size_t>(layout.size)), second_(static_cast<std::size_t>(layout.size)) {}
+    : tensors_(layout.tensors),
+      first_(static_cast<std::size_t>(layout.size)),
+      second_(static_cast<std::size_t>(layout.size)) {}
 
-void AdamW::step(std::span<float> values, std::span<const float> gradient, const OptimizerOptions& options, double lr, double scale,
-                 std::int64_t update) {
+void AdamW::step(std::span<float> values, std::span<const float> gradient, const OptimizerOptions& options, double lr,
+                 double scale, std::int64_t update) {
     const auto beta1 = static_cast<float>(options.beta1);
     const auto beta2 = static_cast<float>(options.beta2);
     const double n = static_cast<double>(update) + 1;

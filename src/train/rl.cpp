@@ -25,7 +25,8 @@ std::pair<double, double> mean_and_std(std::span<const double> values) {
     return {mean, n > 1 ? std::sqrt(squares / (n - 1)) : 0.0};
 }
 
-std::vector<double> step_advantages_of(const RlBatch& batch, std::size_t row, std::span<const float> logits, const RlOptions& options) {
+std::vector<double> step_advantages_of(const RlBatch& batch, std::size_t row, std::span<const float> logits,
+                                       const RlOptions& options) {
     std::vector<double> values;
     for (const float logit : logits) values.push_back(reward::sigmoid(static_cast<double>(logit)));
     return reward::step_advantages(values, batch.reward[row], options.gamma, options.lambda);
@@ -37,11 +38,14 @@ void assign_credit(RlBatch& batch, const task::Task& task, const RlOptions& opti
     const auto& answers = batch.answers;
     const auto states = rollout::state_offsets(answers);
     const auto logits_of = [&](std::size_t row) {
-        return batch.values.empty() ? std::span<const float>{} : std::span<const float>(batch.values).subspan(states[row], states[row + 1] - states[row]);
+        return batch.values.empty()
+                   ? std::span<const float>{}
+                   : std::span<const float>(batch.values).subspan(states[row], states[row + 1] - states[row]);
     };
     batch.reward.clear();
     for (std::size_t row = 0; row < answers.size(); ++row)
-        batch.reward.push_back(reward::mixed_reward(options.reward, static_cast<double>(answers.outcome[row]), logits_of(row),
+        batch.reward.push_back(reward::mixed_reward(options.reward, static_cast<double>(answers.outcome[row]),
+                                                    logits_of(row),
                                                     task.penultimate(answers.ids(row), answers.step_ends(row))));
     batch.advantage.assign(answers.token.size(), 0.0F);
     const auto set = [&](std::size_t row, std::span<const float> advantage) {
@@ -49,14 +53,16 @@ void assign_credit(RlBatch& batch, const task::Task& task, const RlOptions& opti
     };
     if (options.advantage == AdvantageKind::group) {
         for (const auto& [begin, end] : answers.groups()) {
-            const auto advantages = reward::group_advantages(std::span(batch.reward).subspan(begin, end - begin), options.group);
+            const auto advantages =
+                reward::group_advantages(std::span(batch.reward).subspan(begin, end - begin), options.group);
             for (std::size_t row = begin; row < end; ++row)
                 set(row, std::vector<float>(answers.ids(row).size(), static_cast<float>(advantages[row - begin])));
         }
     } else {
         for (std::size_t row = 0; row < answers.size(); ++row)
-            set(row, reward::token_advantages(step_advantages_of(batch, row, logits_of(row), options), answers.step_ends(row),
-                                              static_cast<std::int64_t>(answers.ids(row).size())));
+            set(row,
+                reward::token_advantages(step_advantages_of(batch, row, logits_of(row), options),
+                                         answers.step_ends(row), static_cast<std::int64_t>(answers.ids(row).size())));
     }
     if (options.whiten) {
         std::vector<double> all(batch.advantage.begin(), batch.advantage.end());
@@ -72,11 +78,19 @@ void assign_credit(RlBatch& batch, const task::Task& task, const RlOptions& opti
     }
 }
 
-RlObjective::RlObjective(comm::Communicator& ranks, const task::Task& task, std::string split, const model::Model& policy,
-                         std::optional<rollout::Scorer> scorer, const model::Model* reference, const RlOptions& options, std::uint64_t seed)
-    : ranks_(ranks), task_(task), split_(std::move(split)), policy_(policy), options_(options), seed_(seed),
-      generator_(policy, options.sampler, task.end_token(), options.slots), transformer_(policy),
-      scorer_(std::move(scorer)), shuffle_(seed, task.split_size(split_)) {
+RlObjective::RlObjective(comm::Communicator& ranks, const task::Task& task, std::string split,
+                         const model::Model& policy, std::optional<rollout::Scorer> scorer,
+                         const model::Model* reference, const RlOptions& options, std::uint64_t seed)
+    : ranks_(ranks),
+      task_(task),
+      split_(std::move(split)),
+      policy_(policy),
+      options_(options),
+      seed_(seed),
+      generator_(policy, options.sampler, task.end_token(), options.slots),
+      transformer_(policy),
+      scorer_(std::move(scorer)),
+      shuffle_(seed, task.split_size(split_)) {
     if (reference != nullptr) reference_.emplace(*reference);
     ensure(options.grpo.beta == 0 || reference_, "a KL penalty needs a reference policy");
 }
@@ -107,14 +121,17 @@ void RlObjective::cut() {
     denominator_ = 0;
     for (std::size_t row = 0; row < answers.size(); ++row) {
         const std::size_t tokens = answers.ids(row).size();
-        if (!(options_.mask_truncated && truncated(answers, row))) denominator_ += options_.mean == LossMean::token ? static_cast<double>(tokens) : 1;
+        if (!(options_.mask_truncated && truncated(answers, row)))
+            denominator_ += options_.mean == LossMean::token ? static_cast<double>(tokens) : 1;
         if (batch_.trains[row] == 0) continue;
         // The first answer of a problem brings the prompt along.
         const bool opens = rows_.empty() || answers.problem[rows_.back()] != answers.problem[row];
         rows_.push_back(row);
-        lengths_.push_back(tokens + (opens ? answers.prompt(static_cast<std::size_t>(answers.problem[row])).size() : 0));
+        lengths_.push_back(tokens +
+                           (opens ? answers.prompt(static_cast<std::size_t>(answers.problem[row])).size() : 0));
     }
-    first_ = rows_.empty() ? std::vector<std::size_t>{} : cut_units(lengths_, static_cast<std::size_t>(options_.unit_tokens));
+    first_ = rows_.empty() ? std::vector<std::size_t>{}
+                           : cut_units(lengths_, static_cast<std::size_t>(options_.unit_tokens));
 }
 
 double RlObjective::unit_cost(std::size_t unit) const {
@@ -123,7 +140,9 @@ double RlObjective::unit_cost(std::size_t unit) const {
     return tokens;
 }
 
-double RlObjective::unit_samples(std::size_t unit) const { return static_cast<double>(first_[unit + 1] - first_[unit]); }
+double RlObjective::unit_samples(std::size_t unit) const {
+    return static_cast<double>(first_[unit + 1] - first_[unit]);
+}
 
 std::string RlObjective::unit_name(std::size_t unit) const {
     const auto problem = static_cast<std::size_t>(batch_.answers.problem[rows_[first_[unit]]]);
@@ -134,7 +153,8 @@ std::vector<float> RlObjective::reference_logprobs(const model::Forest& forest, 
                                                    std::span<const std::int32_t> targets) {
     std::vector<float> logp(rows.size()), entropy(rows.size());
     const float* hidden = reference_->forward(forest, rows, reference_work_, false);
-    model::token_logprobs(reference_->model(), hidden, targets, options_.sampler.logprob_temperature(), logp.data(), entropy.data(), reference_work_);
+    model::token_logprobs(reference_->model(), hidden, targets, options_.sampler.logprob_temperature(), logp.data(),
+                          entropy.data(), reference_work_);
     return logp;
 }
 
@@ -157,7 +177,8 @@ std::vector<double> RlObjective::differentiate(std::size_t unit, float* gradient
                                   : forest.token_index(answer, static_cast<int>(t) - 1));
             targets.push_back(ids[t]);
             tokens.push_back(static_cast<std::size_t>(answers.token_offset[row]) + t);
-            weight.push_back(options_.mean == LossMean::token ? 1 / denominator_ : 1 / (denominator_ * static_cast<double>(ids.size())));
+            weight.push_back(options_.mean == LossMean::token ? 1 / denominator_
+                                                              : 1 / (denominator_ * static_cast<double>(ids.size())));
         }
     }
     std::vector<float> reference;
@@ -165,25 +186,27 @@ std::vector<double> RlObjective::differentiate(std::size_t unit, float* gradient
     const float* hidden = transformer_.forward(forest, rows, work_, true);
     d_hidden_.resize(rows.size() * static_cast<std::size_t>(policy_.spec().width));
     double loss = 0, entropies = 0, kl = 0, low = 0, high = 0, gap = 0, ratio = 0;
-    model::token_loss(policy_, hidden, targets, options_.sampler.logprob_temperature(),
-                      [&](int r, float logp, float entropy) {
-                          const auto i = static_cast<std::size_t>(r);
-                          const auto old = static_cast<double>(answers.logprob[tokens[i]]);
-                          const auto now = static_cast<double>(logp);
-                          const auto token = reward::grpo_token(now, old, reference.empty() ? now : static_cast<double>(reference[i]),
-                                                                static_cast<double>(batch_.advantage[tokens[i]]), options_.grpo);
-                          loss += token.loss * weight[i];
-                          entropies += static_cast<double>(entropy);
-                          kl += token.kl;
-                          low += token.clipped_low ? 1 : 0;
-                          high += token.clipped_high ? 1 : 0;
-                          gap += std::abs(now - old);
-                          ratio += token.ratio;
-                          return static_cast<float>(token.dloss_dlogp * weight[i]);
-                      },
-                      d_hidden_.data(), gradient, work_);
+    model::token_loss(
+        policy_, hidden, targets, options_.sampler.logprob_temperature(),
+        [&](int r, float logp, float entropy) {
+            const auto i = static_cast<std::size_t>(r);
+            const auto old = static_cast<double>(answers.logprob[tokens[i]]);
+            const auto now = static_cast<double>(logp);
+            const auto token = reward::grpo_token(now, old, reference.empty() ? now : static_cast<double>(reference[i]),
+                                                  static_cast<double>(batch_.advantage[tokens[i]]), options_.grpo);
+            loss += token.loss * weight[i];
+            entropies += static_cast<double>(entropy);
+            kl += token.kl;
+            low += token.clipped_low ? 1 : 0;
+            high += token.clipped_high ? 1 : 0;
+            gap += std::abs(now - old);
+            ratio += token.ratio;
+            return static_cast<float>(token.dloss_dlogp * weight[i]);
+        },
+        d_hidden_.data(), gradient, work_);
     transformer_.backward(forest, rows, d_hidden_.data(), gradient, work_);
-    return {static_cast<double>(rows.size()), loss, entropies, kl, low, high, gap, ratio, static_cast<double>(forest.num_tokens())};
+    return {static_cast<double>(rows.size()),        loss, entropies, kl, low, high, gap, ratio,
+            static_cast<double>(forest.num_tokens())};
 }
 
 void RlObjective::metrics(const std::vector<double>& sums, Metrics& out) const {
@@ -197,7 +220,8 @@ void RlObjective::metrics(const std::vector<double>& sums, Metrics& out) const {
         group_std += deviation / static_cast<double>(answers.num_problems());
         even += deviation == 0 ? 1.0 / static_cast<double>(answers.num_problems()) : 0;
     }
-    double tokens = 0, shortest = std::numeric_limits<double>::infinity(), longest = 0, cut_answers = 0, ended_tokens = 0;
+    double tokens = 0, shortest = std::numeric_limits<double>::infinity(), longest = 0, cut_answers = 0,
+           ended_tokens = 0;
     for (std::size_t row = 0; row < answers.size(); ++row) {
         const auto n = static_cast<double>(answers.ids(row).size());
         tokens += n;

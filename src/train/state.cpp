@@ -33,7 +33,9 @@ nlohmann::json spec_json(const model::ModelSpec& s) {
             {"qkv_bias", s.qkv_bias},
             {"output_bias", s.output_bias},
             {"rotary_dim", s.rotary_dim},
-            {"rope_scaling", {s.rope_scaling.factor, s.rope_scaling.low_freq_factor, s.rope_scaling.high_freq_factor, s.rope_scaling.original_positions}},
+            {"rope_scaling",
+             {s.rope_scaling.factor, s.rope_scaling.low_freq_factor, s.rope_scaling.high_freq_factor,
+              s.rope_scaling.original_positions}},
             {"max_positions", s.max_positions}};
 }
 
@@ -70,8 +72,9 @@ void save_state(comm::Communicator& ranks, const std::filesystem::path& director
     const std::vector<store::FlatState> states{{"model", model.values(), &tensors},
                                                {"optimizer/exp_avg", optimizer.first(), &tensors},
                                                {"optimizer/exp_avg_sq", optimizer.second(), &tensors}};
-    const nlohmann::json progress{{"update", state.update},         {"best", state.best},       {"best_figure", state.best_figure},
-                                  {"since_best", state.since_best}, {"stopped", state.stopped}, {"model", spec_json(model.spec())},
+    const nlohmann::json progress{{"update", state.update},           {"best", state.best},
+                                  {"best_figure", state.best_figure}, {"since_best", state.since_best},
+                                  {"stopped", state.stopped},         {"model", spec_json(model.spec())},
                                   {"metrics_bytes", state.log.bytes}, {"metrics_hash", state.log.hash}};
     store::save_checkpoint(ranks, directory, states, progress);
 }
@@ -87,7 +90,8 @@ TrainingState load_state(const store::Checkpoint& checkpoint, model::Model& mode
 TrainingState read_progress(const store::Checkpoint& checkpoint) {
     const auto& p = checkpoint.progress();
     try {
-        return {p.at("update"), p.at("best"), p.at("best_figure"), p.at("since_best"), p.at("stopped"), {p.at("metrics_bytes"), p.at("metrics_hash")}};
+        return {p.at("update"),     p.at("best"),    p.at("best_figure"),
+                p.at("since_best"), p.at("stopped"), {p.at("metrics_bytes"), p.at("metrics_hash")}};
     } catch (const nlohmann::json::exception&) {
         throw DataError("its progress can't be read (another version of tdrm wrote it).");
     }

@@ -28,8 +28,10 @@ double Metrics::get(std::string_view name) const {
 
 void CommitOptions::fields(Fields& f) {
     f("every", every, "at most this much work is at risk", above(0)).not_identity();
-    f("at", at, "also commit after each multiple of this many updates, and keep those; 0 = never", at_least(0)).not_identity();
-    f("keep", keep, "newest commits kept while running, besides the best and the multiples of `at`", at_least(1)).not_identity();
+    f("at", at, "also commit after each multiple of this many updates, and keep those; 0 = never", at_least(0))
+        .not_identity();
+    f("keep", keep, "newest commits kept while running, besides the best and the multiples of `at`", at_least(1))
+        .not_identity();
 }
 
 std::vector<std::size_t> cut_units(const std::vector<std::size_t>& sample_tokens, std::size_t unit_tokens) {
@@ -107,9 +109,15 @@ class Training {
 public:
     Training(comm::Communicator& ranks, model::Model& model, Objective& objective, const Evaluation& evaluation,
              const TrainerOptions& options)
-        : ranks_(ranks), model_(model), objective_(objective), evaluation_(evaluation), options_(options),
-          exact_(options.sum == SumMode::fast ? 0 : model.values().size()), optimizer_(model.layout()),
-          gradient_(model.values().size()), log_(options.directory, ranks.root()) {}
+        : ranks_(ranks),
+          model_(model),
+          objective_(objective),
+          evaluation_(evaluation),
+          options_(options),
+          exact_(options.sum == SumMode::fast ? 0 : model.values().size()),
+          optimizer_(model.layout()),
+          gradient_(model.values().size()),
+          log_(options.directory, ranks.root()) {}
 
     TrainingResult run() {
         resume();
@@ -126,8 +134,9 @@ public:
             log_.timing(state_.update, phases_.finish());
             progress.update(state_.update, headline(metrics));
             if (stop_ && committed)
-                ranks_.fail_together(Preempted(cat("stopped on request after update ", state_.update, " of ", options_.label,
-                                                   " (it is committed). Start the same command again to go on.")));
+                ranks_.fail_together(
+                    Preempted(cat("stopped on request after update ", state_.update, " of ", options_.label,
+                                  " (it is committed). Start the same command again to go on.")));
         }
         prune(true);
         return result();
@@ -135,7 +144,8 @@ public:
 
 private:
     void resume() {
-        const std::string found = ranks_.broadcast_text(ranks_.agree("looking for a commit", [&] { return ranks_.root() ? newest_commit() : ""; }));
+        const std::string found = ranks_.broadcast_text(
+            ranks_.agree("looking for a commit", [&] { return ranks_.root() ? newest_commit() : ""; }));
         if (!found.empty()) {
             const auto checkpoint = store::load_checkpoint(ranks_, found);
             ranks_.agree("loading a commit", [&] { state_ = load_state(checkpoint, model_, optimizer_); });
@@ -147,13 +157,14 @@ private:
 
     /// Local. The newest commit that is whole, with its metrics; "" if there is none.
     std::string newest_commit() {
-        const auto newest = store::newest_valid_checkpoint(options_.directory, kCommitPrefix, [&](const std::filesystem::path& commit) -> std::string {
-            try {
-                return log_damage(options_.directory, read_progress(store::Checkpoint(commit)).log);
-            } catch (const Error& error) {
-                return error.what();
-            }
-        });
+        const auto newest = store::newest_valid_checkpoint(
+            options_.directory, kCommitPrefix, [&](const std::filesystem::path& commit) -> std::string {
+                try {
+                    return log_damage(options_.directory, read_progress(store::Checkpoint(commit)).log);
+                } catch (const Error& error) {
+                    return error.what();
+                }
+            });
         for (const auto& damaged : newest.damaged) {
             log::warn(cat(damaged.directory.string(), " is damaged (", damaged.problems.front(), "), so ",
                           newest.directory ? "the commit before it is used." : "this part is computed again."));
@@ -244,7 +255,8 @@ private:
         }
         const double norm = std::sqrt(squared_norm(gradient_));
         if (!std::isfinite(norm))
-            ranks_.fail_together(DataError(cat("the gradient of update ", state_.update, " isn't finite (training can't go on). "
+            ranks_.fail_together(DataError(cat("the gradient of update ", state_.update,
+                                               " isn't finite (training can't go on). "
                                                "Lower the learning rate, or look at the data of this update.")));
         return norm;
     }
@@ -278,8 +290,9 @@ private:
         metrics.append(measured, "eval/");
         const double figure = measured.get(evaluation_.by);
         // A figure that isn't defined (AUC where all outcomes are alike) is no best.
-        const bool better = std::isfinite(figure) &&
-                            (state_.best < 0 || (evaluation_.higher_is_better ? figure > state_.best_figure : figure < state_.best_figure));
+        const bool better =
+            std::isfinite(figure) && (state_.best < 0 || (evaluation_.higher_is_better ? figure > state_.best_figure
+                                                                                       : figure < state_.best_figure));
         state_.since_best = better ? 0 : state_.since_best + 1;
         if (better) {
             state_.best = state_.update;
@@ -315,7 +328,8 @@ private:
                 const bool damaged = damaged_.contains(commit_name(*u));
                 const bool newest = !damaged && keep-- > 0;
                 const bool asked = options_.commit.at > 0 && *u % options_.commit.at == 0;
-                if (damaged || (!newest && !asked && *u != state_.best)) store::remove_directory(options_.directory / commit_name(*u));
+                if (damaged || (!newest && !asked && *u != state_.best))
+                    store::remove_directory(options_.directory / commit_name(*u));
             }
         });
     }

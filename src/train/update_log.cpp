@@ -1,8 +1,7 @@
 #include "tdrm/train/update_log.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/store/directory.hpp"
@@ -36,7 +35,8 @@ std::string kept_lines(const std::filesystem::path& path, std::int64_t update) {
 
 void open(std::ofstream& stream, const std::filesystem::path& path) {
     stream.open(path, std::ios::app);
-    if (!stream) throw IoError(cat("can't write ", path.string(), " (the figures of the updates go there). Check its folder."));
+    if (!stream)
+        throw IoError(cat("can't write ", path.string(), " (the figures of the updates go there). Check its folder."));
 }
 
 }  // namespace
@@ -45,7 +45,8 @@ std::string log_damage(const std::filesystem::path& directory, const LogMark& ma
     const std::string text = head(directory / kMetrics, mark.bytes);
     if (static_cast<std::int64_t>(text.size()) < mark.bytes)
         return cat(kMetrics, " is truncated (", text.size(), " of ", mark.bytes, " bytes)");
-    return hash_hex(text) == mark.hash ? "" : cat(kMetrics, " is damaged (its lines up to this commit have another hash)");
+    return hash_hex(text) == mark.hash ? ""
+                                       : cat(kMetrics, " is damaged (its lines up to this commit have another hash)");
 }
 
 void UpdateLog::cut(std::int64_t update, const LogMark& mark) {
@@ -71,7 +72,8 @@ LogMark UpdateLog::flush() {
     metrics_.flush();
     timing_.flush();
     if (!metrics_ || !timing_)
-        throw IoError(cat("writing the logs in ", directory_.string(), " failed (is the disk full?). Free some space and start again."));
+        throw IoError(cat("writing the logs in ", directory_.string(),
+                          " failed (is the disk full?). Free some space and start again."));
     for (const char* name : {kMetrics, kTiming}) store::sync(directory_ / name);
     return {bytes_, hasher_.hex()};
 }

@@ -10,11 +10,20 @@
 
 namespace tdrm::train {
 
-ValueObjective::ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows, std::vector<float> labels,
-                               const task::Task& task, const model::Model& model, const reward::TargetOptions& target,
-                               std::uint64_t seed, int batch, int unit_tokens)
-    : data_(data), rows_(std::move(rows)), labels_(std::move(labels)), state_offset_(rollout::state_offsets(data)), task_(task), probe_(task.probe()),
-      model_(model), transformer_(model), target_(target), shuffle_(seed, static_cast<std::int64_t>(rows_.size())), batch_(batch),
+ValueObjective::ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows,
+                               std::vector<float> labels, const task::Task& task, const model::Model& model,
+                               const reward::TargetOptions& target, std::uint64_t seed, int batch, int unit_tokens)
+    : data_(data),
+      rows_(std::move(rows)),
+      labels_(std::move(labels)),
+      state_offset_(rollout::state_offsets(data)),
+      task_(task),
+      probe_(task.probe()),
+      model_(model),
+      transformer_(model),
+      target_(target),
+      shuffle_(seed, static_cast<std::int64_t>(rows_.size())),
+      batch_(batch),
       unit_tokens_(static_cast<std::size_t>(unit_tokens)) {}
 
 task::Tokens ValueObjective::prompt_of(std::size_t row) const {
@@ -44,7 +53,8 @@ void ValueObjective::prepare(std::int64_t update) {
         batch_rows_.push_back(row);
         const auto answer = rollout::all_states(data_, row);
         lengths_.push_back(prompt_of(row).size() + rollout::forest_tokens(answer, probe_.size()));
-        for (const float w : targets_of(row, std::span(unknown).first(answer.ends.size())).weight) weight_ += static_cast<double>(w);
+        for (const float w : targets_of(row, std::span(unknown).first(answer.ends.size())).weight)
+            weight_ += static_cast<double>(w);
     }
     first_ = cut_units(lengths_, unit_tokens_);
 }
@@ -55,7 +65,9 @@ double ValueObjective::unit_cost(std::size_t unit) const {
     return tokens;
 }
 
-double ValueObjective::unit_samples(std::size_t unit) const { return static_cast<double>(first_[unit + 1] - first_[unit]); }
+double ValueObjective::unit_samples(std::size_t unit) const {
+    return static_cast<double>(first_[unit + 1] - first_[unit]);
+}
 
 std::string ValueObjective::unit_name(std::size_t unit) const {
     return cat("unit ", unit, " (trajectories from row ", batch_rows_[first_[unit]], ")");
@@ -88,7 +100,12 @@ std::vector<double> ValueObjective::differentiate(std::size_t unit, float* gradi
     d_hidden_.resize(probes.size() * static_cast<std::size_t>(model_.spec().width));
     model::value_backward(model_, hidden, d_logits_, d_hidden_.data(), gradient);
     transformer_.backward(forest, probes, d_hidden_.data(), gradient, work_);
-    return {loss, statistics.states, statistics.interior, statistics.delta, statistics.transitions, statistics.value_change,
+    return {loss,
+            statistics.states,
+            statistics.interior,
+            statistics.delta,
+            statistics.transitions,
+            statistics.value_change,
             static_cast<double>(forest.num_tokens())};
 }
 
@@ -111,8 +128,8 @@ ValueQuality value_quality(std::span<const float> logits, std::span<const float>
     }
     double right = 0;
     for (std::size_t i = 0; i < known.size(); ++i) right += (probability[i] > 0.5) == (known[i] > 0.5) ? 1 : 0;
-    return {eval::log_loss(probability, known), eval::brier_score(probability, known), eval::roc_auc(probability, known),
-            right / static_cast<double>(known.size())};
+    return {eval::log_loss(probability, known), eval::brier_score(probability, known),
+            eval::roc_auc(probability, known), right / static_cast<double>(known.size())};
 }
 
 }  // namespace tdrm::train

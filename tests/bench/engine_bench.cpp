@@ -1,5 +1,5 @@
-// How much of the machine's rate of matrix products the engine reaches, on the default experiment's model: training steps
-// by unit size, and decoding by slots. One thread.   engine_bench
+// How much of the machine's rate of matrix products the engine reaches, on the default experiment's model: training
+// steps by unit size, and decoding by slots. One thread.   engine_bench
 #include <ATen/Parallel.h>
 
 #include <cstdio>
@@ -30,10 +30,14 @@ double multiplied(const model::Model& model) {
 }
 
 void print(const char* what, int size, double tokens, double seconds, double flop, double rate) {
-    std::printf("%s\n", nlohmann::json{{"bench", what}, {"size", size}, {"tokens_per_second", tokens / seconds},
-                                       {"gflops", flop / seconds / 1e9}, {"gemm_gflops", rate / 1e9}, {"gemm_share", flop / seconds / rate}}
-                           .dump()
-                           .c_str());
+    std::printf("%s\n", nlohmann::json{{"bench", what},
+                                       {"size", size},
+                                       {"tokens_per_second", tokens / seconds},
+                                       {"gflops", flop / seconds / 1e9},
+                                       {"gemm_gflops", rate / 1e9},
+                                       {"gemm_share", flop / seconds / rate}}
+                            .dump()
+                            .c_str());
 }
 
 void training(int unit_tokens) {
@@ -48,7 +52,8 @@ void training(int unit_tokens) {
     for (int repeat = 0; repeat < 7; ++repeat) {
         rate = std::max(rate, bench::gemm_rate());
         times.push_back(bench::seconds([&] {
-            for (std::size_t unit = 0; unit < objective.num_units(); ++unit) (void)objective.differentiate(unit, gradient.data());
+            for (std::size_t unit = 0; unit < objective.num_units(); ++unit)
+                (void)objective.differentiate(unit, gradient.data());
         }));
     }
     const double tokens = 256 * 25.0;

@@ -30,7 +30,8 @@ public:
     }
     [[nodiscard]] int max_prompt_tokens() const override { return prompt_tokens_; }
     [[nodiscard]] int max_answer_tokens() const override { return answer_tokens_; }
-    [[nodiscard]] task::Tokens demonstration(const task::Problem& problem, std::uint64_t, std::uint64_t) const override {
+    [[nodiscard]] task::Tokens demonstration(const task::Problem& problem, std::uint64_t,
+                                             std::uint64_t) const override {
         return tokens(static_cast<std::int64_t>(problem.id) + (1 << 21), answer_tokens_);
     }
     /// Half of the answers are right, whatever they say.
@@ -42,7 +43,8 @@ public:
     }
     [[nodiscard]] std::int64_t penultimate(task::TokenSpan, std::span<const std::int32_t>) const override { return 0; }
     [[nodiscard]] task::TruthKind truth_kind() const override { return task::TruthKind::none; }
-    [[nodiscard]] std::vector<float> truth(const task::Problem&, task::TokenSpan, std::span<const std::int32_t>) const override {
+    [[nodiscard]] std::vector<float> truth(const task::Problem&, task::TokenSpan,
+                                           std::span<const std::int32_t>) const override {
         return {};
     }
     [[nodiscard]] std::vector<std::uint8_t> step_right(const task::Problem&, task::TokenSpan,

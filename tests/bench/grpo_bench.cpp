@@ -1,5 +1,5 @@
-// Seconds of a whole GRPO update of 32 problems x 8 answers with the real trainer, and the share of the machine's rate of
-// matrix products that it reaches.
+// Seconds of a whole GRPO update of 32 problems x 8 answers with the real trainer, and the share of the machine's rate
+// of matrix products that it reaches.
 //
 //   mpirun --bind-to none -np 2 grpo_bench PROMPT_TOKENS ANSWER_TOKENS [UPDATES]
 //
@@ -74,11 +74,16 @@ int measure(comm::Communicator& ranks, int prompt, int answer, int updates) {
         all.push_back(batch.back() + gradient.back() + line.at("sum").get<double>() + line.at("step").get<double>());
     }
     const double seconds = bench::median(all);
-    std::printf("%s\n", nlohmann::json{{"program", "tdrm"}, {"ranks", ranks.size()}, {"prompt", prompt}, {"answer", answer},
-                                       {"seconds", seconds}, {"batch", bench::median(batch)}, {"gradient", bench::median(gradient)},
+    std::printf("%s\n", nlohmann::json{{"program", "tdrm"},
+                                       {"ranks", ranks.size()},
+                                       {"prompt", prompt},
+                                       {"answer", answer},
+                                       {"seconds", seconds},
+                                       {"batch", bench::median(batch)},
+                                       {"gradient", bench::median(gradient)},
                                        {"gemm_share", work(policy, prompt, answer, 32, 8) / seconds / rate}}
-                           .dump()
-                           .c_str());
+                            .dump()
+                            .c_str());
     std::filesystem::remove_all(trainer.directory);
     return 0;
 }
@@ -92,5 +97,6 @@ int main(int argc, char** argv) {
         return 64;
     }
     const int prompt = std::atoi(argv[1]), answer = std::atoi(argv[2]), updates = argc > 3 ? std::atoi(argv[3]) : 12;
-    return tdrm::comm::run_guarded(argc, argv, [&](tdrm::comm::Communicator& ranks) { return measure(ranks, prompt, answer, updates); });
+    return tdrm::comm::run_guarded(
+        argc, argv, [&](tdrm::comm::Communicator& ranks) { return measure(ranks, prompt, answer, updates); });
 }

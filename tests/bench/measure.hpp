@@ -26,7 +26,8 @@ inline double gemm_rate() {
     constexpr int n = 1024;
     std::vector<float> a(n * n, 0.5F), b(n * n, 0.25F), c(n * n);
     double best = 1e9;
-    for (int i = 0; i < 6; ++i) best = std::min(best, seconds([&] { model::ops::gemm_nt(c.data(), a.data(), b.data(), n, n, n); }));
+    for (int i = 0; i < 6; ++i)
+        best = std::min(best, seconds([&] { model::ops::gemm_nt(c.data(), a.data(), b.data(), n, n, n); }));
     return 2.0 * n * n * n / best;
 }
 

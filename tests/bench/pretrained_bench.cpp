@@ -23,7 +23,11 @@ std::vector<std::int32_t> random_tokens(Random& random, int n) {
 }
 
 void print(const char* what, double tokens, double seconds) {
-    std::printf("%s\n", nlohmann::json{{"bench", what}, {"tokens", tokens}, {"seconds", seconds}, {"tokens_per_second", tokens / seconds}}.dump().c_str());
+    std::printf("%s\n",
+                nlohmann::json{
+                    {"bench", what}, {"tokens", tokens}, {"seconds", seconds}, {"tokens_per_second", tokens / seconds}}
+                    .dump()
+                    .c_str());
     std::fflush(stdout);
 }
 

@@ -95,8 +95,9 @@ private:
             const auto repeat = s.heads / s.kv_heads;
             const auto k = rotate(project(y, "self_attn.k_proj", s.qkv_bias).view({T, s.kv_heads, s.head_dim}))
                                .repeat_interleave(repeat, 1);
-            const auto v =
-                project(y, "self_attn.v_proj", s.qkv_bias).view({T, s.kv_heads, s.head_dim}).repeat_interleave(repeat, 1);
+            const auto v = project(y, "self_attn.v_proj", s.qkv_bias)
+                               .view({T, s.kv_heads, s.head_dim})
+                               .repeat_interleave(repeat, 1);
             auto scores = at::einsum("tnh,snh->nts", {q, k}) / std::sqrt(static_cast<double>(s.head_dim));
             scores = scores.masked_fill(at::ones({T, T}, at::kBool).triu(1), -INFINITY);
             const auto mixed = at::einsum("nts,snh->tnh", {at::softmax(scores, -1), v}).reshape({T, s.query_width()});

@@ -42,11 +42,14 @@ protected:
             return error.what();
         }
     }
-    void says(const std::string& words) const { EXPECT_NE(problem().find(words), std::string::npos) << words << " isn't in: " << problem(); }
+    void says(const std::string& words) const {
+        EXPECT_NE(problem().find(words), std::string::npos) << words << " isn't in: " << problem();
+    }
 };
 
 TEST_F(Folder, WrittenModelReadsBackWithTheSameSpecAndBits) {
-    for (const char* name : {"llama", "llama3", "llama3_v4", "qwen2", "qwen2_tied_v4", "glm4", "glm4_v4", "sequence_classifier"})
+    for (const char* name :
+         {"llama", "llama3", "llama3_v4", "qwen2", "qwen2_tied_v4", "glm4", "glm4_v4", "sequence_classifier"})
         for (const std::uint64_t shard : {std::uint64_t{1} << 30U, std::uint64_t{30000}}) {
             TearDown();
             fs::create_directories(folder);
@@ -164,7 +167,9 @@ TEST_P(Gradients, AgreeWithTransformersAutograd) {
     std::vector<float> gradient(static_cast<std::size_t>(model.num_parameters()), 0.0F);
     std::vector<float> d_hidden(rows.size() * static_cast<std::size_t>(model.spec().width));
     const float* hidden = engine.forward(forest, rows, work, true);
-    token_loss(model, hidden, std::span(ids).subspan(1), 1.0F, [](int, float, float) { return 1.0F; }, d_hidden.data(), gradient.data(), work);
+    token_loss(
+        model, hidden, std::span(ids).subspan(1), 1.0F, [](int, float, float) { return 1.0F; }, d_hidden.data(),
+        gradient.data(), work);
     engine.backward(forest, rows, d_hidden.data(), gradient.data(), work);
     EXPECT_EQ(expected.at("gradients").size(), model.layout().tensors.size());
     for (const TensorInfo& info : model.layout().tensors) {

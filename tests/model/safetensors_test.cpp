@@ -15,7 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kGood = R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[24,28]}})";
+const std::string kGood =
+    R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[24,28]}})";
 
 std::string problem(const std::string& header, std::uint64_t size = 28) {
     try {
@@ -61,7 +62,9 @@ TEST(SafetensorsHeader, NamesWhatIsWrong) {
     says(one("\"F32\"", "[18446744073709551615]", "[0,28]"), "beyond 2^63");
     says(one("\"F32\"", "[6]", "[4,28]"), "leave a gap");
     says(one("\"F32\"", "[6]", "[0,24]"), "end at byte 24 of 28");
-    says(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[4],"data_offsets":[12,28]}})", "overlap");
+    says(
+        R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[4],"data_offsets":[12,28]}})",
+        "overlap");
 }
 
 TEST(SafetensorsHeader, MutationsAreReadOrRefusedButNeverCrash) {
@@ -73,10 +76,18 @@ TEST(SafetensorsHeader, MutationsAreReadOrRefusedButNeverCrash) {
         for (std::uint64_t e = 0; e < edits; ++e) {
             const auto at = random.next_below(header.size());
             switch (random.next_below(4)) {
-                case 0: header[at] = static_cast<char>(random.next_below(256)); break;
-                case 1: header.erase(at, 1 + random.next_below(5)); break;
-                case 2: header.insert(at, 1 + random.next_below(3), "0123456789[]{},:\"-"[random.next_below(18)]); break;
-                default: header.insert(at, header.substr(random.next_below(header.size()), random.next_below(30))); break;
+                case 0:
+                    header[at] = static_cast<char>(random.next_below(256));
+                    break;
+                case 1:
+                    header.erase(at, 1 + random.next_below(5));
+                    break;
+                case 2:
+                    header.insert(at, 1 + random.next_below(3), "0123456789[]{},:\"-"[random.next_below(18)]);
+                    break;
+                default:
+                    header.insert(at, header.substr(random.next_below(header.size()), random.next_below(30)));
+                    break;
             }
         }
         try {
@@ -102,7 +113,8 @@ TEST_F(File, CutOrLyingAboutItsHeaderIsRefused) {
     const std::string whole = length(kGood.size()) + kGood + std::string(28, '\1');
     write(whole);
     EXPECT_NO_THROW(SafetensorsFile{path});
-    for (const std::size_t kept : {std::size_t{0}, std::size_t{7}, std::size_t{8}, std::size_t{50}, whole.size() - 28, whole.size() - 1}) {
+    for (const std::size_t kept :
+         {std::size_t{0}, std::size_t{7}, std::size_t{8}, std::size_t{50}, whole.size() - 28, whole.size() - 1}) {
         write(whole.substr(0, kept));
         EXPECT_THROW(SafetensorsFile{path}, DataError) << kept;
     }
@@ -117,8 +129,10 @@ TEST_F(File, CutOrLyingAboutItsHeaderIsRefused) {
 
 TEST_F(File, WrittenTensorsAreReadBackInAnyPart) {
     std::vector<float> values(300);
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] = std::ldexp(1.0F + static_cast<float>(i) / 256, static_cast<int>(i % 20) - 10);
-    const std::vector<NamedTensor> tensors{{"x", {10, 20}, values.data()}, {"y \"quoted\"", {100}, values.data() + 200}};
+    for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = std::ldexp(1.0F + static_cast<float>(i) / 256, static_cast<int>(i % 20) - 10);
+    const std::vector<NamedTensor> tensors{{"x", {10, 20}, values.data()},
+                                           {"y \"quoted\"", {100}, values.data() + 200}};
     for (const Dtype dtype : {Dtype::f32, Dtype::bf16, Dtype::f16}) {
         write_safetensors(path, tensors, dtype);
         const SafetensorsFile file(path);
@@ -154,7 +168,7 @@ TEST(Conversion, RoundsToNearestEven) {
         to_float(&y, reinterpret_cast<const std::byte*>(&bits), 1, dtype);
         return y;
     };
-    EXPECT_EQ(round(1.0F + 1.0F / 256, Dtype::bf16), 1.0F);             // a tie, to even
+    EXPECT_EQ(round(1.0F + 1.0F / 256, Dtype::bf16), 1.0F);  // a tie, to even
     EXPECT_EQ(round(1.0F + 3.0F / 256, Dtype::bf16), 1.0F + 4.0F / 256);
     EXPECT_EQ(round(1.0F + 1.0F / 2048, Dtype::f16), 1.0F);
     EXPECT_EQ(round(1.0F + 3.0F / 2048, Dtype::f16), 1.0F + 4.0F / 2048);

@@ -60,7 +60,8 @@ void disturb_vectors(Model& model) {
     Random random(random_key(8, "vectors"));
     for (const TensorInfo& info : model.layout().tensors)
         for (std::int64_t i = 0; info.is_vector() && i < info.size(); ++i)
-            model.values()[static_cast<std::size_t>(info.offset + i)] += 0.2F * static_cast<float>(random.next_normal());
+            model.values()[static_cast<std::size_t>(info.offset + i)] +=
+                0.2F * static_cast<float>(random.next_normal());
 }
 
 class EngineAgainstTwin : public testing::TestWithParam<ModelSpec> {};
@@ -98,7 +99,9 @@ INSTANTIATE_TEST_SUITE_P(HeadShapes, EngineAgainstTwin,
 INSTANTIATE_TEST_SUITE_P(
     Families, EngineAgainstTwin,
     testing::Values(variant([](ModelSpec& s) { s.qkv_bias = s.output_bias = s.tied = true; }),
-                    variant([](ModelSpec& s) { s.rope_scaling = {8, 1, 4, 64}; }),
+                    variant([](ModelSpec& s) {
+                        s.rope_scaling = {8, 1, 4, 64};
+                    }),
                     variant([](ModelSpec& s) { s.family = Family::qwen2, s.qkv_bias = true, s.head_dim = 16; }),
                     variant([](ModelSpec& s) { s.family = Family::glm4, s.qkv_bias = true, s.rotary_dim = 4; })));
 
@@ -115,18 +118,19 @@ TEST(LanguageHead, LogProbabilitiesEntropiesAndGradientsAgreeWithAutograd) {
     const float* hidden = engine.forward(forest, rows, work, true);
     std::vector<float> gradient(static_cast<std::size_t>(model.num_parameters()), 0.0F);
     std::vector<float> d_hidden(rows.size() * 24), logp(rows.size()), entropy(rows.size());
-    token_loss(model, hidden, targets, temperature,
-               [&](int row, float row_logp, float row_entropy) {
-                   logp[static_cast<std::size_t>(row)] = row_logp;
-                   entropy[static_cast<std::size_t>(row)] = row_entropy;
-                   return -0.1F * static_cast<float>(row % 7);
-               },
-               d_hidden.data(), gradient.data(), work);
+    token_loss(
+        model, hidden, targets, temperature,
+        [&](int row, float row_logp, float row_entropy) {
+            logp[static_cast<std::size_t>(row)] = row_logp;
+            entropy[static_cast<std::size_t>(row)] = row_entropy;
+            return -0.1F * static_cast<float>(row % 7);
+        },
+        d_hidden.data(), gradient.data(), work);
     engine.backward(forest, rows, d_hidden.data(), gradient.data(), work);
 
     Oracle oracle(model);
-    const auto log_probs =
-        at::log_softmax(oracle.forward(forest).matmul(oracle.parameter("lm_head.weight").t()) / static_cast<double>(temperature), -1);
+    const auto log_probs = at::log_softmax(
+        oracle.forward(forest).matmul(oracle.parameter("lm_head.weight").t()) / static_cast<double>(temperature), -1);
     const auto ids = at::tensor(std::vector<std::int64_t>(targets.begin(), targets.end())).unsqueeze(1);
     const auto chosen = log_probs.gather(1, ids).squeeze(1);
     const auto coefficient = at::arange(forest.num_tokens(), at::kDouble).remainder(7) * -0.1;
@@ -134,7 +138,9 @@ TEST(LanguageHead, LogProbabilitiesEntropiesAndGradientsAgreeWithAutograd) {
     const auto ours = at::from_blob(logp.data(), {forest.num_tokens()}, at::kFloat);
     EXPECT_LT((ours - chosen.detach()).abs().max().item<double>(), 1e-5);
     const auto true_entropy = -(log_probs.exp() * log_probs).sum(-1).detach();
-    EXPECT_LT((at::from_blob(entropy.data(), {forest.num_tokens()}, at::kFloat) - true_entropy).abs().max().item<double>(), 1e-5);
+    EXPECT_LT(
+        (at::from_blob(entropy.data(), {forest.num_tokens()}, at::kFloat) - true_entropy).abs().max().item<double>(),
+        1e-5);
     const auto got = at::from_blob(gradient.data(), {model.num_parameters()}, at::kFloat).to(at::kDouble);
     EXPECT_LT((got - oracle.gradient()).norm().item<double>(), 1e-5 * oracle.gradient().norm().item<double>());
 }
@@ -144,7 +150,8 @@ TEST(ValueHead, GradientsAgreeWithAutograd) {
     spec.head = Head::value;
     Model model(spec);
     model.initialise(3);
-    for (std::int64_t i = 0; i < spec.width; ++i) model.values()[static_cast<std::size_t>(model.layout().head + i)] = 0.01F * static_cast<float>(i);
+    for (std::int64_t i = 0; i < spec.width; ++i)
+        model.values()[static_cast<std::size_t>(model.layout().head + i)] = 0.01F * static_cast<float>(i);
     const Forest forest = bushy_forest(spec.vocab, 6);
     const std::vector<std::int32_t> rows{3, 40, 41, 77};
     Workspace work;
@@ -159,7 +166,8 @@ TEST(ValueHead, GradientsAgreeWithAutograd) {
 
     Oracle oracle(model);
     const auto index = at::tensor(std::vector<std::int64_t>(rows.begin(), rows.end()));
-    const auto values = oracle.forward(forest).index_select(0, index).matmul(oracle.parameter("score.weight").t()).squeeze(1);
+    const auto values =
+        oracle.forward(forest).index_select(0, index).matmul(oracle.parameter("score.weight").t()).squeeze(1);
     (values * at::tensor(std::vector<double>{1, -2, 0.5, 3})).sum().backward();
     EXPECT_LT((at::from_blob(logits.data(), {4}, at::kFloat) - values.detach()).abs().max().item<double>(), 1e-5);
     const auto got = at::from_blob(gradient.data(), {model.num_parameters()}, at::kFloat).to(at::kDouble);
@@ -177,7 +185,8 @@ TEST(Engine, RowOfAMatrixProductHasTheSameBitsForAnyNumberOfRows) {
         ops::gemm_nt(whole.data(), x.data(), w.data(), 1024, n, k);
         for (const int m : {16, 17, 31, 48, 100, 256, 511, 777}) {
             ops::gemm_nt(part.data(), x.data(), w.data(), m, n, k);
-            EXPECT_EQ(0, std::memcmp(part.data(), whole.data(), sizeof(float) * static_cast<std::size_t>(m * n))) << m << " " << n;
+            EXPECT_EQ(0, std::memcmp(part.data(), whole.data(), sizeof(float) * static_cast<std::size_t>(m * n)))
+                << m << " " << n;
         }
     }
 }

@@ -49,13 +49,16 @@ void expect_values(const char* name, const model::ReadOut& read_out) {
             const std::vector<ScoredAnswer> answers{{whole.ids, whole.ends}, {whole.ids, whole.ends}};
             for (const auto& values : scorer.score(whole.prompt, answers)) {
                 ASSERT_EQ(values.size(), whole.logits.size());
-                for (std::size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(values[i], whole.logits[i], 1e-4F) << name << " state " << i;
+                for (std::size_t i = 0; i < values.size(); ++i)
+                    EXPECT_NEAR(values[i], whole.logits[i], 1e-4F) << name << " state " << i;
             }
         }
     }
 }
 
-TEST(ReadOut, TwoLabelsAtASeparatorAreThoseOfTransformersTokenClassification) { expect_values("token_classifier", {{kTag}, {}, true, -1, -1}); }
+TEST(ReadOut, TwoLabelsAtASeparatorAreThoseOfTransformersTokenClassification) {
+    expect_values("token_classifier", {{kTag}, {}, true, -1, -1});
+}
 
 TEST(ReadOut, HeadOfTwoLayersIsThatOfQwenMathPrm) { expect_values("qwen_prm", {{kTag}, {}, true, -1, -1}); }
 
@@ -65,7 +68,8 @@ TEST(ReadOut, LeafGivesWhatTransformersSequenceClassificationGivesForThePrefixAl
     const auto model = model::load_pretrained(folder_of("sequence_classifier"));
     for (const auto& entry : entries(folder_of("sequence_classifier"))) {
         const auto all = entry.at("input_ids").get<std::vector<std::int32_t>>();
-        const std::vector<std::int32_t> prompt(all.begin(), all.begin() + kPrompt), ids(all.begin() + kPrompt, all.end() - 1);
+        const std::vector<std::int32_t> prompt(all.begin(), all.begin() + kPrompt),
+            ids(all.begin() + kPrompt, all.end() - 1);
         const std::vector<ScoredAnswer> answers{{ids, {0, 4, static_cast<std::int32_t>(ids.size())}}};
         const auto values = Scorer(model, model::ReadOut{{all.back()}, {}, false, -1, -1}, 1000).score(prompt, answers);
         EXPECT_NEAR(values[0][2], entry.at("logits").at(0).get<float>(), 1e-4F);

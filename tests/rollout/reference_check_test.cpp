@@ -24,7 +24,8 @@ TEST_P(TinyModel, AgreesWithTransformersInLogProbsAndGreedyTokens) {
     EXPECT_EQ(report.greedy_tokens, 3 * 8);
 }
 
-INSTANTIATE_TEST_SUITE_P(OfEveryForm, TinyModel, testing::Values("llama", "llama3", "llama3_v4", "qwen2", "qwen2_tied_v4", "glm4", "glm4_v4"));
+INSTANTIATE_TEST_SUITE_P(OfEveryForm, TinyModel,
+                         testing::Values("llama", "llama3", "llama3_v4", "qwen2", "qwen2_tied_v4", "glm4", "glm4_v4"));
 
 TEST(ReferenceCheck, FindsAChangedWeightAndACaseOfAnotherModel) {
     const auto cases = read_reference(kData / "llama/reference.json");
@@ -44,7 +45,11 @@ TEST(ReferenceCheck, StoriesModelAgreesWithItsReference) {
     std::vector<ReferenceCase> cases;
     for (std::string line; std::getline(file, line);) {
         const auto j = nlohmann::json::parse(line);
-        cases.push_back({j.at("ids"), j.at("next_logprob"), {}, j.contains("greedy") ? j.at("greedy").get<std::vector<std::int32_t>>() : std::vector<std::int32_t>{}});
+        cases.push_back(
+            {j.at("ids"),
+             j.at("next_logprob"),
+             {},
+             j.contains("greedy") ? j.at("greedy").get<std::vector<std::int32_t>>() : std::vector<std::int32_t>{}});
     }
     ASSERT_FALSE(cases.empty());
     const auto report = check_reference(model, cases);

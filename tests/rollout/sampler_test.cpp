@@ -34,7 +34,8 @@ TEST(Sampler, FrequenciesFollowTheSoftmaxAtTheTemperature) {
         double total = 0;
         for (const float logit : kLogits) total += std::exp(static_cast<double>(logit) / temperature);
         for (std::size_t i = 0; i < kLogits.size(); ++i)
-            EXPECT_NEAR(share[static_cast<int>(i)], std::exp(static_cast<double>(kLogits[i]) / temperature) / total, 0.01);
+            EXPECT_NEAR(share[static_cast<int>(i)], std::exp(static_cast<double>(kLogits[i]) / temperature) / total,
+                        0.01);
     }
 }
 

@@ -18,7 +18,8 @@ TEST(Scorer, ValueOfEachStateEqualsScoringThatPrefixAlone) {
     std::vector<ScoredAnswer> answers;
     for (const std::size_t length : {19U, 4U, 33U}) ids.push_back(toy_tokens(random, length));
     for (const auto& each : ids)
-        answers.push_back({each, {0, 2, static_cast<std::int32_t>(each.size()) / 2, static_cast<std::int32_t>(each.size())}});
+        answers.push_back(
+            {each, {0, 2, static_cast<std::int32_t>(each.size()) / 2, static_cast<std::int32_t>(each.size())}});
     for (const int unit_tokens : {1, 40, 1000}) {
         const auto values = Scorer(model, probe, unit_tokens).score(prompt, answers);
         model::Workspace work;

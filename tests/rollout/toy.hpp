@@ -26,7 +26,8 @@ inline model::Model toy_model(model::Head head = model::Head::language, std::uin
     Random random(random_key(seed, "score head"));
     if (head == model::Head::value)
         for (int i = 0; i < model.spec().width; ++i)
-            model.values()[static_cast<std::size_t>(model.layout().head + i)] = static_cast<float>(random.next_normal());
+            model.values()[static_cast<std::size_t>(model.layout().head + i)] =
+                static_cast<float>(random.next_normal());
     return model;
 }
 

@@ -8,8 +8,8 @@
 namespace tdrm::task {
 namespace {
 
-TextFileOptions file(const std::string& path, const std::string& question, const std::string& answer, GoldIn gold = GoldIn::field,
-                     const std::string& solution = "", const std::string& tolerance = "") {
+TextFileOptions file(const std::string& path, const std::string& question, const std::string& answer,
+                     GoldIn gold = GoldIn::field, const std::string& solution = "", const std::string& tolerance = "") {
     TextFileOptions options;
     options.path = path;
     options.question = question;
@@ -42,7 +42,8 @@ void check(const std::string& root, const Expected& expected) {
         ++wrong;
         std::printf("%s: gold %s: %s\n", problem.name.c_str(), problem.answer.c_str(), verdict.reason.c_str());
     }
-    std::printf("%s: %zu problems, %zu gold answers judged wrong, %zu solutions\n", expected.options.path.c_str(), problems.size(), wrong, unlike);
+    std::printf("%s: %zu problems, %zu gold answers judged wrong, %zu solutions\n", expected.options.path.c_str(),
+                problems.size(), wrong, unlike);
     // OlympiadBench's are proofs that needn't end with the answer.
     if (expected.options.path.find("olympiadbench") == std::string::npos) {
         EXPECT_LE(static_cast<double>(unlike), 0.005 * static_cast<double>(problems.size())) << expected.options.path;
@@ -55,7 +56,8 @@ TEST(Datasets, OfTheProjectHaveRightGoldAnswers) {
     check(root, {file("train.jsonl", "question", "answer", GoldIn::hashes, "answer"), 100});
     check(root, {file("test.jsonl", "question", "answer", GoldIn::hashes, "answer"), 50});
     std::vector<std::string> notes;
-    for (const auto& problem : read_problems("file", file("train.jsonl", "question", "answer", GoldIn::hashes, "answer"), root, notes))
+    for (const auto& problem :
+         read_problems("file", file("train.jsonl", "question", "answer", GoldIn::hashes, "answer"), root, notes))
         EXPECT_TRUE(math::verify(problem.answer, problem.solution).equal) << problem.name;
 }
 

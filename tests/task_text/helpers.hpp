@@ -21,7 +21,9 @@ inline const std::string kSystem = "Please reason step by step, and put your fin
 /// A folder of its own, removed at the end.
 class Folder {
 public:
-    Folder() : path_(std::filesystem::temp_directory_path() / ("tdrm_text_" + std::to_string(getpid()) + "_" + std::to_string(count_++))) {
+    Folder()
+        : path_(std::filesystem::temp_directory_path() /
+                ("tdrm_text_" + std::to_string(getpid()) + "_" + std::to_string(count_++))) {
         std::filesystem::create_directories(path_);
     }
     ~Folder() { std::filesystem::remove_all(path_); }
@@ -57,7 +59,8 @@ inline TextTaskOptions chat_options() {
     return options;
 }
 
-inline TextProblem a_problem(std::uint64_t id, const std::string& question, const std::string& answer, const std::string& solution = "") {
+inline TextProblem a_problem(std::uint64_t id, const std::string& question, const std::string& answer,
+                             const std::string& solution = "") {
     return {id, "test", question, answer, solution, {}, {}};
 }
 

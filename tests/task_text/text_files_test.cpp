@@ -36,7 +36,8 @@ TEST(TextFiles, FillInQuestionsAndTakeNumbersAndListsAsText) {
     TextFileOptions options;
     options.question = "{body}\n{messages.0.content}";
     const auto one = [&](const std::string& answer) {
-        return read(R"({"body": null, "messages": [{"content": "How many?"}], "answer": )" + answer + "}", options).at(0);
+        return read(R"({"body": null, "messages": [{"content": "How many?"}], "answer": )" + answer + "}", options)
+            .at(0);
     };
     EXPECT_EQ(one("27.0").question, "How many?");
     EXPECT_EQ(one("27.0").answer, "27");
@@ -55,7 +56,8 @@ TEST(TextFiles, TakeTheGoldAnswerFromItsPlace) {
     EXPECT_EQ(hashes.solution, "2+2=4 eggs\n#### 1,004");
     options.gold = GoldIn::boxed;
     options.tolerance = "error";
-    const auto boxed = read(R"({"question": "Q", "answer": "\\boxed{1} then \\boxed{\\frac{1}{2}}", "error": "1e-1"})", options).at(0);
+    const auto boxed =
+        read(R"({"question": "Q", "answer": "\\boxed{1} then \\boxed{\\frac{1}{2}}", "error": "1e-1"})", options).at(0);
     EXPECT_EQ(boxed.answer, "\\frac{1}{2}");
     EXPECT_DOUBLE_EQ(*boxed.tolerance, 0.1);
 }
@@ -100,7 +102,8 @@ TEST(TextFiles, LeaveOutIncompleteRowsOnRequest) {
 TEST(TextFiles, ReadConversations) {
     TextFileOptions options;
     options.chat = "messages";
-    const auto rows = read(R"({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]})", options);
+    const auto rows =
+        read(R"({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]})", options);
     EXPECT_EQ(rows.at(0).question, "Hi");
     ASSERT_EQ(rows.at(0).conversation.size(), 2U);
     const auto said = [&](const std::string& messages) {
@@ -129,7 +132,8 @@ struct TextSplits : testing::Test {
             options.files.back().second.path = name + ".jsonl";
         }
     }
-    std::vector<TextSplit> make(const std::vector<std::pair<std::string, TextSplitOptions>>& splits, std::uint64_t seed = 1) {
+    std::vector<TextSplit> make(const std::vector<std::pair<std::string, TextSplitOptions>>& splits,
+                                std::uint64_t seed = 1) {
         options.splits = splits;
         notes.clear();
         return read_splits(options, seed, notes);
@@ -173,7 +177,8 @@ TEST_F(TextSplits, SayWhatCantBe) {
 }
 
 TEST_F(TextSplits, TellOfProblemsInTwoSplits) {
-    const std::vector<std::pair<std::string, TextSplitOptions>> entries{{"train", {"a", "", 0}}, {"test", {"b", "", 0}}};
+    const std::vector<std::pair<std::string, TextSplitOptions>> entries{{"train", {"a", "", 0}},
+                                                                        {"test", {"b", "", 0}}};
     EXPECT_EQ(make(entries)[0].problems.size(), 20U);
     ASSERT_EQ(notes.size(), 1U);
     EXPECT_SAYS(notes[0], "3 problems of the split train are in test too");
@@ -193,7 +198,9 @@ TEST_F(TextSplits, TellSignsAndNumbersApart) {
 {"question": "1.5", "answer": "1"}
 {"question": "15", "answer": "1"})");
     options.overlap = Overlap::error;
-    EXPECT_EQ(make({{"x", {"a", "0-0", 0}}, {"y", {"a", "1-1", 0}}, {"z", {"a", "2-2", 0}}, {"w", {"a", "3-3", 0}}}).size(), 4U);
+    EXPECT_EQ(
+        make({{"x", {"a", "0-0", 0}}, {"y", {"a", "1-1", 0}}, {"z", {"a", "2-2", 0}}, {"w", {"a", "3-3", 0}}}).size(),
+        4U);
 }
 
 }  // namespace

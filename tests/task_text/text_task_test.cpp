@@ -12,7 +12,8 @@ const std::string kQuestion = "What is 2 + 2?";
 TEST(TextFormat, PromptsAreTheTemplatesTextWithSystemTurnAndGenerationPrompt) {
     const TextFormat format(chat_options().format);
     EXPECT_EQ(format.tokenizer().decode(format.prompt_ids(kQuestion)),
-              "<|im_start|>system\n" + kSystem + "<|im_end|>\n<|im_start|>user\n" + kQuestion + "<|im_end|>\n<|im_start|>assistant\n");
+              "<|im_start|>system\n" + kSystem + "<|im_end|>\n<|im_start|>user\n" + kQuestion +
+                  "<|im_end|>\n<|im_start|>assistant\n");
     EXPECT_EQ(format.end_token(), *format.tokenizer().id_of("<|im_end|>"));
     EXPECT_EQ(format.tokenizer().decode(format.probe()), "<|im_end|>\n");
 }
@@ -41,7 +42,9 @@ TEST(TextFormat, ValueModelsDontSeeOurSystemTurn) {
 
 TEST(TextFormat, WorksWithPublishedTokenizersAndTemplates) {
     for (const auto& [name, value_start] : std::vector<std::pair<std::string, std::string>>{
-             {"qwen2_5", "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n<|im_start|>user\n"},
+             {"qwen2_5",
+              "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful "
+              "assistant.<|im_end|>\n<|im_start|>user\n"},
              {"glm4", "[gMASK]<sop><|user|>\n"}}) {
         const auto from = kShared / "tokenizers" / name;
         if (!std::filesystem::exists(from)) GTEST_SKIP() << "no " << from;
@@ -59,7 +62,8 @@ TEST(TextFormat, WorksWithPublishedTokenizersAndTemplates) {
             EXPECT_EQ(value, format.value_prompt_ids(question)) << name << question;
             EXPECT_TRUE(format.tokenizer().decode(value).starts_with(value_start)) << format.tokenizer().decode(value);
         }
-        const std::vector<text::ChatMessage> messages{{"user", "1 + 1?"}, {"assistant", "2"}, {"user", "Sure?"}, {"assistant", "Yes"}};
+        const std::vector<text::ChatMessage> messages{
+            {"user", "1 + 1?"}, {"assistant", "2"}, {"user", "Sure?"}, {"assistant", "Yes"}};
         const Conversation all = format.conversation(messages);
         Tokens learnt;
         for (std::size_t i = 0; i < all.ids.size(); ++i)
@@ -110,8 +114,11 @@ TEST(TextFormat, RefusesFoldersAndOptionsThatDontFit) {
 
 TEST(TextFormat, LearnsAssistantTurnsAndTheirEndTokensOnly) {
     const TextFormat format(chat_options().format);
-    const std::vector<text::ChatMessage> messages{
-        {"system", "Be brief."}, {"user", "1 + 1?"}, {"assistant", "That is\n\n2"}, {"user", "And 2 + 2?"}, {"assistant", "4"}};
+    const std::vector<text::ChatMessage> messages{{"system", "Be brief."},
+                                                  {"user", "1 + 1?"},
+                                                  {"assistant", "That is\n\n2"},
+                                                  {"user", "And 2 + 2?"},
+                                                  {"assistant", "4"}};
     const Conversation all = format.conversation(messages);
     ASSERT_EQ(all.ids.size(), all.learnt.size());
     Tokens learnt, other;
@@ -121,11 +128,13 @@ TEST(TextFormat, LearnsAssistantTurnsAndTheirEndTokensOnly) {
               "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n1 + 1?<|im_end|>\n<|im_start|>assistant\n"
               "\n<|im_start|>user\nAnd 2 + 2?<|im_end|>\n<|im_start|>assistant\n");
     EXPECT_EQ(format.tokenizer().decode(all.ids) + "\n", format.chat()->render(messages, false));
-    EXPECT_SAYS(message_of<DataError>([&] { (void)format.conversation(std::span(messages).first(2)); }), "no assistant turn");
+    EXPECT_SAYS(message_of<DataError>([&] { (void)format.conversation(std::span(messages).first(2)); }),
+                "no assistant turn");
 }
 
 struct Answers : testing::Test {
-    TextTask task{chat_options(), {{"dev", {a_problem(1, kQuestion, "4", "2 + 2 = 4\n\n#### 4"), a_problem(2, "Half?", "0.5")}}}};
+    TextTask task{chat_options(),
+                  {{"dev", {a_problem(1, kQuestion, "4", "2 + 2 = 4\n\n#### 4"), a_problem(2, "Half?", "0.5")}}}};
     Problem problem = task.problem("dev", 0);
 
     [[nodiscard]] Tokens answer(const std::string& text, bool ended = true) const {
@@ -162,7 +171,8 @@ TEST_F(Answers, AreJudgedByTheVerifierAndVoteInNormalForm) {
     EXPECT_EQ(task.verdict(problem, twice).reason, Reason::trailing_tokens);
     const Problem half = task.problem("dev", 1);
     EXPECT_TRUE(task.verdict(half, answer("\\boxed{\\frac{1}{2}}")).correct);
-    EXPECT_EQ(task.verdict(half, answer("\\boxed{\\frac{1}{2}}")).answer, task.verdict(half, answer("The answer is $\\dfrac12$.")).answer);
+    EXPECT_EQ(task.verdict(half, answer("\\boxed{\\frac{1}{2}}")).answer,
+              task.verdict(half, answer("The answer is $\\dfrac12$.")).answer);
 }
 
 TEST_F(Answers, HaveTheTextBeforeTheEndTokenAsLastStep) {
@@ -198,7 +208,8 @@ TEST_F(Answers, AreDemonstratedBySolutions) {
     EXPECT_EQ(task.text(ids), "2 + 2 = 4\n\n#### 4<|im_end|>");
     EXPECT_TRUE(task.verdict(problem, ids).correct);
     EXPECT_TRUE(task.learnt_tokens(problem, 1, 0).empty());
-    EXPECT_SAYS(message_of<DataError>([&] { (void)task.demonstration(task.problem("dev", 1), 1, 0); }), "has no solution");
+    EXPECT_SAYS(message_of<DataError>([&] { (void)task.demonstration(task.problem("dev", 1), 1, 0); }),
+                "has no solution");
 }
 
 TEST(TextTask, DropsOrRefusesLongPrompts) {
@@ -215,7 +226,8 @@ TEST(TextTask, DropsOrRefusesLongPrompts) {
 }
 
 TEST(TextTask, LearnsConversationsBehindTheirFirstPrompt) {
-    TextProblem chat{7, "chat", "Hi", "", "", {}, {{"user", "Hi"}, {"assistant", "Ho"}, {"user", "Hu"}, {"assistant", "He"}}};
+    TextProblem chat{
+        7, "chat", "Hi", "", "", {}, {{"user", "Hi"}, {"assistant", "Ho"}, {"user", "Hu"}, {"assistant", "He"}}};
     const TextTask task(chat_options(), {{"sft", {chat}}});
     const Problem problem = task.problem("sft", 0);
     const Tokens ids = task.demonstration(problem, 1, 0);

@@ -20,11 +20,11 @@ namespace tdrm::app {
 
 /// `run:` of a run file.
 struct RunOptions {
-    std::string dir;                                ///< folder of the run
-    std::int64_t seed = 1;                          ///< of every stage that has none of its own
-    train::SumMode sum = train::SumMode::automatic; ///< how gradients are summed over ranks
-    Seconds silence{600};                           ///< a rank that is silent for so long ends the job
-    Seconds wait{30};                               ///< that an earlier start gets to end
+    std::string dir;                                 ///< folder of the run
+    std::int64_t seed = 1;                           ///< of every stage that has none of its own
+    train::SumMode sum = train::SumMode::automatic;  ///< how gradients are summed over ranks
+    Seconds silence{600};                            ///< a rank that is silent for so long ends the job
+    Seconds wait{30};                                ///< that an earlier start gets to end
     void fields(Fields& f);
 };
 
@@ -54,13 +54,13 @@ struct StageContext {
 
 /// How a stage ended; goes into stage.json.
 struct StageOutcome {
-    std::int64_t updates = 0;            ///< of a training stage
-    std::int64_t best = -1;              ///< its best update
+    std::int64_t updates = 0;                           ///< of a training stage
+    std::int64_t best = -1;                             ///< its best update
     nlohmann::json results = nlohmann::json::object();  ///< headline figures
 };
 
-/// Collective. The model of a commit or of a Hugging Face folder. @throws DataError if its vocabulary isn't the task's, or
-/// for tasks with a tokenizer is smaller
+/// Collective. The model of a commit or of a Hugging Face folder. @throws DataError if its vocabulary isn't the task's,
+/// or for tasks with a tokenizer is smaller
 [[nodiscard]] model::Model load_model(StageContext& context, const Input& input);
 /// Collective. Trajectories of a finished stage.
 [[nodiscard]] rollout::Trajectories load_trajectories(StageContext& context, const Input& input);

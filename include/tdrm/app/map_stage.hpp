@@ -1,5 +1,5 @@
-// The runner of map stages: units in fixed blocks, a part file a block, one merge at the end. Blocks, and so files, don't
-// depend on the ranks; a killed run loses the blocks in flight and nothing else.
+// The runner of map stages: units in fixed blocks, a part file a block, one merge at the end. Blocks, and so files,
+// don't depend on the ranks; a killed run loses the blocks in flight and nothing else.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,9 @@
 namespace tdrm::app {
 
 struct MapWork {
-    std::string label;        ///< of the progress line
-    std::int64_t units = 0;   ///< of the whole stage
-    std::int64_t block = 1;   ///< units of a part
+    std::string label;                ///< of the progress line
+    std::int64_t units = 0;           ///< of the whole stage
+    std::int64_t block = 1;           ///< units of a part
     std::filesystem::path directory;  ///< of the table; the part files lie in `parts` below it
     /// Local. Computes units [begin, end) into a part file.
     std::function<void(std::int64_t begin, std::int64_t end, store::FileWriter& part)> work;
@@ -36,6 +36,7 @@ void run_map(StageContext& context, const MapWork& work);
 
 /// A part file carries the hash of its bytes in its name: part-000012.<hash>.h5.
 /// Local. Whole parts in `directory` by block; damaged and unfinished ones are removed.
-[[nodiscard]] std::vector<std::filesystem::path> whole_parts(const std::filesystem::path& directory, std::int64_t blocks);
+[[nodiscard]] std::vector<std::filesystem::path> whole_parts(const std::filesystem::path& directory,
+                                                             std::int64_t blocks);
 
 }  // namespace tdrm::app

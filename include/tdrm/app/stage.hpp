@@ -35,9 +35,9 @@ public:
 
 /// A kind of stage.
 struct StageKind {
-    std::string summary;                 ///< one line of help
-    std::vector<std::string> references; ///< option keys that name other stages; "values[]" is a list
-    bool trains = false;                 ///< has commits and a best one
+    std::string summary;                  ///< one line of help
+    std::vector<std::string> references;  ///< option keys that name other stages; "values[]" is a list
+    bool trains = false;                  ///< has commits and a best one
     std::function<std::unique_ptr<Stage>(const Yaml& options, const std::string& path, Problems& problems)> make;
     std::function<std::string(std::string_view key)> explain;
 };

@@ -38,14 +38,16 @@ struct ReadOutOptions {
     void fields(Fields& f);
 };
 
-/// Collective. A scorer of a value model; `options` count for models named hf:DIR only, others are read behind the task's probe.
+/// Collective. A scorer of a value model; `options` count for models named hf:DIR only, others are read behind the
+/// task's probe.
 /// @throws ConfigError for texts that aren't tokens; DataError if the model can't be read that way
 [[nodiscard]] rollout::Scorer value_scorer(StageContext& context, const model::Model& model, const std::string& label,
                                            const ReadOutOptions& options, int unit_tokens);
 
 /// pass@1 of the current policy, as an Evaluation of the training loop. The model must outlive it.
-[[nodiscard]] train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task& task, const model::Model& policy,
-                                                  const EvalOptions& options, std::uint64_t seed, std::int64_t updates);
+[[nodiscard]] train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task& task,
+                                                  const model::Model& policy, const EvalOptions& options,
+                                                  std::uint64_t seed, std::int64_t updates);
 
 /// Figures of judged answers: pass@1, majority vote, lengths, what went wrong.
 [[nodiscard]] train::Metrics answer_metrics(const rollout::Trajectories& answers);

@@ -28,9 +28,9 @@ using Attributes = std::vector<std::pair<std::string, store::Attribute>>;
 /// Collective. Answers a whole split as a map and writes trajectories.h5 and labels.h5 (the truth of every state, where
 /// the task knows it) with a manifest into `directory`; if they are there already, reads them.
 /// @return the table, on every rank
-[[nodiscard]] rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan, const model::Model& policy,
-                                                int slots, const std::string& label, const std::filesystem::path& directory,
-                                                const Attributes& attributes);
+[[nodiscard]] rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan,
+                                                const model::Model& policy, int slots, const std::string& label,
+                                                const std::filesystem::path& directory, const Attributes& attributes);
 
 /// What is known about the states of a table (as rollout::state_offsets) and its steps: labels.h5.
 struct StateLabels {
@@ -50,7 +50,8 @@ void write_answers(const std::filesystem::path& directory, const task::Task& tas
 
 /// Local. Writes /vocabulary: the ids among `tokens` with the bytes that each adds to a text, so that readers need no
 /// tokenizer. @throws DataError for an id outside the vocabulary
-void write_vocabulary(store::FileWriter& file, const task::Task& task, std::initializer_list<std::span<const std::int32_t>> tokens);
+void write_vocabulary(store::FileWriter& file, const task::Task& task,
+                      std::initializer_list<std::span<const std::int32_t>> tokens);
 
 /// Collective. Value logits of all states of a table as a map; writes values.h5 with a manifest into `directory`.
 [[nodiscard]] std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
@@ -59,13 +60,14 @@ void write_vocabulary(store::FileWriter& file, const task::Task& task, std::init
 
 /// Local. Labels of a finished stage's trajectories: those of its labels.h5 if it has one, else the task's own truth.
 /// @throws DataError if they belong to other trajectories
-[[nodiscard]] StateLabels load_labels(const StageContext& context, const Input& input, const rollout::Trajectories& data);
+[[nodiscard]] StateLabels load_labels(const StageContext& context, const Input& input,
+                                      const rollout::Trajectories& data);
 /// Local. The exact truth that a task knows about its answers; empty if it knows none.
 [[nodiscard]] StateLabels state_labels(const task::Task& task, const rollout::Trajectories& data);
 
 /// Local. A batch of an rl stage: trajectories with the parts of their reward, values of their states, advantages.
-void write_rl_batch(const std::filesystem::path& path, const task::Task& task, const train::RlBatch& batch, const reward::RewardMix& mix,
-                    const Attributes& attributes);
+void write_rl_batch(const std::filesystem::path& path, const task::Task& task, const train::RlBatch& batch,
+                    const reward::RewardMix& mix, const Attributes& attributes);
 
 [[nodiscard]] nlohmann::json metrics_json(const train::Metrics& metrics);
 /// Local. results.json: what the report shows.

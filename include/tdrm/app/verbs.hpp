@@ -14,8 +14,8 @@ namespace tdrm::app {
 struct RunRequest {
     PlanRequest plan;
     bool dry_run = false;
-    int plan_ranks = 0;      ///< of --dry-run; 0 = as started
-    double memory_gb = 0;    ///< per rank, of --dry-run; 0 = don't judge
+    int plan_ranks = 0;    ///< of --dry-run; 0 = as started
+    double memory_gb = 0;  ///< per rank, of --dry-run; 0 = don't judge
 };
 
 struct TokenizeRequest {
@@ -36,9 +36,9 @@ int doctor(comm::Communicator& ranks, const std::string& directory);
 /// Local. `tdrm explain KEY`: help on an option such as rl.advantage.lambda, a kind of stage, or everything.
 int explain_key(const std::string& key);
 
-/// Local. `tdrm tokenize`: each line of `in` as a JSON list of ids (or back), or a comparison with a file of expected ids.
-/// 65 if something differs. @throws DataError with the line's number at the first line that can't be read; the lines
-/// before it have been written. @throws IoError if a file can't be read or the output can't be written.
+/// Local. `tdrm tokenize`: each line of `in` as a JSON list of ids (or back), or a comparison with a file of expected
+/// ids. 65 if something differs. @throws DataError with the line's number at the first line that can't be read; the
+/// lines before it have been written. @throws IoError if a file can't be read or the output can't be written.
 int tokenize(const TokenizeRequest& request, std::istream& in, std::ostream& out);
 /// Local. `tdrm verify`: a JSON verdict for each pair of a JSONL file (task::math::verify_file).
 /// @throws as tokenize does.

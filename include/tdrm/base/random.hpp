@@ -10,11 +10,11 @@ namespace tdrm {
 
 /// Who draws. Two draws with equal keys and counters are the same number.
 struct RandomKey {
-    std::uint64_t seed = 0;      ///< of the stage
-    std::uint64_t purpose = 0;   ///< hash64 of a word such as "sample" or "shuffle"
-    std::uint64_t problem = 0;   ///< problem id
-    std::uint64_t visit = 0;     ///< how often the stage drew this problem before
-    std::uint64_t path = 0;      ///< sample index; in search a hash of the branch indices
+    std::uint64_t seed = 0;     ///< of the stage
+    std::uint64_t purpose = 0;  ///< hash64 of a word such as "sample" or "shuffle"
+    std::uint64_t problem = 0;  ///< problem id
+    std::uint64_t visit = 0;    ///< how often the stage drew this problem before
+    std::uint64_t path = 0;     ///< sample index; in search a hash of the branch indices
 };
 
 /// Numbers of one key. Cheap to construct and to copy.

@@ -15,8 +15,8 @@ struct WatchdogOptions {
     std::chrono::milliseconds deadline{std::chrono::minutes(10)};  ///< longest silence of a rank that others wait for
 };
 
-/// Each rank keeps a record `rank-0003.record` (text lines: sequence, state, kind, bytes, phase, unit, alive, time) in a
-/// directory that all ranks see. A thread, which never calls MPI, writes it every second, or every tenth of a shorter
+/// Each rank keeps a record `rank-0003.record` (text lines: sequence, state, kind, bytes, phase, unit, alive, time) in
+/// a directory that all ranks see. A thread, which never calls MPI, writes it every second, or every tenth of a shorter
 /// deadline. When this rank has waited in one collective for longer than the deadline, the thread reads everybody's
 /// record. A rank that writes no record, or is behind and silent (no collective, phase or unit begun) for the deadline,
 /// is named on standard error, and the process leaves with exit code 71, which makes the launcher end the job.

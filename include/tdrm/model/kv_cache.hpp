@@ -48,7 +48,9 @@ private:
         std::vector<std::int32_t> pages;
     };
     [[nodiscard]] std::size_t at(int layer, int page) const {
-        return (static_cast<std::size_t>(layer) * static_cast<std::size_t>(num_pages_) + static_cast<std::size_t>(page)) * page_floats_;
+        return (static_cast<std::size_t>(layer) * static_cast<std::size_t>(num_pages_) +
+                static_cast<std::size_t>(page)) *
+               page_floats_;
     }
 
     int num_pages_;

@@ -35,8 +35,8 @@ void rms_norm(float* y, float* rstd, const float* x, const float* w, int rows, i
 /// y = x * rstd * w from a stored rstd.
 void rms_norm_again(float* y, const float* x, const float* rstd, const float* w, int rows, int width);
 /// dx += gradient through the norm; dw += sum over rows of dy * x * rstd.
-void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x, const float* rstd, const float* w, int rows,
-                       int width);
+void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x, const float* rstd, const float* w,
+                       int rows, int width);
 
 /// y += x, element by element.
 void add(float* y, const float* x, std::size_t n);
@@ -106,14 +106,14 @@ struct CachedRow {
 /// Writes k and v of one row into slot `index` of a page. Key pages are [K][H][16], value pages [K][16][H].
 void write_page(float* key_page, float* value_page, const float* qkv_row, int index, const AttentionShape& shape);
 /// out_row(NH) = attention of one query row over its pages; `keys`/`values` are the page arrays of one layer.
-void cached_attention(float* out_row, const float* qkv_row, const float* keys, const float* values, const CachedRow& row,
-                      const AttentionShape& shape, Floats& scratch);
+void cached_attention(float* out_row, const float* qkv_row, const float* keys, const float* values,
+                      const CachedRow& row, const AttentionShape& shape, Floats& scratch);
 
 /// Per row: log softmax(logits / temperature) at `target`, and the entropy of that distribution in nats.
 void log_softmax(float* logp, float* entropy, const float* logits, std::span<const std::int32_t> targets, int vocab,
                  float temperature);
 /// Replaces logits by coefficient * d logp[target] / d logits = coefficient / temperature * (onehot - softmax).
-void log_softmax_backward(float* logits, const float* logp, const float* coefficient, std::span<const std::int32_t> targets,
-                          int vocab, float temperature);
+void log_softmax_backward(float* logits, const float* logp, const float* coefficient,
+                          std::span<const std::int32_t> targets, int vocab, float temperature);
 
 }  // namespace tdrm::model::ops

@@ -13,18 +13,20 @@
 
 namespace tdrm::model {
 
-/// The spec that a config.json (as transformers 4 or 5 writes it) describes: model_type llama, qwen2 or glm4. The head is
-/// the language head; the weights say whether there is another.
-/// @param origin names the file in messages @throws DataError naming the key and value that isn't supported or is missing
+/// The spec that a config.json (as transformers 4 or 5 writes it) describes: model_type llama, qwen2 or glm4. The head
+/// is the language head; the weights say whether there is another.
+/// @param origin names the file in messages @throws DataError naming the key and value that isn't supported or is
+/// missing
 [[nodiscard]] ModelSpec spec_of_config(const nlohmann::json& config, const std::string& origin);
-/// Its inverse: a config.json that transformers 4 and 5 read, ...ForCausalLM or ...ForSequenceClassification (one label).
+/// Its inverse: a config.json that transformers 4 and 5 read, ...ForCausalLM or ...ForSequenceClassification (one
+/// label).
 [[nodiscard]] nlohmann::ordered_json config_of_spec(const ModelSpec& spec, Dtype dtype);
 
 /// A folder whose config and headers were read and fit together; the weights stay on disk. Local.
 class Pretrained {
 public:
-    /// @throws IoError if a file can't be read; DataError listing every tensor that is missing, of another shape, or that
-    /// the model doesn't know
+    /// @throws IoError if a file can't be read; DataError listing every tensor that is missing, of another shape, or
+    /// that the model doesn't know
     explicit Pretrained(const std::filesystem::path& directory);
 
     [[nodiscard]] const ModelSpec& spec() const { return spec_; }
@@ -58,7 +60,7 @@ private:
 [[nodiscard]] std::string pretrained_hash(comm::Communicator& ranks, const std::filesystem::path& directory);
 
 /// Writes config.json and safetensors, in shards of at most `shard_bytes`, into an existing folder. Local.
-void save_pretrained(const Model& model, const std::filesystem::path& directory, Dtype dtype, const nlohmann::json& extra_config = {},
-                     std::uint64_t shard_bytes = 5'000'000'000);
+void save_pretrained(const Model& model, const std::filesystem::path& directory, Dtype dtype,
+                     const nlohmann::json& extra_config = {}, std::uint64_t shard_bytes = 5'000'000'000);
 
 }  // namespace tdrm::model

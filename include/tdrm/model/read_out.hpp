@@ -15,7 +15,8 @@ namespace tdrm::model {
 /// | TRL token classification | separator | yes | z1 - z0 of score |
 /// | Qwen2.5-Math-PRM | <extra_0> | yes | z1 - z0 of score.0, ReLU, score.2 |
 /// | Math-Shepherd | step tag | yes | logit of + minus logit of - |
-/// | RLHFlow | end of the user's turn, start of the assistant's | yes, and then the tail: +, end, start of the user's turn | the same |
+/// | RLHFlow | end of the user's turn, start of the assistant's | yes, and then the tail: +, end, start of the user's
+/// turn | the same |
 struct ReadOut {
     std::vector<std::int32_t> tag;   ///< at least one token
     std::vector<std::int32_t> tail;  ///< between the tag and the next step, where tags stay

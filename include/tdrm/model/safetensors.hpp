@@ -23,7 +23,8 @@ struct StoredTensor {
     bool operator==(const StoredTensor&) const = default;
 };
 
-/// An opened file whose header was checked: sizes agree with shapes, and the tensors cover the data without gap or overlap.
+/// An opened file whose header was checked: sizes agree with shapes, and the tensors cover the data without gap or
+/// overlap.
 class SafetensorsFile {
 public:
     /// @throws IoError if the file can't be read; DataError naming what is wrong with the header
@@ -31,7 +32,8 @@ public:
 
     [[nodiscard]] const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
     [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-    /// Elements [first, first + out.size()) of a tensor as fp32. @throws DataError for a format other than F32, BF16, F16
+    /// Elements [first, first + out.size()) of a tensor as fp32. @throws DataError for a format other than F32, BF16,
+    /// F16
     void read(const std::string& name, std::uint64_t first, std::span<float> out) const;
 
 private:
@@ -41,8 +43,10 @@ private:
 
 /// Checks a header and places its tensors in a file whose data begins at `data_begin`.
 /// @param data_size bytes behind the header @param origin names the file in messages @throws DataError
-[[nodiscard]] std::map<std::string, StoredTensor> parse_safetensors_header(std::string_view header, std::uint64_t data_begin,
-                                                                           std::uint64_t data_size, const std::string& origin);
+[[nodiscard]] std::map<std::string, StoredTensor> parse_safetensors_header(std::string_view header,
+                                                                           std::uint64_t data_begin,
+                                                                           std::uint64_t data_size,
+                                                                           const std::string& origin);
 
 /// A tensor in memory.
 struct NamedTensor {

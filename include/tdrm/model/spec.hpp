@@ -43,9 +43,9 @@ enum class Family { llama, qwen2, glm4 };
 
 /// Llama 3's stretch of the slow rotary frequencies (rope_type llama3). A factor of 1 is none.
 struct RopeScaling {
-    double factor = 1;           ///< slow frequencies are divided by it
-    double low_freq_factor = 1;  ///< wavelengths above original_positions / low_freq_factor are slow
-    double high_freq_factor = 4; ///< wavelengths below original_positions / high_freq_factor stay
+    double factor = 1;            ///< slow frequencies are divided by it
+    double low_freq_factor = 1;   ///< wavelengths above original_positions / low_freq_factor are slow
+    double high_freq_factor = 4;  ///< wavelengths below original_positions / high_freq_factor stay
     int original_positions = 8192;
     bool operator==(const RopeScaling&) const = default;
 };
@@ -71,13 +71,13 @@ struct ModelSpec {
     double norm_eps = 1e-5;     ///< epsilon of RMSNorm
     bool tied = false;          ///< the language head is the embedding
     Head head = Head::language;
-    ValueHead value_head;       ///< if head is `value`
+    ValueHead value_head;  ///< if head is `value`
     Family family = Family::llama;
-    bool qkv_bias = false;      ///< of the q, k and v projections
-    bool output_bias = false;   ///< of the attention's output projection
-    int rotary_dim = 0;         ///< leading part of a head that turns; 0 = head_dim
+    bool qkv_bias = false;     ///< of the q, k and v projections
+    bool output_bias = false;  ///< of the attention's output projection
+    int rotary_dim = 0;        ///< leading part of a head that turns; 0 = head_dim
     RopeScaling rope_scaling;
-    int max_positions = 0;      ///< that the model was made for; 0 = not known. Not a bound of the engine.
+    int max_positions = 0;  ///< that the model was made for; 0 = not known. Not a bound of the engine.
 
     /// The options that a user writes under `model:` (sizes; `vocab` and `head` follow from the stage).
     void fields(Fields& f);
@@ -109,8 +109,8 @@ struct TensorInfo {
     [[nodiscard]] bool is_vector() const { return shape.size() == 1; }
 };
 
-/// Offsets of one decoder layer in the flat buffer, -1 for what it hasn't got. q, k, v lie behind one another, and so do
-/// their biases, and gate and up, so that each is one matrix product.
+/// Offsets of one decoder layer in the flat buffer, -1 for what it hasn't got. q, k, v lie behind one another, and so
+/// do their biases, and gate and up, so that each is one matrix product.
 struct LayerLayout {
     std::int64_t input_norm, qkv, qkv_bias, output, output_bias, post_norm, gate_up, down;
     std::int64_t attention_norm, ffn_norm;  ///< of what the blocks add to the residual stream
@@ -124,7 +124,7 @@ struct Layout {
     std::vector<LayerLayout> layers;
     std::int64_t embedding = 0, final_norm = 0, head = 0;  ///< `head`: language head (the embedding if tied) or score
     std::int64_t head_bias = -1, head_hidden = -1, head_hidden_bias = -1;  ///< of a value head; -1: none
-    std::int64_t size = 0;                                 ///< elements in all
+    std::int64_t size = 0;                                                 ///< elements in all
 };
 
 }  // namespace tdrm::model

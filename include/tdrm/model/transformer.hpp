@@ -48,18 +48,18 @@ struct LayerActivations {
     Floats mixed;       ///< attention output_T(NH)
     Floats attended;    ///< what attention adds to x, before its norm (sandwich norms only)
     Floats attended_rstd;
-    Floats middle;      ///< x_TD after attention
+    Floats middle;  ///< x_TD after attention
     Floats middle_rstd;
-    Floats gate_up;     ///< T(2F)
-    Floats fed;         ///< what the feed-forward block adds to x, before its norm (sandwich norms only)
+    Floats gate_up;  ///< T(2F)
+    Floats fed;      ///< what the feed-forward block adds to x, before its norm (sandwich norms only)
     Floats fed_rstd;
 };
 
 /// Memory of forward and backward passes; reused, never shared by two threads.
 struct Workspace {
     std::vector<LayerActivations> layers;
-    Floats x, normed, inner;              ///< residual stream, normed input, SwiGLU output
-    Floats top_rstd, top_rows, top;       ///< of the rows that a head reads
+    Floats x, normed, inner;         ///< residual stream, normed input, SwiGLU output
+    Floats top_rstd, top_rows, top;  ///< of the rows that a head reads
     Floats dx, d_block, d_normed, d_inner, d_qkv, d_mixed, d_rows;
     Floats logits, coefficient, logp, entropy;
     ops::AttentionScratch attention;
@@ -81,8 +81,9 @@ public:
     void backward(const Forest& forest, std::span<const std::int32_t> rows, const float* d_hidden, float* gradient,
                   Workspace& work);
 
-    /// Appends tokens[i] to the cached segment segments[i] for all i and computes them in one pass: decoding (one token for
-    /// each of many segments), prefill (many tokens for one), or both at once. A row's bits depend on what it sees alone.
+    /// Appends tokens[i] to the cached segment segments[i] for all i and computes them in one pass: decoding (one token
+    /// for each of many segments), prefill (many tokens for one), or both at once. A row's bits depend on what it sees
+    /// alone.
     /// @return normed hidden_RD of the given rows (indices into `tokens`), valid until the next call
     const float* extend(KvCache& cache, std::span<const std::int32_t> tokens, std::span<const std::int32_t> segments,
                         std::span<const std::int32_t> rows, Workspace& work);
@@ -100,8 +101,8 @@ private:
     void add_block(float* x, const float* in, std::int64_t weight, std::int64_t bias, std::int64_t norm, Floats& added,
                    Floats& added_rstd, int rows, int inner, Workspace& work) const;
     /// Gradient of what the block adds, before its norm, from that of x: dx itself without sandwich norms.
-    const float* block_gradient(const float* dx, std::int64_t norm, const Floats& added, const Floats& added_rstd, int rows,
-                                float* gradient, Workspace& work) const;
+    const float* block_gradient(const float* dx, std::int64_t norm, const Floats& added, const Floats& added_rstd,
+                                int rows, float* gradient, Workspace& work) const;
 
     const Model* model_;
     ops::RotaryTable rotary_;
@@ -109,21 +110,21 @@ private:
 
 /// log softmax(logits / temperature)[target] of each row, and the entropy, without ever holding more than a chunk of
 /// logits. @param hidden_RD as returned by forward
-void token_logprobs(const Model& model, const float* hidden_RD, std::span<const std::int32_t> targets, float temperature,
-                    float* logp, float* entropy, Workspace& work);
+void token_logprobs(const Model& model, const float* hidden_RD, std::span<const std::int32_t> targets,
+                    float temperature, float* logp, float* entropy, Workspace& work);
 
 /// Derivative of a loss with respect to one row's log-prob, given that log-prob and the entropy.
 using TokenLoss = std::function<float(int row, float logp, float entropy)>;
-/// As token_logprobs, and in the same pass the gradient: calls `loss` for each row in order, adds the head's gradient to
-/// `gradient` and writes d_hidden_RD.
+/// As token_logprobs, and in the same pass the gradient: calls `loss` for each row in order, adds the head's gradient
+/// to `gradient` and writes d_hidden_RD.
 void token_loss(const Model& model, const float* hidden_RD, std::span<const std::int32_t> targets, float temperature,
                 const TokenLoss& loss, float* d_hidden_RD, float* gradient, Workspace& work);
 
 /// Value logits_R = hidden . score.weight; with two labels the difference of the second to the first.
 /// @param hidden as returned by forward (kMinRows rows at least)
 void value_logits(const Model& model, const float* hidden_RD, int rows, float* logits);
-/// Writes d_hidden_RD and adds the score head's gradient, given d loss / d logit of each row. Only for one label without
-/// bias or hidden layer, the head that tdrm trains.
+/// Writes d_hidden_RD and adds the score head's gradient, given d loss / d logit of each row. Only for one label
+/// without bias or hidden layer, the head that tdrm trains.
 void value_backward(const Model& model, const float* hidden_RD, std::span<const float> d_logits, float* d_hidden_RD,
                     float* gradient);
 

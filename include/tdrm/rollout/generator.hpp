@@ -16,7 +16,7 @@ namespace tdrm::rollout {
 /// A prompt and how often to continue it.
 struct Request {
     std::vector<std::int32_t> prompt;
-    std::vector<RandomKey> keys;  ///< one per sample
+    std::vector<RandomKey> keys;      ///< one per sample
     std::uint64_t first_counter = 0;  ///< counter of the first new token's draw: its position in the answer
     int max_tokens = 1;               ///< bound on new tokens
     /// Says after each new token whether to stop, given all new tokens; the end token always stops. May be empty.
@@ -33,10 +33,10 @@ struct Continuation {
 
 /// Counters of one `run`, for speed figures.
 struct GenerationStats {
-    std::int64_t tokens = 0;        ///< new tokens
-    std::int64_t prompt_tokens = 0; ///< prefilled
-    std::int64_t passes = 0;        ///< decoding passes
-    std::int64_t rows = 0;          ///< rows of all decoding passes, the padding to 16 included
+    std::int64_t tokens = 0;         ///< new tokens
+    std::int64_t prompt_tokens = 0;  ///< prefilled
+    std::int64_t passes = 0;         ///< decoding passes
+    std::int64_t rows = 0;           ///< rows of all decoding passes, the padding to 16 included
 };
 
 /// Generates with one model. Local. A continuation is a function of (model, request, its key): slots, neighbours, cache

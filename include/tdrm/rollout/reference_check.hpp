@@ -24,14 +24,16 @@ struct ReferenceCase {
 
 /// What check_reference found.
 struct ReferenceReport {
-    std::int64_t logprobs = 0;           ///< compared
-    double largest_difference = 0;       ///< of any of them
-    std::size_t worst_case = 0;          ///< where that was
-    std::int64_t greedy_tokens = 0;      ///< compared
-    std::int64_t different_tokens = 0;   ///< from the first one that differs to the end of its continuation
-    std::vector<std::string> problems;   ///< which continuations differ, where, and how
+    std::int64_t logprobs = 0;          ///< compared
+    double largest_difference = 0;      ///< of any of them
+    std::size_t worst_case = 0;         ///< where that was
+    std::int64_t greedy_tokens = 0;     ///< compared
+    std::int64_t different_tokens = 0;  ///< from the first one that differs to the end of its continuation
+    std::vector<std::string> problems;  ///< which continuations differ, where, and how
 
-    [[nodiscard]] bool agrees(double tolerance) const { return largest_difference <= tolerance && different_tokens == 0; }
+    [[nodiscard]] bool agrees(double tolerance) const {
+        return largest_difference <= tolerance && different_tokens == 0;
+    }
 };
 
 /// Forward pass of the forest for the log-probs, cached decoding for the continuations. Local.

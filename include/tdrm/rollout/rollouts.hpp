@@ -1,4 +1,5 @@
-// Answers of a policy to problems of a task, judged: what a rollout stage, an RL batch and an evaluation have in common.
+// Answers of a policy to problems of a task, judged: what a rollout stage, an RL batch and an evaluation have in
+// common.
 #pragma once
 
 #include <functional>
@@ -47,7 +48,8 @@ struct RolloutPlan {
 /// Collective. Of all trajectories, each rank scoring its share.
 [[nodiscard]] std::vector<float> score_together(comm::Communicator& ranks, Scorer& scorer, const Trajectories& data);
 
-/// First state of each trajectory in a flat array over states (T + 1 a trajectory), and the number of states at the end.
+/// First state of each trajectory in a flat array over states (T + 1 a trajectory), and the number of states at the
+/// end.
 [[nodiscard]] std::vector<std::size_t> state_offsets(const Trajectories& data);
 
 }  // namespace tdrm::rollout

@@ -22,13 +22,13 @@ struct ScoredAnswer {
 /// Adds a prompt with its answers and their probes to a forest: prompt as root, answers as children, probes as leaves.
 /// Answers see the prompt alone, probes see their prefix alone, so each value is what scoring that prefix alone gives.
 /// @param rows appended: for each answer and state the flat index of its probe's last token
-void add_states(model::Forest& forest, task::TokenSpan prompt, std::span<const ScoredAnswer> answers, task::TokenSpan probe,
-                std::vector<std::int32_t>& rows);
+void add_states(model::Forest& forest, task::TokenSpan prompt, std::span<const ScoredAnswer> answers,
+                task::TokenSpan probe, std::vector<std::int32_t>& rows);
 
-/// The same for a read-out whose tags stay: after each of its states an answer goes on behind tag and tail. s_0 has a leaf,
-/// since the models of this form were trained without it.
-void add_tagged_states(model::Forest& forest, task::TokenSpan prompt, std::span<const ScoredAnswer> answers, const model::ReadOut& read_out,
-                       std::vector<std::int32_t>& rows);
+/// The same for a read-out whose tags stay: after each of its states an answer goes on behind tag and tail. s_0 has a
+/// leaf, since the models of this form were trained without it.
+void add_tagged_states(model::Forest& forest, task::TokenSpan prompt, std::span<const ScoredAnswer> answers,
+                       const model::ReadOut& read_out, std::vector<std::int32_t>& rows);
 
 /// States s_0..s_T of a row of a table.
 [[nodiscard]] ScoredAnswer all_states(const Trajectories& data, std::size_t row);

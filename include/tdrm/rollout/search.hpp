@@ -12,8 +12,8 @@ namespace tdrm::rollout {
 
 struct SearchPlan {
     const task::Task* task = nullptr;
-    int branch = 8;            ///< continuations of the path, a step each
-    int depth = 30;            ///< steps; the last one runs to the end of the answer
+    int branch = 8;  ///< continuations of the path, a step each
+    int depth = 30;  ///< steps; the last one runs to the end of the answer
     SamplerOptions sampler;
     std::uint64_t seed = 0;
 };

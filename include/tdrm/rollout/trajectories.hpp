@@ -30,25 +30,25 @@ struct Trajectory {
 /// A table of problems and their trajectories.
 struct Trajectories {
     // Problems P.
-    std::vector<std::int64_t> problem_index;       ///< within its split
-    std::vector<std::int64_t> problem_id;          ///< unique over the task
-    std::vector<std::string> problem_answer;       ///< gold
-    std::vector<std::int64_t> prompt_offset{0};    ///< P + 1
+    std::vector<std::int64_t> problem_index;     ///< within its split
+    std::vector<std::int64_t> problem_id;        ///< unique over the task
+    std::vector<std::string> problem_answer;     ///< gold
+    std::vector<std::int64_t> prompt_offset{0};  ///< P + 1
     std::vector<std::int32_t> prompt_token;
     // Trajectories N.
-    std::vector<std::int32_t> problem;             ///< row in the problem table
+    std::vector<std::int32_t> problem;  ///< row in the problem table
     std::vector<std::int32_t> visit, sample;
-    std::vector<std::int64_t> token_offset{0};     ///< N + 1
-    std::vector<std::int64_t> step_offset{0};      ///< N + 1
-    std::vector<float> outcome;                    ///< 1 right, 0 wrong
-    std::vector<std::uint8_t> finish;              ///< task::Finish
-    std::vector<std::uint8_t> verdict_reason;      ///< task::Reason
+    std::vector<std::int64_t> token_offset{0};  ///< N + 1
+    std::vector<std::int64_t> step_offset{0};   ///< N + 1
+    std::vector<float> outcome;                 ///< 1 right, 0 wrong
+    std::vector<std::uint8_t> finish;           ///< task::Finish
+    std::vector<std::uint8_t> verdict_reason;   ///< task::Reason
     std::vector<std::string> answer;
     // Tokens and steps.
     std::vector<std::int32_t> token;
     std::vector<float> logprob;
-    std::vector<float> logprob_sampled;            ///< empty if sampling wasn't truncated
-    std::vector<std::int32_t> step_end;            ///< counted from the answer's first token
+    std::vector<float> logprob_sampled;  ///< empty if sampling wasn't truncated
+    std::vector<std::int32_t> step_end;  ///< counted from the answer's first token
 
     [[nodiscard]] std::size_t num_problems() const { return problem_id.size(); }
     [[nodiscard]] std::size_t size() const { return problem.size(); }

@@ -115,7 +115,9 @@ public:
     [[nodiscard]] virtual Tokens demonstration(const Problem& problem, std::uint64_t seed,
                                                std::uint64_t visit) const = 0;
     /// For each token of that demonstration whether it is learnt: 1 or 0; empty = all are.
-    [[nodiscard]] virtual std::vector<std::uint8_t> learnt_tokens(const Problem&, std::uint64_t, std::uint64_t) const { return {}; }
+    [[nodiscard]] virtual std::vector<std::uint8_t> learnt_tokens(const Problem&, std::uint64_t, std::uint64_t) const {
+        return {};
+    }
     /// Judges any ids at all; never throws for what a policy may produce.
     [[nodiscard]] virtual Verdict verdict(const Problem& problem, TokenSpan answer) const = 0;
     /// For each step the index one past its last token, strictly increasing. Bounded: a run without a delimiter is cut,

@@ -25,12 +25,12 @@ struct TextFileOptions {
     std::string path;
     std::string question = "question";  ///< field, or a text with {field}
     std::string answer = "answer";      ///< field; a list is joined by ", "
-    GoldIn gold = GoldIn::field;        ///< all of the answer's field, its last \boxed{...}, or what follows its last ####
-    std::string solution;               ///< field; of a list the first; empty = no solutions
-    std::string tolerance;              ///< field with the absolute tolerance of the answer; empty or null = none
-    std::string chat;                   ///< field with messages; then there is neither question nor answer
+    GoldIn gold = GoldIn::field;  ///< all of the answer's field, its last \boxed{...}, or what follows its last ####
+    std::string solution;         ///< field; of a list the first; empty = no solutions
+    std::string tolerance;        ///< field with the absolute tolerance of the answer; empty or null = none
+    std::string chat;             ///< field with messages; then there is neither question nor answer
     Unusable incomplete = Unusable::error;  ///< rows with an empty question, answer or solution
-    bool strip_notes = false;           ///< removes GSM8K's <<calculator notes>> from solutions
+    bool strip_notes = false;               ///< removes GSM8K's <<calculator notes>> from solutions
 
     /// All problems with these options, one sentence each.
     [[nodiscard]] std::vector<std::string> validate() const;

@@ -16,13 +16,13 @@
 namespace tdrm::task {
 
 struct TextFormatOptions {
-    std::string tokenizer;            ///< folder with tokenizer.json and, for chat, the chat template
-    std::string prompt;               ///< plain prompt with {question}; empty = the folder's chat template
-    std::string system;               ///< system turn of the policy's prompts; empty = none of our own
-    std::string family;               ///< what the chat template must be; empty = any
-    std::string end;                  ///< token that ends an answer; empty = as the template or the folder has it
-    std::string probe;                ///< text at whose last token values are read; empty = the end of a turn
-    bool value_sees_system = false;   ///< whether value models get the system turn too
+    std::string tokenizer;           ///< folder with tokenizer.json and, for chat, the chat template
+    std::string prompt;              ///< plain prompt with {question}; empty = the folder's chat template
+    std::string system;              ///< system turn of the policy's prompts; empty = none of our own
+    std::string family;              ///< what the chat template must be; empty = any
+    std::string end;                 ///< token that ends an answer; empty = as the template or the folder has it
+    std::string probe;               ///< text at whose last token values are read; empty = the end of a turn
+    bool value_sees_system = false;  ///< whether value models get the system turn too
 
     /// All problems with these options, one sentence each; empty if there are none.
     [[nodiscard]] std::vector<std::string> validate() const;

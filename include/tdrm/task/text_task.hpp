@@ -17,10 +17,10 @@ namespace tdrm::task {
 /// A problem as its file tells it.
 struct TextProblem {
     std::uint64_t id = 0;
-    std::string name;      ///< for messages: "train.jsonl line 7"
-    std::string question;  ///< of a conversation the first user turn
-    std::string answer;    ///< gold; empty for conversations
-    std::string solution;  ///< worked solution; empty if the file has none
+    std::string name;                             ///< for messages: "train.jsonl line 7"
+    std::string question;                         ///< of a conversation the first user turn
+    std::string answer;                           ///< gold; empty for conversations
+    std::string solution;                         ///< worked solution; empty if the file has none
     std::optional<double> tolerance;              ///< numbers of an answer may differ by this much
     std::vector<text::ChatMessage> conversation;  ///< of a chat file; otherwise empty
 };
@@ -58,7 +58,9 @@ public:
     [[nodiscard]] const TextFormat& format() const { return format_; }
     /// See TextFormat.
     [[nodiscard]] Tokens prompt_ids(std::string_view question) const { return format_.prompt_ids(question); }
-    [[nodiscard]] Tokens value_prompt_ids(std::string_view question) const { return format_.value_prompt_ids(question); }
+    [[nodiscard]] Tokens value_prompt_ids(std::string_view question) const {
+        return format_.value_prompt_ids(question);
+    }
     [[nodiscard]] Tokens encode_answer(std::string_view text) const { return format_.encode_answer(text); }
 
     [[nodiscard]] std::string_view kind() const override { return "text"; }

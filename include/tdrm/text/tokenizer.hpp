@@ -66,9 +66,9 @@ struct TokenizerReport {
     std::vector<Mismatch> mismatches;
 };
 
-/// Compares `tokenizer` with the lines {"ids", "text", "decoded", "ids_with_special", "decoded_skip_special"} of a JSONL
-/// file: encode(text) must give `ids`, decode(ids) must give `decoded`, and likewise with special tokens added or left
-/// out. All but "ids" may be absent, but not both "text" and "decoded". Empty lines are skipped.
+/// Compares `tokenizer` with the lines {"ids", "text", "decoded", "ids_with_special", "decoded_skip_special"} of a
+/// JSONL file: encode(text) must give `ids`, decode(ids) must give `decoded`, and likewise with special tokens added or
+/// left out. All but "ids" may be absent, but not both "text" and "decoded". Empty lines are skipped.
 /// @throws IoError if the file can't be read; DataError (with the line number) if a line is broken.
 [[nodiscard]] TokenizerReport check_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& jsonl);
 

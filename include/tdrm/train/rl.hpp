@@ -21,7 +21,8 @@ enum class AdvantageKind {
     gae,    ///< one a step: the reward against the value of the state before it (R - V(s_{k-1}) for lambda = 1)
 };
 [[nodiscard]] constexpr auto enum_names(AdvantageKind) {
-    return std::array<std::pair<AdvantageKind, std::string_view>, 2>{{{AdvantageKind::group, "group"}, {AdvantageKind::gae, "gae"}}};
+    return std::array<std::pair<AdvantageKind, std::string_view>, 2>{
+        {{AdvantageKind::group, "group"}, {AdvantageKind::gae, "gae"}}};
 }
 
 /// What the per-token losses are divided by.
@@ -30,7 +31,8 @@ enum class LossMean {
     sequence,  ///< each answer by its own length, then answers (original GRPO)
 };
 [[nodiscard]] constexpr auto enum_names(LossMean) {
-    return std::array<std::pair<LossMean, std::string_view>, 2>{{{LossMean::token, "token"}, {LossMean::sequence, "sequence"}}};
+    return std::array<std::pair<LossMean, std::string_view>, 2>{
+        {{LossMean::token, "token"}, {LossMean::sequence, "sequence"}}};
 }
 
 struct RlOptions {
@@ -43,8 +45,8 @@ struct RlOptions {
     bool whiten = false;           ///< advantages of the whole batch to mean 0 and deviation 1
     reward::GrpoOptions grpo;
     LossMean mean = LossMean::token;
-    bool mask_truncated = false;   ///< cut answers don't train (otherwise their reward is 0)
-    int epochs = 1;                ///< updates made of one batch of answers
+    bool mask_truncated = false;  ///< cut answers don't train (otherwise their reward is 0)
+    int epochs = 1;               ///< updates made of one batch of answers
     rollout::SamplerOptions sampler;
     int unit_tokens = 1024;
     int slots = 256;
@@ -66,7 +68,8 @@ class RlObjective final : public Objective {
 public:
     /// @param scorer of the frozen value model, or none @param reference frozen policy for beta > 0, or null
     RlObjective(comm::Communicator& ranks, const task::Task& task, std::string split, const model::Model& policy,
-                std::optional<rollout::Scorer> scorer, const model::Model* reference, const RlOptions& options, std::uint64_t seed);
+                std::optional<rollout::Scorer> scorer, const model::Model* reference, const RlOptions& options,
+                std::uint64_t seed);
 
     void prepare(std::int64_t update) override;
     [[nodiscard]] std::size_t num_units() const override { return first_.empty() ? 0 : first_.size() - 1; }
@@ -79,7 +82,9 @@ public:
 
     [[nodiscard]] const RlBatch& batch() const { return batch_; }
     /// Collective. Is told of each new batch, with the number of updates that the policy had made when it answered.
-    void on_batch(std::function<void(std::int64_t update, const RlBatch& batch)> listener) { on_batch_ = std::move(listener); }
+    void on_batch(std::function<void(std::int64_t update, const RlBatch& batch)> listener) {
+        on_batch_ = std::move(listener);
+    }
 
 private:
     void cut();

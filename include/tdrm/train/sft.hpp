@@ -28,7 +28,7 @@ private:
     struct Example {
         std::int64_t index;
         std::size_t prompt_tokens;
-        task::Tokens tokens;  ///< prompt and answer
+        task::Tokens tokens;               ///< prompt and answer
         std::vector<std::uint8_t> learnt;  ///< of the answer's tokens; empty = all
     };
 

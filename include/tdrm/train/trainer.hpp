@@ -41,7 +41,8 @@ public:
 
 /// Cuts consecutive samples into the fewest units of at most `unit_tokens` tokens that are about equally long.
 /// @return index of the first sample of each unit, and the number of samples at the end
-[[nodiscard]] std::vector<std::size_t> cut_units(const std::vector<std::size_t>& sample_tokens, std::size_t unit_tokens);
+[[nodiscard]] std::vector<std::size_t> cut_units(const std::vector<std::size_t>& sample_tokens,
+                                                 std::size_t unit_tokens);
 
 /// Which rank computes which unit: longest first to the least loaded. Doesn't influence results.
 [[nodiscard]] std::vector<int> assign_units(const std::vector<double>& costs, int ranks);
@@ -54,9 +55,9 @@ enum class SumMode { automatic, exact, fast };
 
 /// When a training stage writes its state. None of this changes results.
 struct CommitOptions {
-    Seconds every{60};       ///< at most this much work is at risk
-    std::int64_t at = 0;     ///< also after each multiple of this many updates, and keep those; 0 = never
-    int keep = 2;            ///< newest commits kept while running, besides the best and the multiples of `at`
+    Seconds every{60};    ///< at most this much work is at risk
+    std::int64_t at = 0;  ///< also after each multiple of this many updates, and keep those; 0 = never
+    int keep = 2;         ///< newest commits kept while running, besides the best and the multiples of `at`
     void fields(Fields& f);
 };
 
@@ -66,18 +67,18 @@ struct Evaluation {
     std::function<Metrics(std::int64_t update)> measure;  ///< collective
     std::string by;                                       ///< figure that decides which update is the best
     bool higher_is_better = true;
-    int patience = 0;                                     ///< stop after this many evaluations without a new best; 0 = never
+    int patience = 0;  ///< stop after this many evaluations without a new best; 0 = never
 };
 
 struct TrainerOptions {
-    std::string label;                 ///< of the progress line
-    std::filesystem::path directory;   ///< of the stage
+    std::string label;                ///< of the progress line
+    std::filesystem::path directory;  ///< of the stage
     std::int64_t updates = 0;
-    std::int64_t horizon = 0;          ///< of the schedule
+    std::int64_t horizon = 0;  ///< of the schedule
     OptimizerOptions optimizer;
     CommitOptions commit;
     SumMode sum = SumMode::exact;
-    std::vector<std::string> headline; ///< two figures for the progress line
+    std::vector<std::string> headline;  ///< two figures for the progress line
 };
 
 /// How training ended.
@@ -88,8 +89,8 @@ struct TrainingResult {
 };
 
 /// Collective. Trains `model` in place until `updates`, from the newest whole commit in the directory if there is one.
-/// Writes commits, metrics.jsonl and timing.jsonl. At the end there remain the last commit, the best one and those asked
-/// for by `commit.at`.
+/// Writes commits, metrics.jsonl and timing.jsonl. At the end there remain the last commit, the best one and those
+/// asked for by `commit.at`.
 /// @throws Preempted after a commit if a stop was requested
 TrainingResult train(comm::Communicator& ranks, model::Model& model, Objective& objective, const Evaluation& evaluation,
                      const TrainerOptions& options);

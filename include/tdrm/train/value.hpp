@@ -16,8 +16,9 @@ class ValueObjective final : public Objective {
 public:
     /// @param rows trajectories to train on @param batch trajectories per update
     /// @param labels per state of every trajectory of `data` (as rollout::state_offsets), for target kind step_label
-    ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows, std::vector<float> labels, const task::Task& task,
-                   const model::Model& model, const reward::TargetOptions& target, std::uint64_t seed, int batch, int unit_tokens);
+    ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows, std::vector<float> labels,
+                   const task::Task& task, const model::Model& model, const reward::TargetOptions& target,
+                   std::uint64_t seed, int batch, int unit_tokens);
 
     void prepare(std::int64_t update) override;
     [[nodiscard]] std::size_t num_units() const override { return first_.size() - 1; }

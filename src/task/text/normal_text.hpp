@@ -6,8 +6,8 @@
 
 namespace tdrm::task {
 
-/// Lower case (ASCII), without white space, mark-up ($ \ { }) and the punctuation of sentences, so that these don't make
-/// two problems of one. Signs, operators, brackets and decimal points stay: they do.
+/// Lower case (ASCII), without white space, mark-up ($ \ { }) and the punctuation of sentences, so that these don't
+/// make two problems of one. Signs, operators, brackets and decimal points stay: they do.
 [[nodiscard]] std::string normal_text(std::string_view text);
 
 }  // namespace tdrm::task

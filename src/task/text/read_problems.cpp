@@ -30,7 +30,8 @@ const Json& member_at(const Json& row, const std::string& path, const Place& pla
             std::string known;
             if (row.is_object())
                 for (const auto& [key, unused] : row.items()) known += cat(known.empty() ? "" : ", ", key);
-            process::broken(place, cat("the field \"", path, "\" is missing (the row has ", known.empty() ? "none" : known, ")"));
+            process::broken(
+                place, cat("the field \"", path, "\" is missing (the row has ", known.empty() ? "none" : known, ")"));
         }
     }
     return *at;
@@ -73,7 +74,8 @@ std::string gold_of(const TextFileOptions& options, const std::string& text, con
     const bool boxed = options.gold == GoldIn::boxed;
     const auto found = math::extract_answer(text, {{boxed ? AnswerPlace::boxed : AnswerPlace::hashes}});
     if (found.place == AnswerPlace::none)
-        process::broken(place, cat("the field \"", options.answer, "\" has no ", boxed ? "\\boxed{...}" : "####", " with an answer"));
+        process::broken(place, cat("the field \"", options.answer, "\" has no ", boxed ? "\\boxed{...}" : "####",
+                                   " with an answer"));
     return process::trimmed(found.text);
 }
 
@@ -98,7 +100,8 @@ std::optional<double> tolerance_of(const Json& value, const Place& place) {
 }
 
 std::vector<text::ChatMessage> messages_of(const Json& value, const std::string& field, const Place& place) {
-    if (!value.is_array() || value.empty()) process::broken(place, cat("the field \"", field, "\" isn't a list of messages"));
+    if (!value.is_array() || value.empty())
+        process::broken(place, cat("the field \"", field, "\" isn't a list of messages"));
     std::vector<text::ChatMessage> messages;
     for (const Json& each : value) {
         messages.push_back({process::text_member(each, "role", place), process::text_member(each, "content", place)});
@@ -106,7 +109,8 @@ std::vector<text::ChatMessage> messages_of(const Json& value, const std::string&
         if (role != "system" && role != "user" && role != "assistant")
             process::broken(place, cat("the role \"", role, "\" isn't system, user or assistant"));
     }
-    if (messages.back().role != "assistant") process::broken(place, "the last message isn't the assistant's (nothing to learn there)");
+    if (messages.back().role != "assistant")
+        process::broken(place, "the last message isn't the assistant's (nothing to learn there)");
     return messages;
 }
 
@@ -174,10 +178,13 @@ std::vector<TextProblem> read_problems(const std::string& name, const TextFileOp
             problems.back().id = first_id | static_cast<std::uint64_t>(place.number);
         });
     } catch (const process::BrokenRow& error) {
-        throw DataError(cat(error.what(), " (task.files.", name, " describes the file). Correct the row or the entry."));
+        throw DataError(
+            cat(error.what(), " (task.files.", name, " describes the file). Correct the row or the entry."));
     }
-    if (left_out > 0) notes.push_back(cat(left_out, " rows of task.files.", name, " are left out, ", example, " for one."));
-    if (problems.empty()) throw DataError(cat(path.string(), " is empty (task.files.", name, " has no problems). Fetch it again."));
+    if (left_out > 0)
+        notes.push_back(cat(left_out, " rows of task.files.", name, " are left out, ", example, " for one."));
+    if (problems.empty())
+        throw DataError(cat(path.string(), " is empty (task.files.", name, " has no problems). Fetch it again."));
     return problems;
 }
 

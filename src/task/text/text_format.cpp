@@ -15,9 +15,10 @@ constexpr std::string_view kQuestion = "{question}";
 
 text::Tokenizer load_tokenizer(const std::string& folder) {
     if (!std::filesystem::exists(folder))
-        throw ConfigError(cat("the tokenizer folder ", folder,
-                              " doesn't exist (no text can be encoded). Correct task.tokenizer; relative paths begin at the "
-                              "folder in which tdrm was started."));
+        throw ConfigError(
+            cat("the tokenizer folder ", folder,
+                " doesn't exist (no text can be encoded). Correct task.tokenizer; relative paths begin at the "
+                "folder in which tdrm was started."));
     return text::Tokenizer::load(folder);
 }
 
@@ -64,20 +65,24 @@ std::vector<std::string> TextFormatOptions::validate() const {
     if (prompt.find(kQuestion) == std::string::npos)
         problems.emplace_back("prompt: it doesn't hold {question} (all problems would look the same).");
     if (!system.empty())
-        problems.emplace_back("system: a plain prompt has no system turn (it would be ignored). Write it into `prompt`.");
-    if (!family.empty()) problems.emplace_back("family: a plain prompt has no chat template. Leave one of the two out.");
+        problems.emplace_back(
+            "system: a plain prompt has no system turn (it would be ignored). Write it into `prompt`.");
+    if (!family.empty())
+        problems.emplace_back("family: a plain prompt has no chat template. Leave one of the two out.");
     return problems;
 }
 
-TextFormat::TextFormat(const TextFormatOptions& options) : options_(options), tokenizer_(load_tokenizer(options.tokenizer)) {
+TextFormat::TextFormat(const TextFormatOptions& options)
+    : options_(options), tokenizer_(load_tokenizer(options.tokenizer)) {
     if (options_.prompt.empty())
-        chat_ = text::ChatTemplate::load(options_.tokenizer, {.family = options_.family, .thinking = text::Thinking::keep});
+        chat_ =
+            text::ChatTemplate::load(options_.tokenizer, {.family = options_.family, .thinking = text::Thinking::keep});
     check_marks();
     find_end();
     find_system_turn();
     Hasher hasher;
-    hasher.update(cat(tokenizer_.fingerprint(), '\n', chat_ ? chat_->fingerprint() : options_.prompt, '\n', options_.system, '\n',
-                      end_token_, '\n', options_.value_sees_system));
+    hasher.update(cat(tokenizer_.fingerprint(), '\n', chat_ ? chat_->fingerprint() : options_.prompt, '\n',
+                      options_.system, '\n', end_token_, '\n', options_.value_sees_system));
     for (const Token id : probe_) hasher.update(cat(' ', id));
     fingerprint_ = hasher.hex();
 }
@@ -87,9 +92,10 @@ void TextFormat::check_marks() const {
     const std::vector<text::ChatMessage> messages{{"user", "TDRM"}, {"assistant", "TDRM"}, {"user", "TDRM"}};
     for (const std::string& mark : marks_of(chat_->render(messages, true)))
         if (!tokenizer_.id_of(mark))
-            throw DataError(cat(options_.tokenizer, ": the chat template marks turns with ", mark,
-                                ", which isn't a token of the tokenizer (a model would read it as a row of letters). Use "
-                                "the tokenizer and the template of one model."));
+            throw DataError(
+                cat(options_.tokenizer, ": the chat template marks turns with ", mark,
+                    ", which isn't a token of the tokenizer (a model would read it as a row of letters). Use "
+                    "the tokenizer and the template of one model."));
 }
 
 void TextFormat::find_end() {
@@ -109,9 +115,10 @@ void TextFormat::find_end() {
     } else {
         const std::string eos = eos_token(options_.tokenizer);
         if (eos.empty())
-            throw ConfigError(cat("task.end is missing: ", options_.tokenizer,
-                                  " names no eos_token in tokenizer_config.json (answers would never end). Give the token, "
-                                  "\"</s>\" say."));
+            throw ConfigError(
+                cat("task.end is missing: ", options_.tokenizer,
+                    " names no eos_token in tokenizer_config.json (answers would never end). Give the token, "
+                    "\"</s>\" say."));
         end_token_ = one_token(eos);
     }
     if (probe_.empty()) probe_ = {end_token_};
@@ -152,7 +159,9 @@ void TextFormat::find_system_turn() {
 
 Tokens TextFormat::prompt_ids(std::string_view question) const { return render(question, true); }
 
-Tokens TextFormat::value_prompt_ids(std::string_view question) const { return render(question, options_.value_sees_system); }
+Tokens TextFormat::value_prompt_ids(std::string_view question) const {
+    return render(question, options_.value_sees_system);
+}
 
 Tokens TextFormat::value_prompt(TokenSpan prompt) const {
     const bool ours = policy_start_ != value_start_ && prompt.size() >= policy_start_.size() &&
@@ -167,8 +176,9 @@ Tokens TextFormat::encode_answer(std::string_view text) const { return tokenizer
 
 Conversation TextFormat::conversation(std::span<const text::ChatMessage> messages) const {
     if (!chat_)
-        throw ConfigError("conversations need a chat template (a plain prompt has no turns). Leave task.prompt out, and use a "
-                          "tokenizer folder that has a template.");
+        throw ConfigError(
+            "conversations need a chat template (a plain prompt has no turns). Leave task.prompt out, and use a "
+            "tokenizer folder that has a template.");
     Conversation result;
     const auto add = [&](const Tokens& ids, bool learnt) {
         result.ids.insert(result.ids.end(), ids.begin(), ids.end());
@@ -186,7 +196,8 @@ Conversation TextFormat::conversation(std::span<const text::ChatMessage> message
         if (!upto.ends_with(content)) content = trimmed(content);
         const std::size_t begin = upto.size() - std::min(upto.size(), content.size());
         if (!upto.ends_with(content) || !whole.starts_with(upto) || begin < done)
-            throw DataError(cat("message ", m + 1, " isn't written as it is by the chat template of ", options_.tokenizer,
+            throw DataError(cat("message ", m + 1, " isn't written as it is by the chat template of ",
+                                options_.tokenizer,
                                 " (other words would be learnt). Remove the conversation, or use another template."));
         add(tokenizer_.encode(std::string_view(whole).substr(done, begin - done)), false);
         add(tokenizer_.encode(content), true);
@@ -194,8 +205,7 @@ Conversation TextFormat::conversation(std::span<const text::ChatMessage> message
         done = upto.size();
         if (std::string_view(whole).substr(done).starts_with(end_mark)) done += end_mark.size();
     }
-    if (done == 0)
-        throw DataError("a conversation has no assistant turn (there is nothing to learn). Remove it.");
+    if (done == 0) throw DataError("a conversation has no assistant turn (there is nothing to learn). Remove it.");
     return result;
 }
 

@@ -17,16 +17,19 @@ TextTask::TextTask(const TextTaskOptions& options, std::vector<TextSplit> splits
     for (const Split& split : splits_)
         for (const TextProblem& problem : split.problems)
             if (!by_id_.emplace(problem.id, &problem).second)
-                throw DataError(cat(problem.name, " and ", by_id_[problem.id]->name,
-                                    " have the same problem id (their random numbers would be equal). Rename a file's entry under "
-                                    "task.files."));
+                throw DataError(
+                    cat(problem.name, " and ", by_id_[problem.id]->name,
+                        " have the same problem id (their random numbers would be equal). Rename a file's entry under "
+                        "task.files."));
     Hasher hasher;
     hasher.update(cat("text\n", format_.fingerprint(), '\n', static_cast<int>(options_.steps.delimiter), ' ',
-                      options_.steps.max_step_tokens, ' ', options_.steps.max_steps, ' ', options_.max_answer_tokens, '\n'));
+                      options_.steps.max_step_tokens, ' ', options_.steps.max_steps, ' ', options_.max_answer_tokens,
+                      '\n'));
     for (const Split& split : splits_) {
         hasher.update(cat("split ", split.name, '\n'));
         for (const TextProblem& p : split.problems) {
-            hasher.update(cat(p.id, '\n', p.question, '\n', p.answer, '\n', p.solution, '\n', p.tolerance.value_or(-1), '\n'));
+            hasher.update(
+                cat(p.id, '\n', p.question, '\n', p.answer, '\n', p.solution, '\n', p.tolerance.value_or(-1), '\n'));
             for (const auto& message : p.conversation) hasher.update(cat(message.role, '\n', message.content, '\n'));
         }
     }
@@ -51,8 +54,9 @@ void TextTask::add(TextSplit&& from) {
                 ++dropped;
                 continue;
             }
-            throw DataError(cat(problem.name, " has a prompt of ", length, " tokens, more than max_prompt_tokens = ",
-                                options_.max_prompt_tokens, " (it may not fit the model). Raise the limit, or set too_long: drop."));
+            throw DataError(cat(problem.name, " has a prompt of ", length,
+                                " tokens, more than max_prompt_tokens = ", options_.max_prompt_tokens,
+                                " (it may not fit the model). Raise the limit, or set too_long: drop."));
         }
         longest_prompt_ = std::max(longest_prompt_, length);
         split.prompts.push_back(std::move(prompt));
@@ -62,7 +66,8 @@ void TextTask::add(TextSplit&& from) {
         notes_.push_back(cat(dropped, " of ", from.problems.size(), " problems of the split ", split.name,
                              " have prompts of more than ", options_.max_prompt_tokens, " tokens and are dropped."));
     if (split.problems.empty())
-        throw DataError(cat("the split ", split.name, " has no problems left (stages that use it would do nothing). Check its file, "
+        throw DataError(cat("the split ", split.name,
+                            " has no problems left (stages that use it would do nothing). Check its file, "
                             "rows and limits."));
     splits_.push_back(std::move(split));
 }
@@ -88,10 +93,13 @@ std::vector<std::string> TextTask::split_names() const {
 const TextTask::Split& TextTask::find(std::string_view name) const {
     for (const Split& split : splits_)
         if (split.name == name) return split;
-    throw ConfigError(cat("there is no split \"", name, "\" (a stage names it). ", did_you_mean(std::string(name), split_names())));
+    throw ConfigError(
+        cat("there is no split \"", name, "\" (a stage names it). ", did_you_mean(std::string(name), split_names())));
 }
 
-std::int64_t TextTask::split_size(std::string_view split) const { return static_cast<std::int64_t>(find(split).problems.size()); }
+std::int64_t TextTask::split_size(std::string_view split) const {
+    return static_cast<std::int64_t>(find(split).problems.size());
+}
 
 std::int64_t TextTask::distinct_problems(std::string_view split) const {
     std::unordered_set<std::string> seen;
@@ -120,7 +128,8 @@ Tokens TextTask::demonstration(const Problem& problem, std::uint64_t, std::uint6
         return {ids.begin() + static_cast<std::ptrdiff_t>(problem.prompt.size()), ids.end()};
     }
     if (source->solution.empty())
-        throw DataError(cat(source->name, " has no solution (there is nothing to learn). Name the file's solution field under "
+        throw DataError(cat(source->name,
+                            " has no solution (there is nothing to learn). Name the file's solution field under "
                             "task.files, or use a file that has one."));
     Tokens ids = encode_answer(source->solution);
     ids.push_back(end_token());
@@ -162,7 +171,8 @@ std::vector<std::int32_t> TextTask::step_ends(TokenSpan answer) const {
     const auto last = static_cast<std::size_t>(ends.empty() ? 0 : ends.back());
     const std::string tail = tokenizer().decode(content.subspan(last), true);
     if (tail.find_first_not_of(" \t\r\n") == std::string::npos) return ends;
-    const bool full = options_.steps.max_steps > 0 && static_cast<std::int32_t>(ends.size()) >= options_.steps.max_steps;
+    const bool full =
+        options_.steps.max_steps > 0 && static_cast<std::int32_t>(ends.size()) >= options_.steps.max_steps;
     if (full) ends.pop_back();
     ends.push_back(static_cast<std::int32_t>(end));
     return ends;
@@ -173,7 +183,8 @@ std::int64_t TextTask::penultimate(TokenSpan answer, std::span<const std::int32_
     std::int32_t begin = 0;
     for (std::int64_t t = 0; t < steps && steps > 1; ++t) {
         const std::int32_t end = step_ends[static_cast<std::size_t>(t)];
-        const std::string step = tokenizer().decode(answer.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)), true);
+        const std::string step = tokenizer().decode(
+            answer.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)), true);
         begin = end;
         for (const std::string_view marker : {"\\boxed", "####", "The answer is"})
             if (step.find(marker) != std::string::npos) return std::max<std::int64_t>(t, 1);
