@@ -3,6 +3,8 @@
 import json
 import pathlib
 import shutil
+import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -62,14 +64,19 @@ class TextTasks(unittest.TestCase):
         splits = {"gsm8k": {"train": 7173, "dev": 300, "gsm8k": 1319}, "math": {"dev": 300, "rest": 4500, "math500": 500},
                   "math500": {"math500": 500}, "aime": {"aime_train": 975, "aime24": 30}, "amc": {"amc23": 40},
                   "olympiadbench": {"olympiadbench": 675}, "minerva": {"minerva": 272}, "gaokao2023en": {"gaokao2023en": 383},
-                  "college_math": {"college_math": 2818}}
+                  "college_math": {"college_math": 2818}, "gsm_symbolic": {"gsm_symbolic": 99}}
         self.assertEqual(sorted(splits), sorted(path.stem for path in (runs.SOURCE / "configs/tasks").iterdir()))
+        shared = runs.SOURCE / "../shared/data"
+        (self.folder / "gsm_symbolic").mkdir()  # the only one that is made, not downloaded
+        subprocess.run([sys.executable, runs.SOURCE / "tools/gsm_symbolic.py", shared / "gsm_symbolic/templates.tar.gz",
+                        self.folder / "gsm_symbolic/symbolic.jsonl", "--instances", "1"], check=True)
         for recipe, sizes in splits.items():
+            data = self.folder if recipe == "gsm_symbolic" else shared
             stages = "".join(f"  {name}: {{do: rollout, policy: base, problems: {name}}}\n" for name in sizes)
             config = self.folder / f"{recipe}.yaml"
             config.write_text(f"include: {runs.SOURCE}/configs/tasks/{recipe}.yaml\n"
                               f"run: {{dir: {self.folder}/run}}\n"
-                              f"task: {{tokenizer: {runs.SOURCE}/tests/task_text/data/chatml, data: {runs.SOURCE}/../shared/data, "
+                              f"task: {{tokenizer: {runs.SOURCE}/tests/task_text/data/chatml, data: {data}, "
                               "max_prompt_tokens: 20000}\n"
                               "stages:\n  base: {do: sft, model: {layers: 1, width: 64, heads: 1}, problems: "
                               f"{next(iter(sizes))}}}\n{stages}")
