@@ -25,7 +25,8 @@ std::string processor() {
 
 std::string build_info() {
     return cat("tdrm " TDRM_VERSION " (", TDRM_REVISION, "), g++ ", __VERSION__, ", " TDRM_ARCH, ", HDF5 ",
-               H5_VERS_INFO + 14, ", Open MPI ", OMPI_MAJOR_VERSION, ".", OMPI_MINOR_VERSION, ".", OMPI_RELEASE_VERSION,
+               H5_VERS_MAJOR, ".", H5_VERS_MINOR, ".", H5_VERS_RELEASE, ", Open MPI ", OMPI_MAJOR_VERSION, ".",
+               OMPI_MINOR_VERSION, ".", OMPI_RELEASE_VERSION,
                comm::built_with_nccl() ? ", with NCCL" : ", without NCCL");
 }
 
