@@ -20,7 +20,8 @@ import tarfile
 
 from gsm_symbolic_expressions import Draw, Expression, TemplateError, Worded, as_text, number_of
 
-MAX_TRIES = 200_000
+MAX_DRAWS = 2_000_000  # some published templates (p1/0011) have very rare solutions
+MAX_MET = 20_000  # draws that met the conditions, but gave no exact answer that the steps agree with
 SETS = ("symbolic", "p1", "p2")
 SECTION = re.compile(r"\n\s*#\s*(init|conditions|answer)\s*[:=]")
 SAMPLER = re.compile(r"-\s*((?:\$?\w+\s*,\s*)*\$?\w+)\s*=(.*)", re.DOTALL)
@@ -121,20 +122,26 @@ class Template:
         return values[name]
 
     def instance(self, seed, index):
-        rng = random.Random(f"{seed} {self.name} {index}")
+        rng, met = random.Random(f"{seed} {self.name} {index}"), 0
         try:
-            for _ in range(MAX_TRIES):
+            for _ in range(MAX_DRAWS):
                 try:
                     values = self.draw(rng)
-                    texts = values and self.texts(values)
+                    if values is None:
+                        continue
+                    met += 1
+                    texts = self.texts(values)
                 except ArithmeticError:  # a division by zero, or an int() that would cut a fraction off
-                    continue
+                    texts = None
                 if texts:
                     question, answer = texts
                     return {"id": f"{self.name}/{index}", "question": question, "answer": answer, "template": self.name}
+                if met == MAX_MET:
+                    break
         except TemplateError as error:
             raise error if str(error).startswith("Template ") else self.error(error) from None
-        raise self.error(f"no instance in {MAX_TRIES} tries meets its conditions with steps that end with its answer")
+        raise self.error(f"no instance found: {met} of at most {MAX_DRAWS} draws met its conditions"
+                         + (", none with an exact answer that its steps end with" if met else ""))
 
 
 def parse(name, text):

@@ -103,7 +103,7 @@ class Handwritten(unittest.TestCase):
             "unknown function open": template(QUESTION.replace("range(2, 20)", "open('x')")),
             "unknown name nobody": template(QUESTION.replace("is_int(n * p)", "nobody > n")),
             "Lambda isn't supported": template(QUESTION.replace("is_int(n * p)", "(lambda: 1)")),
-            "no instance in": template(QUESTION.replace("is_int(n * p)", "n < 0")),
+            "no instance found: 0": template(QUESTION.replace("is_int(n * p)", "n < 0")),
             "draws 2 values for 1 names": template(QUESTION.replace("item, other", "item")),
             "slot size has no sampler": template(QUESTION.replace("{n,3}", "{size,3}")),
         }
@@ -118,7 +118,7 @@ class Handwritten(unittest.TestCase):
     def test_steps_that_end_with_another_answer_are_no_instance(self):
         code, errors, _ = run({"symbolic/wrong.json": template(steps=STEPS.replace("+ 2*k*n)", "+ k*n)"))})
         self.assertEqual(code, 65)
-        self.assertIn("symbolic/wrong: no instance", errors)
+        self.assertIn("symbolic/wrong: no instance found: 20000", errors)
 
     def test_wrong_arguments_and_missing_templates_have_their_exit_codes(self):
         files = {"symbolic/a.json": template()}
