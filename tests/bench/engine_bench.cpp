@@ -14,16 +14,6 @@ namespace {
 
 using namespace tdrm;
 
-model::ModelSpec shape() {
-    model::ModelSpec spec;
-    spec.vocab = 155;
-    spec.layers = 4;
-    spec.width = 128;
-    spec.heads = 4;
-    spec.ffn = 384;
-    return spec.resolved();
-}
-
 /// Parameters that are multiplied with each token: all but the embedding.
 double multiplied(const model::Model& model) {
     return static_cast<double>(model.num_parameters() - model.spec().vocab * model.spec().width);
@@ -42,7 +32,7 @@ void print(const char* what, int size, double tokens, double seconds, double flo
 
 void training(int unit_tokens) {
     const bench::FixedTask task(155, 7, 19);
-    model::Model model(shape());
+    model::Model model(bench::small_spec(155));
     model.initialise(1);
     train::SftObjective objective(task, "all", model, 1, 256, unit_tokens);
     objective.prepare(0);
@@ -62,7 +52,7 @@ void training(int unit_tokens) {
 
 void decoding(int slots) {
     const bench::FixedTask task(155, 7, 19);
-    model::Model model(shape());
+    model::Model model(bench::small_spec(155));
     model.initialise(1);
     rollout::Generator generator(model, {}, task.end_token(), slots);
     const rollout::RolloutPlan plan{&task, "all", 8, {}, 1, "bench"};

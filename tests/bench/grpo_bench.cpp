@@ -21,16 +21,6 @@ namespace {
 
 using namespace tdrm;
 
-model::ModelSpec shape() {
-    model::ModelSpec spec;
-    spec.vocab = 1024;
-    spec.layers = 4;
-    spec.width = 128;
-    spec.heads = 4;
-    spec.ffn = 384;
-    return spec.resolved();
-}
-
 /// Seconds of each update, by phase and in all, from the trainer's own timing log.
 std::vector<nlohmann::json> timings(const std::filesystem::path& folder) {
     std::ifstream file(folder / "timing.jsonl");
@@ -48,11 +38,11 @@ double work(const model::Model& model, int prompt, int answer, int problems, int
 
 int measure(comm::Communicator& ranks, int prompt, int answer, int updates) {
     const bench::FixedTask task(1024, prompt, answer);
-    model::Model policy(shape());
+    model::Model policy(bench::small_spec(1024));
     policy.initialise(1);
     train::RlOptions options;
     options.unit_tokens = 1024;
-    train::RlObjective objective(ranks, task, "all", policy, nullptr, nullptr, options, 1);
+    train::RlObjective objective(ranks, task, "all", policy, std::nullopt, nullptr, options, 1);
     train::TrainerOptions trainer;
     trainer.label = "bench";
     trainer.directory = std::filesystem::temp_directory_path() / "tdrm_grpo_bench";

@@ -6,8 +6,20 @@
 #include <vector>
 
 #include "tdrm/model/ops.hpp"
+#include "tdrm/model/spec.hpp"
 
 namespace tdrm::bench {
+
+/// Sizes of the default experiment's model.
+inline model::ModelSpec small_spec(int vocab) {
+    model::ModelSpec spec;
+    spec.vocab = vocab;
+    spec.layers = 4;
+    spec.width = 128;
+    spec.heads = 4;
+    spec.ffn = 384;
+    return spec.resolved();
+}
 
 template <class Work>
 double seconds(Work&& work) {
