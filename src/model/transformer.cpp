@@ -15,7 +15,6 @@ Model::Model(const ModelSpec& spec) : spec_(spec), layout_(spec) {
 }
 
 void Model::initialise(std::uint64_t seed) {
-    const double residual = 1.0 / std::sqrt(2.0 * spec_.layers);
     for (const TensorInfo& tensor : layout_.tensors) {
         float* values = values_.data() + tensor.offset;
         const auto n = static_cast<std::size_t>(tensor.size());
@@ -24,14 +23,13 @@ void Model::initialise(std::uint64_t seed) {
         } else if (tensor.is_vector()) {
             std::fill_n(values, n, 1.0F);
         } else {
-            const bool writes_residual =
-                tensor.name.ends_with("o_proj.weight") || tensor.name.ends_with("down_proj.weight");
+            // Token vectors that are large beside what the layers add stay readable in every layer, so that tokens can
+            // be compared: value models and policies learn such comparisons several times as fast.
             const bool embeds = tensor.name == "model.embed_tokens.weight";
             const double spread =
-                embeds ? 1.0 / std::sqrt(spec_.width) : 1.0 / std::sqrt(static_cast<double>(tensor.shape[1]));
-            const double scale = 0.5 * spread * (writes_residual ? residual : 1.0);
+                embeds && !spec_.tied ? 1.0 : 1.0 / std::sqrt(3.0 * static_cast<double>(tensor.shape[1]));
             Random random(random_key(seed, tensor.name));
-            for (std::size_t i = 0; i < n; ++i) values[i] = static_cast<float>(scale * random.next_normal());
+            for (std::size_t i = 0; i < n; ++i) values[i] = static_cast<float>(spread * random.next_normal());
         }
     }
 }

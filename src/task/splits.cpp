@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
@@ -50,14 +51,19 @@ std::vector<std::string> validate_splits(const SplitSizes& sizes) {
 Splits::Splits(const SplitSizes& sizes, const std::vector<std::string>& repeating, std::uint64_t seed,
                CanonicalDraw draw)
     : seed_(seed), draw_(std::move(draw)) {
-    std::uint64_t first_id = 0;
     for (const auto& [name, size] : sizes) {
         const bool repeats = std::find(repeating.begin(), repeating.end(), name) != repeating.end();
-        splits_.push_back({name, size, repeats, first_id, hash64("split " + name), {}});
-        first_id += static_cast<std::uint64_t>(size);
+        splits_.push_back({name, size, repeats, 0, hash64("split " + name), {}});
     }
-    for (Split& split : splits_) {
-        if (!split.repeating) fill(split);
+    // Smallest first: each split takes the likely (easier) problems from those after it. So what is measured on is
+    // drawn from all problems, and stays the same when a training split grows.
+    std::vector<Split*> by_size;
+    for (Split& split : splits_) by_size.push_back(&split);
+    std::stable_sort(by_size.begin(), by_size.end(), [](const Split* a, const Split* b) { return a->size < b->size; });
+    std::uint64_t first_id = 0;
+    for (Split* split : by_size) {
+        split->first_id = std::exchange(first_id, first_id + static_cast<std::uint64_t>(split->size));
+        if (!split->repeating) fill(*split);
     }
     for (const Split& split : splits_) {
         if (split.repeating) (void)draw_repeating(split, 0);  // fails here rather than later if nothing is left

@@ -15,7 +15,7 @@ namespace tdrm::task {
 using CanonicalDraw = std::function<std::uint64_t(Random&)>;
 
 /// Problems are drawn from random streams keyed by (seed, split, draw). A distinct split keeps the draws that gave a
-/// problem that no earlier one gave; a repeating split is made on demand and only avoids the distinct splits.
+/// problem that no smaller one gave; a repeating split is made on demand and only avoids the distinct splits.
 class Splits {
 public:
     /// @throws ConfigError if a split is larger than what is left of the space.

@@ -160,9 +160,9 @@ TEST(CountdownDemonstrations, FirstProblemsOfSeedOneNeverChange) {
     EXPECT_EQ(task->text(task->problem("sft", 1).prompt), "1 10 10 5 ? 20 A");
     const Problem problem = task->problem("sft", 2);
     EXPECT_EQ(task->text(problem.prompt), "9 10 7 3 ? 15 A");
-    EXPECT_EQ(problem.id, 2U);
+    EXPECT_EQ(problem.id, 4802U);
     EXPECT_EQ(problem.answer, "15");
-    EXPECT_EQ(task->text(task->demonstration(problem, 1, 0)), "9 - 7 = 2 ; 10 + 3 = 13 ; 13 + 2 = 15 ; END");
+    EXPECT_EQ(task->text(task->demonstration(problem, 1, 0)), "9 - 7 = 2 ; 10 / 2 = 5 ; 5 * 3 = 15 ; END");
 }
 
 TEST_F(Countdown, RefusesAPromptOfAnotherTask) {

@@ -55,6 +55,18 @@ TEST(Splits, RepeatingOnesReportHowManyProblemsDiffer) {
     EXPECT_EQ(task->distinct_problems("sft"), std::ssize(seen));
 }
 
+TEST(Splits, OfEvaluationStayTheSameWhenTrainingSplitsGrow) {
+    CountdownOptions options;
+    options.splits = {{"sft", 1000}, {"train", 500}, {"test", 100}};
+    const auto small = make_countdown(options, 1);
+    options.splits = {{"sft", 1000}, {"train", 5000}, {"test", 100}};
+    const auto large = make_countdown(options, 1);
+    for (std::int64_t i = 0; i < 100; ++i) {
+        EXPECT_EQ(small->problem("test", i).prompt, large->problem("test", i).prompt);
+        EXPECT_EQ(small->problem("test", i).id, large->problem("test", i).id);
+    }
+}
+
 TEST(Splits, DependOnTheSeedAlone) {
     ChainOptions options;
     options.splits = {{"a", 50}, {"b", 50}};
@@ -91,7 +103,7 @@ TEST(Splits, LargerThanTheSpaceAreRefused) {
     EXPECT_NO_THROW((void)make_chain(options, 1));
     options.splits = {{"most", 10}, {"rest", 3}};
     const std::string message = message_of<ConfigError>([&] { (void)make_chain(options, 1); });
-    EXPECT_NE(message.find("'rest' asks for 3 problems, but only 2"), std::string::npos) << message;
+    EXPECT_NE(message.find("'most' asks for 10 problems, but only 9"), std::string::npos) << message;
     options.splits = {{"sft", 5}, {"all", 12}};
     options.repeating = {"sft"};
     EXPECT_NE(

@@ -19,8 +19,9 @@ public:
     /// @param spec as resolved(); parameters are uninitialised
     explicit Model(const ModelSpec& spec);
 
-    /// Normal(0, 1/sqrt(width)) matrices, residual outputs divided by sqrt(2 L), norms 1; a score head starts at zero,
-    /// so that every value starts at probability one half. A pure function of (spec, seed).
+    /// Matrices Normal(0, 1 / (3 inputs)) (the variance of PyTorch's linear layers), token vectors Normal(0, 1) unless
+    /// they are the head too, norms 1, biases 0; a score head starts at zero, so that every value starts at probability
+    /// one half. A pure function of (spec, seed).
     void initialise(std::uint64_t seed);
     /// Takes over every parameter that both models have with the same name and shape; the others keep their values.
     /// @return names that weren't found in `other`
