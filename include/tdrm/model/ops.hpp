@@ -2,7 +2,7 @@
 // this header. All matrices are fp32, row-major and dense; a row is one token. Letters as in docs/NOTATION.md:
 // T tokens, D model width, F inner width, N query heads, K key/value heads, H head width, V vocabulary.
 // Everything is local and single-threaded; each row's result depends on that row alone (and on what it attends to),
-// bit for bit, as long as at least kMinRows rows are given.
+// bit for bit, except in gemm_nn and gemm_tn.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +15,22 @@
 
 namespace tdrm::model::ops {
 
-/// A GEMM with fewer rows uses other kernels and gives other bits (measured; docs/adr/0004).
-constexpr int kMinRows = 16;
+/// Weights W_NK in the order in which gemm_nt reads them.
+class PackedMatrix {
+public:
+    void pack(const float* w, int rows, int columns);
+    [[nodiscard]] const float* data() const { return data_.data(); }
+    [[nodiscard]] int rows() const { return rows_; }        ///< N
+    [[nodiscard]] int columns() const { return columns_; }  ///< K
+
+private:
+    Floats data_;  ///< [N / panel][K][panel], zero behind N; a panel is as wide as the kernel's tile
+    int rows_ = 0, columns_ = 0;
+};
 
 /// Y_MN = beta Y + X_MK W_NK^T. beta is 0 or 1.
-void gemm_nt(float* y, const float* x, const float* w, int m, int n, int k, float beta = 0);
-/// X_MK = beta X + Y_MN W_NK. (gradient with respect to the input)
+void gemm_nt(float* y, const float* x, const PackedMatrix& w, int m, float beta = 0);
+/// X_MK = beta X + Y_MN W_NK. beta is 0 or 1, as below. (gradient with respect to the input)
 void gemm_nn(float* x, const float* y, const float* w, int m, int n, int k, float beta = 0);
 /// W_NK = beta W + Y_MN^T X_MK. (gradient with respect to the weight)
 void gemm_tn(float* w, const float* y, const float* x, int m, int n, int k, float beta = 1);
