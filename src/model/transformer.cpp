@@ -82,6 +82,26 @@ const float* Transformer::forward(const Forest& forest, std::span<const std::int
     return run(forest.tokens(), forest.positions(), rows, attend, work, for_backward);
 }
 
+namespace {
+
+/// Cuts the rows of a cached pass into tiles of consecutive tokens of one segment, and says what each sees.
+void find_tiles(const KvCache& cache, std::span<const std::int32_t> segments, Workspace& work) {
+    work.tiles.clear();
+    work.runs.clear();
+    const int T = static_cast<int>(segments.size());
+    for (int first = 0, next = 0; first < T; first = next) {
+        const auto slot = [&](int t) { return work.slot[static_cast<std::size_t>(t)]; };
+        const std::int32_t segment = segments[static_cast<std::size_t>(first)];
+        while (next < T && next - first < ops::kAttentionRows && segments[static_cast<std::size_t>(next)] == segment)
+            ++next;
+        const std::size_t first_run = work.runs.size();
+        cache.visible(segment, slot(first), slot(next - 1), work.runs);
+        work.tiles.push_back({first, next - first, first_run, work.runs.size() - first_run});
+    }
+}
+
+}  // namespace
+
 const float* Transformer::extend(KvCache& cache, std::span<const std::int32_t> tokens,
                                  std::span<const std::int32_t> segments, std::span<const std::int32_t> rows,
                                  Workspace& work) {
@@ -92,28 +112,21 @@ const float* Transformer::extend(KvCache& cache, std::span<const std::int32_t> t
         work.slot[t] = cache.extend(segments[t]);
         work.positions[t] = cache.base_position(segments[t]) + work.slot[t];
     }
-    work.pages.clear();
-    work.counts.clear();
-    work.page_offset.assign(1, 0);
-    for (std::size_t t = 0; t < T; ++t) {
-        cache.visible(segments[t], work.slot[t], work.pages, work.counts);
-        work.page_offset.push_back(static_cast<std::int32_t>(work.pages.size()));
-    }
+    find_tiles(cache, segments, work);
+    const auto shape = attention_shape();
+    const auto row = static_cast<std::size_t>(shape.stride());
+    const auto write = [&](int layer, const float* qkv, std::size_t t) {
+        const int page = cache.page(segments[t], work.slot[t]);
+        ops::write_page(cache.keys(layer, page), cache.values(layer, page), qkv + t * row,
+                        work.slot[t] % ops::kPageTokens, shape);
+    };
     const auto attend = [&](int layer, const float* qkv, float* mixed, float*) {
-        const auto shape = attention_shape();
-        const std::size_t stride = static_cast<std::size_t>(shape.stride());
-        for (std::size_t t = 0; t < T; ++t) {
-            const int page = cache.page(segments[t], work.slot[t]);
-            ops::write_page(cache.keys(layer, page), cache.values(layer, page), qkv + t * stride,
-                            work.slot[t] % ops::kPageTokens, shape);
-        }
-        for (std::size_t t = 0; t < T; ++t) {
-            const auto first = static_cast<std::size_t>(work.page_offset[t]);
-            const auto count = static_cast<std::size_t>(work.page_offset[t + 1]) - first;
-            const ops::CachedRow row{std::span(work.pages).subspan(first, count),
-                                     std::span(work.counts).subspan(first, count)};
-            ops::cached_attention(mixed + t * static_cast<std::size_t>(shape.heads * shape.head_dim), qkv + t * stride,
-                                  cache.keys(layer, 0), cache.values(layer, 0), row, shape, work.attention.scores);
+        for (const CachedTile& tile : work.tiles) {
+            const auto first = static_cast<std::size_t>(tile.first);
+            for (std::size_t t = first; t < first + static_cast<std::size_t>(tile.rows); ++t) write(layer, qkv, t);
+            ops::cached_attention(mixed + area(tile.first, shape.heads * shape.head_dim), qkv + first * row, tile.rows,
+                                  std::span(work.runs).subspan(tile.first_run, tile.num_runs),
+                                  cache.layer_offset(layer), shape, work.attention.scores);
         }
     };
     return run(tokens, work.positions, rows, attend, work, false);

@@ -10,6 +10,7 @@
 namespace tdrm::model {
 
 /// Uninitialised storage of trivially copyable elements, 64-byte aligned. `resize` keeps no contents when it grows.
+/// Kernels may read a whole vector at the last element: 64 bytes behind it are there.
 template <class T>
 class Buffer {
 public:
@@ -19,7 +20,7 @@ public:
     T* resize(std::size_t n) {
         if (n > capacity_) {
             data_.reset();
-            const std::size_t bytes = (n * sizeof(T) + 63) / 64 * 64;
+            const std::size_t bytes = (n * sizeof(T) + 127) / 64 * 64;
             data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
             if (!data_) throw std::bad_alloc();
             capacity_ = n;

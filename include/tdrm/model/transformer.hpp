@@ -69,6 +69,12 @@ struct LayerActivations {
     Floats fed_rstd;
 };
 
+/// Rows of a cached pass that are consecutive tokens of one segment.
+struct CachedTile {
+    int first, rows;
+    std::size_t first_run, num_runs;  ///< what they see
+};
+
 /// Memory of forward and backward passes; reused, never shared by two threads.
 struct Workspace {
     std::vector<LayerActivations> layers;
@@ -77,7 +83,9 @@ struct Workspace {
     Floats dx, d_block, d_normed, d_inner, d_qkv, d_mixed, d_rows;
     Floats logits, coefficient, logp, entropy;
     ops::AttentionScratch attention;
-    std::vector<std::int32_t> positions, pages, counts, page_offset, slot;  ///< of the rows of a cached pass
+    std::vector<std::int32_t> positions, slot;  ///< of the rows of a cached pass
+    std::vector<CachedTile> tiles;
+    std::vector<ops::KeyRun> runs;  ///< of all tiles
 };
 
 /// Runs a model. Cheap to construct; several may share one model's parameters.
