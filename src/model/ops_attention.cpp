@@ -88,8 +88,13 @@ float mask_row(float* row, int r, std::span<const KeyRun> runs, float scale) {
     return max(highest);
 }
 
-/// Replaces row r's scores by their softmax; returns their log-sum-exp.
-float softmax_row(float* row, int r, int columns, std::span<const KeyRun> runs, float scale) {
+/// What the scores of a row were divided by: the softmax is exp(score - top) / mass.
+struct SoftmaxScale {
+    float top, mass;
+};
+
+/// Replaces row r's scores by their softmax.
+SoftmaxScale softmax_row(float* row, int r, int columns, std::span<const KeyRun> runs, float scale) {
     const float top = mask_row(row, r, runs, scale);
     Vec total{};
     for (int c = 0; c < columns; c += kLanes) {
@@ -100,7 +105,7 @@ float softmax_row(float* row, int r, int columns, std::span<const KeyRun> runs, 
     const float mass = sum(total);
     const float inverse = 1.0F / mass;
     for (int c = 0; c < columns; c += kLanes) store(row + c, load(row + c) * inverse);
-    return top + std::log(mass);
+    return {top, mass};
 }
 
 /// A tile's attention to its runs, one head: out, and lse (if wanted) as rows of one float.
@@ -111,8 +116,8 @@ void attend(Rows<float> out, Rows<float> lse, Rows<const float> q, int rows, std
     float* scores = scratch.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
     score_rows(scores, columns, q, rows, runs, offset, head_dim);
     for (int r = 0; r < rows; ++r) {
-        const float log_mass = softmax_row(scores + r * std::ptrdiff_t{columns}, r, columns, runs, scale);
-        if (lse.data != nullptr) *lse.row(r) = log_mass;
+        const auto [top, mass] = softmax_row(scores + r * std::ptrdiff_t{columns}, r, columns, runs, scale);
+        if (lse.data != nullptr) *lse.row(r) = top + std::log(mass);
     }
     mix_rows(out, scores, columns, rows, runs, offset, value_stride, head_dim);
 }
@@ -270,26 +275,43 @@ void write_page(float* key_page, float* value_page, const float* qkv_row, int in
     const float* v = k + shape.kv_heads * H;
     for (int kv = 0; kv < shape.kv_heads; ++kv) {
         for (int h = 0; h < H; ++h) key_page[(kv * H + h) * kPageTokens + index] = k[kv * H + h];
-        std::memcpy(value_page + (kv * kPageTokens + index) * H, v + kv * H,
-                    sizeof(float) * static_cast<std::size_t>(H));
+        float* value = value_page + (kv * kPageTokens + index) * H;
+        for (int h = 0; h < H; h += kLanes) store_some(value + h, load_some(v + kv * H + h, H - h), H - h);
     }
 }
 
-void cached_attention(float* out, const float* qkv, int rows, std::span<const KeyRun> runs, std::ptrdiff_t offset,
-                      const AttentionShape& shape, Floats& scratch) {
+namespace {
+
+/// One token's attention. The query heads that share a key head are a tile and all see the same. The heads' scores are
+/// computed one after another, then their softmax, then their sums, so that the processor works on several at once.
+void attend_row(float* out, const float* q, std::span<const KeyRun> runs, std::ptrdiff_t offset,
+                const AttentionShape& shape, Floats& scratch) {
     const int H = shape.head_dim;
     const int group = shape.heads / shape.kv_heads;
     const std::ptrdiff_t head_page = std::ptrdiff_t{H} * kPageTokens;
-    if (rows == 1) {  // The query heads that share a key head are the rows of a tile, and all see the same.
-        for (int kv = 0; kv < shape.kv_heads; ++kv)
-            for (int head = kv * group; head < (kv + 1) * group; head += kAttentionRows)
-                attend({out + head * H, H}, {nullptr, 0}, {qkv + head * H, H},
-                       std::min(kAttentionRows, (kv + 1) * group - head), runs, offset + kv * head_page, H, H, scratch);
-        return;
-    }
+    const int columns = count_columns(runs);
+    const std::ptrdiff_t group_scores = std::ptrdiff_t{group} * columns;
+    float* scores = scratch.resize(static_cast<std::size_t>(shape.kv_heads * group_scores));
+    for (int kv = 0; kv < shape.kv_heads; ++kv)
+        score_rows(scores + kv * group_scores, columns, {q + kv * group * H, H}, group, runs, offset + kv * head_page,
+                   H);
+    for (int head = 0; head < shape.heads; ++head)
+        softmax_row(scores + head * std::ptrdiff_t{columns}, 0, columns, runs, 1.0F / std::sqrt(static_cast<float>(H)));
+    for (int kv = 0; kv < shape.kv_heads; ++kv)
+        mix_rows({out + kv * group * H, H}, scores + kv * group_scores, columns, group, runs, offset + kv * head_page,
+                 H, H);
+}
+
+}  // namespace
+
+void cached_attention(float* out, const float* qkv, int rows, std::span<const KeyRun> runs, std::ptrdiff_t offset,
+                      const AttentionShape& shape, Floats& scratch) {
+    if (rows == 1) return attend_row(out, qkv, runs, offset, shape, scratch);
+    const int H = shape.head_dim;
+    const int group = shape.heads / shape.kv_heads;
     for (int head = 0; head < shape.heads; ++head)
         attend({out + head * H, shape.heads * H}, {nullptr, 0}, {qkv + head * H, shape.stride()}, rows, runs,
-               offset + head / group * head_page, H, H, scratch);
+               offset + head / group * std::ptrdiff_t{H} * kPageTokens, H, H, scratch);
 }
 
 }  // namespace tdrm::model::ops

@@ -120,9 +120,19 @@ const float* Transformer::extend(KvCache& cache, std::span<const std::int32_t> t
         ops::write_page(cache.keys(layer, page), cache.values(layer, page), qkv + t * row,
                         work.slot[t] % ops::kPageTokens, shape);
     };
+    // A page that is about to be written is fetched while the tile before it computes: few pages stay in a cache.
+    const auto fetch = [&](int layer, std::size_t t) {
+        const int page = cache.page(segments[t], work.slot[t]);
+        for (int i = 0; i < shape.kv_heads * shape.head_dim * ops::kPageTokens; i += 16) {
+            __builtin_prefetch(cache.keys(layer, page) + i, 1);
+            __builtin_prefetch(cache.values(layer, page) + i, 1);
+        }
+    };
     const auto attend = [&](int layer, const float* qkv, float* mixed, float*) {
         for (const CachedTile& tile : work.tiles) {
             const auto first = static_cast<std::size_t>(tile.first);
+            if (first + static_cast<std::size_t>(tile.rows) < T)
+                fetch(layer, first + static_cast<std::size_t>(tile.rows));
             for (std::size_t t = first; t < first + static_cast<std::size_t>(tile.rows); ++t) write(layer, qkv, t);
             ops::cached_attention(mixed + area(tile.first, shape.heads * shape.head_dim), qkv + first * row, tile.rows,
                                   std::span(work.runs).subspan(tile.first_run, tile.num_runs),
