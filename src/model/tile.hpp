@@ -25,18 +25,19 @@ struct RightMatrix {
 /// Y[0..R)[0..columns) = beta Y + X[0..R)[0..k) W. Each element is one chain of fused multiply-adds in the order of k.
 /// Vectors of W are read whole, also where columns ends within one.
 template <int R, int C>
-void multiply_tile(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, RightMatrix w, int k,
-                   int columns, float beta) {
+void multiply_tile(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, const RightMatrix& w,
+                   int k, int columns, float beta) {
     using namespace simd;
     constexpr int kAhead = 16;  // rows of W that are fetched ahead
     Vec total[R][C]{};
     for (int r = 0; r < R; ++r)
         for (int c = 0; c < C; ++c) __builtin_prefetch(y + r * y_stride + c * kLanes, 1);
-    for (int i = 0; i < k; ++i, w.data += w.row) {
+    const float* row = w.data;
+    for (int i = 0; i < k; ++i, row += w.row) {
         Vec right[C];
         for (int c = 0; c < C; ++c) {
-            right[c] = load(w.data + c * w.vector);
-            __builtin_prefetch(w.data + kAhead * w.row + c * w.vector);
+            right[c] = load(row + c * w.vector);
+            __builtin_prefetch(row + kAhead * w.row + c * w.vector);
         }
         for (int r = 0; r < R; ++r) {
             const Vec left = broadcast(x[r * x_stride + i]);
@@ -53,7 +54,7 @@ void multiply_tile(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdi
 
 /// The same with sizes that are known at run time: at most kTileRows rows and kTileVectors vectors of columns.
 template <int R = kTileRows, int C = kTileVectors, class... Arguments>
-void multiply_some(int rows, int columns, Arguments... arguments) {
+[[gnu::always_inline]] inline void multiply_some(int rows, int columns, const Arguments&... arguments) {
     if constexpr (R > 1)
         if (rows < R) return multiply_some<R - 1, C>(rows, columns, arguments...);
     if constexpr (C > 1)
