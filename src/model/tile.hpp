@@ -22,7 +22,8 @@ struct RightMatrix {
     std::ptrdiff_t vector = simd::kLanes;
 };
 
-/// Y[0..R)[0..columns) = beta Y + X[0..R)[0..k) W. Each element is one chain of fused multiply-adds in the order of k.
+/// Y[0..R)[0..columns) = beta Y + X[0..R)[0..k) W. Each element is one chain of fused multiply-adds in the order of k,
+/// starting from beta Y: a product that is cut along k has the same bits.
 /// Vectors of W are read whole, also where columns ends within one.
 template <int R, int C>
 void multiply_tile(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, const RightMatrix& w,
@@ -31,7 +32,14 @@ void multiply_tile(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdi
     constexpr int kAhead = 16;  // rows of W that are fetched ahead
     Vec total[R][C]{};
     for (int r = 0; r < R; ++r)
-        for (int c = 0; c < C; ++c) __builtin_prefetch(y + r * y_stride + c * kLanes, 1);
+        for (int c = 0; c < C; ++c) {
+            const float* from = y + r * y_stride + c * kLanes;
+            if (beta == 0) {
+                __builtin_prefetch(from, 1);
+            } else {
+                total[r][c] = load_some(from, columns - c * kLanes);
+            }
+        }
     const float* row = w.data;
     for (int i = 0; i < k; ++i, row += w.row) {
         Vec right[C];
@@ -45,11 +53,7 @@ void multiply_tile(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdi
         }
     }
     for (int r = 0; r < R; ++r)
-        for (int c = 0; c < C; ++c) {
-            float* to = y + r * y_stride + c * kLanes;
-            const int left = columns - c * kLanes;
-            store_some(to, beta == 0 ? total[r][c] : load_some(to, left) + total[r][c], left);
-        }
+        for (int c = 0; c < C; ++c) store_some(y + r * y_stride + c * kLanes, total[r][c], columns - c * kLanes);
 }
 
 /// The same with sizes that are known at run time: at most kTileRows rows and kTileVectors vectors of columns.
