@@ -26,8 +26,8 @@ struct RightMatrix {
 /// starting from beta Y: a product that is cut along k has the same bits.
 /// Vectors of W are read whole, also where columns ends within one.
 template <int R, int C>
-void multiply_tile(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, const RightMatrix& w,
-                   int k, int columns, float beta) {
+void multiply_tile(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, const float* w,
+                   std::ptrdiff_t w_row, std::ptrdiff_t w_vector, int k, int columns, float beta) {
     using namespace simd;
     constexpr int kAhead = 16;  // rows of W that are fetched ahead
     Vec total[R][C]{};
@@ -40,12 +40,11 @@ void multiply_tile(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdi
                 total[r][c] = load_some(from, columns - c * kLanes);
             }
         }
-    const float* row = w.data;
-    for (int i = 0; i < k; ++i, row += w.row) {
+    for (int i = 0; i < k; ++i, w += w_row) {
         Vec right[C];
         for (int c = 0; c < C; ++c) {
-            right[c] = load(row + c * w.vector);
-            __builtin_prefetch(row + kAhead * w.row + c * w.vector);
+            right[c] = load(w + c * w_vector);
+            __builtin_prefetch(w + kAhead * w_row + c * w_vector);
         }
         for (int r = 0; r < R; ++r) {
             const Vec left = broadcast(x[r * x_stride + i]);
@@ -58,7 +57,7 @@ void multiply_tile(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdi
 
 /// The same with sizes that are known at run time: at most kTileRows rows and kTileVectors vectors of columns.
 template <int R = kTileRows, int C = kTileVectors, class... Arguments>
-[[gnu::always_inline]] inline void multiply_some(int rows, int columns, const Arguments&... arguments) {
+[[gnu::always_inline]] inline void multiply_some(int rows, int columns, Arguments... arguments) {
     if constexpr (R > 1)
         if (rows < R) return multiply_some<R - 1, C>(rows, columns, arguments...);
     if constexpr (C > 1)
@@ -66,15 +65,17 @@ template <int R = kTileRows, int C = kTileVectors, class... Arguments>
     multiply_tile<R, C>(arguments...);
 }
 
-/// The same for any number of rows and columns.
+/// The same for any number of rows and columns. (By reference: a copy of w would be read from memory before all earlier
+/// stores, those into far pages too, are done.)
 inline void multiply_rows(int rows, float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride,
-                          RightMatrix w, int k, int columns, float beta) {
+                          const RightMatrix& w, int k, int columns, float beta) {
     constexpr int kWidth = kTileVectors * simd::kLanes;
-    for (; columns > 0; columns -= kWidth, y += kWidth, w.data += kTileVectors * w.vector) {
-        const int width = std::min(columns, kWidth);
+    for (int first = 0; first < columns; first += kWidth) {
+        const int width = std::min(columns - first, kWidth);
+        const float* data = w.data + first / simd::kLanes * w.vector;
         for (int r = 0; r < rows; r += kTileRows)
-            multiply_some(std::min(kTileRows, rows - r), width, y + r * y_stride, y_stride, x + r * x_stride, x_stride,
-                          w, k, width, beta);
+            multiply_some(std::min(kTileRows, rows - r), width, y + r * y_stride + first, y_stride, x + r * x_stride,
+                          x_stride, data, w.row, w.vector, k, width, beta);
     }
 }
 
