@@ -29,10 +29,12 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 double gemm_rate() {
     constexpr int n = 768;
     std::vector<float> a(n * n, 0.5F), b(n * n, 0.25F), c(n * n);
-    model::ops::gemm_nt(c.data(), a.data(), b.data(), n, n, n);
+    model::ops::PackedMatrix packed;
+    packed.pack(b.data(), n, n);
+    model::ops::gemm_nt(c.data(), a.data(), packed, n);
     const auto start = std::chrono::steady_clock::now();
     constexpr int repeats = 20;
-    for (int i = 0; i < repeats; ++i) model::ops::gemm_nt(c.data(), a.data(), b.data(), n, n, n);
+    for (int i = 0; i < repeats; ++i) model::ops::gemm_nt(c.data(), a.data(), packed, n);
     return 2.0 * n * n * n * repeats / seconds_since(start) / 1e9;
 }
 
@@ -43,9 +45,11 @@ bool rows_are_invariant() {
     std::vector<float> x(rows * k), w(n * k), whole(rows * n), part(rows * n);
     for (float& v : x) v = static_cast<float>(random.next_normal());
     for (float& v : w) v = static_cast<float>(random.next_normal());
-    model::ops::gemm_nt(whole.data(), x.data(), w.data(), rows, n, k);
-    for (const int m : {16, 17, 48, 100, 255}) {
-        model::ops::gemm_nt(part.data(), x.data(), w.data(), m, n, k);
+    model::ops::PackedMatrix packed;
+    packed.pack(w.data(), n, k);
+    model::ops::gemm_nt(whole.data(), x.data(), packed, rows);
+    for (const int m : {1, 7, 16, 100, 255}) {
+        model::ops::gemm_nt(part.data(), x.data(), packed, m);
         if (std::memcmp(part.data(), whole.data(), sizeof(float) * static_cast<std::size_t>(m * n)) != 0) return false;
     }
     return true;

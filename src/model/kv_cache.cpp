@@ -47,13 +47,14 @@ int KvCache::extend(int index) {
     return segment.length++;
 }
 
-void KvCache::visible(int index, int token, std::vector<std::int32_t>& pages, std::vector<std::int32_t>& counts) const {
+void KvCache::visible(int index, int first, int last, std::vector<ops::KeyRun>& runs) const {
     const CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
-    if (segment.parent >= 0 && length(segment.parent) > 0)
-        visible(segment.parent, length(segment.parent) - 1, pages, counts);
-    for (int first = 0; first <= token; first += ops::kPageTokens) {
-        pages.push_back(segment.pages[static_cast<std::size_t>(first / ops::kPageTokens)]);
-        counts.push_back(std::min(ops::kPageTokens, token + 1 - first));
+    const int before = segment.parent >= 0 ? length(segment.parent) : 0;
+    if (before > 0) visible(segment.parent, before - 1, before - 1, runs);
+    for (int begin = 0; begin <= last; begin += ops::kPageTokens) {
+        const std::size_t page = at(0, segment.pages[static_cast<std::size_t>(begin / ops::kPageTokens)]);
+        runs.push_back({keys_.data() + page, values_.data() + page, std::min(ops::kPageTokens, last + 1 - begin),
+                        first + 1 - begin});
     }
 }
 

@@ -27,10 +27,11 @@ inline Vec load_some(const float* p, int n) {
     return v;
 }
 inline void store_some(float* p, Vec v, int n) {
-    std::memcpy(p, &v, static_cast<std::size_t>(n < kLanes ? n : kLanes) * sizeof(float));
+    if (n >= kLanes) return store(p, v);
+    std::memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(float));
 }
 
-inline Vec broadcast(float x) { return Vec{} + x; }
+inline Vec broadcast(float x) { return x - Vec{}; }  // unlike 0 + x, x - 0 is x and costs nothing
 
 /// Sum of the lanes in a fixed order.
 inline float sum(Vec v) {

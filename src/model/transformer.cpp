@@ -15,6 +15,7 @@ Model::Model(const ModelSpec& spec) : spec_(spec), layout_(spec) {
 }
 
 void Model::initialise(std::uint64_t seed) {
+    ++version_;
     for (const TensorInfo& tensor : layout_.tensors) {
         float* values = values_.data() + tensor.offset;
         const auto n = static_cast<std::size_t>(tensor.size());
@@ -35,6 +36,7 @@ void Model::initialise(std::uint64_t seed) {
 }
 
 std::vector<std::string> Model::adopt(const Model& other) {
+    ++version_;
     std::map<std::string, const TensorInfo*> theirs;
     for (const TensorInfo& tensor : other.layout_.tensors) theirs[tensor.name] = &tensor;
     std::vector<std::string> missing;
@@ -50,17 +52,18 @@ std::vector<std::string> Model::adopt(const Model& other) {
     return missing;
 }
 
+const ops::PackedMatrix& Model::packed(std::int64_t offset, int rows, int columns) const {
+    Packed& packed = packed_[offset];
+    if (packed.version != version_) {
+        packed.matrix.pack(at(offset), rows, columns);
+        packed.version = version_;
+    }
+    return packed.matrix;
+}
+
 namespace {
 
 std::size_t area(int rows, int columns) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns); }
-
-/// Rows of every matrix: at least kMinRows, the surplus zero, so that a row's bits don't depend on the batch.
-int padded(int rows) { return std::max(rows, ops::kMinRows); }
-
-void zero_surplus(float* matrix, int rows, int columns) {
-    if (rows < ops::kMinRows)
-        std::memset(matrix + area(rows, columns), 0, area(ops::kMinRows - rows, columns) * sizeof(float));
-}
 
 }  // namespace
 
@@ -79,6 +82,26 @@ const float* Transformer::forward(const Forest& forest, std::span<const std::int
     return run(forest.tokens(), forest.positions(), rows, attend, work, for_backward);
 }
 
+namespace {
+
+/// Cuts the rows of a cached pass into tiles of consecutive tokens of one segment, and says what each sees.
+void find_tiles(const KvCache& cache, std::span<const std::int32_t> segments, Workspace& work) {
+    work.tiles.clear();
+    work.runs.clear();
+    const int T = static_cast<int>(segments.size());
+    for (int first = 0, next = 0; first < T; first = next) {
+        const auto slot = [&](int t) { return work.slot[static_cast<std::size_t>(t)]; };
+        const std::int32_t segment = segments[static_cast<std::size_t>(first)];
+        while (next < T && next - first < ops::kAttentionRows && segments[static_cast<std::size_t>(next)] == segment)
+            ++next;
+        const std::size_t first_run = work.runs.size();
+        cache.visible(segment, slot(first), slot(next - 1), work.runs);
+        work.tiles.push_back({first, next - first, first_run, work.runs.size() - first_run});
+    }
+}
+
+}  // namespace
+
 const float* Transformer::extend(KvCache& cache, std::span<const std::int32_t> tokens,
                                  std::span<const std::int32_t> segments, std::span<const std::int32_t> rows,
                                  Workspace& work) {
@@ -89,28 +112,31 @@ const float* Transformer::extend(KvCache& cache, std::span<const std::int32_t> t
         work.slot[t] = cache.extend(segments[t]);
         work.positions[t] = cache.base_position(segments[t]) + work.slot[t];
     }
-    work.pages.clear();
-    work.counts.clear();
-    work.page_offset.assign(1, 0);
-    for (std::size_t t = 0; t < T; ++t) {
-        cache.visible(segments[t], work.slot[t], work.pages, work.counts);
-        work.page_offset.push_back(static_cast<std::int32_t>(work.pages.size()));
-    }
-    const auto attend = [&](int layer, const float* qkv, float* mixed, float*) {
-        const auto shape = attention_shape();
-        const std::size_t stride = static_cast<std::size_t>(shape.stride());
-        for (std::size_t t = 0; t < T; ++t) {
-            const int page = cache.page(segments[t], work.slot[t]);
-            ops::write_page(cache.keys(layer, page), cache.values(layer, page), qkv + t * stride,
-                            work.slot[t] % ops::kPageTokens, shape);
+    find_tiles(cache, segments, work);
+    const auto shape = attention_shape();
+    const auto row = static_cast<std::size_t>(shape.stride());
+    const auto write = [&](int layer, const float* qkv, std::size_t t) {
+        const int page = cache.page(segments[t], work.slot[t]);
+        ops::write_page(cache.keys(layer, page), cache.values(layer, page), qkv + t * row,
+                        work.slot[t] % ops::kPageTokens, shape);
+    };
+    // A page that is about to be written is fetched while the tile before it computes: few pages stay in a cache.
+    const auto fetch = [&](int layer, std::size_t t) {
+        const int page = cache.page(segments[t], work.slot[t]);
+        for (int i = 0; i < shape.kv_heads * shape.head_dim * ops::kPageTokens; i += 16) {
+            __builtin_prefetch(cache.keys(layer, page) + i, 1);
+            __builtin_prefetch(cache.values(layer, page) + i, 1);
         }
-        for (std::size_t t = 0; t < T; ++t) {
-            const auto first = static_cast<std::size_t>(work.page_offset[t]);
-            const auto count = static_cast<std::size_t>(work.page_offset[t + 1]) - first;
-            const ops::CachedRow row{std::span(work.pages).subspan(first, count),
-                                     std::span(work.counts).subspan(first, count)};
-            ops::cached_attention(mixed + t * static_cast<std::size_t>(shape.heads * shape.head_dim), qkv + t * stride,
-                                  cache.keys(layer, 0), cache.values(layer, 0), row, shape, work.attention.scores);
+    };
+    const auto attend = [&](int layer, const float* qkv, float* mixed, float*) {
+        for (const CachedTile& tile : work.tiles) {
+            const auto first = static_cast<std::size_t>(tile.first);
+            if (first + static_cast<std::size_t>(tile.rows) < T)
+                fetch(layer, first + static_cast<std::size_t>(tile.rows));
+            for (std::size_t t = first; t < first + static_cast<std::size_t>(tile.rows); ++t) write(layer, qkv, t);
+            ops::cached_attention(mixed + area(tile.first, shape.heads * shape.head_dim), qkv + first * row, tile.rows,
+                                  std::span(work.runs).subspan(tile.first_run, tile.num_runs),
+                                  cache.layer_offset(layer), shape, work.attention.scores);
         }
     };
     return run(tokens, work.positions, rows, attend, work, false);
@@ -121,46 +147,42 @@ const float* Transformer::run(std::span<const std::int32_t> tokens, std::span<co
                               bool for_backward) {
     const ModelSpec& s = model_->spec();
     const int T = static_cast<int>(tokens.size());
-    const int M = padded(T);
     const auto eps = static_cast<float>(s.norm_eps);
     rotary_.grow(*std::max_element(positions.begin(), positions.end()) + 1);
     work.layers.resize(
         std::max<std::size_t>(work.layers.size(), for_backward ? static_cast<std::size_t>(s.layers) : 1));
-    float* x = work.x.resize(area(M, s.width));
-    float* normed = work.normed.resize(area(M, s.width));
-    float* inner = work.inner.resize(area(M, s.ffn));
+    float* x = work.x.resize(area(T, s.width));
+    float* normed = work.normed.resize(area(T, s.width));
+    float* inner = work.inner.resize(area(T, s.ffn));
     ops::embed(x, model_->at(model_->layout().embedding), tokens, s.width);
-    zero_surplus(x, T, s.width);
     for (int l = 0; l < s.layers; ++l) {
         const LayerLayout& at = model_->layout().layers[static_cast<std::size_t>(l)];
         LayerActivations& kept = work.layers[for_backward ? static_cast<std::size_t>(l) : 0];
-        float* qkv = kept.qkv.resize(area(M, s.qkv_width()));
-        float* mixed = kept.mixed.resize(area(M, s.query_width()));
-        float* gate_up = kept.gate_up.resize(area(M, 2 * s.ffn));
-        if (for_backward) std::memcpy(kept.input.resize(area(M, s.width)), x, area(M, s.width) * sizeof(float));
-        ops::rms_norm(normed, kept.input_rstd.resize(area(M, 1)), x, model_->at(at.input_norm), M, s.width, eps);
-        ops::gemm_nt(qkv, normed, model_->at(at.qkv), M, s.qkv_width(), s.width);
-        if (at.qkv_bias >= 0) ops::add_bias(qkv, model_->at(at.qkv_bias), M, s.qkv_width());
+        float* qkv = kept.qkv.resize(area(T, s.qkv_width()));
+        float* mixed = kept.mixed.resize(area(T, s.query_width()));
+        float* gate_up = kept.gate_up.resize(area(T, 2 * s.ffn));
+        if (for_backward) std::memcpy(kept.input.resize(area(T, s.width)), x, area(T, s.width) * sizeof(float));
+        ops::rms_norm(normed, kept.input_rstd.resize(area(T, 1)), x, model_->at(at.input_norm), T, s.width, eps);
+        ops::gemm_nt(qkv, normed, model_->packed(at.qkv, s.qkv_width(), s.width), T);
+        if (at.qkv_bias >= 0) ops::add_bias(qkv, model_->at(at.qkv_bias), T, s.qkv_width());
         ops::rotate(qkv, rotary_, positions, s.heads + s.kv_heads, s.head_dim, s.qkv_width());
-        attend(l, qkv, mixed, kept.lse.resize(area(M, s.heads)));
-        zero_surplus(mixed, T, s.query_width());
-        add_block(x, mixed, at.output, at.output_bias, at.attention_norm, kept.attended, kept.attended_rstd, M,
+        attend(l, qkv, mixed, kept.lse.resize(area(T, s.heads)));
+        add_block(x, mixed, at.output, at.output_bias, at.attention_norm, kept.attended, kept.attended_rstd, T,
                   s.query_width(), work);
-        if (for_backward) std::memcpy(kept.middle.resize(area(M, s.width)), x, area(M, s.width) * sizeof(float));
-        ops::rms_norm(normed, kept.middle_rstd.resize(area(M, 1)), x, model_->at(at.post_norm), M, s.width, eps);
-        ops::gemm_nt(gate_up, normed, model_->at(at.gate_up), M, 2 * s.ffn, s.width);
-        ops::swiglu(inner, gate_up, M, s.ffn);
-        add_block(x, inner, at.down, -1, at.ffn_norm, kept.fed, kept.fed_rstd, M, s.ffn, work);
+        if (for_backward) std::memcpy(kept.middle.resize(area(T, s.width)), x, area(T, s.width) * sizeof(float));
+        ops::rms_norm(normed, kept.middle_rstd.resize(area(T, 1)), x, model_->at(at.post_norm), T, s.width, eps);
+        ops::gemm_nt(gate_up, normed, model_->packed(at.gate_up, 2 * s.ffn, s.width), T);
+        ops::swiglu(inner, gate_up, T, s.ffn);
+        add_block(x, inner, at.down, -1, at.ffn_norm, kept.fed, kept.fed_rstd, T, s.ffn, work);
     }
     const int R = static_cast<int>(rows.size());
-    float* top_rows = work.top_rows.resize(area(padded(R), s.width));
+    float* top_rows = work.top_rows.resize(area(R, s.width));
     for (int r = 0; r < R; ++r)
         std::memcpy(top_rows + area(r, s.width), x + area(rows[static_cast<std::size_t>(r)], s.width),
                     area(1, s.width) * sizeof(float));
-    zero_surplus(top_rows, R, s.width);
-    float* top = work.top.resize(area(padded(R), s.width));
-    ops::rms_norm(top, work.top_rstd.resize(area(padded(R), 1)), top_rows, model_->at(model_->layout().final_norm),
-                  padded(R), s.width, eps);
+    float* top = work.top.resize(area(R, s.width));
+    ops::rms_norm(top, work.top_rstd.resize(area(R, 1)), top_rows, model_->at(model_->layout().final_norm), R, s.width,
+                  eps);
     return top;
 }
 
@@ -168,12 +190,12 @@ void Transformer::add_block(float* x, const float* in, std::int64_t weight, std:
                             Floats& added, Floats& added_rstd, int rows, int inner, Workspace& work) const {
     const int width = model_->spec().width;
     if (norm < 0) {
-        ops::gemm_nt(x, in, model_->at(weight), rows, width, inner, 1);
+        ops::gemm_nt(x, in, model_->packed(weight, width, inner), rows, 1);
         if (bias >= 0) ops::add_bias(x, model_->at(bias), rows, width);
         return;
     }
     float* block = added.resize(area(rows, width));
-    ops::gemm_nt(block, in, model_->at(weight), rows, width, inner);
+    ops::gemm_nt(block, in, model_->packed(weight, width, inner), rows);
     if (bias >= 0) ops::add_bias(block, model_->at(bias), rows, width);
     float* normed = work.normed.data();
     ops::rms_norm(normed, added_rstd.resize(area(rows, 1)), block, model_->at(norm), rows, width,
@@ -249,6 +271,11 @@ void Transformer::backward(const Forest& forest, std::span<const std::int32_t> r
     ops::embed_backward(gradient + layout.embedding, dx, forest.tokens(), s.width);
 }
 
+void token_logits(const Model& model, const float* hidden, int rows, float* logits) {
+    const ModelSpec& s = model.spec();
+    ops::gemm_nt(logits, hidden, model.packed(model.layout().head, s.vocab, s.width), rows);
+}
+
 namespace {
 
 constexpr int kHeadChunk = 512;  ///< rows of logits held at once
@@ -259,12 +286,9 @@ void for_logit_chunks(const Model& model, const float* hidden, int rows, Workspa
     const ModelSpec& s = model.spec();
     for (int first = 0; first < rows; first += kHeadChunk) {
         const int count = std::min(kHeadChunk, rows - first);
-        // hidden has kMinRows rows at least; a short last chunk borrows earlier rows to reach that number.
-        const int start = std::max(0, std::min(first, padded(rows) - padded(count)));
-        float* logits = work.logits.resize(area(padded(first + count - start), s.vocab));
-        ops::gemm_nt(logits, hidden + area(start, s.width), model.at(model.layout().head),
-                     padded(first + count - start), s.vocab, s.width);
-        body(first, count, logits + area(first - start, s.vocab));
+        float* logits = work.logits.resize(area(count, s.vocab));
+        token_logits(model, hidden + area(first, s.width), count, logits);
+        body(first, count, logits);
     }
 }
 
@@ -301,8 +325,8 @@ namespace {
 /// ReLU(hidden W^T + b), the hidden layer of a value head.
 std::vector<float> head_layer(const Model& model, const float* hidden, int rows) {
     const int width = model.spec().width;
-    std::vector<float> inner(area(padded(rows), width));
-    ops::gemm_nt(inner.data(), hidden, model.at(model.layout().head_hidden), padded(rows), width, width);
+    std::vector<float> inner(area(rows, width));
+    ops::gemm_nt(inner.data(), hidden, model.packed(model.layout().head_hidden, width, width), rows);
     ops::add_bias(inner.data(), model.at(model.layout().head_hidden_bias), rows, width);
     for (float& x : inner) x = std::max(x, 0.0F);
     return inner;

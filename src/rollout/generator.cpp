@@ -135,7 +135,7 @@ private:
         }
         slots_.erase(slots_.begin() + static_cast<std::ptrdiff_t>(kept), slots_.end());
         ++owner_.stats_.passes;
-        owner_.stats_.rows += static_cast<std::int64_t>(std::max<std::size_t>(tokens.size(), model::ops::kMinRows));
+        owner_.stats_.rows += static_cast<std::int64_t>(tokens.size());
     }
 
     /// Logits of the given rows after appending tokens to their segments.
@@ -143,10 +143,8 @@ private:
                          std::span<const std::int32_t> rows) {
         const float* hidden = owner_.transformer_.extend(cache_, tokens, segments, rows, owner_.work_);
         const auto& spec = owner_.model_->spec();
-        const int padded = std::max(static_cast<int>(rows.size()), model::ops::kMinRows);
-        owner_.logits_.resize(static_cast<std::size_t>(padded) * static_cast<std::size_t>(spec.vocab));
-        model::ops::gemm_nt(owner_.logits_.data(), hidden, owner_.model_->at(owner_.model_->layout().head), padded,
-                            spec.vocab, spec.width);
+        owner_.logits_.resize(rows.size() * static_cast<std::size_t>(spec.vocab));
+        model::token_logits(*owner_.model_, hidden, static_cast<int>(rows.size()), owner_.logits_.data());
         return owner_.logits_.data();
     }
 

@@ -76,15 +76,10 @@ private:
     }
 
     void compare_last(const float* row, const ReferenceCase& c, std::size_t index) {
-        const auto width = static_cast<std::size_t>(model_.spec().width);
-        std::vector<float> rows(model::ops::kMinRows * width);
-        std::copy_n(row, width, rows.begin());
-        std::vector<float> logits(static_cast<std::size_t>(model::ops::kMinRows) *
-                                  static_cast<std::size_t>(model_.spec().vocab));
-        model::ops::gemm_nt(logits.data(), rows.data(), model_.at(model_.layout().head), model::ops::kMinRows,
-                            model_.spec().vocab, model_.spec().width);
+        std::vector<float> logits(static_cast<std::size_t>(model_.spec().vocab));
+        model::token_logits(model_, row, 1, logits.data());
         double mass = 0;
-        const float top = *std::max_element(logits.begin(), logits.begin() + model_.spec().vocab);
+        const float top = *std::max_element(logits.begin(), logits.end());
         for (int v = 0; v < model_.spec().vocab; ++v)
             mass += std::exp(static_cast<double>(logits[static_cast<std::size_t>(v)] - top));
         const double log_mass = static_cast<double>(top) + std::log(mass);

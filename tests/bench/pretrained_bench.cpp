@@ -32,7 +32,7 @@ void print(const char* what, double tokens, double seconds) {
 }
 
 /// `requests` prompts of 64 tokens, answers of 16, 24, ... 256 tokens.
-void decode(const model::Model& model, int requests, int threads_share) {
+void decode(const model::Model& model, int requests) {
     Random random(random_key(1, "bench"));
     std::vector<rollout::Request> list;
     double tokens = 0;
@@ -41,10 +41,8 @@ void decode(const model::Model& model, int requests, int threads_share) {
         r.prompt = random_tokens(random, 64);
         r.keys = {random_key(1, "sample", static_cast<std::uint64_t>(i))};
         r.max_tokens = 16 + 240 * i / std::max(1, requests - 1);
-        if (i % threads_share == 0) {
-            list.push_back(r);
-            tokens += r.max_tokens;
-        }
+        list.push_back(r);
+        tokens += r.max_tokens;
     }
     rollout::Generator generator(model, {}, -1, 256);
     print("decode", tokens, bench::seconds([&] { (void)generator.run(list); }));
@@ -52,7 +50,7 @@ void decode(const model::Model& model, int requests, int threads_share) {
 
 void prefill(const model::Model& model) {
     Random random(random_key(2, "bench"));
-    for (const int length : {512, 2048}) {
+    for (const int length : {64, 512, 2048}) {  // the first warms up, and packs the weights
         std::vector<rollout::Request> list(1);
         list[0].prompt = random_tokens(random, length);
         list[0].keys = {random_key(1, "sample")};
@@ -88,7 +86,7 @@ int main(int argc, char** argv) {
     if (argc < 2) return 64;
     const model::Model model = model::load_pretrained(argv[1]);
     const auto wants = [&](const char* what) { return argc < 3 || std::strcmp(argv[2], what) == 0; };
-    if (wants("decode")) decode(model, 32, 2);
+    if (wants("decode")) decode(model, 32);
     if (wants("prefill")) prefill(model);
     if (wants("score")) score(model);
 }

@@ -1,6 +1,8 @@
 // Aligned host memory that grows and is reused: no allocation in a steady training or decoding loop.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -10,6 +12,7 @@
 namespace tdrm::model {
 
 /// Uninitialised storage of trivially copyable elements, 64-byte aligned. `resize` keeps no contents when it grows.
+/// Kernels may read a whole vector at the last element: 64 bytes behind it are there.
 template <class T>
 class Buffer {
 public:
@@ -19,9 +22,14 @@ public:
     T* resize(std::size_t n) {
         if (n > capacity_) {
             data_.reset();
-            const std::size_t bytes = (n * sizeof(T) + 63) / 64 * 64;
-            data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
+            // Large buffers lie in huge pages where the kernel has them: a cache of keys is read all over.
+            constexpr std::size_t kHugePage = std::size_t{1} << 21;
+            const std::size_t wanted = n * sizeof(T) + 64;
+            const std::size_t alignment = wanted < kHugePage ? 64 : kHugePage;
+            const std::size_t bytes = (wanted + alignment - 1) / alignment * alignment;
+            data_.reset(static_cast<T*>(std::aligned_alloc(alignment, bytes)));
             if (!data_) throw std::bad_alloc();
+            if (alignment == kHugePage) madvise(data_.get(), bytes, MADV_HUGEPAGE);
             capacity_ = n;
         }
         size_ = n;

@@ -31,11 +31,13 @@ public:
     [[nodiscard]] int page(int segment, int index) const {
         return segments_[static_cast<std::size_t>(segment)].pages[static_cast<std::size_t>(index / ops::kPageTokens)];
     }
-    /// Appends the pages that token `index` of the segment sees, with their visible counts, roots first.
-    void visible(int segment, int index, std::vector<std::int32_t>& pages, std::vector<std::int32_t>& counts) const;
+    /// Appends what tokens `first` to `last` of the segment see, roots first: each page a run, as layer 0 holds it.
+    void visible(int segment, int first, int last, std::vector<ops::KeyRun>& runs) const;
 
     [[nodiscard]] float* keys(int layer, int page) { return keys_.data() + at(layer, page); }
     [[nodiscard]] float* values(int layer, int page) { return values_.data() + at(layer, page); }
+    /// From a page as layer 0 holds it to the same page in another layer.
+    [[nodiscard]] std::ptrdiff_t layer_offset(int layer) const { return static_cast<std::ptrdiff_t>(at(layer, 0)); }
     [[nodiscard]] std::int64_t free_tokens() const {
         return static_cast<std::int64_t>(free_pages_.size()) * ops::kPageTokens;
     }

@@ -2,9 +2,10 @@
 // this header. All matrices are fp32, row-major and dense; a row is one token. Letters as in docs/NOTATION.md:
 // T tokens, D model width, F inner width, N query heads, K key/value heads, H head width, V vocabulary.
 // Everything is local and single-threaded; each row's result depends on that row alone (and on what it attends to),
-// bit for bit, as long as at least kMinRows rows are given.
+// bit for bit, except in gemm_nn and gemm_tn.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -15,12 +16,22 @@
 
 namespace tdrm::model::ops {
 
-/// A GEMM with fewer rows uses other kernels and gives other bits (measured; docs/adr/0004).
-constexpr int kMinRows = 16;
+/// Weights W_NK in the order in which gemm_nt reads them.
+class PackedMatrix {
+public:
+    void pack(const float* w, int rows, int columns);
+    [[nodiscard]] const float* data() const { return data_.data(); }
+    [[nodiscard]] int rows() const { return rows_; }        ///< N
+    [[nodiscard]] int columns() const { return columns_; }  ///< K
+
+private:
+    Floats data_;  ///< [N / panel][K][panel], zero behind N; a panel is as wide as the kernel's tile
+    int rows_ = 0, columns_ = 0;
+};
 
 /// Y_MN = beta Y + X_MK W_NK^T. beta is 0 or 1.
-void gemm_nt(float* y, const float* x, const float* w, int m, int n, int k, float beta = 0);
-/// X_MK = beta X + Y_MN W_NK. (gradient with respect to the input)
+void gemm_nt(float* y, const float* x, const PackedMatrix& w, int m, float beta = 0);
+/// X_MK = beta X + Y_MN W_NK. beta is 0 or 1, as below. (gradient with respect to the input)
 void gemm_nn(float* x, const float* y, const float* w, int m, int n, int k, float beta = 0);
 /// W_NK = beta W + Y_MN^T X_MK. (gradient with respect to the weight)
 void gemm_tn(float* w, const float* y, const float* x, int m, int n, int k, float beta = 1);
@@ -81,11 +92,21 @@ struct AttentionShape {
     int heads, kv_heads, head_dim;
     [[nodiscard]] int stride() const { return (heads + 2 * kv_heads) * head_dim; }  ///< of a row q | k | v
 };
+/// Query rows that are computed together.
+constexpr int kAttentionRows = 8;
+/// Keys and values of one segment as a tile of query rows sees them.
+struct KeyRun {
+    const float* keys;    ///< blocks [H][16] of 16 keys each, one behind another
+    const float* values;  ///< one row a key
+    int count;            ///< keys that the tile's last row sees, from the first one on
+    int seen;  ///< keys that its first row sees; each further row sees one more, up to count. At most 0: none.
+};
 /// Scratch memory of the attention kernels.
 struct AttentionScratch {
-    Floats key_blocks, value_blocks, scores, gradients;
+    Floats blocks, scores, gradients;
     Buffer<std::int32_t> first_block;
     std::vector<VisibleRange> ranges;
+    std::vector<KeyRun> runs;
 };
 
 /// out_T(NH) = attention over the forest with scale 1/sqrt(H); lse_TN = log-sum-exp of each row's scores.
@@ -98,16 +119,12 @@ void attention_backward(float* dqkv, const float* dout, const float* out, const 
 
 /// One page of a key/value cache holds this many tokens.
 constexpr int kPageTokens = 16;
-/// What one query row sees in the cache: pages in order, each with its number of visible tokens (1..16).
-struct CachedRow {
-    std::span<const std::int32_t> pages;
-    std::span<const std::int32_t> counts;
-};
 /// Writes k and v of one row into slot `index` of a page. Key pages are [K][H][16], value pages [K][16][H].
 void write_page(float* key_page, float* value_page, const float* qkv_row, int index, const AttentionShape& shape);
-/// out_row(NH) = attention of one query row over its pages; `keys`/`values` are the page arrays of one layer.
-void cached_attention(float* out_row, const float* qkv_row, const float* keys, const float* values,
-                      const CachedRow& row, const AttentionShape& shape, Floats& scratch);
+/// out(NH) = attention of consecutive tokens of one segment, at most kAttentionRows, each page a run. Their pages lie
+/// `offset` floats behind those of the runs (another layer).
+void cached_attention(float* out, const float* qkv, int rows, std::span<const KeyRun> runs, std::ptrdiff_t offset,
+                      const AttentionShape& shape, Floats& scratch);
 
 /// Per row: log softmax(logits / temperature) at `target`, and the entropy of that distribution in nats.
 void log_softmax(float* logp, float* entropy, const float* logits, std::span<const std::int32_t> targets, int vocab,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <span>
 #include <vector>
 
@@ -30,14 +31,26 @@ public:
     [[nodiscard]] const ModelSpec& spec() const { return spec_; }
     [[nodiscard]] const Layout& layout() const { return layout_; }
     [[nodiscard]] std::int64_t num_parameters() const { return layout_.size; }
-    [[nodiscard]] std::span<float> values() { return {values_.data(), values_.size()}; }
+    /// To be written at once: what was packed is packed again when next used.
+    [[nodiscard]] std::span<float> values() {
+        ++version_;
+        return {values_.data(), values_.size()};
+    }
     [[nodiscard]] std::span<const float> values() const { return {values_.data(), values_.size()}; }
     [[nodiscard]] const float* at(std::int64_t offset) const { return values_.data() + offset; }
+    /// The matrix at `offset` in packed form, packed when first asked for since the last change of the parameters.
+    [[nodiscard]] const ops::PackedMatrix& packed(std::int64_t offset, int rows, int columns) const;
 
 private:
+    struct Packed {
+        std::uint64_t version = 0;
+        ops::PackedMatrix matrix;
+    };
     ModelSpec spec_;
     Layout layout_;
     Floats values_;
+    std::uint64_t version_ = 1;
+    mutable std::map<std::int64_t, Packed> packed_;  ///< by offset
 };
 
 /// What the forward pass of one layer leaves behind for the backward pass.
@@ -56,6 +69,12 @@ struct LayerActivations {
     Floats fed_rstd;
 };
 
+/// Rows of a cached pass that are consecutive tokens of one segment.
+struct CachedTile {
+    int first, rows;
+    std::size_t first_run, num_runs;  ///< what they see
+};
+
 /// Memory of forward and backward passes; reused, never shared by two threads.
 struct Workspace {
     std::vector<LayerActivations> layers;
@@ -64,7 +83,9 @@ struct Workspace {
     Floats dx, d_block, d_normed, d_inner, d_qkv, d_mixed, d_rows;
     Floats logits, coefficient, logp, entropy;
     ops::AttentionScratch attention;
-    std::vector<std::int32_t> positions, pages, counts, page_offset, slot;  ///< of the rows of a cached pass
+    std::vector<std::int32_t> positions, slot;  ///< of the rows of a cached pass
+    std::vector<CachedTile> tiles;
+    std::vector<ops::KeyRun> runs;  ///< of all tiles
 };
 
 /// Runs a model. Cheap to construct; several may share one model's parameters.
@@ -109,6 +130,9 @@ private:
     ops::RotaryTable rotary_;
 };
 
+/// logits_RV of the language head.
+void token_logits(const Model& model, const float* hidden_RD, int rows, float* logits);
+
 /// log softmax(logits / temperature)[target] of each row, and the entropy, without ever holding more than a chunk of
 /// logits. @param hidden_RD as returned by forward
 void token_logprobs(const Model& model, const float* hidden_RD, std::span<const std::int32_t> targets,
@@ -122,7 +146,6 @@ void token_loss(const Model& model, const float* hidden_RD, std::span<const std:
                 const TokenLoss& loss, float* d_hidden_RD, float* gradient, Workspace& work);
 
 /// Value logits_R = hidden . score.weight; with two labels the difference of the second to the first.
-/// @param hidden as returned by forward (kMinRows rows at least)
 void value_logits(const Model& model, const float* hidden_RD, int rows, float* logits);
 /// Writes d_hidden_RD and adds the score head's gradient, given d loss / d logit of each row. Only for one label
 /// without bias or hidden layer, the head that tdrm trains.

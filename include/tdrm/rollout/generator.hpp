@@ -36,7 +36,7 @@ struct GenerationStats {
     std::int64_t tokens = 0;         ///< new tokens
     std::int64_t prompt_tokens = 0;  ///< prefilled
     std::int64_t passes = 0;         ///< decoding passes
-    std::int64_t rows = 0;           ///< rows of all decoding passes, the padding to 16 included
+    std::int64_t rows = 0;           ///< of all decoding passes
 };
 
 /// Generates with one model. Local. A continuation is a function of (model, request, its key): slots, neighbours, cache
