@@ -50,6 +50,8 @@ rollout::Scorer value_scorer(StageContext& context, const model::Model& model, c
             rollout::Scorer scorer(model, std::move(read_out), unit_tokens);
             scorer.use_value_prompts_of(task);
             return scorer;
+        } catch (const ConfigError& error) {
+            throw ConfigError(cat(label, ": ", error.what()));
         } catch (const DataError& error) {
             throw DataError(cat(label, ": ", error.what()));
         }

@@ -138,7 +138,7 @@ std::vector<ReferenceCase> read_reference(const std::filesystem::path& path) {
 
 ReferenceReport check_reference(const model::Model& model, const std::vector<ReferenceCase>& cases) {
     if (model.spec().head != model::Head::language)
-        throw DataError(
+        throw ConfigError(
             "the model has a value head, no language head (there are no log-probs to compare). Name a language model.");
     Comparison comparison(model);
     for (std::size_t i = 0; i < cases.size(); ++i) comparison.add(cases[i], i);

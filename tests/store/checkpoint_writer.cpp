@@ -69,8 +69,7 @@ int main(int argc, char** argv) {
         const std::string what = argv[2];
         if (what == "once") tdrm::store::save(ranks, run / "update-5", 5, 170, 17);
         if (what == "once") tdrm::store::save(ranks, run / "one_part", 5, 170, 1000);
-        if (what == "once")
-            tdrm::store::save(ranks, run / "bfloat16", 5, 170, 17, tdrm::store::Type::bfloat16);
+        if (what == "once") tdrm::store::save(ranks, run / "bfloat16", 5, 170, 17, tdrm::store::Type::bfloat16);
         if (what == "forever") tdrm::store::save_forever(ranks, run);
         if (what == "time") tdrm::store::time_saves(ranks, run, std::atof(argv[3]));
     }

@@ -16,8 +16,8 @@
 
 namespace tdrm::store {
 
-/// Element type of a dataset; little-endian on disk. bfloat16 is a float of HDF5 with its own fields, which other programs
-/// read as float32.
+/// Element type of a dataset; little-endian on disk. bfloat16 is a float of HDF5 with its own fields, which other
+/// programs read as float32.
 enum class Type { int8, uint8, uint16, int32, int64, uint64, bfloat16, float32, float64, text };
 
 template <class T>
