@@ -85,7 +85,7 @@ train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task&
     evaluation.every = options.every > 0 ? options.every : updates;
     evaluation.by = "pass@1";
     evaluation.measure = [&ranks, &task, &policy, options, seed](std::int64_t) {
-        rollout::Generator generator(policy, options.sampler, task.end_token());
+        rollout::Generator generator(policy, options.sampler, task.end_tokens());
         const std::int64_t size = task.split_size(options.problems);
         std::vector<rollout::ProblemDraw> draws;
         for (std::int64_t i = 0; i < (options.limit > 0 ? std::min(options.limit, size) : size); ++i)

@@ -48,7 +48,7 @@ void check_case(const ReferenceCase& c, int vocab, std::size_t index) {
 class Comparison {
 public:
     explicit Comparison(const model::Model& model)
-        : model_(model), transformer_(model), generator_(model, SamplerOptions{.temperature = 0}, -1, 16) {}
+        : model_(model), transformer_(model), generator_(model, SamplerOptions{.temperature = 0}, {}, 16) {}
 
     void add(const ReferenceCase& c, std::size_t index) {
         check_case(c, model_.spec().vocab, index);
