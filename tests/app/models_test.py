@@ -191,7 +191,8 @@ class Bf16Weights(Models):
                         self.assertEqual(weights.id.get_type().get_size(), 2)
                         np.testing.assert_array_equal(weights[()], rounded(masters[name][()]), err_msg=f"{commit} {name}")
                         more_exact += int((weights[()] != masters[name][()]).sum())
-                    self.assertGreater(more_exact, 10_000)
+                    if stage != "grpo":  # whose few answers may all be worth the same, so that nothing is learnt
+                        self.assertGreater(more_exact, 10_000)
 
     def test_give_the_same_run_on_two_ranks_and_after_kills(self):
         runs.finish(self.folder / "two", config=self.config, settings=BF16, ranks=2)
