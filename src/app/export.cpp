@@ -88,16 +88,30 @@ model::Dtype dtype_of(const std::string& word) {
     throw ConfigError(cat("--dtype \"", word, "\" isn't known. Use fp32, bf16 or fp16."));
 }
 
+/// The one format that a folder's weights are stored in; fp32 if they are mixed.
+model::Dtype stored_dtype(const fs::path& folder) {
+    std::set<std::string> formats;
+    const model::Pretrained source(folder);
+    for (const auto& file : source.files())
+        for (const auto& [name, tensor] : file.tensors()) formats.insert(tensor.dtype);
+    if (formats == std::set<std::string>{"BF16"}) return model::Dtype::bf16;
+    return formats == std::set<std::string>{"F16"} ? model::Dtype::f16 : model::Dtype::f32;
+}
+
 }  // namespace
 
 int export_model(const ExportRequest& request) {
-    const model::Dtype dtype = dtype_of(request.dtype);
+    model::Dtype dtype = request.dtype.empty() ? model::Dtype::f32 : dtype_of(request.dtype);
     const fs::path target = request.directory;
     if (fs::exists(target))
         throw ConfigError(cat(target.string(), " exists already (nothing is overwritten). Name a new folder."));
     fs::path source;
     const auto load = [&] {
-        if (request.source.starts_with("hf:")) return model::load_pretrained(source = request.source.substr(3));
+        if (request.source.starts_with("hf:")) {
+            source = request.source.substr(3);
+            if (request.dtype.empty()) dtype = stored_dtype(source);
+            return model::load_pretrained(source);
+        }
         const Commit commit = Commit::parse(request.source);
         const auto record = StageRecord::read_finished(request.source, commit.run / commit.stage);
         if (!stage_kinds().contains(record.kind) || !stage_kinds().at(record.kind).trains)
@@ -105,9 +119,15 @@ int export_model(const ExportRequest& request) {
                                   " (it makes no model). Name one that trains."));
         const auto update = referenced_update(request.source, commit.version, commit.run / commit.stage, record);
         source = tokenizer_folder(commit.run, commit.stage);
-        return train::load_model(store::load_checkpoint(commit.run / commit.stage / train::commit_name(update)));
+        const auto checkpoint = store::load_checkpoint(commit.run / commit.stage / train::commit_name(update));
+        if (request.dtype.empty() && checkpoint.type("model") == store::Type::bfloat16) dtype = model::Dtype::bf16;
+        return train::load_model(checkpoint);
     };
     const model::Model model = load();
+    if (model.spec().head == model::Head::value && model.spec().value_head != model::ValueHead{})
+        throw ConfigError(cat(request.source,
+                              " has a value head of another form than one row without bias (transformers "
+                              "has no class for it). Copy the folder instead."));
     int copied = 0;
     store::atomic_directory(target, [&](const fs::path& folder) {
         model::save_pretrained(model, folder, dtype, token_ids(source));
@@ -116,9 +136,12 @@ int export_model(const ExportRequest& request) {
                 copied += fs::copy_file(source / name, folder / name) ? 1 : 0;
     });
     std::printf(
-        "%s: %lld parameters -> %s (%s, %s)\n", request.source.c_str(), static_cast<long long>(model.num_parameters()),
-        target.c_str(),
+        "%s: %lld parameters -> %s (%s, %s, %s)\n", request.source.c_str(),
+        static_cast<long long>(model.num_parameters()), target.c_str(),
         model.spec().head == model::Head::value ? "sequence classification, one label" : "causal language model",
+        dtype == model::Dtype::f32    ? "fp32"
+        : dtype == model::Dtype::bf16 ? "bf16"
+                                      : "fp16",
         copied > 0 ? cat(copied, " tokenizer files from ", source.string()).c_str() : "without a tokenizer");
     return 0;
 }

@@ -56,12 +56,14 @@ Memory frozen_memory(const std::string& name, const model::ModelSpec& spec) {
     return Memory().add("parameters of " + name, parameters(spec) * kFloat);
 }
 
-Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, train::SumMode sum) {
+Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, train::SumMode sum,
+                       const train::PrecisionOptions& precision) {
     const double n = parameters(spec);
     const double tokens = unit_tokens + sample_tokens;  // a unit ends with a whole sample
     const TokenFloats floats(spec);
     Memory memory;
     memory.add("parameters", n * kFloat).add("gradient", n * kFloat).add("moments of AdamW", 2 * n * kFloat);
+    if (precision.weights == train::WeightFormat::bf16) memory.add("master weights", n * kFloat);
     memory.add(sum == train::SumMode::fast ? "fp32 sum" : "exact sum",
                sum == train::SumMode::fast ? n * kFloat : n * sizeof(std::int64_t));
     memory.add("activations of a unit",

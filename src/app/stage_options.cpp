@@ -50,6 +50,8 @@ rollout::Scorer value_scorer(StageContext& context, const model::Model& model, c
             rollout::Scorer scorer(model, std::move(read_out), unit_tokens);
             scorer.use_value_prompts_of(task);
             return scorer;
+        } catch (const ConfigError& error) {
+            throw ConfigError(cat(label, ": ", error.what()));
         } catch (const DataError& error) {
             throw DataError(cat(label, ": ", error.what()));
         }
@@ -83,7 +85,7 @@ train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task&
     evaluation.every = options.every > 0 ? options.every : updates;
     evaluation.by = "pass@1";
     evaluation.measure = [&ranks, &task, &policy, options, seed](std::int64_t) {
-        rollout::Generator generator(policy, options.sampler, task.end_token());
+        rollout::Generator generator(policy, options.sampler, task.end_tokens());
         const std::int64_t size = task.split_size(options.problems);
         std::vector<rollout::ProblemDraw> draws;
         for (std::int64_t i = 0; i < (options.limit > 0 ? std::min(options.limit, size) : size); ++i)

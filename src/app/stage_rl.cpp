@@ -88,6 +88,7 @@ struct RlStageOptions {
     int unit_tokens = 1024, slots = 256;
     std::int64_t save_rollouts = 0;
     train::OptimizerOptions optimizer{.lr = 3e-4, .schedule = train::Schedule::constant, .weight_decay = 0};
+    train::PrecisionOptions precision;
     EvalOptions eval;
     train::CommitOptions commit;
 
@@ -111,6 +112,7 @@ struct RlStageOptions {
           "keep the answers, rewards and advantages of every N-th batch in rollouts/; 0 = none", at_least(0))
             .not_identity();
         f("optimizer", optimizer, "AdamW and its schedule");
+        f("precision", precision, "formats of numbers");
         f("eval", eval, "evaluation while training").not_identity();
         f("commit", commit, "when the state is written").not_identity();
     }
@@ -207,6 +209,7 @@ public:
         trainer.updates = options_.updates;
         trainer.horizon = options_.optimizer.horizon > 0 ? options_.optimizer.horizon : options_.updates;
         trainer.optimizer = options_.optimizer;
+        trainer.precision = options_.precision;
         trainer.commit = options_.commit;
         trainer.sum = context.sum;
         trainer.headline = {"reward", "eval/pass@1"};
@@ -233,7 +236,7 @@ public:
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
-        Memory memory = training_memory(*spec, options_.unit_tokens, sample, planned.sum);
+        Memory memory = training_memory(*spec, options_.unit_tokens, sample, planned.sum, options_.precision);
         memory.add(generation_memory(*spec, planned.task, options_.slots));
         for (const char* key : {"advantage.value", "reward.value.model"}) {
             const bool named =

@@ -82,7 +82,7 @@ public:
     StageOutcome run(StageContext& context) override {
         const model::Model policy = load_model(context, context.input("policy"));
         const model::Model value = load_model(context, context.input("value"));
-        rollout::Generator generator(policy, options_.sampler, context.task.end_token(), options_.slots);
+        rollout::Generator generator(policy, options_.sampler, context.task.end_tokens(), options_.slots);
         rollout::Scorer scorer = value_scorer(context, value, context.input("value").label, options_.read_out, 4096);
         MapWork work;
         work.label = context.node.name;

@@ -18,6 +18,7 @@ struct SftStageOptions {
     int batch = 64;
     int unit_tokens = 512;
     train::OptimizerOptions optimizer{.lr = 2e-3};
+    train::PrecisionOptions precision;
     EvalOptions eval;
     train::CommitOptions commit;
 
@@ -30,6 +31,7 @@ struct SftStageOptions {
         f("batch", batch, "demonstrations per update", at_least(1));
         f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", at_least(1));
         f("optimizer", optimizer, "AdamW and its schedule");
+        f("precision", precision, "formats of numbers");
         f("eval", eval, "evaluation while training").not_identity();
         f("commit", commit, "when the state is written").not_identity();
     }
@@ -77,6 +79,7 @@ public:
         trainer.updates = updates;
         trainer.horizon = options_.optimizer.horizon > 0 ? options_.optimizer.horizon : updates;
         trainer.optimizer = options_.optimizer;
+        trainer.precision = options_.precision;
         trainer.commit = options_.commit;
         trainer.sum = context.sum;
         trainer.headline = {"loss", "eval/pass@1"};
@@ -101,9 +104,9 @@ public:
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
-        Memory memory =
-            training_memory(*spec, options_.unit_tokens,
-                            planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(), planned.sum);
+        Memory memory = training_memory(*spec, options_.unit_tokens,
+                                        planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(),
+                                        planned.sum, options_.precision);
         if (!options_.eval.problems.empty()) memory.add(generation_memory(*spec, planned.task, 256));
         return memory;
     }

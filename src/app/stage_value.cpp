@@ -43,6 +43,7 @@ struct ValueStageOptions {
     int batch = 32;
     int unit_tokens = 512;
     train::OptimizerOptions optimizer{.lr = 1e-3};
+    train::PrecisionOptions precision;
     SelectOptions select;
     train::CommitOptions commit;
 
@@ -55,6 +56,7 @@ struct ValueStageOptions {
         f("batch", batch, "trajectories per update", at_least(1));
         f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", at_least(1));
         f("optimizer", optimizer, "AdamW and its schedule");
+        f("precision", precision, "formats of numbers");
         f("select", select, "held-out problems, and how they choose the best update");
         f("commit", commit, "when the state is written").not_identity();
     }
@@ -146,6 +148,7 @@ public:
                                     options_.epochs * static_cast<double>(part.training_rows.size()) / options_.batch));
         trainer.horizon = options_.optimizer.horizon > 0 ? options_.optimizer.horizon : trainer.updates;
         trainer.optimizer = options_.optimizer;
+        trainer.precision = options_.precision;
         trainer.commit = options_.commit;
         trainer.sum = context.sum;
         trainer.headline = {"loss", cat("eval/", by())};
@@ -174,9 +177,9 @@ public:
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
-        Memory memory =
-            training_memory(*spec, options_.unit_tokens,
-                            planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(), planned.sum);
+        Memory memory = training_memory(*spec, options_.unit_tokens,
+                                        planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(),
+                                        planned.sum, options_.precision);
         return memory.add(scoring_memory(*spec, 4096));
     }
 

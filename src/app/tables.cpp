@@ -145,7 +145,7 @@ rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutP
                                   int slots, const std::string& label, const std::filesystem::path& directory,
                                   const Attributes& attributes) {
     if (!map_is_done(context, directory)) {
-        rollout::Generator generator(policy, plan.sampler, context.task.end_token(), slots);
+        rollout::Generator generator(policy, plan.sampler, context.task.end_tokens(), slots);
         MapWork work;
         work.label = label;
         work.units = context.task.split_size(plan.split);

@@ -10,6 +10,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "tdrm/base/bfloat16.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/store/directory.hpp"
 
@@ -122,12 +123,6 @@ std::uint16_t float_to_half(float x) {
     return static_cast<std::uint16_t>(sign | static_cast<std::uint16_t>((rounded >> 13U) - (112U << 10U)));
 }
 
-std::uint16_t float_to_bfloat(float x) {
-    const auto bits = std::bit_cast<std::uint32_t>(x);
-    if (std::isnan(x)) return static_cast<std::uint16_t>(bits >> 16U | 0x40U);
-    return static_cast<std::uint16_t>((bits + 0x7FFFU + (bits >> 16U & 1U)) >> 16U);
-}
-
 std::string_view word(Dtype dtype) { return dtype == Dtype::f32 ? "F32" : dtype == Dtype::bf16 ? "BF16" : "F16"; }
 
 std::ifstream open(const std::filesystem::path& path) {
@@ -150,8 +145,7 @@ void to_float(float* out, const std::byte* in, std::size_t n, Dtype dtype) {
     for (std::size_t i = 0; i < n; ++i) {
         std::uint16_t bits = 0;
         std::memcpy(&bits, in + 2 * i, 2);
-        out[i] =
-            dtype == Dtype::bf16 ? std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U) : half_to_float(bits);
+        out[i] = dtype == Dtype::bf16 ? to_float(BFloat16{bits}) : half_to_float(bits);
     }
 }
 
@@ -161,7 +155,7 @@ void from_float(std::byte* out, const float* in, std::size_t n, Dtype dtype) {
         return;
     }
     for (std::size_t i = 0; i < n; ++i) {
-        const std::uint16_t bits = dtype == Dtype::bf16 ? float_to_bfloat(in[i]) : float_to_half(in[i]);
+        const std::uint16_t bits = dtype == Dtype::bf16 ? to_bfloat16(in[i]).bits : float_to_half(in[i]);
         std::memcpy(out + 2 * i, &bits, 2);
     }
 }

@@ -158,7 +158,8 @@ private:
         result.logprob.push_back(choice.logprob);
         if (owner_.sampler_.truncates()) result.logprob_sampled.push_back(choice.logprob_sampled);
         ++owner_.stats_.tokens;
-        result.ended = choice.token == owner_.end_token_;
+        const auto& ends = owner_.end_tokens_;
+        result.ended = std::find(ends.begin(), ends.end(), choice.token) != ends.end();
         const bool full = result.ids.size() >= static_cast<std::size_t>(request.max_tokens);
         if (!result.ended && !full && !(request.stop && request.stop(result.ids))) return true;
         cache_.close(slot.segment);
@@ -181,11 +182,12 @@ private:
     std::vector<std::int32_t> tokens_, segments_, rows_;
 };
 
-Generator::Generator(const model::Model& model, const SamplerOptions& sampler, std::int32_t end_token, int slots)
+Generator::Generator(const model::Model& model, const SamplerOptions& sampler, std::vector<std::int32_t> end_tokens,
+                     int slots)
     : model_(&model),
       transformer_(model),
       sampler_(sampler),
-      end_token_(end_token),
+      end_tokens_(std::move(end_tokens)),
       slots_(static_cast<std::size_t>(slots)) {
     ensure(model.spec().head == model::Head::language, "a generator needs a model with a language head");
 }

@@ -48,7 +48,7 @@ void check_case(const ReferenceCase& c, int vocab, std::size_t index) {
 class Comparison {
 public:
     explicit Comparison(const model::Model& model)
-        : model_(model), transformer_(model), generator_(model, SamplerOptions{.temperature = 0}, -1, 16) {}
+        : model_(model), transformer_(model), generator_(model, SamplerOptions{.temperature = 0}, {}, 16) {}
 
     void add(const ReferenceCase& c, std::size_t index) {
         check_case(c, model_.spec().vocab, index);
@@ -133,7 +133,7 @@ std::vector<ReferenceCase> read_reference(const std::filesystem::path& path) {
 
 ReferenceReport check_reference(const model::Model& model, const std::vector<ReferenceCase>& cases) {
     if (model.spec().head != model::Head::language)
-        throw DataError(
+        throw ConfigError(
             "the model has a value head, no language head (there are no log-probs to compare). Name a language model.");
     Comparison comparison(model);
     for (std::size_t i = 0; i < cases.size(); ++i) comparison.add(cases[i], i);

@@ -74,12 +74,12 @@ Scorer::Scorer(const model::Model& model, model::ReadOut read_out, int unit_toke
     ensure(!read_out_.tag.empty(), "a read-out has a tag");
     const bool language = model.spec().head == model::Head::language;
     if (language && !read_out_.reads_language_head())
-        throw DataError(
+        throw ConfigError(
             "the model has no value head (values can't be read). Name a value model, or the two tokens of the language "
             "head that "
             "mean right and wrong (read_out.positive, read_out.negative).");
     if (!language && read_out_.reads_language_head())
-        throw DataError(
+        throw ConfigError(
             "the model has a value head, no language head (read_out.positive and negative name tokens of a language "
             "head). Leave them out.");
     for (const auto* tokens : {&read_out_.tag, &read_out_.tail})

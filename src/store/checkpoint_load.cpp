@@ -28,6 +28,12 @@ std::string join(const std::vector<std::string>& lines) {
                         directory.parent_path().filename().string(), "."));
 }
 
+Type type_named(const std::string& name, const fs::path& directory) {
+    if (name == "bfloat16") return Type::bfloat16;
+    throw DataError(cat(directory.string(), " holds numbers of type ", name,
+                        ", which this version doesn't know. Use the program that wrote it."));
+}
+
 }  // namespace
 
 Checkpoint::Checkpoint(const fs::path& directory) : directory_(directory) {
@@ -42,6 +48,7 @@ Checkpoint::Checkpoint(const fs::path& directory) : directory_(directory) {
         for (const json& entry : json::parse(file.read_strings("layout").at(0))) {
             State state;
             state.size = entry.at("size");
+            if (entry.contains("type")) state.type = type_named(entry.at("type"), directory);
             for (const json& tensor : entry.at("tensors")) {
                 state.tensors.push_back({tensor.at("name"), tensor.at("shape"), tensor.at("offset")});
             }
@@ -76,6 +83,7 @@ const Checkpoint::State& Checkpoint::state(std::string_view group) const {
 
 const std::vector<TensorView>& Checkpoint::tensors(std::string_view group) const { return state(group).tensors; }
 std::int64_t Checkpoint::size(std::string_view group) const { return state(group).size; }
+Type Checkpoint::type(std::string_view group) const { return state(group).type; }
 
 std::vector<float> Checkpoint::read_flat(std::string_view group) const {
     std::vector<float> data(static_cast<std::size_t>(size(group)));
@@ -96,7 +104,12 @@ void Checkpoint::read_views(std::string_view group, std::span<const TensorView> 
             if (begin >= end) continue;
             const std::span<float> values(targets[i] + (begin - saved[i].offset),
                                           static_cast<std::size_t>(end - begin));
-            file.read_into(group, begin - piece.begin, values);
+            if (type(group) == Type::float32) {
+                file.read_into(group, begin - piece.begin, values);
+            } else {
+                const auto stored = file.read_range<BFloat16>(group, begin - piece.begin, end - begin);
+                std::transform(stored.begin(), stored.end(), values.begin(), [](BFloat16 x) { return to_float(x); });
+            }
         }
     }
 }

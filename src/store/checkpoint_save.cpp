@@ -58,8 +58,17 @@ json layout_of(std::span<const FlatState> states, std::span<const Piece> pieces)
         }
         layout.push_back(
             {{"group", states[s].group}, {"size", states[s].data.size()}, {"tensors", tensors}, {"pieces", parts}});
+        if (states[s].type == Type::bfloat16) layout.back()["type"] = "bfloat16";
     }
     return layout;
+}
+
+void write_numbers(FileWriter& file, std::string_view name, std::span<const float> values, Type type,
+                   const Shape& shape = {}) {
+    if (type == Type::float32) return file.write(name, values, shape);
+    std::vector<BFloat16> rounded(values.size());
+    std::transform(values.begin(), values.end(), rounded.begin(), to_bfloat16);
+    file.write(name, rounded, shape);
 }
 
 void write_tensor(FileWriter& file, const FlatState& state, std::size_t index, const TensorView& tensor,
@@ -67,7 +76,7 @@ void write_tensor(FileWriter& file, const FlatState& state, std::size_t index, c
     const std::string name = cat(state.group, "/", tensor.name);
     const Shape shape = tensor.shape.empty() ? Shape{1} : tensor.shape;
     const std::int64_t count = std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
-    if (count == 0) return file.write(name, std::span<const float>(), shape);
+    if (count == 0) return write_numbers(file, name, {}, state.type, shape);
     std::vector<VirtualPiece> sources;
     for (const Piece& piece : pieces) {
         const std::int64_t begin = std::max(tensor.offset, piece.begin);
@@ -76,7 +85,7 @@ void write_tensor(FileWriter& file, const FlatState& state, std::size_t index, c
         sources.push_back({part_name(piece.part), "/" + state.group, piece.count, begin - piece.begin,
                            begin - tensor.offset, end - begin});
     }
-    file.write_virtual(name, Type::float32, shape, sources);
+    file.write_virtual(name, state.type, shape, sources);
 }
 
 FileEntry write_index(const fs::path& folder, std::span<const FlatState> states, std::span<const Piece> pieces,
@@ -102,8 +111,10 @@ std::vector<FileEntry> write_parts(const fs::path& folder, std::span<const FlatS
             FileWriter file(folder / part_name(part));
             for (auto p = piece; p != end; ++p) {
                 const FlatState& state = states[p->state];
-                file.write(state.group,
-                           state.data.subspan(static_cast<std::size_t>(p->begin), static_cast<std::size_t>(p->count)));
+                write_numbers(
+                    file, state.group,
+                    state.data.subspan(static_cast<std::size_t>(p->begin), static_cast<std::size_t>(p->count)),
+                    state.type);
             }
             written.push_back(file.close(Sync::file));
         }
@@ -116,6 +127,7 @@ void check(std::span<const FlatState> states, std::int64_t part_elements) {
     ensure(part_elements > 0, "a checkpoint's parts have a length");
     for (const FlatState& state : states) {
         ensure(state.tensors != nullptr, "a checkpoint's state describes its tensors");
+        ensure(state.type == Type::float32 || state.type == Type::bfloat16, "a checkpoint's numbers have a known type");
         for (const TensorView& tensor : *state.tensors) {
             const std::int64_t count =
                 std::accumulate(tensor.shape.begin(), tensor.shape.end(), std::int64_t{1}, std::multiplies<>());

@@ -42,7 +42,7 @@ struct FileReader::State {
         const Handle type(H5Dget_type(dataset.id()), H5Tclose);
         if (H5Tget_class(type.id()) == H5T_STRING) return Type::text;
         for (const Type known : {Type::int8, Type::uint8, Type::uint16, Type::int32, Type::int64, Type::uint64,
-                                 Type::float32, Type::float64}) {
+                                 Type::bfloat16, Type::float32, Type::float64}) {
             if (H5Tequal(type.id(), disk_type(known)) > 0) return known;
         }
         fail(name, "has an element type that tdrm doesn't use");

@@ -3,6 +3,21 @@
 #include "tdrm/base/errors.hpp"
 
 namespace tdrm::store {
+namespace {
+
+/// Sign, 8 bits of exponent with bias 127, 7 of mantissa. Lives as long as the process.
+hid_t bfloat16_type() {
+    static const hid_t type = [] {
+        const hid_t made = H5Tcopy(H5T_IEEE_F32LE);
+        H5Tset_fields(made, 15, 7, 8, 0, 7);
+        H5Tset_precision(made, 16);
+        H5Tset_size(made, 2);
+        return made;
+    }();
+    return type;
+}
+
+}  // namespace
 
 hid_t disk_type(Type type) {
     switch (type) {
@@ -18,6 +33,8 @@ hid_t disk_type(Type type) {
             return H5T_STD_I64LE;
         case Type::uint64:
             return H5T_STD_U64LE;
+        case Type::bfloat16:
+            return bfloat16_type();
         case Type::float32:
             return H5T_IEEE_F32LE;
         case Type::float64:
@@ -42,6 +59,8 @@ hid_t memory_type(Type type) {
             return H5T_NATIVE_INT64;
         case Type::uint64:
             return H5T_NATIVE_UINT64;
+        case Type::bfloat16:
+            return bfloat16_type();
         case Type::float32:
             return H5T_NATIVE_FLOAT;
         case Type::float64:
@@ -66,6 +85,8 @@ const char* name_of(Type type) {
             return "int64";
         case Type::uint64:
             return "uint64";
+        case Type::bfloat16:
+            return "bfloat16";
         case Type::float32:
             return "float32";
         case Type::float64:

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "tdrm/base/bfloat16.hpp"
 #include "tdrm/base/options.hpp"
 
 namespace tdrm::train {
@@ -18,6 +19,11 @@ void OptimizerOptions::fields(Fields& f) {
     f("eps", eps, "added to the root of the second moment", at_least(0));
     f("weight_decay", weight_decay, "decoupled decay of matrices", at_least(0));
     f("clip", clip, "bound on the norm of the gradient; 0 = none", at_least(0));
+}
+
+void PrecisionOptions::fields(Fields& f) {
+    f("weights", weights,
+      "of the model: fp32, or bf16 (rounded after every update, stored in half the size; the optimiser keeps fp32)");
 }
 
 std::int64_t schedule_horizon(const OptimizerOptions& options, std::int64_t updates) {
@@ -36,10 +42,22 @@ double learning_rate(const OptimizerOptions& options, std::int64_t update, std::
     return options.lr * 0.5 * (1 + std::cos(std::numbers::pi * progress));
 }
 
-AdamW::AdamW(const model::Layout& layout)
+namespace {
+
+void round_to_bfloat16(std::span<float> values, std::span<const float> master) {
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = to_float(to_bfloat16(master[i]));
+}
+
+}  // namespace
+
+AdamW::AdamW(const model::Layout& layout, WeightFormat weights, std::span<float> values)
     : tensors_(layout.tensors),
       first_(static_cast<std::size_t>(layout.size)),
-      second_(static_cast<std::size_t>(layout.size)) {}
+      second_(static_cast<std::size_t>(layout.size)) {
+    if (weights == WeightFormat::fp32) return;
+    master_.assign(values.begin(), values.end());
+    round_to_bfloat16(values, master_);
+}
 
 void AdamW::step(std::span<float> values, std::span<const float> gradient, const OptimizerOptions& options, double lr,
                  double scale, std::int64_t update) {
@@ -54,7 +72,7 @@ void AdamW::step(std::span<float> values, std::span<const float> gradient, const
         const auto keep = static_cast<float>(1 - (tensor.is_vector() ? 0.0 : lr * options.weight_decay));
         const auto begin = static_cast<std::size_t>(tensor.offset);
         const auto size = static_cast<std::size_t>(tensor.size());
-        float* __restrict w = values.data() + begin;
+        float* __restrict w = (master_.empty() ? values.data() : master_.data()) + begin;
         float* __restrict m = first_.data() + begin;
         float* __restrict v = second_.data() + begin;
         const float* __restrict g = gradient.data() + begin;
@@ -65,6 +83,7 @@ void AdamW::step(std::span<float> values, std::span<const float> gradient, const
             w[i] = keep * w[i] - step_size * m[i] / (std::sqrt(v[i]) * second_scale + eps);
         }
     }
+    if (!master_.empty()) round_to_bfloat16(values, master_);
 }
 
 double squared_norm(std::span<const float> values) {

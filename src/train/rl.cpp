@@ -87,7 +87,7 @@ RlObjective::RlObjective(comm::Communicator& ranks, const task::Task& task, std:
       policy_(policy),
       options_(options),
       seed_(seed),
-      generator_(policy, options.sampler, task.end_token(), options.slots),
+      generator_(policy, options.sampler, task.end_tokens(), options.slots),
       transformer_(policy),
       scorer_(std::move(scorer)),
       shuffle_(seed, task.split_size(split_)) {

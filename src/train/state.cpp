@@ -69,9 +69,13 @@ model::ModelSpec json_spec(const nlohmann::json& j) {
 void save_state(comm::Communicator& ranks, const std::filesystem::path& directory, const TrainingState& state,
                 const model::Model& model, AdamW& optimizer) {
     const auto tensors = views(model.layout());
-    const std::vector<store::FlatState> states{{"model", model.values(), &tensors},
-                                               {"optimizer/exp_avg", optimizer.first(), &tensors},
-                                               {"optimizer/exp_avg_sq", optimizer.second(), &tensors}};
+    std::vector<store::FlatState> states{{"model", model.values(), &tensors},
+                                         {"optimizer/exp_avg", optimizer.first(), &tensors},
+                                         {"optimizer/exp_avg_sq", optimizer.second(), &tensors}};
+    if (!optimizer.master().empty()) {
+        states.front().type = store::Type::bfloat16;  // exact: they are rounded already
+        states.push_back({"optimizer/master", optimizer.master(), &tensors});
+    }
     const nlohmann::json progress{{"update", state.update},           {"best", state.best},
                                   {"best_figure", state.best_figure}, {"since_best", state.since_best},
                                   {"stopped", state.stopped},         {"model", spec_json(model.spec())},
@@ -84,6 +88,7 @@ TrainingState load_state(const store::Checkpoint& checkpoint, model::Model& mode
     checkpoint.read_flat("model", model.values(), tensors);
     checkpoint.read_flat("optimizer/exp_avg", optimizer.first(), tensors);
     checkpoint.read_flat("optimizer/exp_avg_sq", optimizer.second(), tensors);
+    if (!optimizer.master().empty()) checkpoint.read_flat("optimizer/master", optimizer.master(), tensors);
     return read_progress(checkpoint);
 }
 

@@ -115,7 +115,7 @@ public:
           evaluation_(evaluation),
           options_(options),
           exact_(options.sum == SumMode::fast ? 0 : model.values().size()),
-          optimizer_(model.layout()),
+          optimizer_(model.layout(), options.precision.weights, model.values()),
           gradient_(model.values().size()),
           log_(options.directory, ranks.root()) {}
 

@@ -95,7 +95,7 @@ class BadInput(unittest.TestCase):
         self.config.write_text(TINY + "  bon: {do: best_of_n, data: rolls, values: [base]}\n"
                                     + "  find: {do: search, policy: base, value: base, problems: test}\n")
         for stage in ("bon", "find"):
-            self.refuse(65, "base: the model has no value head", "Name a value model", more=["--until", stage])
+            self.refuse(64, "base: the model has no value head", "Name a value model", more=["--until", stage])
 
     def test_a_folder_that_cant_be_written_ends_with_74(self):
         (self.folder / "file").write_text("")

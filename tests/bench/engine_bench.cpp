@@ -57,7 +57,7 @@ void decoding(int slots) {
     const bench::FixedTask task(155, 7, 19);
     model::Model model(bench::small_spec(155));
     model.initialise(1);
-    rollout::Generator generator(model, {}, task.end_token(), slots);
+    rollout::Generator generator(model, {}, task.end_tokens(), slots);
     const rollout::RolloutPlan plan{&task, "all", 8, {}, 1, "bench"};
     std::vector<rollout::ProblemDraw> draws;
     for (int i = 0; i < 256; ++i) draws.push_back({i, 0});

@@ -44,7 +44,7 @@ void decode(const model::Model& model, int requests) {
         list.push_back(r);
         tokens += r.max_tokens;
     }
-    rollout::Generator generator(model, {}, -1, 256);
+    rollout::Generator generator(model, {}, {}, 256);
     print("decode", tokens, bench::seconds([&] { (void)generator.run(list); }));
 }
 
@@ -55,7 +55,7 @@ void prefill(const model::Model& model) {
         list[0].prompt = random_tokens(random, length);
         list[0].keys = {random_key(1, "sample")};
         list[0].max_tokens = 1;
-        rollout::Generator generator(model, {}, -1, 16);
+        rollout::Generator generator(model, {}, {}, 16);
         print(cat("prefill ", length).c_str(), length, bench::seconds([&] { (void)generator.run(list); }));
     }
 }

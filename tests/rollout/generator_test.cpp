@@ -34,7 +34,7 @@ TEST(Generator, ContinuationIsTheSameBitForBitInTwentyRandomBatchCompositions) {
     const model::Model model = toy_model();
     const SamplerOptions sampler{.temperature = 0.7, .top_p = 0.9};
     const auto requests = toy_requests(12, 5);
-    const auto reference = Generator(model, sampler, kEnd, 64).run(requests);
+    const auto reference = Generator(model, sampler, {kEnd}, 64).run(requests);
     Random random(random_key(1, "compositions"));
     for (int composition = 0; composition < 20; ++composition) {
         std::vector<std::size_t> order(requests.size());
@@ -43,7 +43,7 @@ TEST(Generator, ContinuationIsTheSameBitForBitInTwentyRandomBatchCompositions) {
         order.resize(1 + random.next_below(order.size()));
         std::vector<Request> chosen;
         for (const std::size_t i : order) chosen.push_back(requests[i]);
-        const auto result = Generator(model, sampler, kEnd, 1 + static_cast<int>(random.next_below(40))).run(chosen);
+        const auto result = Generator(model, sampler, {kEnd}, 1 + static_cast<int>(random.next_below(40))).run(chosen);
         for (std::size_t i = 0; i < order.size(); ++i)
             for (std::size_t s = 0; s < chosen[i].keys.size(); ++s)
                 EXPECT_TRUE(equal(result[i][s], reference[order[i]][s])) << composition << " " << i << " " << s;
@@ -54,7 +54,7 @@ TEST(Generator, LogProbabilitiesEqualTheTrainersForTheSameIds) {
     const model::Model model = toy_model();
     const SamplerOptions sampler{.temperature = 0.7, .top_p = 0.9};
     const auto requests = toy_requests(6, 4);
-    const auto results = Generator(model, sampler, kEnd, 16).run(requests);
+    const auto results = Generator(model, sampler, {kEnd}, 16).run(requests);
     model::Workspace work;
     model::Transformer trainer(model);
     double largest = 0;
@@ -91,7 +91,7 @@ TEST(Generator, StopsAtTheEndTokenAtTheBoundAndWhereAsked) {
         request.stop = [](std::span<const std::int32_t> ids) { return ids.back() == 3; };
     }
     int ended = 0, stopped = 0, full = 0;
-    for (const auto& group : Generator(model, {}, kEnd, 8).run(requests))
+    for (const auto& group : Generator(model, {}, {kEnd}, 8).run(requests))
         for (const Continuation& c : group) {
             ended += c.ended ? 1 : 0;
             stopped += c.ids.back() == 3 ? 1 : 0;
@@ -105,10 +105,31 @@ TEST(Generator, StopsAtTheEndTokenAtTheBoundAndWhereAsked) {
     EXPECT_GT(full, 0);
 }
 
+TEST(Generator, EachOfSeveralEndTokensStopsAndTheOthersChangeNothing) {
+    const model::Model model = toy_model();
+    const auto requests = toy_requests(8, 4);
+    const auto one = Generator(model, {}, {kEnd}, 8).run(requests);
+    const auto both = Generator(model, {}, {kEnd, 3}, 8).run(requests);
+    int by_other = 0;
+    for (std::size_t i = 0; i < one.size(); ++i)
+        for (std::size_t j = 0; j < one[i].size(); ++j) {
+            Continuation cut = one[i][j];
+            const auto other = std::find(cut.ids.begin(), cut.ids.end(), 3);
+            if (other != cut.ids.end()) {
+                ++by_other;
+                cut.ids.erase(other + 1, cut.ids.end());
+                cut.logprob.resize(cut.ids.size());
+                cut.ended = true;
+            }
+            EXPECT_TRUE(equal(both[i][j], cut));
+        }
+    EXPECT_GT(by_other, 0);
+}
+
 TEST(Generator, GreedyTakesTheMostLikelyTokenOfTheTrainersDistribution) {
     const model::Model model = toy_model();
     auto requests = toy_requests(3, 1);
-    const auto results = Generator(model, {.temperature = 0}, kEnd, 4).run(requests);
+    const auto results = Generator(model, {.temperature = 0}, {kEnd}, 4).run(requests);
     model::Workspace work;
     model::Transformer trainer(model);
     for (std::size_t i = 0; i < requests.size(); ++i) {

@@ -100,10 +100,10 @@ TEST(ReadOut, StartStateIsALeafThatOthersDontSee) {
 TEST(ReadOut, ThatTheModelCantAnswerIsRefused) {
     const auto language = model::load_pretrained(folder_of("llama"));
     const auto value = model::load_pretrained(folder_of("qwen_prm"));
-    EXPECT_THROW(Scorer(language, model::ReadOut{{kTag}, {}, true, -1, -1}, 10), DataError);
+    EXPECT_THROW(Scorer(language, model::ReadOut{{kTag}, {}, true, -1, -1}, 10), ConfigError);
     EXPECT_THROW(Scorer(language, model::ReadOut{{kTag}, {}, true, 3, -1}, 10), DataError);
     EXPECT_THROW(Scorer(language, model::ReadOut{{kTag}, {}, true, 3, 64}, 10), DataError);
-    EXPECT_THROW(Scorer(value, model::ReadOut{{kTag}, {}, true, 3, 4}, 10), DataError);
+    EXPECT_THROW(Scorer(value, model::ReadOut{{kTag}, {}, true, 3, 4}, 10), ConfigError);
     EXPECT_THROW(Scorer(value, model::ReadOut{{64}, {}, true, -1, -1}, 10), DataError);
 }
 

@@ -34,7 +34,7 @@ TEST(ReferenceCheck, FindsAChangedWeightAndACaseOfAnotherModel) {
     EXPECT_FALSE(check_reference(model, cases).agrees(1e-4));
     EXPECT_THROW((void)check_reference(model, {{{64}, {}, {}, {}}}), DataError);
     EXPECT_THROW((void)check_reference(model, {{{1, 2}, {-1, -2}, {}, {}}}), DataError);
-    EXPECT_THROW((void)check_reference(model::load_pretrained(kData / "sequence_classifier"), cases), DataError);
+    EXPECT_THROW((void)check_reference(model::load_pretrained(kData / "sequence_classifier"), cases), ConfigError);
 }
 
 TEST(ReferenceCheck, StoriesModelAgreesWithItsReference) {

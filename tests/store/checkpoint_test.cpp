@@ -48,6 +48,28 @@ TEST_F(CheckpointTest, ComesBackBitForBitForEveryPartLength) {
     }
 }
 
+TEST_F(CheckpointTest, AGroupInBfloat16IsRoundedHalfAsLongAndOtherwiseTheSame) {
+    const SampleState sample(5);
+    std::vector<float> rounded;
+    for (const float x : sample.model) rounded.push_back(to_float(to_bfloat16(x)));
+    EXPECT_NE(rounded, sample.model);
+    for (const std::int64_t part : {7L, 171L, 1'000'000L}) {
+        save_checkpoint(ranks_, path_ / "update-5", sample.states(Type::bfloat16), {}, part);
+        const Checkpoint checkpoint = load_checkpoint(ranks_, path_ / "update-5");
+        EXPECT_EQ(checkpoint.type("model"), Type::bfloat16);
+        EXPECT_EQ(checkpoint.type("optimizer/exp_avg"), Type::float32);
+        EXPECT_EQ(checkpoint.read_flat("model"), rounded) << part;
+        EXPECT_EQ(checkpoint.read_flat("optimizer/exp_avg"), sample.first) << part;
+        EXPECT_EQ(checkpoint.read("model").at("norm.bias").values[0],
+                  rounded[static_cast<std::size_t>(sample.tensors[2].offset)]);
+        const FileReader file(path_ / "update-5" / "part-0000.h5");
+        EXPECT_EQ(file.type("model"), Type::bfloat16);
+        EXPECT_EQ(file.read<BFloat16>("model")[5], to_bfloat16(sample.model[5]));
+        EXPECT_THROW((void)file.read<float>("model"), DataError);
+        ranks_.barrier();
+    }
+}
+
 TEST_F(CheckpointTest, TensorsAcrossPartsAreReadAsOne) {
     const SampleState sample(2);
     for (const std::int64_t part : {5L, 17L, 90L, 1000L}) {

@@ -1,4 +1,4 @@
-// checkpoint_writer DIR once       saves DIR/update-5 with parts of 17 and DIR/one_part in one part
+// checkpoint_writer DIR once       saves DIR/update-5 with parts of 17, DIR/one_part in one part, DIR/bfloat16
 // checkpoint_writer DIR forever    goes on from the newest checkpoint in DIR and saves until it is killed
 // checkpoint_writer DIR time MB    prints the seconds that saves of MB take
 #include <mpi.h>
@@ -15,9 +15,10 @@ namespace tdrm::store {
 namespace {
 namespace fs = std::filesystem;
 
-void save(comm::Communicator& ranks, const fs::path& directory, int update, std::size_t size, std::int64_t part) {
+void save(comm::Communicator& ranks, const fs::path& directory, int update, std::size_t size, std::int64_t part,
+          Type model = Type::float32) {
     const SampleState sample(update, size);
-    save_checkpoint(ranks, directory, sample.states(), {{"update", update}}, part);
+    save_checkpoint(ranks, directory, sample.states(model), {{"update", update}}, part);
 }
 
 // Makes new folders, replaces one, and deletes old ones: every kind of change.
@@ -68,6 +69,7 @@ int main(int argc, char** argv) {
         const std::string what = argv[2];
         if (what == "once") tdrm::store::save(ranks, run / "update-5", 5, 170, 17);
         if (what == "once") tdrm::store::save(ranks, run / "one_part", 5, 170, 1000);
+        if (what == "once") tdrm::store::save(ranks, run / "bfloat16", 5, 170, 17, tdrm::store::Type::bfloat16);
         if (what == "forever") tdrm::store::save_forever(ranks, run);
         if (what == "time") tdrm::store::time_saves(ranks, run, std::atof(argv[3]));
     }

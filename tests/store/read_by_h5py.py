@@ -32,7 +32,13 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def check_values(folder):
+def rounded(values):
+    """To bfloat16, ties to even."""
+    bits = values.view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
+
+
+def check_values(folder, bfloat16=False):
     """Every tensor, in its global shape, against the formula of sample_state.hpp."""
     compared = 0
     with h5py.File(folder / "checkpoint.h5") as file:
@@ -47,6 +53,9 @@ def check_values(folder):
                 index = np.arange(offset, offset + size, dtype=np.float32)
                 expected = (np.float32(5) + index / np.float32(1024) + np.float32(1000 * which)).reshape(shape)
                 found = file[group][name]
+                if bfloat16 and group == "model":
+                    expected = rounded(expected)
+                    assert found.id.get_type().get_size() == 2, name
                 assert found.dtype == np.dtype("<f4") and found.is_virtual == (size > 0), name
                 np.testing.assert_array_equal(found[...], expected, err_msg=f"{group}/{name}")
                 compared += size
@@ -60,12 +69,13 @@ def main(writer, mpiexec):
         for ranks in (1, 2, 4):
             write(writer, mpiexec, root / str(ranks), ranks)
         reference = contents(root / "1")
-        assert len(reference) == 30 + 2 + 1 + 2, sorted(reference)  # parts, index and manifest of both checkpoints
+        assert len(reference) == 30 + 2 + 1 + 2 + 30 + 2, sorted(reference)  # parts, index and manifest of each checkpoint
         for ranks in (2, 4):
             assert contents(root / str(ranks)) == reference, f"{ranks} ranks wrote other bytes than one"
         shutil.move(root / "2" / "update-5", root / "moved")  # the parts are found relative to checkpoint.h5
         for folder in (root / "1" / "update-5", root / "1" / "one_part", root / "moved"):
             check_values(folder)
+        check_values(root / "1" / "bfloat16", bfloat16=True)
         # The check must be able to fail.
         with h5py.File(root / "moved" / "part-0003.h5", "r+") as part:
             part["model"][7] += 1

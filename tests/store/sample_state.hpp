@@ -41,8 +41,8 @@ struct SampleState {
           model(sample_values(update, 0, size)),
           first(sample_values(update, 1, size)),
           second(sample_values(update, 2, size)) {}
-    [[nodiscard]] std::vector<FlatState> states() const {
-        return {{"model", model, &tensors},
+    [[nodiscard]] std::vector<FlatState> states(Type stored = Type::float32) const {
+        return {{"model", model, &tensors, stored},
                 {"optimizer/exp_avg", first, &tensors},
                 {"optimizer/exp_avg_sq", second, &tensors}};
     }

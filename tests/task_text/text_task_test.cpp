@@ -203,6 +203,56 @@ TEST_F(Answers, MayHoldIdsOfAModelsSpareRows) {
     EXPECT_EQ(task.step_ends(ids), std::vector<std::int32_t>{static_cast<std::int32_t>(ids.size()) - 1});
 }
 
+struct SeveralEnds : testing::Test {
+    Folder folder;
+    SeveralEnds() { std::filesystem::copy(kChat, folder.path(), std::filesystem::copy_options::recursive); }
+    [[nodiscard]] TextTaskOptions options() const {
+        TextTaskOptions found = chat_options();
+        found.format.tokenizer = folder.path();
+        return found;
+    }
+};
+
+TEST_F(SeveralEnds, AreReadFromTheModelsConfigUnlessTheTaskNamesOne) {
+    const TextFormat plain(options().format);
+    EXPECT_EQ(plain.end_tokens(), Tokens{plain.end_token()});
+    folder.write("config.json", R"({"eos_token_id": 5})");
+    EXPECT_EQ(TextFormat(options().format).end_tokens(), (Tokens{plain.end_token(), 5}));
+    folder.write("generation_config.json", cat(R"({"eos_token_id": [7, )", plain.end_token(), ", 9]}"));
+    const TextFormat several(options().format);
+    EXPECT_EQ(several.end_tokens(), (Tokens{plain.end_token(), 7, 9}));
+    EXPECT_NE(several.fingerprint(), plain.fingerprint());
+    EXPECT_EQ(several.probe().front(), plain.end_token());
+    folder.write("generation_config.json", cat(R"({"eos_token_id": )", plain.end_token(), "}"));
+    EXPECT_EQ(TextFormat(options().format).fingerprint(), plain.fingerprint());
+    for (const char* wrong : {"[7, 1000000]", "-1", "\"</s>\"", "[[7]]"}) {
+        folder.write("generation_config.json", cat(R"({"eos_token_id": )", wrong, "}"));
+        EXPECT_SAYS(message_of<DataError>([&] { const TextFormat format(options().format); }),
+                    "generation_config.json: eos_token_id");
+        auto named = options().format;
+        named.end = "<|im_end|>";
+        EXPECT_EQ(TextFormat(named).end_tokens(), Tokens{plain.end_token()});
+    }
+}
+
+TEST_F(SeveralEnds, EachEndsAnAnswerAndBelongsToNoStep) {
+    folder.write("generation_config.json", R"({"eos_token_id": [7]})");
+    const TextTask task(options(), {{"dev", {a_problem(1, kQuestion, "4")}}});
+    const Problem problem = task.problem("dev", 0);
+    Tokens ids = task.encode_answer("2 + 2\n\n\\boxed{4}");
+    const auto content = static_cast<std::int32_t>(ids.size());
+    EXPECT_EQ(task.verdict(problem, ids).reason, Reason::truncated);
+    EXPECT_EQ(task.end_tokens().size(), 2U);
+    for (const Token end : task.end_tokens()) {
+        ids.push_back(end);
+        EXPECT_TRUE(task.verdict(problem, ids).correct);
+        EXPECT_EQ(task.step_ends(ids).back(), content);
+        ids.push_back(task.end_token());
+        EXPECT_EQ(task.verdict(problem, ids).reason, Reason::trailing_tokens);
+        ids.resize(static_cast<std::size_t>(content));
+    }
+}
+
 TEST_F(Answers, AreDemonstratedBySolutions) {
     const Tokens ids = task.demonstration(problem, 1, 0);
     EXPECT_EQ(task.text(ids), "2 + 2 = 4\n\n#### 4<|im_end|>");

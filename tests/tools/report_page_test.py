@@ -1,5 +1,6 @@
 """Pages made from a run of the real executable: whole, partial, damaged."""
 
+import json
 import os
 import re
 import shutil
@@ -129,6 +130,19 @@ class Page(unittest.TestCase):
         text = (self.folder / "page" / "index.html").read_text()
         self.assertIn("cands/trajectories.h5 is damaged", text)
         self.assertIn("No value model has scored candidates yet", text)
+
+    def test_answers_without_labels_are_whole_unless_their_manifest_names_labels(self):
+        run = self.copy("unlabelled")
+        (run / "cands" / "labels.h5").unlink()
+        self.assertEqual(report(run, "--out", self.folder / "page").returncode, 65)
+        manifest = run / "cands" / "manifest.json"
+        content = json.loads(manifest.read_text())
+        del content["hash"]
+        content["files"] = [entry for entry in content["files"] if entry["name"] != "labels.h5"]
+        text = json.dumps(content, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+        manifest.write_text(json.dumps({**content, "hash": hash_hex(text.encode())}))
+        made = report(run, "--out", self.folder / "page")
+        self.assertEqual(made.returncode, 0, made.stderr)
 
     def test_no_run_makes_64_and_no_page(self):
         for arguments in ((self.folder / "none",), (self.folder,), (), (self.run_folder, "--colour")):

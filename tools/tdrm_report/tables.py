@@ -12,10 +12,13 @@ BLOCK = 1 << 15  # trajectories read at once
 
 
 def open_table(path, schema):
-    """An h5py file. @throws DamagedRun if it isn't what its manifest says, or of another schema."""
+    """An h5py file. @throws DamagedRun if it isn't what its manifest says, or of another schema; FileNotFoundError if it isn't
+    there and no manifest names it (answers of tasks without exact truth have no labels)."""
     check(path)
     try:
         file = h5py.File(path)
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise DamagedRun(f"{path} can't be read ({error}). Make the stage again with --redo.") from error
     if file.attrs.get("schema") != schema:

@@ -42,7 +42,7 @@ inline constexpr double kProgramBytes = 140e6;
 /// A model in training: parameters, gradient, both moments, the sum over units, and the activations of a unit.
 /// @param sample_tokens of the longest sample
 [[nodiscard]] Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens,
-                                     train::SumMode sum);
+                                     train::SumMode sum, const train::PrecisionOptions& precision);
 /// Scoring passes of `tokens` tokens.
 [[nodiscard]] Memory scoring_memory(const model::ModelSpec& spec, int tokens);
 /// The key/value cache of `slots` answers of this task, each at its greatest length. An upper bound.

@@ -40,7 +40,7 @@ struct ReadOutOptions {
 
 /// Collective. A scorer of a value model; `options` count for models named hf:DIR only, others are read behind the
 /// task's probe.
-/// @throws ConfigError for texts that aren't tokens; DataError if the model can't be read that way
+/// @throws ConfigError for texts that aren't tokens and for a model without the head; DataError if it lacks the tokens
 [[nodiscard]] rollout::Scorer value_scorer(StageContext& context, const model::Model& model, const std::string& label,
                                            const ReadOutOptions& options, int unit_tokens);
 

@@ -44,9 +44,9 @@ int tokenize(const TokenizeRequest& request, std::istream& in, std::ostream& out
 /// @throws as tokenize does.
 int verify(const std::string& file, std::ostream& out);
 struct ExportRequest {
-    std::string source;          ///< RUN/STAGE, RUN/STAGE@best, or hf:DIR
-    std::string directory;       ///< to make
-    std::string dtype = "fp32";  ///< fp32, bf16 or fp16
+    std::string source;     ///< RUN/STAGE, RUN/STAGE@best, or hf:DIR
+    std::string directory;  ///< to make
+    std::string dtype;      ///< fp32, bf16 or fp16; empty = as the model is stored
 };
 /// Local. `tdrm export`: a model as a Hugging Face folder, with the tokenizer files of the model it descends from.
 int export_model(const ExportRequest& request);

@@ -14,15 +14,8 @@ class Fields;
 
 namespace tdrm::model {
 
-/// Number formats. Compute, master weights and gradients are chosen separately (Precision).
+/// Formats of stored numbers. The engine computes in f32.
 enum class Dtype { f32, bf16, f16 };
-
-/// Formats of one model. Today the engine computes in f32 only; the other members say what is stored.
-struct Precision {
-    Dtype compute = Dtype::f32;   ///< activations and matrix products
-    Dtype master = Dtype::f32;    ///< weights that the optimiser changes
-    Dtype gradient = Dtype::f32;  ///< gradients before the global sum
-};
 
 /// What a stage does with a model.
 enum class Use { train, frozen, ema };

@@ -19,7 +19,7 @@ struct Request {
     std::vector<RandomKey> keys;      ///< one per sample
     std::uint64_t first_counter = 0;  ///< counter of the first new token's draw: its position in the answer
     int max_tokens = 1;               ///< bound on new tokens
-    /// Says after each new token whether to stop, given all new tokens; the end token always stops. May be empty.
+    /// Says after each new token whether to stop, given all new tokens; an end token always stops. May be empty.
     std::function<bool(std::span<const std::int32_t>)> stop;
 };
 
@@ -28,7 +28,7 @@ struct Continuation {
     std::vector<std::int32_t> ids;
     std::vector<float> logprob;
     std::vector<float> logprob_sampled;  ///< empty unless the sampler truncates
-    bool ended = false;                  ///< the last id is the end token
+    bool ended = false;                  ///< the last id is an end token
 };
 
 /// Counters of one `run`, for speed figures.
@@ -43,8 +43,9 @@ struct GenerationStats {
 /// and order don't enter (tested bit for bit).
 class Generator {
 public:
-    /// @param slots sequences decoded together
-    Generator(const model::Model& model, const SamplerOptions& sampler, std::int32_t end_token, int slots = 256);
+    /// @param end_tokens each ends a sequence; may be none @param slots sequences decoded together
+    Generator(const model::Model& model, const SamplerOptions& sampler, std::vector<std::int32_t> end_tokens,
+              int slots = 256);
 
     /// result[i][j] continues requests[i] with its key j. @param on_finished called after each finished continuation
     std::vector<std::vector<Continuation>> run(std::span<const Request> requests,
@@ -60,7 +61,7 @@ private:
     const model::Model* model_;
     model::Transformer transformer_;
     SamplerOptions sampler_;
-    std::int32_t end_token_;
+    std::vector<std::int32_t> end_tokens_;
     std::size_t slots_;
     model::Workspace work_;
     SamplerScratch scratch_;

@@ -41,7 +41,7 @@ class Scorer {
 public:
     /// Reads a value head behind a probe.
     Scorer(const model::Model& model, task::TokenSpan probe, int unit_tokens);
-    /// @throws DataError if the model lacks the head or the tokens that the read-out asks for
+    /// @throws ConfigError if the model has another head than the read-out asks for, DataError if it lacks the tokens
     Scorer(const model::Model& model, model::ReadOut read_out, int unit_tokens);
 
     /// From now on reads the task's value prompt in place of each prompt. The task must outlive the scorer.

@@ -30,6 +30,7 @@ struct FlatState {
     std::string group;  ///< "model", "optimizer/exp_avg", "ema", ...: no group may lie within another
     std::span<const float> data;
     const std::vector<TensorView>* tensors = nullptr;
+    Type type = Type::float32;  ///< on disk: float32, or bfloat16 (rounded to nearest, ties to even)
 };
 
 /// Elements of the longest part: 256 MiB of fp32, so that many ranks share the writing of a middling model.
@@ -61,6 +62,8 @@ public:
     [[nodiscard]] bool has(std::string_view group) const;
     /// Tensors of a group with the offsets they had in the saved buffer. @throws DataError if there is no such group
     [[nodiscard]] const std::vector<TensorView>& tensors(std::string_view group) const;
+    /// How its numbers are stored: float32 or bfloat16. They are read as fp32 in any case.
+    [[nodiscard]] Type type(std::string_view group) const;
     /// Length of the saved buffer.
     [[nodiscard]] std::int64_t size(std::string_view group) const;
     /// The saved buffer, padding included.
@@ -79,6 +82,7 @@ private:
     };
     struct State {
         std::int64_t size = 0;
+        Type type = Type::float32;
         std::vector<TensorView> tensors;
         std::vector<Piece> pieces;
     };

@@ -12,10 +12,13 @@
 #include <variant>
 #include <vector>
 
+#include "tdrm/base/bfloat16.hpp"
+
 namespace tdrm::store {
 
-/// Element type of a dataset; little-endian on disk.
-enum class Type { int8, uint8, uint16, int32, int64, uint64, float32, float64, text };
+/// Element type of a dataset; little-endian on disk. bfloat16 is a float of HDF5 with its own fields, which other
+/// programs read as float32.
+enum class Type { int8, uint8, uint16, int32, int64, uint64, bfloat16, float32, float64, text };
 
 template <class T>
 [[nodiscard]] constexpr Type type_of() {
@@ -25,6 +28,7 @@ template <class T>
     if constexpr (std::is_same_v<T, std::int32_t>) return Type::int32;
     if constexpr (std::is_same_v<T, std::int64_t>) return Type::int64;
     if constexpr (std::is_same_v<T, std::uint64_t>) return Type::uint64;
+    if constexpr (std::is_same_v<T, BFloat16>) return Type::bfloat16;
     if constexpr (std::is_same_v<T, float>) return Type::float32;
     if constexpr (std::is_same_v<T, double>) return Type::float64;
 }

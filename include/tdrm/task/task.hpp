@@ -86,6 +86,8 @@ public:
     /// @throws DataError naming the word that isn't in the vocabulary.
     [[nodiscard]] virtual Tokens parse(std::string_view text) const = 0;
     [[nodiscard]] virtual Token end_token() const = 0;
+    /// Tokens that end an answer, `end_token` first: some models were taught several.
+    [[nodiscard]] virtual Tokens end_tokens() const { return {end_token()}; }
     /// Never occurs in prompts and answers; -1 if the vocabulary has none.
     [[nodiscard]] virtual Token pad_token() const = 0;
     /// Tokens at whose last one a value model reads the value of a state. They never occur in prompts and answers.

@@ -39,13 +39,16 @@ class TextFormat {
 public:
     /// @throws ConfigError for options that can't be, or if the system turn can't be told from the question and
     /// `value_sees_system` is false; IoError or DataError if the folder's files are missing, broken, or don't fit each
-    /// other (a mark of the template that isn't one token of the tokenizer).
+    /// other (a mark of the template that isn't one token of the tokenizer, an eos_token_id beyond its tokens).
     explicit TextFormat(const TextFormatOptions& options);
 
     [[nodiscard]] const text::Tokenizer& tokenizer() const { return tokenizer_; }
     /// Null for plain prompts.
     [[nodiscard]] const text::ChatTemplate* chat() const { return chat_ ? &*chat_ : nullptr; }
-    [[nodiscard]] Token end_token() const { return end_token_; }
+    [[nodiscard]] Token end_token() const { return end_tokens_.front(); }
+    /// The end token, and unless `end` names it what the folder lists as eos_token_id in generation_config.json, else
+    /// in config.json.
+    [[nodiscard]] const Tokens& end_tokens() const { return end_tokens_; }
     [[nodiscard]] TokenSpan probe() const { return probe_; }
 
     /// What the policy goes on from: system turn, question, generation prompt; or the plain prompt.
@@ -74,7 +77,7 @@ private:
     TextFormatOptions options_;
     text::Tokenizer tokenizer_;
     std::optional<text::ChatTemplate> chat_;
-    Token end_token_ = -1;
+    Tokens end_tokens_;
     Tokens probe_;
     Tokens policy_start_;  ///< ids before every question, up to the last special token
     Tokens value_start_;   ///< the same of value prompts

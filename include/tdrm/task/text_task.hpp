@@ -45,8 +45,8 @@ struct TextTaskOptions {
 };
 
 /// Task of kind `text`. States and steps are those of text::StepSplitter on the generated ids. The text behind the last
-/// delimiter is a step too if the end token follows; the end token itself is never part of a step, since the value of a
-/// state is read at a probe that begins with the same token. No truth is known.
+/// delimiter is a step too if an end token follows; end tokens themselves are never part of a step, since the value of
+/// a state is read at a probe that begins with such a token. No truth is known.
 class TextTask final : public Task {
 public:
     /// Encodes all prompts. @throws ConfigError, IoError or DataError as TextFormat does; DataError naming the problem
@@ -72,6 +72,7 @@ public:
     [[nodiscard]] std::string text(TokenSpan tokens) const override;
     [[nodiscard]] Tokens parse(std::string_view text) const override { return encode_answer(text); }
     [[nodiscard]] Token end_token() const override { return format_.end_token(); }
+    [[nodiscard]] Tokens end_tokens() const override { return format_.end_tokens(); }
     [[nodiscard]] Token pad_token() const override { return -1; }
     [[nodiscard]] TokenSpan probe() const override { return format_.probe(); }
     [[nodiscard]] Tokens value_prompt(TokenSpan prompt) const override { return format_.value_prompt(prompt); }
@@ -113,6 +114,7 @@ private:
         std::vector<TextProblem> problems;
         std::vector<Tokens> prompts;
     };
+    [[nodiscard]] bool ends(Token token) const;
     [[nodiscard]] const Split& find(std::string_view name) const;
     [[nodiscard]] Tokens prompt_of(const TextProblem& problem) const;
     void add(TextSplit&& split);

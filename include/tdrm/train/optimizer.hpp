@@ -23,6 +23,18 @@ enum class Schedule { constant, linear, cosine };
         {{constant, "constant"}, {linear, "linear"}, {cosine, "cosine"}}};
 }
 
+enum class WeightFormat { fp32, bf16 };
+[[nodiscard]] constexpr auto enum_names(WeightFormat) {
+    return std::array<std::pair<WeightFormat, std::string_view>, 2>{
+        {{WeightFormat::fp32, "fp32"}, {WeightFormat::bf16, "bf16"}}};
+}
+
+/// Formats of numbers in training. Arithmetic, gradients and moments are fp32 in any case (docs/adr/0012).
+struct PrecisionOptions {
+    WeightFormat weights = WeightFormat::fp32;  ///< of the model that is computed with, evaluated and stored
+    void fields(Fields& f);
+};
+
 /// Decoupled weight decay (Loshchilov & Hutter 2019), clipping by the global norm.
 struct OptimizerOptions {
     double lr = 1e-3;
@@ -44,22 +56,27 @@ struct OptimizerOptions {
 /// Learning rate of an update (0-based): linear warm-up, then constant, or down to zero at the horizon.
 [[nodiscard]] double learning_rate(const OptimizerOptions& options, std::int64_t update, std::int64_t horizon);
 
-/// First and second moments beside the parameters; fp32, flat, in the parameters' layout.
+/// First and second moments beside the parameters; fp32, flat, in the parameters' layout. With bf16 weights also master
+/// weights: what the updates add up in, since most of them are smaller than half a step of bf16.
 class AdamW {
 public:
-    explicit AdamW(const model::Layout& layout);
+    /// @param values the parameters to start from; with bf16 weights they become the master weights and are rounded
+    AdamW(const model::Layout& layout, WeightFormat weights, std::span<float> values);
 
     /// values <- values - lr (m^ / (sqrt(v^) + eps) + decay values); `update` counts from 0 for the bias corrections;
-    /// the gradient is multiplied by `scale` first (clipping). Local, deterministic.
+    /// the gradient is multiplied by `scale` first (clipping). With bf16 weights this happens to the master weights,
+    /// and `values` are these rounded to nearest, ties to even. Local, deterministic.
     void step(std::span<float> values, std::span<const float> gradient, const OptimizerOptions& options, double lr,
               double scale, std::int64_t update);
 
     [[nodiscard]] std::span<float> first() { return first_; }
     [[nodiscard]] std::span<float> second() { return second_; }
+    /// Empty with fp32 weights: the parameters are the master weights.
+    [[nodiscard]] std::span<float> master() { return master_; }
 
 private:
     std::vector<model::TensorInfo> tensors_;
-    std::vector<float> first_, second_;
+    std::vector<float> first_, second_, master_;
 };
 
 /// Sum of squares in double, in fixed blocks, so that every rank gets the same bits.

@@ -76,6 +76,7 @@ struct TrainerOptions {
     std::int64_t updates = 0;
     std::int64_t horizon = 0;  ///< of the schedule
     OptimizerOptions optimizer;
+    PrecisionOptions precision;
     CommitOptions commit;
     SumMode sum = SumMode::exact;
     std::vector<std::string> headline;  ///< two figures for the progress line

@@ -33,6 +33,27 @@ std::string eos_token(const std::filesystem::path& folder) {
     return token.is_object() && token.contains("content") ? token["content"].get<std::string>() : "";
 }
 
+/// The ids that a folder lists as eos_token_id, one or several; none if it lists none.
+Tokens listed_ends(const std::filesystem::path& folder, int vocab) {
+    for (const char* name : {"generation_config.json", "config.json"}) {
+        std::ifstream file(folder / name, std::ios::binary);
+        if (!file) continue;
+        const auto config = nlohmann::json::parse(file, nullptr, false);
+        if (!config.is_object() || !config.contains("eos_token_id") || config["eos_token_id"].is_null()) continue;
+        Tokens ends;
+        const auto& listed = config["eos_token_id"];
+        for (const auto& id : listed.is_array() ? listed : nlohmann::json::array({listed})) {
+            if (!id.is_number_integer() || id < 0 || id >= vocab)
+                throw DataError(cat((folder / name).string(), ": eos_token_id ", listed.dump().substr(0, 200),
+                                    " isn't a list of the tokenizer's ", vocab,
+                                    " tokens (answers would never end there). Correct it, or name task.end."));
+            ends.push_back(id.get<Token>());
+        }
+        return ends;
+    }
+    return {};
+}
+
 /// Turn marks as chat templates write them: <|name|>, also with the wide bars of DeepSeek.
 std::vector<std::string> marks_of(std::string_view text) {
     std::vector<std::string> marks;
@@ -82,7 +103,8 @@ TextFormat::TextFormat(const TextFormatOptions& options)
     find_system_turn();
     Hasher hasher;
     hasher.update(cat(tokenizer_.fingerprint(), '\n', chat_ ? chat_->fingerprint() : options_.prompt, '\n',
-                      options_.system, '\n', end_token_, '\n', options_.value_sees_system));
+                      options_.system, '\n', end_token(), '\n', options_.value_sees_system));
+    for (std::size_t i = 1; i < end_tokens_.size(); ++i) hasher.update(cat(" or ", end_tokens_[i]));
     for (const Token id : probe_) hasher.update(cat(' ', id));
     fingerprint_ = hasher.hex();
 }
@@ -109,9 +131,9 @@ void TextFormat::find_end() {
     if (chat_) probe_ = chat_->probe_ids(tokenizer_);
     if (!options_.probe.empty()) probe_ = tokenizer_.encode(options_.probe);
     if (!options_.end.empty()) {
-        end_token_ = one_token(options_.end);
+        end_tokens_ = {one_token(options_.end)};
     } else if (chat_) {
-        end_token_ = chat_->probe_ids(tokenizer_).front();
+        end_tokens_ = {chat_->probe_ids(tokenizer_).front()};
     } else {
         const std::string eos = eos_token(options_.tokenizer);
         if (eos.empty())
@@ -119,9 +141,12 @@ void TextFormat::find_end() {
                 cat("task.end is missing: ", options_.tokenizer,
                     " names no eos_token in tokenizer_config.json (answers would never end). Give the token, "
                     "\"</s>\" say."));
-        end_token_ = one_token(eos);
+        end_tokens_ = {one_token(eos)};
     }
-    if (probe_.empty()) probe_ = {end_token_};
+    if (options_.end.empty())
+        for (const Token id : listed_ends(options_.tokenizer, tokenizer_.vocab_size()))
+            if (std::find(end_tokens_.begin(), end_tokens_.end(), id) == end_tokens_.end()) end_tokens_.push_back(id);
+    if (probe_.empty()) probe_ = {end_token()};
 }
 
 Tokens TextFormat::render(std::string_view question, bool with_system) const {
@@ -185,7 +210,7 @@ Conversation TextFormat::conversation(std::span<const text::ChatMessage> message
         result.learnt.resize(result.ids.size(), learnt ? 1 : 0);
     };
     const std::string& end_text = chat_->end_of_turn();
-    const std::string end_mark = tokenizer_.decode(std::span(&end_token_, 1));
+    const std::string end_mark = tokenizer_.decode(std::span(end_tokens_).first(1));
     const std::string whole = chat_->render(messages, false);
     std::size_t done = 0;
     for (std::size_t m = 0; m < messages.size(); ++m) {
@@ -201,7 +226,7 @@ Conversation TextFormat::conversation(std::span<const text::ChatMessage> message
                                 " (other words would be learnt). Remove the conversation, or use another template."));
         add(tokenizer_.encode(std::string_view(whole).substr(done, begin - done)), false);
         add(tokenizer_.encode(content), true);
-        add({end_token_}, true);
+        add({end_token()}, true);
         done = upto.size();
         if (std::string_view(whole).substr(done).starts_with(end_mark)) done += end_mark.size();
     }

@@ -144,10 +144,10 @@ std::vector<std::uint8_t> TextTask::learnt_tokens(const Problem& problem, std::u
 }
 
 Verdict TextTask::verdict(const Problem& problem, TokenSpan answer) const {
-    const bool ended = !answer.empty() && answer.back() == end_token();
+    const bool ended = !answer.empty() && ends(answer.back());
     const TokenSpan content = ended ? answer.first(answer.size() - 1) : answer;
     Verdict verdict;
-    if (std::find(content.begin(), content.end(), end_token()) != content.end()) {
+    if (std::any_of(content.begin(), content.end(), [this](Token id) { return ends(id); })) {
         verdict.reason = Reason::trailing_tokens;
         return verdict;
     }
@@ -163,19 +163,25 @@ Verdict TextTask::verdict(const Problem& problem, TokenSpan answer) const {
     return verdict;
 }
 
+bool TextTask::ends(Token token) const {
+    const Tokens& ends = format_.end_tokens();
+    return std::find(ends.begin(), ends.end(), token) != ends.end();
+}
+
 std::vector<std::int32_t> TextTask::step_ends(TokenSpan answer) const {
-    const auto end = static_cast<std::size_t>(std::find(answer.begin(), answer.end(), end_token()) - answer.begin());
+    const auto is_end = [this](Token id) { return ends(id); };
+    const auto end = static_cast<std::size_t>(std::find_if(answer.begin(), answer.end(), is_end) - answer.begin());
     const TokenSpan content = answer.first(end);
-    auto ends = text::split_steps(tokenizer(), content, options_.steps);
-    if (end == answer.size()) return ends;  // cut for length: what follows the last delimiter is no step
-    const auto last = static_cast<std::size_t>(ends.empty() ? 0 : ends.back());
+    auto steps = text::split_steps(tokenizer(), content, options_.steps);
+    if (end == answer.size()) return steps;  // cut for length: what follows the last delimiter is no step
+    const auto last = static_cast<std::size_t>(steps.empty() ? 0 : steps.back());
     const std::string tail = tokenizer().decode(content.subspan(last), true);
-    if (tail.find_first_not_of(" \t\r\n") == std::string::npos) return ends;
+    if (tail.find_first_not_of(" \t\r\n") == std::string::npos) return steps;
     const bool full =
-        options_.steps.max_steps > 0 && static_cast<std::int32_t>(ends.size()) >= options_.steps.max_steps;
-    if (full) ends.pop_back();
-    ends.push_back(static_cast<std::int32_t>(end));
-    return ends;
+        options_.steps.max_steps > 0 && static_cast<std::int32_t>(steps.size()) >= options_.steps.max_steps;
+    if (full) steps.pop_back();
+    steps.push_back(static_cast<std::int32_t>(end));
+    return steps;
 }
 
 std::int64_t TextTask::penultimate(TokenSpan answer, std::span<const std::int32_t> step_ends) const {

@@ -1,0 +1,76 @@
+#include "tdrm/train/optimizer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tdrm/base/bfloat16.hpp"
+#include "tdrm/model/spec.hpp"
+
+namespace tdrm::train {
+namespace {
+
+const model::Layout& layout() {
+    static const model::Layout layout([] {
+        model::ModelSpec spec;
+        spec.vocab = 8;
+        spec.layers = 1;
+        spec.width = 16;
+        spec.heads = 2;
+        return spec.resolved();
+    }());
+    return layout;
+}
+
+std::vector<float> start() {
+    std::vector<float> values(static_cast<std::size_t>(layout().size));
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i));
+    return values;
+}
+
+/// With a constant gradient AdamW moves every parameter by the learning rate.
+void train(AdamW& optimizer, std::vector<float>& values, int updates, double lr) {
+    const std::vector<float> gradient(values.size(), 1.0F);
+    const OptimizerOptions options{.lr = lr, .weight_decay = 0, .clip = 0};
+    for (int u = 0; u < updates; ++u) optimizer.step(values, gradient, options, lr, 1.0, u);
+}
+
+TEST(AdamW, Bf16WeightsAreTheRoundedWeightsOfAnFp32Training) {
+    std::vector<float> exact = start(), rounded = start();
+    AdamW in_fp32(layout(), WeightFormat::fp32, exact), in_bf16(layout(), WeightFormat::bf16, rounded);
+    EXPECT_TRUE(in_fp32.master().empty());
+    for (int round = 0; round < 3; ++round) {
+        for (std::size_t i = 0; i < exact.size(); ++i) {
+            ASSERT_EQ(in_bf16.master()[i], exact[i]);
+            ASSERT_EQ(rounded[i], to_float(to_bfloat16(exact[i])));
+        }
+        train(in_fp32, exact, 5, 1e-3);
+        train(in_bf16, rounded, 5, 1e-3);
+    }
+}
+
+TEST(AdamW, UpdatesBelowAStepOfBf16AddUpInTheMasterWeights) {
+    // Around 1, bf16 has steps of 2^-7 above and 2^-8 below; one update is a fortieth of the smaller.
+    std::vector<float> values(static_cast<std::size_t>(layout().size), 1.0F);
+    AdamW optimizer(layout(), WeightFormat::bf16, values);
+    train(optimizer, values, 1, 1e-4);
+    EXPECT_EQ(values[0], 1.0F);
+    train(optimizer, values, 99, 1e-4);
+    EXPECT_NEAR(optimizer.master()[0], 0.99, 1e-4);
+    EXPECT_EQ(values[0], to_float(to_bfloat16(0.99F)));
+}
+
+TEST(BFloat16, RoundsToNearestWithTiesToEven) {
+    const auto rounded = [](float x) { return to_float(to_bfloat16(x)); };
+    EXPECT_EQ(rounded(1.0F + 1.0F / 256), 1.0F);               // a tie, down to the even mantissa
+    EXPECT_EQ(rounded(1.0F + 3.0F / 256), 1.0F + 4.0F / 256);  // a tie, up to the even mantissa
+    EXPECT_EQ(rounded(1.0F + 1.01F / 256), 1.0F + 2.0F / 256);
+    EXPECT_EQ(rounded(-1.0F - 1.01F / 256), -1.0F - 2.0F / 256);
+    EXPECT_EQ(rounded(3.4e38F), INFINITY);
+    EXPECT_EQ(rounded(-INFINITY), -INFINITY);
+    EXPECT_TRUE(std::isnan(rounded(std::nanf("1"))));
+    EXPECT_EQ(rounded(0x1p-133F), 0x1p-133F);  // the smallest subnormal
+}
+
+}  // namespace
+}  // namespace tdrm::train
