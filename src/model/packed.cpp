@@ -1,4 +1,4 @@
-// Products with packed weights. A row's bits depend on that row alone, for any number of rows (docs/adr/0012).
+// Products with packed weights. A row's bits depend on that row alone, for any number of rows (docs/adr/0013).
 #include <algorithm>
 
 #include "tdrm/model/ops.hpp"
