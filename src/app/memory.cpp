@@ -14,6 +14,14 @@ constexpr double kPrefillPrompts = 64;  ///< prompts that may be open beside tho
 
 double parameters(const model::ModelSpec& spec) { return static_cast<double>(model::Layout(spec).size); }
 
+/// The matrices that a model which computes also holds in packed form (docs/adr/0013).
+double packed_parameters(const model::ModelSpec& s) {
+    const double width = s.width;
+    const double layer = width * s.qkv_width() + s.query_width() * width + 3 * width * s.ffn;
+    const double head = s.head == model::Head::language ? width * s.vocab : s.value_head.hidden ? width * width : 0;
+    return s.layers * layer + head;
+}
+
 /// Floats of one token in the buffers that all layers share, and in what a layer keeps for its backward pass.
 struct TokenFloats {
     explicit TokenFloats(const model::ModelSpec& s)
@@ -53,7 +61,9 @@ const MemoryTerm& Memory::largest() const {
 }
 
 Memory frozen_memory(const std::string& name, const model::ModelSpec& spec) {
-    return Memory().add("parameters of " + name, parameters(spec) * kFloat);
+    return Memory()
+        .add("parameters of " + name, parameters(spec) * kFloat)
+        .add("packed parameters of " + name, packed_parameters(spec) * kFloat);
 }
 
 Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, train::SumMode sum,
@@ -62,7 +72,8 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
     const double tokens = unit_tokens + sample_tokens;  // a unit ends with a whole sample
     const TokenFloats floats(spec);
     Memory memory;
-    memory.add("parameters", n * kFloat).add("gradient", n * kFloat).add("moments of AdamW", 2 * n * kFloat);
+    memory.add("parameters", n * kFloat).add("packed parameters", packed_parameters(spec) * kFloat);
+    memory.add("gradient", n * kFloat).add("moments of AdamW", 2 * n * kFloat);
     if (precision.weights == train::WeightFormat::bf16) memory.add("master weights", n * kFloat);
     memory.add(sum == train::SumMode::fast ? "fp32 sum" : "exact sum",
                sum == train::SumMode::fast ? n * kFloat : n * sizeof(std::int64_t));
