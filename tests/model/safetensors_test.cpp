@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 
@@ -68,9 +69,11 @@ TEST(SafetensorsHeader, NamesWhatIsWrong) {
 }
 
 TEST(SafetensorsHeader, MutationsAreReadOrRefusedButNeverCrash) {
+    const char* wanted = std::getenv("TDRM_FUZZ_ROUNDS");
+    const std::uint64_t rounds = wanted ? std::strtoull(wanted, nullptr, 10) : 20'000;
     Random random(random_key(5, "mutations"));
-    int accepted = 0;
-    for (int round = 0; round < 20000; ++round) {
+    std::uint64_t accepted = 0;
+    for (std::uint64_t round = 0; round < rounds; ++round) {
         std::string header = kGood;
         const auto edits = 1 + random.next_below(4);
         for (std::uint64_t e = 0; e < edits; ++e) {
@@ -97,8 +100,8 @@ TEST(SafetensorsHeader, MutationsAreReadOrRefusedButNeverCrash) {
         } catch (const DataError&) {
         }
     }
-    EXPECT_GT(accepted, 0);
-    EXPECT_LT(accepted, 10000);
+    EXPECT_GT(accepted, 0U);
+    EXPECT_LT(accepted, rounds / 2);
 }
 
 class File : public testing::Test {

@@ -1,5 +1,5 @@
-// Mutated answers: never a crash, a hang or a verdict above the budget. 20,000 pairs in the ordinary tests; under
-// sanitizers with TDRM_FUZZ_PAIRS=1000000 as a long test.
+// Mutated answers: never a crash, a hang or a verdict above the budget. 20,000 pairs in the ordinary tests; a million
+// under sanitizers in tests/sanitized.sh, a long test.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -145,7 +145,7 @@ TEST(Verifier, SurvivesMutatedAnswers) {
         seeds.push_back(row.at("answer"));
     }
     const Mutator mutator(seeds);
-    const char* wanted = std::getenv("TDRM_FUZZ_PAIRS");
+    const char* wanted = std::getenv("TDRM_FUZZ_ROUNDS");
     const std::uint64_t pairs = wanted ? std::strtoull(wanted, nullptr, 10) : 20'000;
     VerifyOptions options;
     options.budget = 50'000;
