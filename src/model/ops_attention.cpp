@@ -1,6 +1,7 @@
-// Attention kernels. Keys are packed in blocks of 16 as [H][16], so that one instruction scores 16 keys; a tile of
-// query rows shares each load. The same block layout is the page of the key/value cache, so that a forest and a cache
-// are attended to alike: as runs of keys (KeyRun).
+// Attention kernels. Keys are packed in groups of four as [H / 4][4][4]: a vector holds four numbers of four keys, so
+// that adding a key changes few cache lines, and no more keys are read than there are. A tile of query rows shares each
+// load. The pages of the key/value cache hold such groups too, so that a forest and a cache are attended to alike: as
+// runs of keys (KeyRun).
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -24,22 +25,65 @@ struct Rows {
     [[nodiscard]] Float* row(int r) const { return data + r * stride; }
 };
 
-int blocks_of(int tokens) { return (tokens + kLanes - 1) / kLanes; }
+int groups_of(int keys) { return (keys + kKeyGroup - 1) / kKeyGroup; }
+
+/// Keys rounded up to whole vectors of scores.
+int padded(int keys) { return (keys + kLanes - 1) / kLanes * kLanes; }
 
 int count_columns(std::span<const KeyRun> runs) {
     int columns = 0;
-    for (const KeyRun& run : runs) columns += blocks_of(run.count) * kLanes;
+    for (const KeyRun& run : runs) columns += padded(run.count);
     return columns;
 }
 
-/// scores[r][column] = q[r] . key, with the runs' blocks one behind another and `offset` floats behind where they say.
-void score_rows(float* scores, int columns, Rows<const float> q, int rows, std::span<const KeyRun> runs,
-                std::ptrdiff_t offset, int head_dim) {
-    const std::ptrdiff_t block = std::ptrdiff_t{head_dim} * kLanes;
+#ifdef __AVX512F__
+constexpr int kScoreRows = 4;
+#else
+constexpr int kScoreRows = 1;  // four rows' sums don't fit into the registers
+#endif
+
+/// scores[r][0..16) = q[r] . key for R rows and G groups of keys: of every fourth number one chain of fused
+/// multiply-adds, then the sum of the four chains.
+template <int R, int G>
+void score_tile(float* scores, std::ptrdiff_t columns, Rows<const float> q, Rows<const float> groups, int head_dim) {
+    Vec total[R][4]{};
+    for (int h = 0; h < head_dim; h += 4) {
+        Vec keys[G];
+        for (int g = 0; g < G; ++g) keys[g] = load(groups.row(g) + h * kKeyGroup);
+        for (int r = 0; r < R; ++r) {
+            const Vec left = repeat_four(q.row(r) + h);
+            for (int g = 0; g < G; ++g) total[r][g] += left * keys[g];
+        }
+    }
+    for (int r = 0; r < R; ++r) store(scores + r * columns, sum_quarters(total[r]));
+}
+
+/// The same with sizes that are known at run time: at most kScoreRows rows and 4 groups.
+template <int R = kScoreRows, int G = 4, class... Arguments>
+[[gnu::always_inline]] inline void score_some(int rows, int groups, Arguments... arguments) {
+    if constexpr (R > 1)
+        if (rows < R) return score_some<R - 1, G>(rows, groups, arguments...);
+    if constexpr (G > 1)
+        if (groups < G) return score_some<R, G - 1>(rows, groups, arguments...);
+    score_tile<R, G>(arguments...);
+}
+
+/// How keys and values of one head lie in a run: `keys` and `values` floats behind where the run says.
+struct HeadPlace {
+    std::ptrdiff_t keys, key_group;  ///< from a group of keys to the next
+    std::ptrdiff_t values, value;    ///< from a value to the next
+};
+
+/// scores[r][column] = q[r] . key, each run's scores padded to whole vectors.
+void score_rows(float* scores, std::ptrdiff_t columns, Rows<const float> q, int rows, std::span<const KeyRun> runs,
+                std::ptrdiff_t offset, std::ptrdiff_t key_group, int head_dim) {
     for (const KeyRun& run : runs) {
-        const int width = blocks_of(run.count) * kLanes;
-        multiply_rows(rows, scores, columns, q.data, q.stride, {run.keys + offset, kLanes, block}, head_dim, width, 0);
-        scores += width;
+        const int groups = groups_of(run.count);
+        for (int first = 0; first < groups; first += 4, scores += kLanes)
+            for (int r = 0; r < rows; r += kScoreRows)
+                score_some(std::min(kScoreRows, rows - r), groups - first, scores + r * columns, columns,
+                           Rows<const float>{q.row(r), q.stride},
+                           Rows<const float>{run.keys + offset + first * key_group, key_group}, head_dim);
     }
 }
 
@@ -48,9 +92,9 @@ void mix_rows(Rows<float> out, const float* weights, int columns, int rows, std:
               std::ptrdiff_t offset, std::ptrdiff_t stride, int head_dim) {
     float beta = 0;
     for (const KeyRun& run : runs) {
-        multiply_rows(rows, out.data, out.stride, weights, columns, {run.values + offset, stride}, run.count, head_dim,
+        multiply_rows(rows, out.data, out.stride, weights, columns, run.values + offset, stride, run.count, head_dim,
                       beta);
-        weights += blocks_of(run.count) * kLanes;
+        weights += padded(run.count);
         beta = 1;
     }
 }
@@ -110,27 +154,31 @@ SoftmaxScale softmax_row(float* row, int r, int columns, std::span<const KeyRun>
 
 /// A tile's attention to its runs, one head: out, and lse (if wanted) as rows of one float.
 void attend(Rows<float> out, Rows<float> lse, Rows<const float> q, int rows, std::span<const KeyRun> runs,
-            std::ptrdiff_t offset, std::ptrdiff_t value_stride, int head_dim, Floats& scratch) {
+            const HeadPlace& place, int head_dim, Floats& scratch) {
     const int columns = count_columns(runs);
     const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
     float* scores = scratch.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
-    score_rows(scores, columns, q, rows, runs, offset, head_dim);
+    score_rows(scores, columns, q, rows, runs, place.keys, place.key_group, head_dim);
     for (int r = 0; r < rows; ++r) {
         const auto [top, mass] = softmax_row(scores + r * std::ptrdiff_t{columns}, r, columns, runs, scale);
         if (lse.data != nullptr) *lse.row(r) = top + std::log(mass);
     }
-    mix_rows(out, scores, columns, rows, runs, offset, value_stride, head_dim);
+    mix_rows(out, scores, columns, rows, runs, place.values, place.value, head_dim);
 }
 
-/// Packs rows (one head of q|k|v rows) into blocks [block][H][16]; missing rows are zero.
-float* pack_blocks(float* blocks, Rows<const float> rows, int num_rows, int head_dim) {
-    for (int first = 0; first < num_rows; first += kLanes, blocks += head_dim * kLanes) {
-        const int count = std::min(kLanes, num_rows - first);
-        if (count < kLanes) std::memset(blocks, 0, sizeof(float) * static_cast<std::size_t>(head_dim * kLanes));
-        for (int k = 0; k < count; ++k)
-            for (int h = 0; h < head_dim; ++h) blocks[h * kLanes + k] = rows.row(first + k)[h];
+/// Writes a key into its place of its group.
+void put_key(float* group, int place, const float* key, int head_dim) {
+    for (int h = 0; h < head_dim; h += 4) std::memcpy(group + h * kKeyGroup + place * 4, key + h, 4 * sizeof(float));
+}
+
+/// Packs rows (one head of q|k|v rows) into groups; missing rows are zero.
+float* pack_groups(float* groups, Rows<const float> rows, int num_rows, int head_dim) {
+    for (int first = 0; first < num_rows; first += kKeyGroup, groups += head_dim * kKeyGroup) {
+        const int count = std::min(kKeyGroup, num_rows - first);
+        if (count < kKeyGroup) std::memset(groups, 0, sizeof(float) * static_cast<std::size_t>(head_dim * kKeyGroup));
+        for (int k = 0; k < count; ++k) put_key(groups, k, rows.row(first + k), head_dim);
     }
-    return blocks;
+    return groups;
 }
 
 /// One key head of a forest: its keys packed, and behind them its values if they are scored too (the backward pass).
@@ -139,14 +187,14 @@ public:
     ForestHead(const Forest& forest, const float* keys, std::ptrdiff_t value_offset, std::ptrdiff_t stride,
                int head_dim, bool with_values, AttentionScratch& scratch)
         : forest_(forest), values_(keys + value_offset), stride_(stride), head_dim_(head_dim), scratch_(scratch) {
-        scratch.first_block.resize(forest.segments().size());
-        int blocks = 0;
+        scratch.first_group.resize(forest.segments().size());
+        int groups = 0;
         for (std::size_t s = 0; s < forest.segments().size(); ++s) {
-            scratch.first_block[s] = blocks;
-            blocks += blocks_of(forest.segments()[s].length);
+            scratch.first_group[s] = groups;
+            groups += groups_of(forest.segments()[s].length);
         }
-        packed_values_ = static_cast<std::ptrdiff_t>(blocks) * head_dim * kLanes;
-        float* to = scratch.blocks.resize(static_cast<std::size_t>(packed_values_ * (with_values ? 2 : 1)));
+        packed_values_ = static_cast<std::ptrdiff_t>(groups) * head_dim * kKeyGroup;
+        float* to = scratch.groups.resize(static_cast<std::size_t>(packed_values_ * (with_values ? 2 : 1)));
         to = pack(to, keys);
         if (with_values) pack(to, values_);
     }
@@ -175,13 +223,13 @@ public:
 private:
     float* pack(float* to, const float* rows) const {
         for (const Segment& segment : forest_.segments())
-            to = pack_blocks(to, {rows + segment.begin * stride_, stride_}, segment.length, head_dim_);
+            to = pack_groups(to, {rows + segment.begin * stride_, stride_}, segment.length, head_dim_);
         return to;
     }
     [[nodiscard]] KeyRun run(int segment, int count, int seen) const {
         const auto s = static_cast<std::size_t>(segment);
-        const std::ptrdiff_t block = std::ptrdiff_t{scratch_.first_block[s]} * head_dim_ * kLanes;
-        return {scratch_.blocks.data() + block, values_ + forest_.segments()[s].begin * stride_, count, seen};
+        const std::ptrdiff_t group = std::ptrdiff_t{scratch_.first_group[s]} * head_dim_ * kKeyGroup;
+        return {scratch_.groups.data() + group, values_ + forest_.segments()[s].begin * stride_, count, seen};
     }
 
     const Forest& forest_;
@@ -206,7 +254,8 @@ void attention(float* out, float* lse, const float* qkv, const Forest& forest, c
             for (int head = kv * group; head < (kv + 1) * group; ++head)
                 attend({out + token * out_stride + head * H, out_stride},
                        {lse + std::ptrdiff_t{token} * shape.heads + head, shape.heads},
-                       {qkv + token * stride + head * H, stride}, rows, runs, 0, stride, H, scratch.scores);
+                       {qkv + token * stride + head * H, stride}, rows, runs, {0, H * kKeyGroup, 0, stride}, H,
+                       scratch.scores);
         });
     }
 }
@@ -248,8 +297,8 @@ void attention_backward(float* dqkv, const float* dout, const float* out, const 
             float* ds = scratch.gradients.resize(area);
             const Rows<const float> q{qkv + token * stride + head * H, stride};
             const Rows<const float> g{dout + token * out_stride + head * H, out_stride};
-            score_rows(p, columns, q, rows, runs, 0, H);
-            score_rows(ds, columns, g, rows, runs, keys.packed_values(), H);
+            score_rows(p, columns, q, rows, runs, 0, H * kKeyGroup, H);
+            score_rows(ds, columns, g, rows, runs, keys.packed_values(), H * kKeyGroup, H);
             for (int r = 0; r < rows; ++r)
                 softmax_backward_row(p + r * std::ptrdiff_t{columns}, ds + r * std::ptrdiff_t{columns}, r, runs,
                                      columns, lse[std::ptrdiff_t{token + r} * shape.heads + head],
@@ -260,7 +309,7 @@ void attention_backward(float* dqkv, const float* dout, const float* out, const 
                 float* d_values = dqkv + (run.values - qkv);
                 spread_rows(d_values - value_offset, stride, ds + column, columns, q, rows, run.count, H);
                 spread_rows(d_values, stride, p + column, columns, g, rows, run.count, H);
-                column += blocks_of(run.count) * kLanes;
+                column += padded(run.count);
             }
         };
         keys.for_tiles([&](int token, int rows, std::span<const KeyRun> runs) {
@@ -271,16 +320,27 @@ void attention_backward(float* dqkv, const float* dout, const float* out, const 
 
 void write_page(float* key_page, float* value_page, const float* qkv_row, int index, const AttentionShape& shape) {
     const int H = shape.head_dim;
+    const int width = shape.kv_heads * H;
     const float* k = qkv_row + shape.heads * H;
-    const float* v = k + shape.kv_heads * H;
-    for (int kv = 0; kv < shape.kv_heads; ++kv) {
-        for (int h = 0; h < H; ++h) key_page[(kv * H + h) * kPageTokens + index] = k[kv * H + h];
-        float* value = value_page + (kv * kPageTokens + index) * H;
-        for (int h = 0; h < H; h += kLanes) store_some(value + h, load_some(v + kv * H + h, H - h), H - h);
-    }
+    float* group = key_page + index / kKeyGroup * kKeyGroup * width;
+    for (int kv = 0; kv < shape.kv_heads; ++kv) put_key(group + kv * H * kKeyGroup, index % kKeyGroup, k + kv * H, H);
+    std::memcpy(value_page + index * width, k + width, sizeof(float) * static_cast<std::size_t>(width));
+}
+
+void fetch_page(const float* key_page, const float* value_page, int index, const AttentionShape& shape) {
+    const int width = shape.kv_heads * shape.head_dim;
+    for (int i = 0; i < groups_of(index + 1) * kKeyGroup * width; i += kLanes) __builtin_prefetch(key_page + i);
+    for (int i = 0; i < (index + 1) * width; i += kLanes) __builtin_prefetch(value_page + i);
 }
 
 namespace {
+
+/// A head's keys and values in a page.
+HeadPlace in_page(std::ptrdiff_t page, int kv_head, const AttentionShape& shape) {
+    const std::ptrdiff_t H = shape.head_dim;
+    const std::ptrdiff_t width = shape.kv_heads * H;
+    return {page + kv_head * H * kKeyGroup, width * kKeyGroup, page + kv_head * H, width};
+}
 
 /// One token's attention. The query heads that share a key head are a tile and all see the same. The heads' scores are
 /// computed one after another, then their softmax, then their sums, so that the processor works on several at once.
@@ -288,18 +348,21 @@ void attend_row(float* out, const float* q, std::span<const KeyRun> runs, std::p
                 const AttentionShape& shape, Floats& scratch) {
     const int H = shape.head_dim;
     const int group = shape.heads / shape.kv_heads;
-    const std::ptrdiff_t head_page = std::ptrdiff_t{H} * kPageTokens;
     const int columns = count_columns(runs);
     const std::ptrdiff_t group_scores = std::ptrdiff_t{group} * columns;
     float* scores = scratch.resize(static_cast<std::size_t>(shape.kv_heads * group_scores));
-    for (int kv = 0; kv < shape.kv_heads; ++kv)
-        score_rows(scores + kv * group_scores, columns, {q + kv * group * H, H}, group, runs, offset + kv * head_page,
-                   H);
+    for (int kv = 0; kv < shape.kv_heads; ++kv) {
+        const HeadPlace place = in_page(offset, kv, shape);
+        score_rows(scores + kv * group_scores, columns, {q + kv * group * H, H}, group, runs, place.keys,
+                   place.key_group, H);
+    }
     for (int head = 0; head < shape.heads; ++head)
         softmax_row(scores + head * std::ptrdiff_t{columns}, 0, columns, runs, 1.0F / std::sqrt(static_cast<float>(H)));
-    for (int kv = 0; kv < shape.kv_heads; ++kv)
-        mix_rows({out + kv * group * H, H}, scores + kv * group_scores, columns, group, runs, offset + kv * head_page,
-                 H, H);
+    for (int kv = 0; kv < shape.kv_heads; ++kv) {
+        const HeadPlace place = in_page(offset, kv, shape);
+        mix_rows({out + kv * group * H, H}, scores + kv * group_scores, columns, group, runs, place.values, place.value,
+                 H);
+    }
 }
 
 }  // namespace
@@ -311,7 +374,7 @@ void cached_attention(float* out, const float* qkv, int rows, std::span<const Ke
     const int group = shape.heads / shape.kv_heads;
     for (int head = 0; head < shape.heads; ++head)
         attend({out + head * H, shape.heads * H}, {nullptr, 0}, {qkv + head * H, shape.stride()}, rows, runs,
-               offset + head / group * std::ptrdiff_t{H} * kPageTokens, H, H, scratch);
+               in_page(offset, head / group, shape), H, scratch);
 }
 
 }  // namespace tdrm::model::ops

@@ -158,33 +158,51 @@ void rotate(float* x, const RotaryTable& table, std::span<const std::int32_t> po
     }
 }
 
+namespace {
+
+/// Softmax of one row: calls body(i, e, z) for each sixteen z = (logits - top) * inverse and e = exp(z), 0 behind the
+/// row's end. @return top and the sum of e
+template <class Body>
+std::pair<float, float> softmax(const float* logits, int vocab, float inverse, Body&& body) {
+    const auto load_padded = [&](int i, float padding) {
+        Vec v = load_some(logits + i, vocab - i);
+        for (int j = vocab - i; j < kLanes; ++j) v[j] = padding;
+        return v;
+    };
+    Vec highest = broadcast(-3.0e38F);
+    for (int i = 0; i < vocab; i += kLanes) highest = max(highest, load_padded(i, -3.0e38F));
+    const float top = max(highest);
+    Vec total{};
+    for (int i = 0; i < vocab; i += kLanes) {
+        Vec z = (load_some(logits + i, vocab - i) - top) * inverse;
+        for (int j = vocab - i; j < kLanes; ++j) z[j] = -100.0F;
+        const Vec e = exp(z);
+        total += e;
+        body(i, e, z);
+    }
+    return {top, sum(total)};
+}
+
+}  // namespace
+
 void log_softmax(float* logp, float* entropy, const float* logits, std::span<const std::int32_t> targets, int vocab,
                  float temperature) {
     const float inverse = 1.0F / temperature;
     for (std::size_t t = 0; t < targets.size(); ++t, logits += vocab) {
-        Vec highest = broadcast(-3.0e38F);
-        for (int i = 0; i < vocab; i += kLanes) {
-            Vec v = load_some(logits + i, vocab - i);
-            if (vocab - i < kLanes)
-                for (int j = vocab - i; j < kLanes; ++j) v[j] = -3.0e38F;
-            highest = max(highest, v);
-        }
-        const float top = max(highest);
-        Vec total{};
         Vec weighted{};
-        for (int i = 0; i < vocab; i += kLanes) {
-            Vec z = (load_some(logits + i, vocab - i) - top) * inverse;
-            if (vocab - i < kLanes)
-                for (int j = vocab - i; j < kLanes; ++j) z[j] = -100.0F;
-            const Vec e = exp(z);
-            total += e;
-            weighted += e * z;
-        }
-        const float mass = sum(total);
+        const auto [top, mass] =
+            softmax(logits, vocab, inverse, [&](int, const Vec& e, const Vec& z) { weighted += e * z; });
         const float log_mass = std::log(mass);
         logp[t] = (logits[targets[t]] - top) * inverse - log_mass;
         entropy[t] = log_mass - sum(weighted) / mass;
     }
+}
+
+TokenWeights token_weights(float* weights, const float* logits, int vocab, float temperature) {
+    const float inverse = 1.0F / temperature;
+    const auto [top, mass] = softmax(logits, vocab, inverse,
+                                     [&](int i, const Vec& e, const Vec&) { store_some(weights + i, e, vocab - i); });
+    return {top, mass, std::log(mass), inverse};
 }
 
 void log_softmax_backward(float* logits, const float* logp, const float* coefficient,

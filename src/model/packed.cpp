@@ -34,7 +34,7 @@ void gemm_nt(float* y, const float* x, const PackedMatrix& w, int m, float beta)
         const float* panel = w.data();
         for (int column = 0; column < n; column += kPanel, panel += std::ptrdiff_t{k} * kPanel)
             multiply_rows(std::min(block, m - row), y + row * std::ptrdiff_t{n} + column, n,
-                          x + row * std::ptrdiff_t{k}, k, {panel, kPanel}, k, std::min(kPanel, n - column), beta);
+                          x + row * std::ptrdiff_t{k}, k, panel, kPanel, k, std::min(kPanel, n - column), beta);
     }
 }
 

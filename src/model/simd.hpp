@@ -3,6 +3,8 @@
 // in a batch it stands.
 #pragma once
 
+#include <immintrin.h>
+
 #include <cstdint>
 #include <cstring>
 
@@ -31,6 +33,18 @@ inline void store_some(float* p, Vec v, int n) {
     std::memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(float));
 }
 
+/// Four floats, four times.
+inline Vec repeat_four(const float* p) {
+#ifdef __AVX512F__
+    return _mm512_broadcast_f32x4(_mm_loadu_ps(p));  // g++ 12 takes the way through memory otherwise
+#else
+    Vec v;
+    for (int quarter = 0; quarter < 4; ++quarter)
+        std::memcpy(reinterpret_cast<char*>(&v) + 16 * quarter, p, 4 * sizeof(float));
+    return v;
+#endif
+}
+
 inline Vec broadcast(float x) { return x - Vec{}; }  // unlike 0 + x, x - 0 is x and costs nothing
 
 /// Sum of the lanes in a fixed order.
@@ -40,6 +54,16 @@ inline float sum(Vec v) {
     for (int step = kLanes / 2; step > 0; step /= 2)
         for (int i = 0; i < step; ++i) lane[i] += lane[i + step];
     return lane[0];
+}
+/// From each quarter of a and b, in turns, the sums of its halves' pairs: (a0 + a1, a2 + a3, b0 + b1, b2 + b3).
+inline Vec add_pairs(Vec a, Vec b) {
+    return __builtin_shufflevector(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30) +
+           __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31);
+}
+/// Lane 4 i + j: the sum of quarter j of v[i], as (0 + 1) + (2 + 3).
+inline Vec sum_quarters(const Vec (&v)[4]) {
+    const Vec by_quarter = add_pairs(add_pairs(v[0], v[1]), add_pairs(v[2], v[3]));
+    return __builtin_shufflevector(by_quarter, by_quarter, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 }
 inline float max(Vec v) {
     float lane[kLanes];

@@ -31,7 +31,8 @@ ModelSpec ModelSpec::resolved() const {
     if (spec.heads % spec.kv_heads != 0)
         problems += cat(" heads ", heads, " isn't a multiple of kv_heads ", spec.kv_heads, ";");
     if (spec.rotary_dim == 0) spec.rotary_dim = spec.head_dim;
-    if (spec.head_dim % 2 != 0) problems += cat(" head_dim ", spec.head_dim, " is odd (rotary positions need pairs);");
+    if (spec.head_dim % 4 != 0)
+        problems += cat(" head_dim ", spec.head_dim, " is no multiple of 4 (attention takes four numbers at a time);");
     if (spec.rotary_dim % 2 != 0 || spec.rotary_dim < 2 || spec.rotary_dim > spec.head_dim)
         problems += cat(" rotary_dim ", spec.rotary_dim, " isn't an even part of head_dim ", spec.head_dim, ";");
     if (spec.vocab < 1) problems += " the vocabulary is empty;";

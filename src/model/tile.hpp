@@ -15,19 +15,12 @@ constexpr int kTileRows = 8, kTileVectors = 3;
 constexpr int kTileRows = 6, kTileVectors = 1;
 #endif
 
-/// A right-hand matrix: the vector c of row i is the sixteen floats at data + i * row + c * vector.
-struct RightMatrix {
-    const float* data;
-    std::ptrdiff_t row;
-    std::ptrdiff_t vector = simd::kLanes;
-};
-
 /// Y[0..R)[0..columns) = beta Y + X[0..R)[0..k) W. Each element is one chain of fused multiply-adds in the order of k,
 /// starting from beta Y: a product that is cut along k has the same bits.
 /// Vectors of W are read whole, also where columns ends within one.
 template <int R, int C>
 void multiply_tile(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride, const float* w,
-                   std::ptrdiff_t w_row, std::ptrdiff_t w_vector, int k, int columns, float beta) {
+                   std::ptrdiff_t w_row, int k, int columns, float beta) {
     using namespace simd;
     constexpr int kAhead = 16;  // rows of W that are fetched ahead
     Vec total[R][C]{};
@@ -43,8 +36,8 @@ void multiply_tile(float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdi
     for (int i = 0; i < k; ++i, w += w_row) {
         Vec right[C];
         for (int c = 0; c < C; ++c) {
-            right[c] = load(w + c * w_vector);
-            __builtin_prefetch(w + kAhead * w_row + c * w_vector);
+            right[c] = load(w + c * kLanes);
+            __builtin_prefetch(w + kAhead * w_row + c * kLanes);
         }
         for (int r = 0; r < R; ++r) {
             const Vec left = broadcast(x[r * x_stride + i]);
@@ -65,17 +58,15 @@ template <int R = kTileRows, int C = kTileVectors, class... Arguments>
     multiply_tile<R, C>(arguments...);
 }
 
-/// The same for any number of rows and columns. (By reference: a copy of w would be read from memory before all earlier
-/// stores, those into far pages too, are done.)
+/// The same for any number of rows and columns.
 inline void multiply_rows(int rows, float* y, std::ptrdiff_t y_stride, const float* x, std::ptrdiff_t x_stride,
-                          const RightMatrix& w, int k, int columns, float beta) {
+                          const float* w, std::ptrdiff_t w_row, int k, int columns, float beta) {
     constexpr int kWidth = kTileVectors * simd::kLanes;
     for (int first = 0; first < columns; first += kWidth) {
         const int width = std::min(columns - first, kWidth);
-        const float* data = w.data + first / simd::kLanes * w.vector;
         for (int r = 0; r < rows; r += kTileRows)
             multiply_some(std::min(kTileRows, rows - r), width, y + r * y_stride + first, y_stride, x + r * x_stride,
-                          x_stride, data, w.row, w.vector, k, width, beta);
+                          x_stride, w + first, w_row, k, width, beta);
     }
 }
 

@@ -115,26 +115,29 @@ const float* Transformer::extend(KvCache& cache, std::span<const std::int32_t> t
     find_tiles(cache, segments, work);
     const auto shape = attention_shape();
     const auto row = static_cast<std::size_t>(shape.stride());
-    const auto write = [&](int layer, const float* qkv, std::size_t t) {
-        const int page = cache.page(segments[t], work.slot[t]);
-        ops::write_page(cache.keys(layer, page), cache.values(layer, page), qkv + t * row,
-                        work.slot[t] % ops::kPageTokens, shape);
-    };
-    // A page that is about to be written is fetched while the tile before it computes: few pages stay in a cache.
-    const auto fetch = [&](int layer, std::size_t t) {
-        const int page = cache.page(segments[t], work.slot[t]);
-        for (int i = 0; i < shape.kv_heads * shape.head_dim * ops::kPageTokens; i += 16) {
-            __builtin_prefetch(cache.keys(layer, page) + i, 1);
-            __builtin_prefetch(cache.values(layer, page) + i, 1);
+    const auto write = [&](int layer, const float* qkv, const CachedTile& tile) {
+        for (auto t = static_cast<std::size_t>(tile.first); t < static_cast<std::size_t>(tile.first + tile.rows); ++t) {
+            const int page = cache.page(segments[t], work.slot[t]);
+            ops::write_page(cache.keys(layer, page), cache.values(layer, page), qkv + t * row,
+                            work.slot[t] % ops::kPageTokens, shape);
         }
     };
+    const auto fetch = [&](int layer, const CachedTile& tile) {
+        const auto t = static_cast<std::size_t>(tile.first);
+        const int page = cache.page(segments[t], work.slot[t]);
+        ops::fetch_page(cache.keys(layer, page), cache.values(layer, page), work.slot[t] % ops::kPageTokens, shape);
+    };
+    // Few pages stay in a processor's cache: a tile's last page is fetched two tiles ahead, and written to one tile
+    // ahead, so that the writing is over when it is read.
     const auto attend = [&](int layer, const float* qkv, float* mixed, float*) {
-        for (const CachedTile& tile : work.tiles) {
-            const auto first = static_cast<std::size_t>(tile.first);
-            if (first + static_cast<std::size_t>(tile.rows) < T)
-                fetch(layer, first + static_cast<std::size_t>(tile.rows));
-            for (std::size_t t = first; t < first + static_cast<std::size_t>(tile.rows); ++t) write(layer, qkv, t);
-            ops::cached_attention(mixed + area(tile.first, shape.heads * shape.head_dim), qkv + first * row, tile.rows,
+        const std::size_t n = work.tiles.size();
+        if (n > 0) write(layer, qkv, work.tiles[0]);
+        for (std::size_t i = 0; i < n; ++i) {
+            const CachedTile& tile = work.tiles[i];
+            if (i + 2 < n) fetch(layer, work.tiles[i + 2]);
+            if (i + 1 < n) write(layer, qkv, work.tiles[i + 1]);
+            ops::cached_attention(mixed + area(tile.first, shape.heads * shape.head_dim),
+                                  qkv + static_cast<std::size_t>(tile.first) * row, tile.rows,
                                   std::span(work.runs).subspan(tile.first_run, tile.num_runs),
                                   cache.layer_offset(layer), shape, work.attention.scores);
         }

@@ -29,7 +29,7 @@ public:
         : owner_(owner),
           requests_(requests),
           on_finished_(on_finished),
-          cache_(owner.model_->spec(), cache_tokens()),
+          cache_(reserve(owner)),
           groups_(requests.size()),
           results_(requests.size()) {
         for (std::size_t i = 0; i < requests.size(); ++i) results_[i].resize(requests[i].keys.size());
@@ -61,6 +61,12 @@ private:
         const std::int64_t page = model::ops::kPageTokens;
         return slots * (longest_answer + page) +
                (slots + static_cast<std::int64_t>(kPrefillPrompts)) * (longest_prompt + page);
+    }
+
+    [[nodiscard]] model::KvCache& reserve(Generator& owner) const {
+        const std::int64_t tokens = cache_tokens();
+        if (!owner.cache_ || owner.cache_->free_tokens() < tokens) owner.cache_.emplace(owner.model_->spec(), tokens);
+        return *owner.cache_;
     }
 
     /// Fills free slots, prefilling prompts as needed. A sequence that ends at once takes no slot.
@@ -173,7 +179,7 @@ private:
     Generator& owner_;
     std::span<const Request> requests_;
     const std::function<void()>& on_finished_;
-    model::KvCache cache_;
+    model::KvCache& cache_;
     std::vector<Group> groups_;
     std::vector<std::vector<Continuation>> results_;
     std::vector<Slot> slots_;

@@ -18,28 +18,9 @@ void SamplerOptions::fields(Fields& f) {
 
 namespace {
 
-float full_logprob(std::span<const float> logits, std::int32_t token, float temperature) {
-    float logp = 0;
-    float entropy = 0;
-    // The trainer's own operation, so that both sides agree.
-    model::ops::log_softmax(&logp, &entropy, logits.data(), std::span(&token, 1), static_cast<int>(logits.size()),
-                            temperature);
-    return logp;
-}
-
-/// weight = exp((logit - max) / temperature)
-void softmax_weights(std::span<const float> logits, float temperature, std::vector<float>& weight) {
-    const float top = *std::max_element(logits.begin(), logits.end());
-    weight.resize(logits.size());
-    for (std::size_t i = 0; i < logits.size(); ++i) weight[i] = std::exp((logits[i] - top) / temperature);
-}
-
-/// First index whose cumulative weight exceeds `uniform` times the total; weightless tokens are never drawn.
+/// First index whose cumulative weight exceeds `goal`; weightless tokens are never drawn.
 template <class WeightOf>
-std::size_t invert(std::size_t n, double uniform, WeightOf weight) {
-    double total = 0;
-    for (std::size_t i = 0; i < n; ++i) total += static_cast<double>(weight(i));
-    const double goal = uniform * total;
+std::size_t invert(std::size_t n, double goal, WeightOf weight) {
     double mass = 0;
     std::size_t last = 0;
     for (std::size_t i = 0; i < n; ++i) {
@@ -73,25 +54,28 @@ void filter(const SamplerOptions& options, const std::vector<float>& weight,
 }  // namespace
 
 Choice choose(std::span<const float> logits, const SamplerOptions& options, double uniform, SamplerScratch& scratch) {
-    if (options.temperature <= 0) {
-        const auto token = static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-        return {token, full_logprob(logits, token, 1.0F), 0.0F};
+    const bool greedy = options.temperature <= 0;
+    scratch.weight.resize(logits.size());
+    const auto all = model::ops::token_weights(scratch.weight.data(), logits.data(), static_cast<int>(logits.size()),
+                                               options.logprob_temperature());
+    const auto logprob = [&](std::size_t token) { return all.logp(logits[token]); };
+    if (greedy) {
+        const auto token = static_cast<std::size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+        return {static_cast<std::int32_t>(token), logprob(token), 0.0F};
     }
-    const auto temperature = static_cast<float>(options.temperature);
-    softmax_weights(logits, temperature, scratch.weight);
     if (!options.truncates()) {
-        const auto token =
-            static_cast<std::int32_t>(invert(logits.size(), uniform, [&](std::size_t i) { return scratch.weight[i]; }));
-        const float logprob = full_logprob(logits, token, temperature);
-        return {token, logprob, logprob};
+        const std::size_t token = invert(logits.size(), uniform * static_cast<double>(all.mass),
+                                         [&](std::size_t i) { return scratch.weight[i]; });
+        return {static_cast<std::int32_t>(token), logprob(token), logprob(token)};
     }
     auto& kept = scratch.candidates;
     filter(options, scratch.weight, kept);
-    const std::size_t i = invert(kept.size(), uniform, [&](std::size_t j) { return kept[j].first; });
     double total = 0;
     for (const auto& [w, id] : kept) total += static_cast<double>(w);
-    return {kept[i].second, full_logprob(logits, kept[i].second, temperature),
-            static_cast<float>(std::log(static_cast<double>(kept[i].first) / total))};
+    const auto& [weight, token] =
+        kept[invert(kept.size(), uniform * total, [&](std::size_t j) { return kept[j].first; })];
+    return {token, logprob(static_cast<std::size_t>(token)),
+            static_cast<float>(std::log(static_cast<double>(weight) / total))};
 }
 
 }  // namespace tdrm::rollout

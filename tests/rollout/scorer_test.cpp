@@ -34,7 +34,8 @@ TEST(Scorer, ValueOfEachStateEqualsScoringThatPrefixAlone) {
                 const std::vector<std::int32_t> row{forest.num_tokens() - 1};
                 float alone = 0;
                 model::value_logits(model, transformer.forward(forest, row, work, false), 1, &alone);
-                EXPECT_NEAR(values[a][k], alone, 2e-5 * (1 + std::abs(alone))) << unit_tokens << " " << a << " " << k;
+                EXPECT_NEAR(values[a][k], alone, 2e-5 * (1 + std::abs(static_cast<double>(alone))))
+                    << unit_tokens << " " << a << " " << k;
             }
     }
 }

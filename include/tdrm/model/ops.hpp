@@ -94,17 +94,19 @@ struct AttentionShape {
 };
 /// Query rows that are computed together.
 constexpr int kAttentionRows = 8;
+/// Keys are packed in groups of this many, [H / 4][4 keys][4].
+constexpr int kKeyGroup = 4;
 /// Keys and values of one segment as a tile of query rows sees them.
 struct KeyRun {
-    const float* keys;    ///< blocks [H][16] of 16 keys each, one behind another
+    const float* keys;    ///< groups of keys, one behind another
     const float* values;  ///< one row a key
     int count;            ///< keys that the tile's last row sees, from the first one on
     int seen;  ///< keys that its first row sees; each further row sees one more, up to count. At most 0: none.
 };
 /// Scratch memory of the attention kernels.
 struct AttentionScratch {
-    Floats blocks, scores, gradients;
-    Buffer<std::int32_t> first_block;
+    Floats groups, scores, gradients;
+    Buffer<std::int32_t> first_group;
     std::vector<VisibleRange> ranges;
     std::vector<KeyRun> runs;
 };
@@ -119,8 +121,11 @@ void attention_backward(float* dqkv, const float* dout, const float* out, const 
 
 /// One page of a key/value cache holds this many tokens.
 constexpr int kPageTokens = 16;
-/// Writes k and v of one row into slot `index` of a page. Key pages are [K][H][16], value pages [K][16][H].
+/// Writes k and v of one row into slot `index` of a page. Key pages are groups
+/// [4][K][H / 4][4][4], value pages [16][K][H]: what is used of a page is its beginning.
 void write_page(float* key_page, float* value_page, const float* qkv_row, int index, const AttentionShape& shape);
+/// Brings a page's tokens up to `index` into the processor's cache, to be read and written soon.
+void fetch_page(const float* key_page, const float* value_page, int index, const AttentionShape& shape);
 /// out(NH) = attention of consecutive tokens of one segment, at most kAttentionRows, each page a run. Their pages lie
 /// `offset` floats behind those of the runs (another layer).
 void cached_attention(float* out, const float* qkv, int rows, std::span<const KeyRun> runs, std::ptrdiff_t offset,
@@ -129,6 +134,14 @@ void cached_attention(float* out, const float* qkv, int rows, std::span<const Ke
 /// Per row: log softmax(logits / temperature) at `target`, and the entropy of that distribution in nats.
 void log_softmax(float* logp, float* entropy, const float* logits, std::span<const std::int32_t> targets, int vocab,
                  float temperature);
+/// One row's softmax before it is divided by its sum.
+struct TokenWeights {
+    float top, mass, log_mass, inverse;
+    /// log softmax(logits / temperature) of a token with this logit: the same bits as from log_softmax.
+    [[nodiscard]] float logp(float logit) const { return (logit - top) * inverse - log_mass; }
+};
+/// weights_V = exp((logits_V - max) / temperature); `mass` is their sum.
+TokenWeights token_weights(float* weights, const float* logits, int vocab, float temperature);
 /// Replaces logits by coefficient * d logp[target] / d logits = coefficient / temperature * (onehot - softmax).
 void log_softmax_backward(float* logits, const float* logp, const float* coefficient,
                           std::span<const std::int32_t> targets, int vocab, float temperature);

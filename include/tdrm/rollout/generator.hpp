@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -67,6 +68,7 @@ private:
     SamplerScratch scratch_;
     GenerationStats stats_;
     std::vector<float> logits_;
+    std::optional<model::KvCache> cache_;  ///< of the last run, for the next one if it is large enough
 };
 
 }  // namespace tdrm::rollout
