@@ -22,13 +22,16 @@ text::Tokenizer load_tokenizer(const std::string& folder) {
     return text::Tokenizer::load(folder);
 }
 
+/// A field of a JSON file; null without the file, the field or an object.
+nlohmann::json field_of(const std::filesystem::path& path, const char* key) {
+    std::ifstream file(path, std::ios::binary);
+    const auto config = file ? nlohmann::json::parse(file, nullptr, false) : nlohmann::json();
+    return config.is_object() && config.contains(key) ? config[key] : nlohmann::json();
+}
+
 /// The end-of-sequence token of a folder; "" if it names none.
 std::string eos_token(const std::filesystem::path& folder) {
-    std::ifstream file(folder / "tokenizer_config.json", std::ios::binary);
-    if (!file) return "";
-    const auto config = nlohmann::json::parse(file, nullptr, false);
-    if (!config.is_object() || !config.contains("eos_token")) return "";
-    const auto& token = config["eos_token"];
+    const auto token = field_of(folder / "tokenizer_config.json", "eos_token");
     if (token.is_string()) return token.get<std::string>();
     return token.is_object() && token.contains("content") ? token["content"].get<std::string>() : "";
 }
@@ -36,12 +39,9 @@ std::string eos_token(const std::filesystem::path& folder) {
 /// The ids that a folder lists as eos_token_id, one or several; none if it lists none.
 Tokens listed_ends(const std::filesystem::path& folder, int vocab) {
     for (const char* name : {"generation_config.json", "config.json"}) {
-        std::ifstream file(folder / name, std::ios::binary);
-        if (!file) continue;
-        const auto config = nlohmann::json::parse(file, nullptr, false);
-        if (!config.is_object() || !config.contains("eos_token_id") || config["eos_token_id"].is_null()) continue;
+        const auto listed = field_of(folder / name, "eos_token_id");
+        if (listed.is_null()) continue;
         Tokens ends;
-        const auto& listed = config["eos_token_id"];
         for (const auto& id : listed.is_array() ? listed : nlohmann::json::array({listed})) {
             if (!id.is_number_integer() || id < 0 || id >= vocab)
                 throw DataError(cat((folder / name).string(), ": eos_token_id ", listed.dump().substr(0, 200),
