@@ -27,12 +27,13 @@ with torch.inference_mode():
         begin = time.perf_counter()
         model(ids, logits_to_keep=1)
         show(f"prefill {length}", length, begin)
-    # Prefix by prefix: one solution of 10 steps of 30 tokens behind a prompt of 100, a batch of its prefixes, padded.
-    ids = tokens(11, 402)
+    # 200 solutions of 6 steps of 20 tokens, each behind a prompt of 80, prefix by prefix with 2 tokens of a probe.
     begin = time.perf_counter()
-    for step in range(11):
-        model(ids[:1, : 102 + 30 * step], logits_to_keep=1)
-    show("score prefix by prefix, one solution", 400, begin)
+    for _ in range(200):
+        ids = tokens(1, 202)
+        for step in range(7):
+            model(ids[:, : 82 + 20 * step], logits_to_keep=1)
+    show("score", 200 * 200, begin)
     # 32 answers of 16 to 256 tokens: the batch runs until the longest is done.
     ids = tokens(32, 64)
     useful = sum(16 + 240 * i // 31 for i in range(32))
