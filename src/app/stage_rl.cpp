@@ -85,7 +85,7 @@ struct RlStageOptions {
     bool mask_truncated = false;
     ReadOutOptions read_out;
     rollout::SamplerOptions sampler;
-    int unit_tokens = 1024, slots = 256;
+    int unit_tokens = 512, slots = 256;
     std::int64_t save_rollouts = 0;
     train::OptimizerOptions optimizer{.lr = 3e-4, .schedule = train::Schedule::constant, .weight_decay = 0};
     train::PrecisionOptions precision;

@@ -40,8 +40,7 @@ int measure(comm::Communicator& ranks, int prompt, int answer, int updates) {
     const bench::FixedTask task(1024, prompt, answer);
     model::Model policy(bench::small_spec(1024));
     policy.initialise(1);
-    train::RlOptions options;
-    options.unit_tokens = 1024;
+    const train::RlOptions options;
     train::RlObjective objective(ranks, task, "all", policy, std::nullopt, nullptr, options, 1);
     train::TrainerOptions trainer;
     trainer.label = "bench";

@@ -48,7 +48,7 @@ struct RlOptions {
     bool mask_truncated = false;  ///< cut answers don't train (otherwise their reward is 0)
     int epochs = 1;               ///< updates made of one batch of answers
     rollout::SamplerOptions sampler;
-    int unit_tokens = 1024;
+    int unit_tokens = 512;
     int slots = 256;
 };
 
