@@ -84,7 +84,8 @@ void define(CLI::App& app, CommandLine& line) {
     to_export->add_option("model", line.to_export.source, "RUN/STAGE, RUN/STAGE@best, RUN/STAGE@update-100, or hf:DIR")
         ->required();
     to_export->add_option("folder", line.to_export.directory, "new folder")->required();
-    to_export->add_option("--dtype", line.to_export.dtype, "fp32, bf16 or fp16; default: as the model is stored, which is exact");
+    to_export->add_option("--dtype", line.to_export.dtype,
+                          "fp32, bf16 or fp16; default: as the model is stored, which is exact");
     auto* check = app.add_subcommand("check-model",
                                      "compare a Hugging Face folder with reference log-probs and greedy continuations");
     check->add_option("folder", line.check_model.directory, "model")->required();

@@ -68,32 +68,32 @@ template <int R = kScoreRows, int G = 4, class... Arguments>
     score_tile<R, G>(arguments...);
 }
 
-/// How keys and values of one head lie in a run: `keys` and `values` floats behind where the run says.
-struct HeadPlace {
-    std::ptrdiff_t keys, key_group;  ///< from a group of keys to the next
-    std::ptrdiff_t values, value;    ///< from a value to the next
+/// Where one head's vectors lie in a run: the first `offset` floats behind where the run says, each next `stride` on.
+struct Place {
+    std::ptrdiff_t offset, stride;
 };
 
 /// scores[r][column] = q[r] . key, each run's scores padded to whole vectors.
 void score_rows(float* scores, std::ptrdiff_t columns, Rows<const float> q, int rows, std::span<const KeyRun> runs,
-                std::ptrdiff_t offset, std::ptrdiff_t key_group, int head_dim) {
+                const Place& groups, int head_dim) {
     for (const KeyRun& run : runs) {
-        const int groups = groups_of(run.count);
-        for (int first = 0; first < groups; first += 4, scores += kLanes)
+        const int count = groups_of(run.count);
+        for (int first = 0; first < count; first += 4, scores += kLanes)
             for (int r = 0; r < rows; r += kScoreRows)
-                score_some(std::min(kScoreRows, rows - r), groups - first, scores + r * columns, columns,
+                score_some(std::min(kScoreRows, rows - r), count - first, scores + r * columns, columns,
                            Rows<const float>{q.row(r), q.stride},
-                           Rows<const float>{run.keys + offset + first * key_group, key_group}, head_dim);
+                           Rows<const float>{run.keys + groups.offset + first * groups.stride, groups.stride},
+                           head_dim);
     }
 }
 
-/// out[r][0..H) = sum over keys of weight[r][key] * vector[key], the vectors `offset` floats behind the runs' values.
+/// out[r][0..H) = sum over keys of weight[r][key] * vector[key], the vectors placed behind the runs' values.
 void mix_rows(Rows<float> out, const float* weights, int columns, int rows, std::span<const KeyRun> runs,
-              std::ptrdiff_t offset, std::ptrdiff_t stride, int head_dim) {
+              const Place& vectors, int head_dim) {
     float beta = 0;
     for (const KeyRun& run : runs) {
-        multiply_rows(rows, out.data, out.stride, weights, columns, run.values + offset, stride, run.count, head_dim,
-                      beta);
+        multiply_rows(rows, out.data, out.stride, weights, columns, run.values + vectors.offset, vectors.stride,
+                      run.count, head_dim, beta);
         weights += padded(run.count);
         beta = 1;
     }
@@ -154,16 +154,16 @@ SoftmaxScale softmax_row(float* row, int r, int columns, std::span<const KeyRun>
 
 /// A tile's attention to its runs, one head: out, and lse (if wanted) as rows of one float.
 void attend(Rows<float> out, Rows<float> lse, Rows<const float> q, int rows, std::span<const KeyRun> runs,
-            const HeadPlace& place, int head_dim, Floats& scratch) {
+            const Place& groups, const Place& values, int head_dim, Floats& scratch) {
     const int columns = count_columns(runs);
     const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
     float* scores = scratch.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
-    score_rows(scores, columns, q, rows, runs, place.keys, place.key_group, head_dim);
+    score_rows(scores, columns, q, rows, runs, groups, head_dim);
     for (int r = 0; r < rows; ++r) {
         const auto [top, mass] = softmax_row(scores + r * std::ptrdiff_t{columns}, r, columns, runs, scale);
         if (lse.data != nullptr) *lse.row(r) = top + std::log(mass);
     }
-    mix_rows(out, scores, columns, rows, runs, place.values, place.value, head_dim);
+    mix_rows(out, scores, columns, rows, runs, values, head_dim);
 }
 
 /// Writes a key into its place of its group.
@@ -254,7 +254,7 @@ void attention(float* out, float* lse, const float* qkv, const Forest& forest, c
             for (int head = kv * group; head < (kv + 1) * group; ++head)
                 attend({out + token * out_stride + head * H, out_stride},
                        {lse + std::ptrdiff_t{token} * shape.heads + head, shape.heads},
-                       {qkv + token * stride + head * H, stride}, rows, runs, {0, H * kKeyGroup, 0, stride}, H,
+                       {qkv + token * stride + head * H, stride}, rows, runs, {0, H * kKeyGroup}, {0, stride}, H,
                        scratch.scores);
         });
     }
@@ -297,13 +297,13 @@ void attention_backward(float* dqkv, const float* dout, const float* out, const 
             float* ds = scratch.gradients.resize(area);
             const Rows<const float> q{qkv + token * stride + head * H, stride};
             const Rows<const float> g{dout + token * out_stride + head * H, out_stride};
-            score_rows(p, columns, q, rows, runs, 0, H * kKeyGroup, H);
-            score_rows(ds, columns, g, rows, runs, keys.packed_values(), H * kKeyGroup, H);
+            score_rows(p, columns, q, rows, runs, {0, H * kKeyGroup}, H);
+            score_rows(ds, columns, g, rows, runs, {keys.packed_values(), H * kKeyGroup}, H);
             for (int r = 0; r < rows; ++r)
                 softmax_backward_row(p + r * std::ptrdiff_t{columns}, ds + r * std::ptrdiff_t{columns}, r, runs,
                                      columns, lse[std::ptrdiff_t{token + r} * shape.heads + head],
                                      out + (token + r) * out_stride + head * H, g.row(r), H, scale);
-            mix_rows({dqkv + token * stride + head * H, stride}, ds, columns, rows, runs, -value_offset, stride, H);
+            mix_rows({dqkv + token * stride + head * H, stride}, ds, columns, rows, runs, {-value_offset, stride}, H);
             int column = 0;
             for (const KeyRun& run : runs) {
                 float* d_values = dqkv + (run.values - qkv);
@@ -335,11 +335,13 @@ void fetch_page(const float* key_page, const float* value_page, int index, const
 
 namespace {
 
-/// A head's keys and values in a page.
-HeadPlace in_page(std::ptrdiff_t page, int kv_head, const AttentionShape& shape) {
-    const std::ptrdiff_t H = shape.head_dim;
-    const std::ptrdiff_t width = shape.kv_heads * H;
-    return {page + kv_head * H * kKeyGroup, width * kKeyGroup, page + kv_head * H, width};
+/// The groups of keys, and the values, of one head in pages that lie `page` floats behind those of the runs.
+Place groups_in(std::ptrdiff_t page, int kv_head, const AttentionShape& shape) {
+    const std::ptrdiff_t group = std::ptrdiff_t{shape.head_dim} * kKeyGroup;
+    return {page + kv_head * group, shape.kv_heads * group};
+}
+Place values_in(std::ptrdiff_t page, int kv_head, const AttentionShape& shape) {
+    return {page + std::ptrdiff_t{kv_head} * shape.head_dim, std::ptrdiff_t{shape.kv_heads} * shape.head_dim};
 }
 
 /// One token's attention. The query heads that share a key head are a tile and all see the same. The heads' scores are
@@ -351,18 +353,14 @@ void attend_row(float* out, const float* q, std::span<const KeyRun> runs, std::p
     const int columns = count_columns(runs);
     const std::ptrdiff_t group_scores = std::ptrdiff_t{group} * columns;
     float* scores = scratch.resize(static_cast<std::size_t>(shape.kv_heads * group_scores));
-    for (int kv = 0; kv < shape.kv_heads; ++kv) {
-        const HeadPlace place = in_page(offset, kv, shape);
-        score_rows(scores + kv * group_scores, columns, {q + kv * group * H, H}, group, runs, place.keys,
-                   place.key_group, H);
-    }
+    for (int kv = 0; kv < shape.kv_heads; ++kv)
+        score_rows(scores + kv * group_scores, columns, {q + kv * group * H, H}, group, runs,
+                   groups_in(offset, kv, shape), H);
     for (int head = 0; head < shape.heads; ++head)
         softmax_row(scores + head * std::ptrdiff_t{columns}, 0, columns, runs, 1.0F / std::sqrt(static_cast<float>(H)));
-    for (int kv = 0; kv < shape.kv_heads; ++kv) {
-        const HeadPlace place = in_page(offset, kv, shape);
-        mix_rows({out + kv * group * H, H}, scores + kv * group_scores, columns, group, runs, place.values, place.value,
-                 H);
-    }
+    for (int kv = 0; kv < shape.kv_heads; ++kv)
+        mix_rows({out + kv * group * H, H}, scores + kv * group_scores, columns, group, runs,
+                 values_in(offset, kv, shape), H);
 }
 
 }  // namespace
@@ -374,7 +372,7 @@ void cached_attention(float* out, const float* qkv, int rows, std::span<const Ke
     const int group = shape.heads / shape.kv_heads;
     for (int head = 0; head < shape.heads; ++head)
         attend({out + head * H, shape.heads * H}, {nullptr, 0}, {qkv + head * H, shape.stride()}, rows, runs,
-               in_page(offset, head / group, shape), H, scratch);
+               groups_in(offset, head / group, shape), values_in(offset, head / group, shape), H, scratch);
 }
 
 }  // namespace tdrm::model::ops

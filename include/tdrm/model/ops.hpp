@@ -98,7 +98,7 @@ constexpr int kAttentionRows = 8;
 constexpr int kKeyGroup = 4;
 /// Keys and values of one segment as a tile of query rows sees them.
 struct KeyRun {
-    const float* keys;    ///< groups of keys, one behind another
+    const float* keys;    ///< groups of keys, from the first on
     const float* values;  ///< one row a key
     int count;            ///< keys that the tile's last row sees, from the first one on
     int seen;  ///< keys that its first row sees; each further row sees one more, up to count. At most 0: none.

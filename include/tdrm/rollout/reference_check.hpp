@@ -37,7 +37,8 @@ struct ReferenceReport {
 };
 
 /// Forward pass of the forest for the log-probs, cached decoding for the continuations. Local.
-/// @throws ConfigError if the model has no language head, DataError if a case has ids beyond the vocabulary or lists of wrong length
+/// @throws ConfigError if the model has no language head, DataError if a case has ids beyond the vocabulary or lists of
+/// wrong length
 [[nodiscard]] ReferenceReport check_reference(const model::Model& model, const std::vector<ReferenceCase>& cases);
 
 }  // namespace tdrm::rollout
