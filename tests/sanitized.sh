@@ -4,15 +4,12 @@
 # Builds into build/sanitized. A long test.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-build=build/sanitized
 tests=(task_math_test model_test text_test task_text_test task_process_test store_test)
-mkdir -p $build
-# shellcheck disable=SC2086  # several arguments in one variable
-cmake -S . -B $build -G Ninja -DTDRM_SANITIZE=address,undefined -DTDRM_BUILD_BENCH=OFF ${CMAKE_ARGS:-} >$build/configure.log
-ninja -C $build -j "$(nproc)" "${tests[@]}"
+export BUILD_DIR=build/sanitized CMAKE_ARGS="-DTDRM_SANITIZE=address,undefined -DTDRM_BUILD_BENCH=OFF ${CMAKE_ARGS:-}"
+tools/build.sh "${tests[@]}"
 # Libraries of others hold memory to the end, and MPI's finalizer is none of ours: no leak check.
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TDRM_FUZZ_ROUNDS=1000000
 for test in "${tests[@]}"; do
   echo "sanitized: $test"
-  (cd $build/tests && "./$test" --gtest_brief=1)
+  (cd $BUILD_DIR/tests && "./$test" --gtest_brief=1)
 done

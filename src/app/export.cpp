@@ -82,20 +82,19 @@ nlohmann::json token_ids(const fs::path& source) {
 }
 
 model::Dtype dtype_of(const std::string& word) {
-    if (word == "fp32" || word == "float32") return model::Dtype::f32;
-    if (word == "bf16" || word == "bfloat16") return model::Dtype::bf16;
-    if (word == "fp16" || word == "float16") return model::Dtype::f16;
+    for (const auto& names : model::kDtypes)
+        if (word == names.option || word == names.config) return names.dtype;
     throw ConfigError(cat("--dtype \"", word, "\" isn't known. Use fp32, bf16 or fp16."));
 }
 
 /// The one format that a folder's weights are stored in; fp32 if they are mixed.
-model::Dtype stored_dtype(const fs::path& folder) {
-    std::set<std::string> formats;
-    const model::Pretrained source(folder);
+model::Dtype stored_dtype(const model::Pretrained& source) {
+    std::set<std::string_view> formats;
     for (const auto& file : source.files())
         for (const auto& [name, tensor] : file.tensors()) formats.insert(tensor.dtype);
-    if (formats == std::set<std::string>{"BF16"}) return model::Dtype::bf16;
-    return formats == std::set<std::string>{"F16"} ? model::Dtype::f16 : model::Dtype::f32;
+    for (const auto& names : model::kDtypes)
+        if (formats == std::set{names.safetensors}) return names.dtype;
+    return model::Dtype::f32;
 }
 
 }  // namespace
@@ -109,8 +108,9 @@ int export_model(const ExportRequest& request) {
     const auto load = [&] {
         if (request.source.starts_with("hf:")) {
             source = request.source.substr(3);
-            if (request.dtype.empty()) dtype = stored_dtype(source);
-            return model::load_pretrained(source);
+            const model::Pretrained weights(source);
+            if (request.dtype.empty()) dtype = stored_dtype(weights);
+            return model::load_pretrained(weights);
         }
         const Commit commit = Commit::parse(request.source);
         const auto record = StageRecord::read_finished(request.source, commit.run / commit.stage);
@@ -139,9 +139,7 @@ int export_model(const ExportRequest& request) {
         "%s: %lld parameters -> %s (%s, %s, %s)\n", request.source.c_str(),
         static_cast<long long>(model.num_parameters()), target.c_str(),
         model.spec().head == model::Head::value ? "sequence classification, one label" : "causal language model",
-        dtype == model::Dtype::f32    ? "fp32"
-        : dtype == model::Dtype::bf16 ? "bf16"
-                                      : "fp16",
+        std::string(model::names_of(dtype).option).c_str(),
         copied > 0 ? cat(copied, " tokenizer files from ", source.string()).c_str() : "without a tokenizer");
     return 0;
 }

@@ -132,7 +132,7 @@ ModelSpec spec_of_config(const json& config, const std::string& origin) {
 }
 
 nlohmann::ordered_json config_of_spec(const ModelSpec& s, Dtype dtype) {
-    const char* type = dtype == Dtype::f32 ? "float32" : dtype == Dtype::bf16 ? "bfloat16" : "float16";
+    const auto type = names_of(dtype).config;
     const double partial = static_cast<double>(s.rotary_dim) / s.head_dim;
     nlohmann::ordered_json rope{{"rope_type", "default"}};
     if (s.rope_scaling.factor != 1)

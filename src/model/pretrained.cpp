@@ -147,12 +147,13 @@ void Pretrained::read(std::int64_t first, std::span<float> out) const {
     }
 }
 
-Model load_pretrained(const fs::path& directory) {
-    const Pretrained source(directory);
+Model load_pretrained(const Pretrained& source) {
     Model model(source.spec());
     source.read(0, model.values());
     return model;
 }
+
+Model load_pretrained(const fs::path& directory) { return load_pretrained(Pretrained(directory)); }
 
 Model load_pretrained(comm::Communicator& ranks, const fs::path& directory) {
     const Pretrained source = ranks.agree("opening " + directory.string(), [&] { return Pretrained(directory); });

@@ -123,8 +123,6 @@ std::uint16_t float_to_half(float x) {
     return static_cast<std::uint16_t>(sign | static_cast<std::uint16_t>((rounded >> 13U) - (112U << 10U)));
 }
 
-std::string_view word(Dtype dtype) { return dtype == Dtype::f32 ? "F32" : dtype == Dtype::bf16 ? "BF16" : "F16"; }
-
 std::ifstream open(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
     if (!file)
@@ -192,11 +190,12 @@ void SafetensorsFile::read(const std::string& name, std::uint64_t first, std::sp
     const auto found = tensors_.find(name);
     ensure(found != tensors_.end() && first + out.size() <= found->second.size, "a tensor's range lies in its file");
     const StoredTensor& tensor = found->second;
-    const bool known = tensor.dtype == "F32" || tensor.dtype == "BF16" || tensor.dtype == "F16";
-    if (!known)
+    const auto names = std::find_if(kDtypes.begin(), kDtypes.end(),
+                                    [&](const DtypeNames& n) { return n.safetensors == tensor.dtype; });
+    if (names == kDtypes.end())
         throw DataError(cat(path_.string(), ": tensor ", name, " is stored as ", tensor.dtype,
                             " (only F32, BF16 and F16 can be computed with). Convert the model."));
-    const Dtype dtype = tensor.dtype == "F32" ? Dtype::f32 : tensor.dtype == "BF16" ? Dtype::bf16 : Dtype::f16;
+    const Dtype dtype = names->dtype;
     std::ifstream file = open(path_);
     file.seekg(static_cast<std::streamoff>(tensor.begin + first * size_of(dtype)));
     std::vector<std::byte> bytes;
@@ -219,7 +218,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
     };
     for (const NamedTensor& tensor : tensors) {
         const std::uint64_t end = at + elements(tensor) * size_of(dtype);
-        header[tensor.name] = {{"dtype", word(dtype)}, {"shape", tensor.shape}, {"data_offsets", {at, end}}};
+        header[tensor.name] = {{"dtype", names_of(dtype).safetensors}, {"shape", tensor.shape}, {"data_offsets", {at, end}}};
         at = end;
     }
     std::string text = header.dump();

@@ -50,6 +50,7 @@ private:
 };
 
 /// The whole model. Local.
+[[nodiscard]] Model load_pretrained(const Pretrained& source);
 [[nodiscard]] Model load_pretrained(const std::filesystem::path& directory);
 /// Collective: each byte is read from disk by one rank and handed to the others in pieces of 16 MiB.
 [[nodiscard]] Model load_pretrained(comm::Communicator& ranks, const std::filesystem::path& directory);

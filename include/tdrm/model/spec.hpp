@@ -16,6 +16,15 @@ namespace tdrm::model {
 
 /// Formats of stored numbers. The engine computes in f32.
 enum class Dtype { f32, bf16, f16 };
+/// Their names in options, in transformers' config.json and in safetensors files.
+struct DtypeNames {
+    Dtype dtype;
+    std::string_view option, config, safetensors;
+};
+inline constexpr std::array kDtypes{DtypeNames{Dtype::f32, "fp32", "float32", "F32"},
+                                    DtypeNames{Dtype::bf16, "bf16", "bfloat16", "BF16"},
+                                    DtypeNames{Dtype::f16, "fp16", "float16", "F16"}};
+[[nodiscard]] constexpr const DtypeNames& names_of(Dtype dtype) { return kDtypes[static_cast<std::size_t>(dtype)]; }
 
 /// What a stage does with a model.
 enum class Use { train, frozen, ema };
