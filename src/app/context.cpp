@@ -5,6 +5,7 @@
 #include "tdrm/model/pretrained.hpp"
 #include "tdrm/store/checkpoint.hpp"
 #include "tdrm/store/manifest.hpp"
+#include "tdrm/task/text_task.hpp"
 #include "tdrm/train/state.hpp"
 
 namespace tdrm::app {
@@ -62,12 +63,30 @@ void check_vocabulary(const StageContext& context, const model::Model& model, co
                         tokens, " (they don't speak the same language). Use a model of this task."));
 }
 
+/// A Hugging Face folder that brings a tokenizer must mean the same tokens by the task's ids; it may have more.
+void check_tokens(const StageContext& context, const Input& input) {
+    const auto* task = dynamic_cast<const task::TextTask*>(&context.task);
+    if (task == nullptr || !std::filesystem::exists(input.directory / "tokenizer.json")) return;
+    const text::Tokenizer& ours = task->tokenizer();
+    const auto theirs = text::Tokenizer::load(input.directory);
+    if (ours.fingerprint() == theirs.fingerprint()) return;
+    for (std::int32_t id = 0; id < ours.vocab_size(); ++id)
+        if (const auto bytes = ours.bytes_of(id); !bytes.empty() && bytes != theirs.bytes_of(id))
+            throw DataError(cat(input.label, ": its tokenizer.json has \"", theirs.decode(std::span(&id, 1)),
+                                "\" as token ", id, ", the task's has \"", ours.decode(std::span(&id, 1)),
+                                "\" (the model would read other words). Use its tokenizer for the task; a value model "
+                                "can also be given texts, by read_out.reads: text."));
+}
+
 }  // namespace
 
 model::Model load_model(StageContext& context, const Input& input) {
     const bool foreign = input.label.starts_with("hf:");
     model::Model model = foreign ? model::load_pretrained(context.ranks, input.directory) : load_commit(context, input);
-    context.ranks.agree("loading " + input.label, [&] { check_vocabulary(context, model, input.label); });
+    context.ranks.agree("loading " + input.label, [&] {
+        if (foreign) check_tokens(context, input);
+        check_vocabulary(context, model, input.label);
+    });
     return model;
 }
 

@@ -162,7 +162,8 @@ class BestOfNStage final : public Stage {
 public:
     explicit BestOfNStage(const BestOfNOptions& options) : options_(options) {}
     [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
-    void check(const task::Task&, const std::string& path, Problems& problems) const override {
+    void check(const task::Task& task, const std::string& path, Problems& problems) const override {
+        check_read_out(options_.read_out, task, path + ".read_out", problems);
         if (options_.values.empty())
             problems.push_back(
                 {"", path + ".values", "names no value model (nothing would choose). Name at least one."});

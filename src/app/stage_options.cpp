@@ -13,51 +13,6 @@ void EvalOptions::fields(Fields& f) {
     f("sampler", sampler, "how answers are drawn");
 }
 
-void ReadOutOptions::fields(Fields& f) {
-    f("tag", tag, "text behind a step, at whose last token the value is read; none = the task's probe");
-    f("place", place, "leaf = only this state sees its tag; trunk = tags stay between the steps");
-    f("tail", tail, "with place: trunk, what stands between a tag and the next step");
-    f("positive", positive, "token of the language head that means right (for models without a value head)");
-    f("negative", negative, "token that means wrong");
-}
-
-namespace {
-
-task::Token one_token(const task::Task& task, const std::string& text, const char* key) {
-    const auto tokens = task.parse(text);
-    if (tokens.size() != 1)
-        throw ConfigError(cat("read_out.", key, " \"", text, "\" is ", tokens.size(),
-                              " tokens (its logit is read, so it must be one). Use another text."));
-    return tokens[0];
-}
-
-}  // namespace
-
-rollout::Scorer value_scorer(StageContext& context, const model::Model& model, const std::string& label,
-                             const ReadOutOptions& options, int unit_tokens) {
-    return context.ranks.agree("reading value model " + label, [&]() -> rollout::Scorer {
-        const task::Task& task = context.task;
-        model::ReadOut read_out;
-        if (label.starts_with("hf:")) {
-            read_out.tag = task.parse(options.tag);
-            read_out.tail = task.parse(options.tail);
-            read_out.stays = options.place == TagPlace::trunk;
-            if (!options.positive.empty()) read_out.positive = one_token(task, options.positive, "positive");
-            if (!options.negative.empty()) read_out.negative = one_token(task, options.negative, "negative");
-        }
-        if (read_out.tag.empty()) read_out.tag.assign(task.probe().begin(), task.probe().end());
-        try {
-            rollout::Scorer scorer(model, std::move(read_out), unit_tokens);
-            scorer.use_value_prompts_of(task);
-            return scorer;
-        } catch (const ConfigError& error) {
-            throw ConfigError(cat(label, ": ", error.what()));
-        } catch (const DataError& error) {
-            throw DataError(cat(label, ": ", error.what()));
-        }
-    });
-}
-
 train::Metrics answer_metrics(const rollout::Trajectories& answers) {
     train::Metrics metrics;
     double right = 0, cut = 0, solved = 0;

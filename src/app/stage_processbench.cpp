@@ -84,7 +84,8 @@ public:
         return text;
     }
 
-    void check(const task::Task&, const std::string& path, Problems& problems) const override {
+    void check(const task::Task& task, const std::string& path, Problems& problems) const override {
+        check_read_out(options_.read_out, task, path + ".read_out", problems);
         if (options_.value.empty() == options_.predictions.empty())
             problems.push_back({"", path + ".value",
                                 "exactly one of value and predictions is needed (one of them says which steps are "
@@ -175,9 +176,9 @@ private:
         for (const auto& each : scored)
             for (const BenchmarkRow& row : each.data.rows) rows.push_back(&row);
         if (!map_is_done(context, context.directory)) {
-            const model::Model model = load_model(context, context.input("value"));
-            rollout::Scorer scorer =
-                value_scorer(context, model, context.input("value").label, options_.read_out, kScoreTokens);
+            const Input& value = context.input("value");
+            const model::Model model = load_value_model(context, value, options_.read_out);
+            rollout::Scorer scorer = value_scorer(context, model, value, options_.read_out, kScoreTokens);
             MapWork work;
             work.label = context.node.name;
             work.units = static_cast<std::int64_t>(rows.size());

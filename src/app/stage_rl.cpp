@@ -155,6 +155,7 @@ public:
             problems.push_back({"", path + key, message});
         };
         check_split(task, options_.problems, path + ".problems", problems);
+        check_read_out(options_.read_out, task, path + ".read_out", problems);
         if (!options_.eval.problems.empty())
             check_split(task, options_.eval.problems, path + ".eval.problems", problems);
         const bool gae = options_.advantage.kind == train::AdvantageKind::gae;
@@ -191,11 +192,14 @@ public:
 
     StageOutcome run(StageContext& context) override {
         model::Model policy = load_model(context, context.input("policy"));
-        const auto value =
-            optional_model(context, !options_.advantage.value.empty() ? "advantage.value" : "reward.value.model");
+        const char* key = !options_.advantage.value.empty() ? "advantage.value" : "reward.value.model";
+        std::unique_ptr<model::Model> value;  // not moved: the scorer points at its weights
         std::optional<rollout::Scorer> scorer;
-        if (value)
-            scorer.emplace(value_scorer(context, value->second, value->first, options_.read_out, options_.unit_tokens));
+        if (!context.inputs_of(key).empty()) {
+            const Input& input = context.input(key);
+            value = std::make_unique<model::Model>(load_value_model(context, input, options_.read_out));
+            scorer.emplace(value_scorer(context, *value, input, options_.read_out, options_.unit_tokens));
+        }
         std::unique_ptr<model::Model> reference;
         if (options_.kl.beta > 0)
             reference = std::make_unique<model::Model>(
@@ -274,14 +278,6 @@ private:
                                options_.bound().reward, attributes);
             });
         });
-    }
-
-    /// Name and weights of the model that an option names, if it names one. Not moved: a scorer points at the weights.
-    static std::unique_ptr<std::pair<std::string, model::Model>> optional_model(StageContext& context,
-                                                                                std::string_view key) {
-        if (context.inputs_of(key).empty()) return nullptr;
-        const Input& input = context.input(key);
-        return std::make_unique<std::pair<std::string, model::Model>>(input.label, load_model(context, input));
     }
 
     RlStageOptions options_;

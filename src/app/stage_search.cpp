@@ -77,13 +77,14 @@ public:
     [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
         check_split(task, options_.problems, path + ".problems", problems);
+        check_read_out(options_.read_out, task, path + ".read_out", problems);
     }
 
     StageOutcome run(StageContext& context) override {
         const model::Model policy = load_model(context, context.input("policy"));
-        const model::Model value = load_model(context, context.input("value"));
+        const model::Model value = load_value_model(context, context.input("value"), options_.read_out);
         rollout::Generator generator(policy, options_.sampler, context.task.end_tokens(), options_.slots);
-        rollout::Scorer scorer = value_scorer(context, value, context.input("value").label, options_.read_out, 4096);
+        rollout::Scorer scorer = value_scorer(context, value, context.input("value"), options_.read_out, 4096);
         MapWork work;
         work.label = context.node.name;
         work.units = context.task.split_size(options_.problems);

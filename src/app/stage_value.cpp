@@ -244,7 +244,7 @@ private:
         evaluation.patience = options_.select.patience;
         evaluation.measure = [&context, &part, &value](std::int64_t) {
             rollout::Scorer scorer(value, context.task.probe(), 4096);
-            scorer.use_value_prompts_of(context.task);
+            scorer.read(rollout::value_prompts_of(context.task));
             const auto quality = train::value_quality(rollout::score_together(context.ranks, scorer, part.held_out),
                                                       part.held_out_truth);
             train::Metrics metrics;

@@ -174,8 +174,8 @@ std::vector<float> score_map(StageContext& context, const rollout::Trajectories&
                              const std::string& label, const std::filesystem::path& directory,
                              const ReadOutOptions& read_out) {
     if (!map_is_done(context, directory)) {
-        const model::Model model = load_model(context, value);
-        rollout::Scorer scorer = value_scorer(context, model, value.label, read_out, kScoreTokens);
+        const model::Model model = load_value_model(context, value, read_out);
+        rollout::Scorer scorer = value_scorer(context, model, value, read_out, kScoreTokens);
         MapWork work;
         work.label = label;
         work.units = static_cast<std::int64_t>(data.num_problems());

@@ -182,6 +182,8 @@ namespace {
 std::string file_hashes(const fs::path& directory, int share, int shares) {
     auto names = weight_files(directory);
     names.insert("config.json");
+    for (const char* name : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"})
+        if (fs::exists(directory / name)) names.insert(name);
     std::string lines;
     int number = 0;
     for (const std::string& name : names)

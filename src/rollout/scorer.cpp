@@ -93,9 +93,25 @@ Scorer::Scorer(const model::Model& model, model::ReadOut read_out, int unit_toke
                             model.spec().vocab, "."));
 }
 
-std::vector<std::vector<float>> Scorer::score(task::TokenSpan policy_prompt, std::span<const ScoredAnswer> answers) {
-    const task::Tokens changed = task_ != nullptr ? task_->value_prompt(policy_prompt) : task::Tokens{};
-    const task::TokenSpan prompt = task_ != nullptr ? task::TokenSpan(changed) : policy_prompt;
+ValueReading value_prompts_of(const task::Task& task) {
+    return {[&task](task::TokenSpan prompt) { return task.value_prompt(prompt); }};
+}
+
+std::vector<std::vector<float>> Scorer::score(task::TokenSpan prompt, std::span<const ScoredAnswer> answers) {
+    const task::Tokens changed = reading_.prompt ? reading_.prompt(prompt) : task::Tokens();
+    if (reading_.prompt) prompt = changed;
+    if (!reading_.answer) return score_read(prompt, answers);
+    std::vector<task::AnswerIds> again;
+    std::vector<ScoredAnswer> changed_answers;
+    again.reserve(answers.size());
+    for (const ScoredAnswer& answer : answers) {
+        again.push_back(reading_.answer(answer.ids, answer.ends));
+        changed_answers.push_back({again.back().ids, again.back().ends});
+    }
+    return score_read(prompt, changed_answers);
+}
+
+std::vector<std::vector<float>> Scorer::score_read(task::TokenSpan prompt, std::span<const ScoredAnswer> answers) {
     std::vector<std::vector<float>> result;
     result.reserve(answers.size());
     const std::size_t tagged = read_out_.tag.size() + read_out_.tail.size();

@@ -259,6 +259,13 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_speci
     return text;
 }
 
+std::string Tokenizer::decode_behind(std::span<const std::int32_t> ids) const {
+    std::string bytes;
+    for (const std::int32_t id : ids)
+        if (!is_special(id)) bytes += bytes_of(id);
+    return to_valid_utf8(bytes);
+}
+
 std::optional<std::int32_t> Tokenizer::id_of(std::string_view token) const {
     const auto entry = impl_->added_ids.find(token);
     return entry != impl_->added_ids.end() ? std::optional(entry->second) : impl_->bpe.id_of(token);

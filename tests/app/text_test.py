@@ -9,11 +9,42 @@ import tempfile
 import unittest
 
 import h5py
+import numpy as np
 
 import runs
 
 CHAT = pathlib.Path(__file__).with_name("text.yaml")
 PLAIN = runs.SOURCE / "configs/gsm8k-sample.yaml"
+PROMPT = "Question: {question}\nAnswer:"
+
+
+def byte_of_letter():
+    """The bytes that the letters of byte-level tokens stand for: printable ones for themselves, the others from U+0100 on."""
+    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [b for b in range(256) if b not in shown]
+    return {**{chr(b): b for b in shown}, **{chr(256 + i): b for i, b in enumerate(hidden)}}
+
+
+def bytes_of_tokens(folder):
+    """What each id of a byte-level tokenizer adds to a text; nothing for special tokens."""
+    tokenizer, letters = json.loads((folder / "tokenizer.json").read_text()), byte_of_letter()
+    found = {id_: bytes(letters[letter] for letter in token) for token, id_ in tokenizer["model"]["vocab"].items()}
+    return found | {token["id"]: b"" if token["special"] else token["content"].encode() for token in tokenizer["added_tokens"]}
+
+
+def written(run, tokens):
+    """(question, texts of the steps, first state) of every answer of a trajectories file."""
+    with h5py.File(run / "cands/trajectories.h5") as file:
+        prompt_at, prompts = file["problem/prompt_offset"][()], file["problem/prompt_token"][()]
+        token_at, ids = file["trajectory/token_offset"][()], file["token/id"][()]
+        step_at, ends = file["trajectory/step_offset"][()], file["step/end"][()]
+        for row, problem in enumerate(file["trajectory/problem"][()]):
+            prompt = b"".join(tokens[i] for i in prompts[prompt_at[problem]:prompt_at[problem + 1]]).decode()
+            question = prompt.split("user\n", 1)[1].removesuffix("\nassistant\n")
+            mine = [0, *ends[step_at[row]:step_at[row + 1]]]
+            steps = [b"".join(tokens.get(i, b"") for i in ids[token_at[row] + a:token_at[row] + b]).decode(errors="replace")
+                     for a, b in zip(mine, mine[1:])]
+            yield question, steps, step_at[row] + row
 
 
 class TextTasks(unittest.TestCase):
@@ -58,6 +89,63 @@ class TextTasks(unittest.TestCase):
         self.run_in_source(self.folder / "run", config=CHAT, settings=settings, more=["--only", "base"])
         loss = [line["loss"] for line in runs.lines(self.folder / "run/base/metrics.jsonl")]
         self.assertLess(loss[-1], 0.8 * loss[0])
+
+    def value_model_with_another_tokenizer(self):
+        """A folder with a value model whose tokenizer isn't that of CHAT, and the run it comes from."""
+        run, folder = self.folder / "other", self.folder / "prm"
+        self.run_in_source(run, config=PLAIN, more=["--until", "td"])
+        done = runs.tdrm("export", run / "td", folder, cwd=runs.SOURCE)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return run, folder
+
+    def test_a_value_model_with_another_tokenizer_reads_the_text(self):
+        other, prm = self.value_model_with_another_tokenizer()
+        read_out = f'{{reads: text, prompt: {json.dumps(PROMPT)}, tag: "<|endoftext|>"}}'
+        settings = ["task.max_answer_tokens=128", "stages.base.epochs=10", "stages.base.optimizer.lr=5e-3", "stages.cands.sampler.temperature=0.5",
+                    f"stages.bon.values=[hf:{prm}]", f"stages.greedy.value=hf:{prm}", f"stages.grpo.reward.value.model=hf:{prm}",
+                    *(f"stages.{stage}.read_out={read_out}" for stage in ("bon", "greedy", "grpo"))]
+        one, two = self.folder / "one", self.folder / "two"
+        self.run_in_source(one, config=CHAT, settings=settings)
+        self.run_in_source(two, config=CHAT, settings=settings, ranks=2)
+        self.assertEqual(runs.differences(one, two), [])
+        # The same texts, imported into a task with the value model's own tokenizer and prompt. The importer trims steps.
+        answers = [answer for answer in written(one, bytes_of_tokens(runs.SOURCE / "tests/task_text/data/chatml"))
+                   if answer[1] and all(step == step.strip() + "\n" for step in answer[1][:-1]) and answer[1][-1].strip()]
+        self.assertGreater(sum(len(steps) for _, steps, _ in answers), 200)
+        (self.folder / "steps.jsonl").write_text("".join(
+            json.dumps({"prompt": question, "completions": steps, "labels": [True] * len(steps)}) + "\n" for question, steps, _ in answers))
+        stages = self.folder / "import.yaml"
+        task = PLAIN.read_text().split("stages:")[0]
+        stages.write_text(f"{task}stages:\n  cands: {{do: import, format: trl, file: [{self.folder}/steps.jsonl], separator: \"\\n\"}}\n"
+                          f"  bon: {{do: best_of_n, data: cands, values: ['run:{other}/td']}}\n")
+        self.run_in_source(self.folder / "own", config=stages, more=["--until", "bon"])
+        with h5py.File(one / "bon" / f"hf:{prm}" / "values.h5") as file:
+            values = file["state/value"][()]
+        with h5py.File(next((self.folder / "own/bon").rglob("values.h5"))) as file:
+            own, at = file["state/value"][()], file["state/offset"][()]
+        self.assertEqual(len(at) - 1, len(answers))
+        for row, (_, steps, first) in enumerate(answers):
+            alike = len(steps) + (steps[-1] == steps[-1].strip())
+            np.testing.assert_array_equal(values[first:first + alike], own[at[row]:at[row] + alike], err_msg=str(steps))
+        self.assertGreater(len(np.unique(own)), len(own) // 3)
+
+    def test_models_with_other_tokens_are_refused(self):
+        _, prm = self.value_model_with_another_tokenizer()
+        for code, says, settings in [
+            (65, "the model would read other words", [f"stages.bon.values=[hf:{prm}]"]),
+            (65, "the model would read other words", [f"stages.td.init=hf:{prm}"]),
+            (64, "is only used with reads: text", ["stages.bon.read_out={prompt: '{question}'}"]),
+            (64, "doesn't hold {question}", ["stages.bon.read_out={reads: text, prompt: no place}"]),
+            (64, "read_out.tag is missing", [f"stages.bon.values=[hf:{prm}]", "stages.bon.read_out={reads: text, prompt: '{question}'}"]),
+            (74, "no chat template", [f"stages.bon.values=[hf:{prm}]", "stages.bon.read_out={reads: text}"]),
+        ]:
+            with self.subTest(says):
+                done = runs.tdrm(*runs.run_arguments(self.folder / "run", config=CHAT, settings=settings, more=["--until", "bon", "--redo", "bon"]), cwd=runs.SOURCE)
+                self.assertEqual(done.returncode, code, done.stdout)
+                self.assertIn(says, done.stdout)
+        done = runs.tdrm(*runs.run_arguments(self.folder / "smoke", settings=["stages.bon.read_out.reads=text"], more=["--dry-run"]))
+        self.assertEqual(done.returncode, 64, done.stdout)
+        self.assertIn("the task chain has no text", done.stdout)
 
     @unittest.skipUnless((runs.SOURCE / "../shared/data/gsm8k").exists(), "no data beside the project")
     def test_every_recipe_makes_its_splits(self):

@@ -86,6 +86,9 @@ TEST_F(Folder, HashFollowsTheContent) {
     copy("llama");
     const std::string before = pretrained_hash(folder);
     EXPECT_EQ(before, pretrained_hash(kData / "llama"));
+    std::ofstream(folder / "tokenizer.json") << "{}";
+    EXPECT_NE(before, pretrained_hash(folder));
+    fs::remove(folder / "tokenizer.json");
     std::fstream file(folder / "model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(-1, std::ios::end);
     file.put('\x11');

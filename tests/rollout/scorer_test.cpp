@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "toy.hpp"
@@ -38,6 +39,32 @@ TEST(Scorer, ValueOfEachStateEqualsScoringThatPrefixAlone) {
                     << unit_tokens << " " << a << " " << k;
             }
     }
+}
+
+TEST(Scorer, ReadsPromptsAndAnswersAsItIsTold) {
+    const model::Model model = toy_model(model::Head::value);
+    Random random(random_key(3, "answers"));
+    const auto prompt = toy_tokens(random, 5), ids = toy_tokens(random, 9);
+    const std::vector<std::int32_t> probe{22, 21}, ends{0, 4, 9}, other_prompt{3, 1, 4, 1, 5};
+    // Every token twice, and a prompt that has nothing to do with the given one.
+    const auto doubled = [](task::TokenSpan from, std::span<const std::int32_t> at) {
+        task::AnswerIds to;
+        for (const std::int32_t id : from) to.ids.insert(to.ids.end(), 2, id);
+        for (const std::int32_t end : at) to.ends.push_back(2 * end);
+        return to;
+    };
+    Scorer plain(model, probe, 1000), told(model, probe, 1000);
+    EXPECT_FALSE(told.needs_all_states());
+    told.read({[&](task::TokenSpan given) {
+                   EXPECT_TRUE(std::equal(given.begin(), given.end(), prompt.begin(), prompt.end()));
+                   return other_prompt;
+               },
+               doubled});
+    EXPECT_TRUE(told.needs_all_states());
+    const auto twice = doubled(ids, ends);
+    const std::vector<ScoredAnswer> answers{{ids, ends}, {ids, {9}}},
+        expected{{twice.ids, twice.ends}, {twice.ids, {18}}};
+    EXPECT_EQ(told.score(prompt, answers), plain.score(other_prompt, expected));
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ struct StageOutcome {
 };
 
 /// Collective. The model of a commit or of a Hugging Face folder. @throws DataError if its vocabulary isn't the task's,
-/// or for tasks with a tokenizer is smaller
+/// for tasks with a tokenizer if it is smaller, or if the folder's own tokenizer has other tokens
 [[nodiscard]] model::Model load_model(StageContext& context, const Input& input);
 /// Collective. Trajectories of a finished stage.
 [[nodiscard]] rollout::Trajectories load_trajectories(StageContext& context, const Input& input);

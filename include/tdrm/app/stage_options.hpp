@@ -1,7 +1,6 @@
 // Options that several kinds of stages share.
 #pragma once
 
-#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,25 +23,6 @@ struct EvalOptions {
     rollout::SamplerOptions sampler;
     void fields(Fields& f);
 };
-
-/// Where tags stand.
-enum class TagPlace { leaf, trunk };
-[[nodiscard]] constexpr auto enum_names(TagPlace) {
-    return std::array<std::pair<TagPlace, std::string_view>, 2>{{{TagPlace::leaf, "leaf"}, {TagPlace::trunk, "trunk"}}};
-}
-
-/// How reward models of others (hf:DIR) are read; model::ReadOut in texts of the task's tokenizer.
-struct ReadOutOptions {
-    std::string tag, tail, positive, negative;
-    TagPlace place = TagPlace::leaf;
-    void fields(Fields& f);
-};
-
-/// Collective. A scorer of a value model; `options` count for models named hf:DIR only, others are read behind the
-/// task's probe.
-/// @throws ConfigError for texts that aren't tokens and for a model without the head; DataError if it lacks the tokens
-[[nodiscard]] rollout::Scorer value_scorer(StageContext& context, const model::Model& model, const std::string& label,
-                                           const ReadOutOptions& options, int unit_tokens);
 
 /// pass@1 of the current policy, as an Evaluation of the training loop. The model must outlive it.
 [[nodiscard]] train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task& task,

@@ -10,6 +10,7 @@
 
 #include "tdrm/app/context.hpp"
 #include "tdrm/app/stage_options.hpp"
+#include "tdrm/app/value_models.hpp"
 #include "tdrm/rollout/rollouts.hpp"
 #include "tdrm/store/file.hpp"
 #include "tdrm/train/rl.hpp"

@@ -55,7 +55,8 @@ private:
 /// Collective: each byte is read from disk by one rank and handed to the others in pieces of 16 MiB.
 [[nodiscard]] Model load_pretrained(comm::Communicator& ranks, const std::filesystem::path& directory);
 
-/// Hash of config.json and the weights, 32 hexadecimal digits. Local; reads every byte.
+/// Hash of config.json, the weights, and tokenizer and chat template if they are there, 32 hexadecimal digits. Local;
+/// reads every byte.
 [[nodiscard]] std::string pretrained_hash(const std::filesystem::path& directory);
 /// Collective: the same, each file hashed by one rank.
 [[nodiscard]] std::string pretrained_hash(comm::Communicator& ranks, const std::filesystem::path& directory);

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "tdrm/model/forest.hpp"
@@ -36,6 +38,17 @@ void add_tagged_states(model::Forest& forest, task::TokenSpan prompt, std::span<
 /// Number of tokens that an answer adds to a forest, its probes included.
 [[nodiscard]] std::size_t forest_tokens(const ScoredAnswer& answer, std::size_t probe_tokens);
 
+/// How a value model reads what a policy wrote, where that isn't id by id.
+struct ValueReading {
+    /// What it reads in place of a prompt.
+    std::function<task::Tokens(task::TokenSpan prompt)> prompt;
+    /// What it reads in place of an answer, if the answers' ids change too: then prompts are whole prompts, and answers
+    /// begin at their beginning.
+    std::function<task::AnswerIds(task::TokenSpan ids, std::span<const std::int32_t> ends)> answer = {};
+};
+/// Prompts as the task has them for value models. The task must outlive the reading.
+[[nodiscard]] ValueReading value_prompts_of(const task::Task& task);
+
 /// Scores with one frozen value model. Local.
 class Scorer {
 public:
@@ -44,20 +57,23 @@ public:
     /// @throws ConfigError if the model has another head than the read-out asks for, DataError if it lacks the tokens
     Scorer(const model::Model& model, model::ReadOut read_out, int unit_tokens);
 
-    /// From now on reads the task's value prompt in place of each prompt. The task must outlive the scorer.
-    void use_value_prompts_of(const task::Task& task) { task_ = &task; }
+    /// How prompts and answers are read from now on.
+    void read(ValueReading reading) { reading_ = std::move(reading); }
 
     /// Value logits of every state of every answer; the answers share the prompt.
     /// Groups larger than unit_tokens are cut into several passes.
     std::vector<std::vector<float>> score(task::TokenSpan prompt, std::span<const ScoredAnswer> answers);
 
-    /// Whether a state's value depends on where the steps before it ended (their tags stay).
-    [[nodiscard]] bool needs_all_states() const { return read_out_.stays; }
+    /// Whether a state's value depends on where the steps before it ended: their tags stay, or each is encoded again.
+    [[nodiscard]] bool needs_all_states() const { return read_out_.stays || reading_.answer; }
 
 private:
+    /// The same, of what the value model reads.
+    std::vector<std::vector<float>> score_read(task::TokenSpan prompt, std::span<const ScoredAnswer> answers);
+
     model::Transformer transformer_;
     model::ReadOut read_out_;
-    const task::Task* task_ = nullptr;
+    ValueReading reading_;
     std::size_t unit_tokens_;
     model::Workspace work_;
     model::Forest forest_;

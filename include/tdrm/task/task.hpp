@@ -24,6 +24,12 @@ struct Problem {
     std::string answer;  ///< canonical text of the gold answer or target
 };
 
+/// An answer with the ends of its states: state k is the first ends[k] ids.
+struct AnswerIds {
+    Tokens ids;
+    std::vector<std::int32_t> ends;
+};
+
 /// How an answer ended: by the end token, or cut for length.
 enum class Finish : std::uint8_t { stop = 0, length = 1 };
 

@@ -23,6 +23,7 @@ struct TextFormatOptions {
     std::string end;                 ///< token that ends an answer; empty = as the template or the folder has it
     std::string probe;               ///< text at whose last token values are read; empty = the end of a turn
     bool value_sees_system = false;  ///< whether value models get the system turn too
+    bool ends = true;                ///< false: nobody answers in this format, so an end token may be missing
 
     /// All problems with these options, one sentence each; empty if there are none.
     [[nodiscard]] std::vector<std::string> validate() const;
@@ -45,7 +46,7 @@ public:
     [[nodiscard]] const text::Tokenizer& tokenizer() const { return tokenizer_; }
     /// Null for plain prompts.
     [[nodiscard]] const text::ChatTemplate* chat() const { return chat_ ? &*chat_ : nullptr; }
-    [[nodiscard]] Token end_token() const { return end_tokens_.front(); }
+    [[nodiscard]] Token end_token() const { return end_tokens_.front(); }  ///< only with `ends`
     /// The end token, and unless `end` names it what the folder lists as eos_token_id in generation_config.json, else
     /// in config.json.
     [[nodiscard]] const Tokens& end_tokens() const { return end_tokens_; }
@@ -57,6 +58,10 @@ public:
     [[nodiscard]] Tokens value_prompt_ids(std::string_view question) const;
     /// The same from ids: prompt_ids(q) + x becomes value_prompt_ids(q) + x. Other ids stay as they are.
     [[nodiscard]] Tokens value_prompt(TokenSpan prompt) const;
+    /// The question of a prompt, of the policy's or of value models: prompt_ids of it, or value_prompt_ids, is
+    /// `prompt`.
+    /// @throws DataError if `prompt` isn't one of this format
+    [[nodiscard]] std::string question_of(TokenSpan prompt) const;
     /// Ids of an answer's text, without the end token.
     [[nodiscard]] Tokens encode_answer(std::string_view text) const;
 
@@ -69,6 +74,7 @@ public:
     [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
 
 private:
+    [[nodiscard]] std::string prompt_text(std::string_view question, bool with_system) const;
     [[nodiscard]] Tokens render(std::string_view question, bool with_system) const;
     void check_marks() const;
     void find_system_turn();

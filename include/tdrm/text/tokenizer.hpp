@@ -36,6 +36,10 @@ public:
     /// `skip_special` special tokens too.
     [[nodiscard]] std::string decode(std::span<const std::int32_t> ids, bool skip_special = false) const;
 
+    /// What `ids` add to a text behind other tokens, special tokens left out: unlike decode, no space at the begin is
+    /// taken away. Valid UTF-8 likewise.
+    [[nodiscard]] std::string decode_behind(std::span<const std::int32_t> ids) const;
+
     /// Id of a token as it is written in the file, e.g. "<|im_end|>".
     [[nodiscard]] std::optional<std::int32_t> id_of(std::string_view token) const;
     /// The bytes that `id` adds to a text when it isn't the first token; "" if unknown. Not always valid UTF-8.

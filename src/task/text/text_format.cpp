@@ -102,8 +102,9 @@ TextFormat::TextFormat(const TextFormatOptions& options)
     find_end();
     find_system_turn();
     Hasher hasher;
+    const std::string end = end_tokens_.empty() ? "" : cat(end_token());
     hasher.update(cat(tokenizer_.fingerprint(), '\n', chat_ ? chat_->fingerprint() : options_.prompt, '\n',
-                      options_.system, '\n', end_token(), '\n', options_.value_sees_system));
+                      options_.system, '\n', end, '\n', options_.value_sees_system));
     for (std::size_t i = 1; i < end_tokens_.size(); ++i) hasher.update(cat(" or ", end_tokens_[i]));
     for (const Token id : probe_) hasher.update(cat(' ', id));
     fingerprint_ = hasher.hex();
@@ -134,8 +135,7 @@ void TextFormat::find_end() {
         end_tokens_ = {one_token(options_.end)};
     } else if (chat_) {
         end_tokens_ = {chat_->probe_ids(tokenizer_).front()};
-    } else {
-        const std::string eos = eos_token(options_.tokenizer);
+    } else if (const std::string eos = eos_token(options_.tokenizer); !eos.empty() || options_.ends) {
         if (eos.empty())
             throw ConfigError(
                 cat("task.end is missing: ", options_.tokenizer,
@@ -146,20 +146,24 @@ void TextFormat::find_end() {
     if (options_.end.empty())
         for (const Token id : listed_ends(options_.tokenizer, tokenizer_.vocab_size()))
             if (std::find(end_tokens_.begin(), end_tokens_.end(), id) == end_tokens_.end()) end_tokens_.push_back(id);
-    if (probe_.empty()) probe_ = {end_token()};
+    if (probe_.empty() && !end_tokens_.empty()) probe_ = {end_token()};
 }
 
-Tokens TextFormat::render(std::string_view question, bool with_system) const {
+std::string TextFormat::prompt_text(std::string_view question, bool with_system) const {
     if (chat_) {
         std::vector<text::ChatMessage> messages;
         if (with_system && !options_.system.empty()) messages.push_back({"system", options_.system});
         messages.push_back({"user", std::string(question)});
-        return chat_->render_ids(tokenizer_, messages, true);
+        return chat_->render(messages, true);
     }
     std::string text = options_.prompt;
     for (std::size_t at = 0; (at = text.find(kQuestion, at)) != std::string::npos; at += question.size())
         text.replace(at, kQuestion.size(), question);
-    return tokenizer_.encode(text, true);
+    return text;
+}
+
+Tokens TextFormat::render(std::string_view question, bool with_system) const {
+    return tokenizer_.encode(prompt_text(question, with_system), !chat_);
 }
 
 /// A special token separates what stands before it from what stands after it, so the ids up to the last special token
@@ -195,6 +199,29 @@ Tokens TextFormat::value_prompt(TokenSpan prompt) const {
     Tokens changed = value_start_;
     changed.insert(changed.end(), prompt.begin() + static_cast<std::ptrdiff_t>(policy_start_.size()), prompt.end());
     return changed;
+}
+
+std::string TextFormat::question_of(TokenSpan prompt) const {
+    const std::string text = tokenizer_.decode(prompt);
+    for (const bool with_system : {true, false}) {
+        const std::string frame = prompt_text(kQuestion, with_system);
+        const std::size_t place = frame.find(kQuestion);
+        if (place == std::string::npos) continue;
+        const std::string_view before = std::string_view(frame).substr(0, place);
+        const std::string_view after = std::string_view(frame).substr(place + kQuestion.size());
+        // Special tokens may stand around a plain prompt.
+        const std::size_t begin = text.find(before);
+        const std::size_t end = text.rfind(after);
+        if (begin == std::string::npos || end == std::string::npos || end < begin + before.size()) continue;
+        std::string question = text.substr(begin + before.size(), end - begin - before.size());
+        if (const Tokens again = render(question, with_system);
+            std::equal(again.begin(), again.end(), prompt.begin(), prompt.end()))
+            return question;
+    }
+    throw DataError(cat("the prompt \"", text.substr(0, 200), "\" isn't one that the task writes with ",
+                        options_.tokenizer,
+                        " (its question can't be told, so it can't be asked in other ids). Use trajectories of a task "
+                        "with the same tokenizer, template and system turn."));
 }
 
 Tokens TextFormat::encode_answer(std::string_view text) const { return tokenizer_.encode(text); }

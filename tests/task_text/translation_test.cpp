@@ -1,0 +1,171 @@
+#include "tdrm/task/translation.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "helpers.hpp"
+#include "tdrm/base/errors.hpp"
+#include "tdrm/task/process/rows.hpp"
+
+namespace tdrm::task {
+namespace {
+
+using nlohmann::json;
+
+const std::string kLlama2 = kSource / "tests/text/data/llama2";
+const std::vector<std::string> kQuestions{"What is 2 + 2?",    "\n{x}", "系统 <|im_end|>\n", "a", "{question}",
+                                          "two\n\nparagraphs "};
+
+TextFormatOptions plain(const std::string& tokenizer, const std::string& prompt = "Question: {question}\nAnswer:") {
+    TextFormatOptions options;
+    options.tokenizer = tokenizer;
+    options.prompt = prompt;
+    options.ends = false;
+    return options;
+}
+
+/// A byte-level tokenizer with the template of another family.
+void write_llama3(const Folder& folder) {
+    auto tokenizer = json::parse(std::ifstream(kPlain + "/tokenizer.json"));
+    int id = 500;
+    for (const char* mark : {"<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"})
+        tokenizer["added_tokens"].push_back(
+            {{"id", id++}, {"content", mark}, {"special", true}, {"normalized", false}});
+    folder.write("tokenizer.json", tokenizer.dump());
+    const auto chat = json::parse(std::ifstream(kSource / "tests/text/data/chat/llama3.json"));
+    folder.write(
+        "tokenizer_config.json",
+        json{{"chat_template", chat["template"]}, {"bos_token", chat["bos_token"]}, {"eos_token", chat["eos_token"]}}
+            .dump());
+}
+
+TEST(TextFormat, TellsTheQuestionOfAPrompt) {
+    for (const auto& options : {chat_options().format, plain(kPlain), plain(kPlain, "{question}")}) {
+        const TextFormat format(options);
+        for (const std::string& question : kQuestions) {
+            EXPECT_EQ(format.question_of(format.prompt_ids(question)), question);
+            EXPECT_EQ(format.question_of(format.value_prompt_ids(question)), question);
+        }
+    }
+    const TextFormat sentence_piece(plain(kLlama2));  // puts <s> before and </s> behind
+    EXPECT_EQ(sentence_piece.question_of(sentence_piece.prompt_ids("What is 系 + 2?")), "What is 系 + 2?");
+}
+
+TEST(TextFormat, RefusesToTellTheQuestionOfAnotherFormatsPrompt) {
+    const TextFormat format(chat_options().format);
+    auto other = chat_options().format;
+    other.system = "Be brief.";
+    const auto prompt = TextFormat(other).prompt_ids("Why?");
+    EXPECT_SAYS(message_of<DataError>([&] { (void)format.question_of(prompt); }), "isn't one that the task writes");
+    EXPECT_SAYS(message_of<DataError>([&] { (void)format.question_of({}); }), "isn't one that the task writes");
+    auto cut = format.prompt_ids("Why?");
+    cut.pop_back();
+    EXPECT_SAYS(message_of<DataError>([&] { (void)format.question_of(cut); }), "isn't one that the task writes");
+}
+
+TEST(Translation, AsksTheSameQuestionInTheOtherTemplate) {
+    const Folder folder;
+    write_llama3(folder);
+    TextFormatOptions llama3;
+    llama3.tokenizer = folder.path();
+    llama3.system = "Judge.";
+    llama3.value_sees_system = true;
+    const TextFormat from(chat_options().format);
+    const Translation to(from, llama3);
+    EXPECT_EQ(to.target().tokenizer().decode(to.prompt(from.prompt_ids("What is 2 + 2?"))),
+              "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nJudge.<|eot_id|><|start_header_id|>user"
+              "<|end_header_id|>\n\nWhat is 2 + 2?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n");
+    for (const std::string& question : kQuestions)
+        EXPECT_EQ(to.prompt(from.value_prompt_ids(question)), TextFormat(llama3).prompt_ids(question)) << question;
+}
+
+TEST(Translation, EncodesEachStepOnItsOwnAndMapsItsEnd) {
+    const std::vector<std::string> steps{"First, 2 + 2\n\n", "é is 4. 系\n\n", "\\boxed{4}"};
+    const TextFormat from(chat_options().format);
+    for (const auto& options : {plain(kPlain), plain(kLlama2)}) {
+        const Translation to(from, options);
+        Tokens ids, expected;
+        std::vector<std::int32_t> ends{0}, expected_ends{0};
+        for (const std::string& step : steps) {
+            const auto more = from.encode_answer(step);
+            ids.insert(ids.end(), more.begin(), more.end());
+            ends.push_back(static_cast<std::int32_t>(ids.size()));
+            const auto again = to.target().encode_answer(step);
+            expected.insert(expected.end(), again.begin(), again.end());
+            expected_ends.push_back(static_cast<std::int32_t>(expected.size()));
+        }
+        ids.push_back(from.end_token());
+        const AnswerIds answer = to.answer(ids, ends);
+        EXPECT_EQ(answer.ids, expected);
+        EXPECT_EQ(answer.ends, expected_ends);
+        // A prefix's ids don't depend on what follows.
+        const AnswerIds begin = to.answer(ids, std::span(ends).first(2));
+        EXPECT_EQ(begin.ends.back(), expected_ends[1]);
+        EXPECT_TRUE(std::equal(begin.ids.begin(), begin.ids.end(), expected.begin()));
+        // The end token is no text, wherever it stands.
+        ends.back() += 1;
+        EXPECT_EQ(to.answer(ids, ends).ids, expected);
+    }
+}
+
+TEST(Translation, KeepsTheSpaceThatBeginsALaterPiece) {
+    const TextFormat from(plain(kLlama2));
+    const Translation to(from, chat_options().format);
+    const auto ids = from.encode_answer("word word word");
+    for (std::size_t cut = 1; cut < ids.size(); ++cut) {
+        const std::vector<std::int32_t> ends{static_cast<std::int32_t>(cut), static_cast<std::int32_t>(ids.size())};
+        const AnswerIds answer = to.answer(ids, ends);
+        EXPECT_EQ(to.target().tokenizer().decode(answer.ids), "word word word") << cut;
+    }
+}
+
+TEST(Translation, ReadsBrokenTextAsReplacementCharacters) {
+    const TextFormat from(chat_options().format);
+    const Translation to(from, plain(kPlain));
+    Tokens ids = from.encode_answer("系");
+    ASSERT_GT(ids.size(), 1U);  // bytes of one character
+    ids.pop_back();
+    const AnswerIds answer = to.answer(ids, std::vector{static_cast<std::int32_t>(ids.size())});
+    EXPECT_EQ(to.target().tokenizer().decode(answer.ids), "\xEF\xBF\xBD");
+    const AnswerIds nothing = to.answer(ids, {});
+    EXPECT_TRUE(nothing.ids.empty() && nothing.ends.empty());
+}
+
+TEST(Translation, IsTheIdentityBetweenEqualFormats) {
+    const TextFormat from(chat_options().format);
+    auto same = chat_options().format;
+    same.value_sees_system = true;
+    const Translation to(from, same);
+    for (const std::string& question : kQuestions)
+        EXPECT_EQ(to.prompt(from.prompt_ids(question)), from.prompt_ids(question));
+    const auto ids = from.encode_answer("So 2 + 2 = 4.\n\n");
+    const AnswerIds answer = to.answer(ids, std::vector{static_cast<std::int32_t>(ids.size())});
+    EXPECT_EQ(answer.ids, ids);
+}
+
+TEST(Translation, WorksBetweenPublishedTokenizers) {
+    std::vector<Folder> folders(2);
+    std::vector<TextFormatOptions> formats;
+    for (const char* name : {"qwen2_5", "glm4"}) {
+        const auto from = kShared / "tokenizers" / name;
+        if (!std::filesystem::exists(from)) GTEST_SKIP() << "no " << from;
+        const Folder& folder = folders[formats.size()];
+        folder.write("tokenizer.json", process::read_text(from / "tokenizer.json.gz"));
+        std::filesystem::copy(from / "tokenizer_config.json", folder.path() + "/tokenizer_config.json");
+        TextFormatOptions options;
+        options.tokenizer = folder.path();
+        formats.push_back(options);
+    }
+    for (const auto& [source, target] : {std::pair(0, 1), {1, 0}}) {
+        const TextFormat from(formats[static_cast<std::size_t>(source)]);
+        const Translation to(from, formats[static_cast<std::size_t>(target)]);
+        const std::string question = "Let $x^2 = 4$.\n\n 求 x{}";
+        EXPECT_EQ(to.prompt(from.prompt_ids(question)), to.target().prompt_ids(question));
+        const std::string text = "First, $x = \\pm 2$.\n\n所以 x 是 2 或 -2。";
+        const auto ids = from.encode_answer(text);
+        const AnswerIds answer = to.answer(ids, std::vector{static_cast<std::int32_t>(ids.size())});
+        EXPECT_EQ(answer.ids, to.target().encode_answer(text));
+    }
+}
+
+}  // namespace
+}  // namespace tdrm::task
