@@ -9,7 +9,9 @@ export BUILD_DIR=build/sanitized CMAKE_ARGS="-DTDRM_SANITIZE=address,undefined -
 tools/build.sh "${tests[@]}"
 # Libraries of others hold memory to the end, and MPI's finalizer is none of ours: no leak check.
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TDRM_FUZZ_ROUNDS=1000000
+failed=
 for test in "${tests[@]}"; do
   echo "sanitized: $test"
-  (cd $BUILD_DIR/tests && "./$test" --gtest_brief=1)
+  (cd $BUILD_DIR/tests && "./$test" --gtest_brief=1) || failed+=" $test"
 done
+[ -z "$failed" ] || { echo "sanitized: failed:$failed"; exit 1; }

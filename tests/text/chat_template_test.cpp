@@ -78,7 +78,8 @@ TEST(ChatTemplate, RendersWhatTransformersRenders) {
         const ChatTemplate chat = make(family.name, {"", Thinking::drop});
         EXPECT_EQ(chat.family(), family.family) << family.name;
         EXPECT_EQ(chat.end_of_turn(), family.end_of_turn) << family.name;
-        for (const json& row : read_json(kData / "chat" / (family.name + ".json")).at("cases")) {
+        const json data = read_json(kData / "chat" / (family.name + ".json"));
+        for (const json& row : data.at("cases")) {
             EXPECT_EQ(chat.render(messages_of(row.at("messages")), row.at("add_generation_prompt")), row.at("text"))
                 << family.name << row;
         }
