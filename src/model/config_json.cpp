@@ -1,5 +1,6 @@
 // config.json of Hugging Face folders.
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "tdrm/base/errors.hpp"
@@ -18,7 +19,7 @@ public:
     [[noreturn]] void refuse(const std::string& key, const json& value, const std::string& why) const {
         throw DataError(cat(origin_, ": ", key, " ",
                             value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 200), " ", why,
-                            ". Use a model that tdrm knows (llama, qwen2, glm4; see docs/models.md)."));
+                            ". Use a model that tdrm knows (llama, mistral, qwen2, glm4; see docs/models.md)."));
     }
     [[nodiscard]] bool has(const json& in, const char* key) const { return in.contains(key) && !in[key].is_null(); }
 
@@ -92,8 +93,9 @@ void read_rope(const json& config, const ConfigReader& read, ModelSpec& spec, do
 }
 
 std::string class_name(const ModelSpec& spec) {
-    const char* family = spec.family == Family::llama ? "Llama" : spec.family == Family::qwen2 ? "Qwen2" : "Glm4";
-    return cat(family, spec.head == Head::value ? "ForSequenceClassification" : "ForCausalLM");
+    constexpr std::array kNames{"Llama", "Mistral", "Qwen2", "Glm4"};
+    return cat(kNames[static_cast<std::size_t>(spec.family)],
+               spec.head == Head::value ? "ForSequenceClassification" : "ForCausalLM");
 }
 
 }  // namespace
@@ -117,6 +119,9 @@ ModelSpec spec_of_config(const json& config, const std::string& origin) {
     const bool bias = read.flag("attention_bias", false);
     spec.qkv_bias = bias || spec.family == Family::qwen2;
     spec.output_bias = bias && spec.family == Family::llama;
+    constexpr int kMistralWindow = 4096;  // transformers' value where the key is missing; null is none
+    if (spec.family == Family::mistral && !(config.contains("sliding_window") && config["sliding_window"].is_null()))
+        spec.window = read.size("sliding_window", kMistralWindow);
     constexpr double kWidest = 1 << 24;  // of any matrix: sizes then never overflow
     for (const double width :
          {1.0 * spec.vocab, 1.0 * spec.width, 1.0 * spec.ffn, 1.0 * (spec.heads + 2.0 * spec.kv_heads) * spec.head_dim})
@@ -158,7 +163,9 @@ nlohmann::ordered_json config_of_spec(const ModelSpec& s, Dtype dtype) {
                                   {"rope_scaling", s.rope_scaling.factor != 1 ? rope : nlohmann::ordered_json()},
                                   {"torch_dtype", type},
                                   {"dtype", type}};
-    if (s.family != Family::qwen2) config["attention_bias"] = s.qkv_bias;
+    if (s.family == Family::llama || s.family == Family::glm4) config["attention_bias"] = s.qkv_bias;
+    if (s.family == Family::mistral)
+        config["sliding_window"] = s.window > 0 ? nlohmann::ordered_json(s.window) : nlohmann::ordered_json();
     if (s.family == Family::glm4) config["partial_rotary_factor"] = partial;
     if (s.head == Head::value) {
         config["id2label"] = {{"0", "LABEL_0"}};

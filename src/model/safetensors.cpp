@@ -218,7 +218,8 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
     };
     for (const NamedTensor& tensor : tensors) {
         const std::uint64_t end = at + elements(tensor) * size_of(dtype);
-        header[tensor.name] = {{"dtype", names_of(dtype).safetensors}, {"shape", tensor.shape}, {"data_offsets", {at, end}}};
+        header[tensor.name] = {
+            {"dtype", names_of(dtype).safetensors}, {"shape", tensor.shape}, {"data_offsets", {at, end}}};
         at = end;
     }
     std::string text = header.dump();

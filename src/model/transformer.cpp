@@ -151,7 +151,12 @@ const float* Transformer::run(std::span<const std::int32_t> tokens, std::span<co
     const ModelSpec& s = model_->spec();
     const int T = static_cast<int>(tokens.size());
     const auto eps = static_cast<float>(s.norm_eps);
-    rotary_.grow(*std::max_element(positions.begin(), positions.end()) + 1);
+    const int length = *std::max_element(positions.begin(), positions.end()) + 1;
+    if (s.window > 0 && length > s.window)
+        throw DataError(cat("a sequence of ", length, " tokens is longer than the model's sliding window of ", s.window,
+                            " (tdrm attends to all tokens, so its numbers would be others). Use shorter prompts or "
+                            "answers."));
+    rotary_.grow(length);
     work.layers.resize(
         std::max<std::size_t>(work.layers.size(), for_backward ? static_cast<std::size_t>(s.layers) : 1));
     float* x = work.x.resize(area(T, s.width));

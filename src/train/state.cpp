@@ -36,7 +36,8 @@ nlohmann::json spec_json(const model::ModelSpec& s) {
             {"rope_scaling",
              {s.rope_scaling.factor, s.rope_scaling.low_freq_factor, s.rope_scaling.high_freq_factor,
               s.rope_scaling.original_positions}},
-            {"max_positions", s.max_positions}};
+            {"max_positions", s.max_positions},
+            {"window", s.window}};
 }
 
 model::ModelSpec json_spec(const nlohmann::json& j) {
@@ -61,6 +62,7 @@ model::ModelSpec json_spec(const nlohmann::json& j) {
     const auto& scaling = j.at("rope_scaling");
     s.rope_scaling = {scaling.at(0), scaling.at(1), scaling.at(2), scaling.at(3)};
     s.max_positions = j.at("max_positions");
+    s.window = j.value("window", 0);
     return s;
 }
 

@@ -12,7 +12,7 @@ import numpy as np
 import runs
 
 DATA = runs.SOURCE / "tests/model/data"
-LANGUAGE_MODELS = ("glm4", "glm4_v4", "llama", "llama3", "llama3_v4", "qwen2", "qwen2_tied_v4")
+LANGUAGE_MODELS = ("glm4", "glm4_v4", "llama", "llama3", "llama3_v4", "mistral", "qwen2", "qwen2_tied_v4")
 
 TINY = """
 run: {dir: DIR}

@@ -48,8 +48,8 @@ protected:
 };
 
 TEST_F(Folder, WrittenModelReadsBackWithTheSameSpecAndBits) {
-    for (const char* name :
-         {"llama", "llama3", "llama3_v4", "qwen2", "qwen2_tied_v4", "glm4", "glm4_v4", "sequence_classifier"})
+    for (const char* name : {"llama", "llama3", "llama3_v4", "qwen2", "qwen2_tied_v4", "glm4", "glm4_v4", "mistral",
+                             "sequence_classifier"})
         for (const std::uint64_t shard : {std::uint64_t{1} << 30U, std::uint64_t{30000}}) {
             TearDown();
             fs::create_directories(folder);
@@ -141,6 +141,33 @@ TEST_F(Folder, EveryMissingWronglyShapedAndUnknownTensorIsListed) {
     change_config("num_hidden_layers", 2);
     change_config("tie_word_embeddings", false);
     says("lm_head.weight is missing");
+}
+
+TEST_F(Folder, SequencesLongerThanMistralsWindowAreRefused) {
+    copy("mistral");
+    const auto forward = [&](int tokens) {
+        const Model model = load_pretrained(folder);
+        Forest forest;
+        forest.add(std::vector<std::int32_t>(static_cast<std::size_t>(tokens), 5));
+        const std::vector<std::int32_t> row{tokens - 1};
+        Workspace work;
+        Transformer engine(model);
+        const float* hidden = engine.forward(forest, row, work, false);
+        return std::vector<float>(hidden, hidden + model.spec().width);
+    };
+    EXPECT_EQ(load_pretrained(folder).spec().window, 0);
+    const auto without = forward(9);
+    change_config("sliding_window", 9);
+    EXPECT_EQ(forward(9), without);
+    change_config("sliding_window", 8);
+    try {
+        (void)forward(9);
+        ADD_FAILURE() << "no error";
+    } catch (const DataError& error) {
+        EXPECT_NE(std::string(error.what()).find("a sequence of 9 tokens is longer than"), std::string::npos);
+    }
+    change_config("sliding_window", nullptr);  // removes the key: transformers takes 4096
+    EXPECT_EQ(load_pretrained(folder).spec().window, 4096);
 }
 
 TEST_F(Folder, MissingOrMisleadingWeightFilesAreErrors) {

@@ -37,10 +37,10 @@ enum class Head { language, value };
 /// Families of decoders, by transformers' model_type. All have RMSNorm, rotary positions, grouped-query attention and
 /// SwiGLU; glm4 (GLM-4-0414) also norms what a block adds to the residual stream, turns neighbouring pairs
 /// (2i, 2i + 1) instead of (i, i + H/2), and keeps gate and up in one tensor.
-enum class Family { llama, qwen2, glm4 };
+enum class Family { llama, mistral, qwen2, glm4 };
 [[nodiscard]] constexpr auto enum_names(Family) {
-    return std::array<std::pair<Family, std::string_view>, 3>{
-        {{Family::llama, "llama"}, {Family::qwen2, "qwen2"}, {Family::glm4, "glm4"}}};
+    return std::array<std::pair<Family, std::string_view>, 4>{
+        {{Family::llama, "llama"}, {Family::mistral, "mistral"}, {Family::qwen2, "qwen2"}, {Family::glm4, "glm4"}}};
 }
 
 /// Llama 3's stretch of the slow rotary frequencies (rope_type llama3). A factor of 1 is none.
@@ -80,6 +80,7 @@ struct ModelSpec {
     int rotary_dim = 0;        ///< leading part of a head that turns; 0 = head_dim
     RopeScaling rope_scaling;
     int max_positions = 0;  ///< that the model was made for; 0 = not known. Not a bound of the engine.
+    int window = 0;         ///< tokens that attention looks back on; 0 = all. Longer sequences are refused.
 
     /// The options that a user writes under `model:` (sizes; `vocab` and `head` follow from the stage).
     void fields(Fields& f);
