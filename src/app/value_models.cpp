@@ -36,40 +36,48 @@ task::TextFormatOptions format_of(const ReadOutOptions& options, const std::file
     return format;
 }
 
-using Encode = std::function<task::Tokens(const std::string&)>;
+/// How the texts of a read-out become ids: by a tokenizer, or for a task without one by its words.
+struct Encoder {
+    const task::Task& task;
+    const text::Tokenizer* tokenizer = nullptr;
 
-task::Token one_token(const Encode& encode, const std::string& text, const char* key) {
-    const auto tokens = encode(text);
-    if (tokens.size() != 1)
-        throw ConfigError(cat("read_out.", key, " \"", text, "\" is ", tokens.size(),
-                              " tokens (its logit is read, so it must be one). Use another text."));
-    return tokens[0];
-}
+    [[nodiscard]] task::Tokens behind(const std::string& text) const {
+        return tokenizer != nullptr ? tokenizer->encode_behind(text) : task.parse(text);
+    }
+    [[nodiscard]] task::Token one(const std::string& text, const char* key) const {
+        const auto tokens = tokenizer != nullptr ? tokenizer->encode(text) : task.parse(text);
+        if (tokens.size() != 1)
+            throw ConfigError(cat("read_out.", key, " \"", text, "\" is ", tokens.size(),
+                                  " tokens (its logit is read, so it must be one). Use another text."));
+        return tokens[0];
+    }
+};
 
-model::ReadOut read_out_of(const ReadOutOptions& options, const Encode& encode, task::TokenSpan probe) {
+model::ReadOut read_out_of(const ReadOutOptions& options, const Encoder& encoder, task::TokenSpan probe) {
     model::ReadOut read_out;
-    read_out.tag = encode(options.tag);
+    read_out.tag = encoder.behind(options.tag);
     if (read_out.tag.empty()) read_out.tag.assign(probe.begin(), probe.end());
     if (read_out.tag.empty())
         throw ConfigError(
             "read_out.tag is missing: the folder has no chat template and names no eos_token (values are read behind "
             "a text). Give the tag that the model was trained with.");
-    read_out.tail = encode(options.tail);
+    read_out.tail = encoder.behind(options.tail);
     read_out.stays = options.place == TagPlace::trunk;
-    if (!options.positive.empty()) read_out.positive = one_token(encode, options.positive, "positive");
-    if (!options.negative.empty()) read_out.negative = one_token(encode, options.negative, "negative");
+    if (!options.positive.empty()) read_out.positive = encoder.one(options.positive, "positive");
+    if (!options.negative.empty()) read_out.negative = encoder.one(options.negative, "negative");
     return read_out;
 }
 
 rollout::Scorer scorer_of_text(const task::TextTask& task, const model::Model& model,
                                const std::filesystem::path& folder, const ReadOutOptions& options, int unit_tokens) {
-    const auto translation = std::make_shared<const task::Translation>(task.format(), format_of(options, folder));
+    const auto translation = std::make_shared<const task::Translation>(task.format(), format_of(options, folder),
+                                                                       options.place == TagPlace::trunk);
     const task::TextFormat& format = translation->target();
     if (format.tokenizer().vocab_size() > model.spec().vocab)
         throw DataError(cat("its tokenizer has ", format.tokenizer().vocab_size(), " tokens, the model ",
                             model.spec().vocab, " rows (they don't belong together). Fetch the folder again."));
-    const Encode encode = [&](const std::string& text) { return format.tokenizer().encode(text); };
-    rollout::Scorer scorer(model, read_out_of(options, encode, format.probe()), unit_tokens);
+    const auto read_out = read_out_of(options, {task, &format.tokenizer()}, format.probe());
+    rollout::Scorer scorer(model, read_out, unit_tokens);
     scorer.read({[translation](task::TokenSpan prompt) { return translation->prompt(prompt); },
                  [translation](task::TokenSpan ids, std::span<const std::int32_t> ends) {
                      return translation->answer(ids, ends);
@@ -80,11 +88,14 @@ rollout::Scorer scorer_of_text(const task::TextTask& task, const model::Model& m
 rollout::Scorer scorer_of_ids(const task::Task& task, const model::Model& model, const Input& input,
                               const ReadOutOptions& options, int unit_tokens) {
     std::optional<text::Tokenizer> own;
-    if (is_foreign(input) && std::filesystem::exists(input.directory / "tokenizer.json") && task.kind() == "text")
-        own = text::Tokenizer::load(input.directory);
-    const Encode encode = [&](const std::string& text) { return own ? own->encode(text) : task.parse(text); };
-    rollout::Scorer scorer(model, read_out_of(is_foreign(input) ? options : ReadOutOptions{}, encode, task.probe()),
-                           unit_tokens);
+    Encoder encoder{task};
+    if (const auto* text = dynamic_cast<const task::TextTask*>(&task)) {
+        if (is_foreign(input) && std::filesystem::exists(input.directory / "tokenizer.json"))
+            own = text::Tokenizer::load(input.directory);
+        encoder.tokenizer = own ? &*own : &text->tokenizer();
+    }
+    const auto read_out = read_out_of(is_foreign(input) ? options : ReadOutOptions{}, encoder, task.probe());
+    rollout::Scorer scorer(model, read_out, unit_tokens);
     scorer.read(rollout::value_prompts_of(task));
     return scorer;
 }

@@ -240,6 +240,14 @@ Ids Tokenizer::encode(std::string_view text, bool add_special) const {
     return result;
 }
 
+Ids Tokenizer::encode_behind(std::string_view text) const {
+    const Ids before = encode("\n");
+    const Ids all = encode(cat("\n", text));
+    const auto n = static_cast<std::ptrdiff_t>(before.size());
+    if (all.size() < before.size() || !std::equal(before.begin(), before.end(), all.begin())) return encode(text);
+    return {all.begin() + n, all.end()};
+}
+
 std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_special) const {
     const auto wanted = [&](std::int32_t id) { return impl_->knows(id) && !(skip_special && is_special(id)); };
     if (impl_->byte_level_decoder) {

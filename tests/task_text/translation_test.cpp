@@ -89,7 +89,8 @@ TEST(Translation, EncodesEachStepOnItsOwnAndMapsItsEnd) {
             const auto more = from.encode_answer(step);
             ids.insert(ids.end(), more.begin(), more.end());
             ends.push_back(static_cast<std::int32_t>(ids.size()));
-            const auto again = to.target().encode_answer(step);
+            const auto again =
+                expected.empty() ? to.target().encode_answer(step) : to.target().tokenizer().encode_behind(step);
             expected.insert(expected.end(), again.begin(), again.end());
             expected_ends.push_back(static_cast<std::int32_t>(expected.size()));
         }
@@ -115,6 +116,34 @@ TEST(Translation, KeepsTheSpaceThatBeginsALaterPiece) {
         const std::vector<std::int32_t> ends{static_cast<std::int32_t>(cut), static_cast<std::int32_t>(ids.size())};
         const AnswerIds answer = to.answer(ids, ends);
         EXPECT_EQ(to.target().tokenizer().decode(answer.ids), "word word word") << cut;
+    }
+}
+
+TEST(Translation, WithTrimmedStepsAndTagsIsTheWholeTextInThePublishedForm) {
+    const TextFormat from(chat_options().format);
+    Tokens ids;
+    std::vector<std::int32_t> ends;
+    for (const char* step : {"First, 2 + 2 is 4.\n\n", "Then it is 4.\n\n", "The answer is 4"}) {
+        const auto more = from.encode_answer(step);
+        ids.insert(ids.end(), more.begin(), more.end());
+        ends.push_back(static_cast<std::int32_t>(ids.size()));
+    }
+    for (const auto& options : {plain(kLlama2, "Why? Because."), plain(kPlain, "Why? Because. ")}) {
+        const Translation to(from, options, true);
+        const text::Tokenizer& tokenizer = to.target().tokenizer();
+        const AnswerIds answer = to.answer(ids, ends);
+        Tokens all = tokenizer.encode(options.prompt);
+        std::int32_t begin = 0;
+        for (const std::int32_t end : answer.ends) {
+            const auto add = [&](const Tokens& more) { all.insert(all.end(), more.begin(), more.end()); };
+            if (begin > 0) add(tokenizer.encode_behind("\n"));
+            add({answer.ids.begin() + begin, answer.ids.begin() + end});
+            add(tokenizer.encode_behind(" (+)"));
+            begin = end;
+        }
+        EXPECT_EQ(tokenizer.decode(all),
+                  "Why? Because. First, 2 + 2 is 4. (+)\nThen it is 4. (+)\nThe answer is 4 (+)");
+        if (options.tokenizer == kLlama2) EXPECT_EQ(all, tokenizer.encode(tokenizer.decode(all)));
     }
 }
 

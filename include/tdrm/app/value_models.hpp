@@ -29,7 +29,7 @@ enum class Reads { ids, text };
 struct ReadOutOptions {
     std::string tag, tail, positive, negative;
     TagPlace place = TagPlace::leaf;
-    Reads reads = Reads::ids;
+    Reads reads = Reads::ids;    ///< with Reads::text and TagPlace::trunk, steps lose the white space around them
     std::string prompt, system;  ///< with Reads::text
     void fields(Fields& f);
 };

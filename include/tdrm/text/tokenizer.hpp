@@ -32,6 +32,10 @@ public:
     /// Added tokens are found in the text itself, special ones too. @throws DataError if `text` isn't valid UTF-8.
     [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text, bool add_special = false) const;
 
+    /// Ids of a text that stands behind a line end, where no tokenizer puts a space in front: those of "\n" + text
+    /// without those of "\n". If a token spans the two, encode(text). @throws DataError likewise
+    [[nodiscard]] std::vector<std::int32_t> encode_behind(std::string_view text) const;
+
     /// Text of `ids`, valid UTF-8: each maximal invalid part becomes U+FFFD. Unknown ids are left out, and with
     /// `skip_special` special tokens too.
     [[nodiscard]] std::string decode(std::span<const std::int32_t> ids, bool skip_special = false) const;
