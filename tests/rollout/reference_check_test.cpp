@@ -25,7 +25,8 @@ TEST_P(TinyModel, AgreesWithTransformersInLogProbsAndGreedyTokens) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OfEveryForm, TinyModel,
-                         testing::Values("llama", "llama3", "llama3_v4", "qwen2", "qwen2_tied_v4", "glm4", "glm4_v4", "mistral"));
+                         testing::Values("llama", "llama3", "llama3_v4", "qwen2", "qwen2_tied_v4", "glm4", "glm4_v4",
+                                         "mistral"));
 
 TEST(ReferenceCheck, FindsAChangedWeightAndACaseOfAnotherModel) {
     const auto cases = read_reference(kData / "llama/reference.json");
