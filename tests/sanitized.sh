@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tests=(task_math_test model_test text_test task_text_test task_process_test store_test)
-export BUILD_DIR=build/sanitized CMAKE_ARGS="-DTDRM_SANITIZE=address,undefined -DTDRM_BUILD_BENCH=OFF ${CMAKE_ARGS:-}"
+export BUILD_DIR=build/sanitized CMAKE_ARGS="-DTDRM_SANITIZE=address,undefined ${CMAKE_ARGS:-}"
 tools/build.sh "${tests[@]}"
 # Libraries of others hold memory to the end, and MPI's finalizer is none of ours: no leak check.
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TDRM_FUZZ_ROUNDS=1000000

@@ -2,15 +2,16 @@
 # Runs the benchmarks and prints ratios measured in one go: against TRL and transformers, against the machine's own rate of
 # matrix products, and 2 ranks against 1. Let nothing else run meanwhile.
 #
-#   tests/bench/run.sh [engine] [grpo] [ranks] [language]        default: all
+#   tests/bench/run.sh [engine] [grpo] [ranks] [text] [language]        default: all
 #
 # The peers' packages are installed into .deps/peers the first time (some GB); nothing but this script uses them. PEERS=python
-# names an interpreter that has them already. `language` needs SMOLLM2=DIR, a Hugging Face folder made by jobs/smollm2-gsm8k.sh.
+# names an interpreter that has them already. `language` needs SMOLLM2=DIR, a Hugging Face folder made by jobs/smollm2-gsm8k.sh;
+# TOKENIZER=tokenizer.json is what `text` encodes with (default: a toy).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tools/build.sh tdrm benchmarks
 [ "$(id -u)" = 0 ] && export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-what=${*:-engine grpo ranks language}
+what=${*:-engine grpo ranks text language}
 
 peers() {
   if [ -n "${PEERS:-}" ]; then return; fi
@@ -49,6 +50,14 @@ if [[ $what == *ranks* ]]; then
   printf '%s\n' "$one" "$two"
   echo "rollouts $(ratio "$(field "$one" batch)" "$(field "$two" batch)"), gradients $(ratio "$(field "$one" gradient)" "$(field "$two" gradient)")," \
        "update $(ratio "$(field "$one" seconds)" "$(field "$two" seconds)") times as fast"
+fi
+if [[ $what == *text* ]]; then
+  echo "== verdicts and tokens, one core"
+  text=$(mktemp)
+  trap 'rm -f "$text"' EXIT
+  for _ in $(seq 20); do cat data/gsm8k_sample/*.jsonl; done >"$text"
+  build/tests/verify_bench 2>/dev/null
+  build/tests/tokenizer_bench "${TOKENIZER:-tests/text/data/qwen/tokenizer.json}" "$text" 2>/dev/null
 fi
 if [[ $what == *language* && -n "${SMOLLM2:-}" ]]; then
   peers

@@ -1,7 +1,7 @@
 // Verdicts per second on one core.
 #include <benchmark/benchmark.h>
 
-#include "helpers.hpp"
+#include "../task_math/helpers.hpp"
 
 namespace tdrm::task::math::test {
 namespace {

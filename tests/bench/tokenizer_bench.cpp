@@ -1,5 +1,5 @@
 // Encoding speed on one core, in bytes of text a second.
-//   build/text_bench TOKENIZER.json TEXT_FILE [Google Benchmark's options]
+//   tokenizer_bench TOKENIZER.json TEXT_FILE [Google Benchmark's options]
 #include <benchmark/benchmark.h>
 
 #include <fstream>
@@ -52,7 +52,7 @@ void encode_cold(benchmark::State& state, const std::string& json, const std::st
 int main(int argc, char** argv) {
     benchmark::Initialize(&argc, argv);
     if (argc != 3) {
-        std::fprintf(stderr, "usage: text_bench TOKENIZER.json TEXT_FILE\n");
+        std::fprintf(stderr, "usage: tokenizer_bench TOKENIZER.json TEXT_FILE\n");
         return 64;
     }
     const std::string json = read(argv[1]), text = read(argv[2]);
