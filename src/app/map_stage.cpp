@@ -106,6 +106,7 @@ void run_map(StageContext& context, const MapWork& work) {
                 progress.update(blocks - num_missing + i + 1);
             }
         });
+        if (!comm::stop_requested()) progress.update(blocks);  // another rank may have ended last
     }
     if (ranks.any(comm::stop_requested()))
         ranks.fail_together(Preempted(cat("stopped on request during ", work.label,
