@@ -81,10 +81,10 @@ void check_tokens(const StageContext& context, const Input& input) {
 }  // namespace
 
 model::Model load_model(StageContext& context, const Input& input) {
-    const bool foreign = input.label.starts_with("hf:");
-    model::Model model = foreign ? model::load_pretrained(context.ranks, input.directory) : load_commit(context, input);
+    model::Model model =
+        input.is_foreign() ? model::load_pretrained(context.ranks, input.directory) : load_commit(context, input);
     context.ranks.agree("loading " + input.label, [&] {
-        if (foreign) check_tokens(context, input);
+        if (input.is_foreign()) check_tokens(context, input);
         check_vocabulary(context, model, input.label);
     });
     return model;

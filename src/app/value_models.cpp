@@ -24,8 +24,6 @@ void ReadOutOptions::fields(Fields& f) {
 
 namespace {
 
-bool is_foreign(const Input& input) { return input.label.starts_with("hf:"); }
-
 task::TextFormatOptions format_of(const ReadOutOptions& options, const std::filesystem::path& folder) {
     task::TextFormatOptions format;
     format.tokenizer = folder;
@@ -52,6 +50,10 @@ struct Encoder {
         return tokens[0];
     }
 };
+
+bool has_texts(const ReadOutOptions& options) {
+    return !(options.tag.empty() && options.tail.empty() && options.positive.empty() && options.negative.empty());
+}
 
 model::ReadOut read_out_of(const ReadOutOptions& options, const Encoder& encoder, task::TokenSpan probe) {
     model::ReadOut read_out;
@@ -90,11 +92,11 @@ rollout::Scorer scorer_of_ids(const task::Task& task, const model::Model& model,
     std::optional<text::Tokenizer> own;
     Encoder encoder{task};
     if (const auto* text = dynamic_cast<const task::TextTask*>(&task)) {
-        if (is_foreign(input) && std::filesystem::exists(input.directory / "tokenizer.json"))
+        if (has_texts(options) && input.is_foreign() && std::filesystem::exists(input.directory / "tokenizer.json"))
             own = text::Tokenizer::load(input.directory);
         encoder.tokenizer = own ? &*own : &text->tokenizer();
     }
-    const auto read_out = read_out_of(is_foreign(input) ? options : ReadOutOptions{}, encoder, task.probe());
+    const auto read_out = read_out_of(input.is_foreign() ? options : ReadOutOptions{}, encoder, task.probe());
     rollout::Scorer scorer(model, read_out, unit_tokens);
     scorer.read(rollout::value_prompts_of(task));
     return scorer;
@@ -120,7 +122,7 @@ void check_read_out(const ReadOutOptions& options, const task::Task& task, const
 }
 
 model::Model load_value_model(StageContext& context, const Input& input, const ReadOutOptions& options) {
-    if (!is_foreign(input) || options.reads == Reads::ids) return load_model(context, input);
+    if (!input.is_foreign() || options.reads == Reads::ids) return load_model(context, input);
     return model::load_pretrained(context.ranks, input.directory);
 }
 
@@ -129,7 +131,7 @@ rollout::Scorer value_scorer(StageContext& context, const model::Model& model, c
     return context.ranks.agree("reading value model " + input.label, [&]() -> rollout::Scorer {
         try {
             const auto* text = dynamic_cast<const task::TextTask*>(&context.task);
-            if (text != nullptr && is_foreign(input) && options.reads == Reads::text)
+            if (text != nullptr && input.is_foreign() && options.reads == Reads::text)
                 return scorer_of_text(*text, model, input.directory, options, unit_tokens);
             return scorer_of_ids(context.task, model, input, options, unit_tokens);
         } catch (const ConfigError& error) {

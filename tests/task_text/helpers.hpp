@@ -8,6 +8,7 @@
 #include <fstream>
 #include <string>
 
+#include "tdrm/task/process/rows.hpp"
 #include "tdrm/task/text_files.hpp"
 
 namespace tdrm::task {
@@ -34,6 +35,16 @@ private:
     static inline int count_ = 0;
     std::filesystem::path path_;
 };
+
+/// Writes tokenizer and template of a published model (qwen2_5, glm4) from the data beside the project.
+/// @return false if they aren't there
+inline bool write_published(const Folder& folder, const std::string& name) {
+    const auto from = kShared / "tokenizers" / name;
+    if (!std::filesystem::exists(from)) return false;
+    folder.write("tokenizer.json", process::read_text(from / "tokenizer.json.gz"));
+    std::filesystem::copy(from / "tokenizer_config.json", folder.path() + "/tokenizer_config.json");
+    return true;
+}
 
 /// The message of the error that `action` must throw.
 template <class Error, class Action>

@@ -2,7 +2,6 @@
 
 #include "helpers.hpp"
 #include "tdrm/base/errors.hpp"
-#include "tdrm/task/process/rows.hpp"
 
 namespace tdrm::task {
 namespace {
@@ -46,11 +45,8 @@ TEST(TextFormat, WorksWithPublishedTokenizersAndTemplates) {
               "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful "
               "assistant.<|im_end|>\n<|im_start|>user\n"},
              {"glm4", "[gMASK]<sop><|user|>\n"}}) {
-        const auto from = kShared / "tokenizers" / name;
-        if (!std::filesystem::exists(from)) GTEST_SKIP() << "no " << from;
-        Folder folder;
-        folder.write("tokenizer.json", process::read_text(from / "tokenizer.json.gz"));
-        std::filesystem::copy(from / "tokenizer_config.json", folder.path() + "/tokenizer_config.json");
+        const Folder folder;
+        if (!write_published(folder, name)) GTEST_SKIP() << "no tokenizer of " << name;
         TextFormatOptions options;
         options.tokenizer = folder.path();
         options.system = kSystem;

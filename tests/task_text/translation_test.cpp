@@ -4,7 +4,6 @@
 
 #include "helpers.hpp"
 #include "tdrm/base/errors.hpp"
-#include "tdrm/task/process/rows.hpp"
 
 namespace tdrm::task {
 namespace {
@@ -175,11 +174,8 @@ TEST(Translation, WorksBetweenPublishedTokenizers) {
     std::vector<Folder> folders(2);
     std::vector<TextFormatOptions> formats;
     for (const char* name : {"qwen2_5", "glm4"}) {
-        const auto from = kShared / "tokenizers" / name;
-        if (!std::filesystem::exists(from)) GTEST_SKIP() << "no " << from;
         const Folder& folder = folders[formats.size()];
-        folder.write("tokenizer.json", process::read_text(from / "tokenizer.json.gz"));
-        std::filesystem::copy(from / "tokenizer_config.json", folder.path() + "/tokenizer_config.json");
+        if (!write_published(folder, name)) GTEST_SKIP() << "no tokenizer of " << name;
         TextFormatOptions options;
         options.tokenizer = folder.path();
         formats.push_back(options);

@@ -34,6 +34,9 @@ struct Input {
     std::string label;                ///< as the run file names it
     std::filesystem::path directory;  ///< of the stage, or of a commit for models
     std::string identity;             ///< of its content
+
+    /// Whether it is somebody else's model, hf:DIR.
+    [[nodiscard]] bool is_foreign() const { return label.starts_with("hf:"); }
 };
 
 struct StageContext {

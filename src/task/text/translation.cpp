@@ -1,16 +1,8 @@
 #include "tdrm/task/translation.hpp"
 
+#include "tdrm/task/process/rows.hpp"
+
 namespace tdrm::task {
-namespace {
-
-std::string trimmed(const std::string& text) {
-    constexpr const char* kSpace = " \t\r\n";
-    const std::size_t begin = text.find_first_not_of(kSpace);
-    return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(kSpace) + 1 - begin);
-}
-
-}  // namespace
-
 AnswerIds Translation::answer(TokenSpan ids, std::span<const std::int32_t> ends) const {
     const text::Tokenizer& from = from_->tokenizer();
     const text::Tokenizer& to = to_.tokenizer();
@@ -19,7 +11,7 @@ AnswerIds Translation::answer(TokenSpan ids, std::span<const std::int32_t> ends)
     for (const std::int32_t end : ends) {
         const TokenSpan piece = ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
         std::string text = begin == 0 ? from.decode(piece, true) : from.decode_behind(piece);
-        if (trims_) text = trimmed(text);
+        if (trims_) text = process::trimmed(text);
         const Tokens again = begin == 0 ? to.encode(text) : to.encode_behind(text);
         result.ids.insert(result.ids.end(), again.begin(), again.end());
         result.ends.push_back(static_cast<std::int32_t>(result.ids.size()));
