@@ -4,11 +4,11 @@
 #include <fstream>
 #include <set>
 
-#include "tdrm/app/stage.hpp"
-#include "tdrm/app/stage_record.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/model/pretrained.hpp"
+#include "tdrm/stage/record.hpp"
+#include "tdrm/stage/stage.hpp"
 #include "tdrm/store/directory.hpp"
 #include "tdrm/train/state.hpp"
 
@@ -113,11 +113,11 @@ int export_model(const ExportRequest& request) {
             return model::load_pretrained(weights);
         }
         const Commit commit = Commit::parse(request.source);
-        const auto record = StageRecord::read_finished(request.source, commit.run / commit.stage);
-        if (!stage_kinds().contains(record.kind) || !stage_kinds().at(record.kind).trains)
+        const auto record = stage::StageRecord::read_finished(request.source, commit.run / commit.stage);
+        if (!stage::stage_kinds().contains(record.kind) || !stage::stage_kinds().at(record.kind).trains)
             throw ConfigError(cat(request.source, " is a stage of kind ", record.kind,
                                   " (it makes no model). Name one that trains."));
-        const auto update = referenced_update(request.source, commit.version, commit.run / commit.stage, record);
+        const auto update = stage::referenced_update(request.source, commit.version, commit.run / commit.stage, record);
         source = tokenizer_folder(commit.run, commit.stage);
         const auto checkpoint = store::load_checkpoint(commit.run / commit.stage / train::commit_name(update));
         if (request.dtype.empty() && checkpoint.type("model") == store::Type::bfloat16) dtype = model::Dtype::bf16;

@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "tdrm/app/stage_record.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/stage/record.hpp"
 #include "tdrm/store/checkpoint.hpp"
 #include "tdrm/store/manifest.hpp"
 #include "tdrm/train/state.hpp"
@@ -36,7 +36,7 @@ double megabytes(const fs::path& directory) {
     return bytes / 1e6;
 }
 
-void print_stage(const fs::path& stage, const StageRecord& record) {
+void print_stage(const fs::path& stage, const stage::StageRecord& record) {
     const auto number = [](std::int64_t value, bool known) { return known ? std::to_string(value) : "-"; };
     const auto& [updates, best, results] = record.outcome;
     std::printf("%-30s %-10s %-9s %8s %6s %9.1f\n", stage.filename().c_str(), record.kind.c_str(),
@@ -84,7 +84,7 @@ int inspect(const std::string& directory) {
     std::vector<std::string> problems;
     for (const auto& stage : stages) {
         try {
-            if (const auto record = StageRecord::read(stage)) print_stage(stage, *record);
+            if (const auto record = stage::StageRecord::read(stage)) print_stage(stage, *record);
         } catch (const Error& error) {
             std::printf("%-30s %-10s %-9s %8s %6s %9.1f\n", stage.filename().c_str(), "?", "DAMAGED", "-", "-",
                         megabytes(stage));

@@ -7,14 +7,15 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "tdrm/app/stage.hpp"
-#include "tdrm/app/stage_record.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/progress.hpp"
 #include "tdrm/comm/session.hpp"
 #include "tdrm/model/pretrained.hpp"
+#include "tdrm/stage/record.hpp"
+#include "tdrm/stage/stage.hpp"
+#include "tdrm/stage/task_options.hpp"
 #include "tdrm/store/directory.hpp"
 #include "tdrm/train/state.hpp"
 
@@ -25,23 +26,23 @@ namespace fs = std::filesystem;
 
 /// The run file, bound and checked as a whole.
 struct BoundPlan {
-    Plan plan;
-    RunOptions run;
+    plan::Plan plan;
+    stage::RunOptions run;
     std::unique_ptr<task::Task> task;
-    std::vector<std::unique_ptr<Stage>> stages;
+    std::vector<std::unique_ptr<stage::Stage>> stages;
 };
 
-BoundPlan bind(const PlanRequest& request) {
-    StageKinds references;
-    for (const auto& [name, kind] : stage_kinds()) references[name] = kind.references;
+BoundPlan bind(const plan::PlanRequest& request) {
+    plan::StageKinds references;
+    for (const auto& [name, kind] : stage::stage_kinds()) references[name] = kind.references;
     BoundPlan bound;
     Problems problems;
-    bound.plan = load_plan(request, references, problems);
+    bound.plan = plan::load_plan(request, references, problems);
     parse(bound.plan.run, bound.run, problems, "run");
-    bound.task = make_task(bound.plan.task, static_cast<std::uint64_t>(bound.run.seed), problems);
-    for (const StageNode& node : bound.plan.stages) {
-        const auto kind = stage_kinds().find(node.kind);
-        if (kind == stage_kinds().end()) {  // load_plan has said so
+    bound.task = stage::make_task(bound.plan.task, static_cast<std::uint64_t>(bound.run.seed), problems);
+    for (const plan::StageNode& node : bound.plan.stages) {
+        const auto kind = stage::stage_kinds().find(node.kind);
+        if (kind == stage::stage_kinds().end()) {  // load_plan has said so
             bound.stages.push_back(nullptr);
             continue;
         }
@@ -76,23 +77,23 @@ public:
 
 private:
     void run_stage(std::size_t index) {
-        const StageNode& node = bound_.plan.stages[index];
-        Stage& stage = *bound_.stages[index];
+        const plan::StageNode& node = bound_.plan.stages[index];
+        stage::Stage& stage = *bound_.stages[index];
         const fs::path directory = directory_ / node.name;
         watchdog_.phase(node.name);
         hash_folders(node);
-        StageContext context{
+        stage::StageContext context{
             ranks_, watchdog_, *bound_.task, node, directory, static_cast<std::uint64_t>(node.seed), sum_mode(), {}};
-        StageRecord record;
+        stage::StageRecord record;
         const bool todo = ranks_.agree("starting stage " + node.name, [&] {
-            for (const Reference& reference : node.inputs) context.inputs.push_back(resolve(node, reference));
+            for (const plan::Reference& reference : node.inputs) context.inputs.push_back(resolve(node, reference));
             std::vector<std::pair<std::string, std::string>> inputs;
-            for (const Input& input : context.inputs) inputs.emplace_back(input.key, input.identity);
+            for (const stage::Input& input : context.inputs) inputs.emplace_back(input.key, input.identity);
             record.kind = node.kind;
             record.identity_text =
-                identity_text(node.kind, stage.identity(), bound_.task->fingerprint(), node.seed, inputs);
+                plan::identity_text(node.kind, stage.identity(), bound_.task->fingerprint(), node.seed, inputs);
             record.identity =
-                stage_identity(node.kind, stage.identity(), bound_.task->fingerprint(), node.seed, inputs);
+                plan::stage_identity(node.kind, stage.identity(), bound_.task->fingerprint(), node.seed, inputs);
             return begin(node, stage, directory, record);
         });
         if (!ranks_.all(todo)) return;
@@ -111,9 +112,10 @@ private:
     }
 
     /// Whether the stage has work to do. Rank 0 prepares its folder; the others wait in the agree section's end.
-    bool begin(const StageNode& node, const Stage& stage, const fs::path& directory, const StageRecord& wanted) {
+    bool begin(const plan::StageNode& node, const stage::Stage& stage, const fs::path& directory,
+               const stage::StageRecord& wanted) {
         if (!ranks_.root()) return true;
-        const auto found = StageRecord::read(directory);
+        const auto found = stage::StageRecord::read(directory);
         if (found && found->identity != wanted.identity) refuse_change(node, *found, wanted);
         const std::int64_t updates = stage.updates(*bound_.task);
         if (found && found->done &&
@@ -130,14 +132,15 @@ private:
     }
 
     /// Training that ended by patience isn't asked to go on by a larger number of updates.
-    static bool stopped_early(const fs::path& directory, const StageRecord& record) {
+    static bool stopped_early(const fs::path& directory, const stage::StageRecord& record) {
         const auto commit = directory / train::commit_name(record.outcome.updates);
         return fs::exists(commit) && store::Checkpoint(commit).progress().value("stopped", false);
     }
 
-    [[noreturn]] static void refuse_change(const StageNode& node, const StageRecord& found, const StageRecord& wanted) {
+    [[noreturn]] static void refuse_change(const plan::StageNode& node, const stage::StageRecord& found,
+                                           const stage::StageRecord& wanted) {
         std::string differences;
-        for (const std::string& key : differing_keys(found.identity_text, wanted.identity_text))
+        for (const std::string& key : plan::differing_keys(found.identity_text, wanted.identity_text))
             differences += "\n  " + key;
         throw ConfigError(
             cat("stage ", node.name, " ", found.done ? "is finished" : "was begun",
@@ -146,35 +149,36 @@ private:
                 "."));
     }
 
-    Input resolve(const StageNode& node, const Reference& reference) const {
+    stage::Input resolve(const plan::StageNode& node, const plan::Reference& reference) const {
         const std::string where = cat("stage ", node.name, ", ", reference.key, ": ", reference.text());
-        if (reference.source == Reference::Source::hugging_face)
+        if (reference.source == plan::Reference::Source::hugging_face)
             return {reference.key, reference.text(), reference.path, folder_hash_.at(reference.path)};
-        if (reference.source == Reference::Source::file) return file_input(where, reference);
+        if (reference.source == plan::Reference::Source::file) return file_input(where, reference);
         const fs::path directory =
-            (reference.source == Reference::Source::run ? fs::path(reference.path) : directory_) / reference.name;
-        const StageRecord record = StageRecord::read_finished(where, directory);
-        if (!stage_kinds().at(record.kind).trains) return {reference.key, reference.text(), directory, record.identity};
+            (reference.source == plan::Reference::Source::run ? fs::path(reference.path) : directory_) / reference.name;
+        const stage::StageRecord record = stage::StageRecord::read_finished(where, directory);
+        if (!stage::stage_kinds().at(record.kind).trains)
+            return {reference.key, reference.text(), directory, record.identity};
         return model_input(where, reference, directory, record);
     }
 
-    static Input file_input(const std::string& where, const Reference& reference) {
+    static stage::Input file_input(const std::string& where, const plan::Reference& reference) {
         if (!fs::exists(reference.path)) throw ConfigError(cat(where, ": there is no such file. Check the path."));
         return {reference.key, reference.text(), reference.path, hash_file(reference.path)};
     }
 
     /// A commit of a training stage.
-    static Input model_input(const std::string& where, const Reference& reference, const fs::path& directory,
-                             const StageRecord& record) {
-        const std::int64_t update = referenced_update(where, reference.version, directory, record);
+    static stage::Input model_input(const std::string& where, const plan::Reference& reference,
+                                    const fs::path& directory, const stage::StageRecord& record) {
+        const std::int64_t update = stage::referenced_update(where, reference.version, directory, record);
         return {reference.key, reference.text(), directory / train::commit_name(update),
                 cat(record.identity, " update ", update)};
     }
 
     /// Collective. Content hashes of the Hugging Face folders that a stage reads.
-    void hash_folders(const StageNode& node) {
-        for (const Reference& reference : node.inputs)
-            if (reference.source == Reference::Source::hugging_face && !folder_hash_.contains(reference.path))
+    void hash_folders(const plan::StageNode& node) {
+        for (const plan::Reference& reference : node.inputs)
+            if (reference.source == plan::Reference::Source::hugging_face && !folder_hash_.contains(reference.path))
                 folder_hash_[reference.path] = model::pretrained_hash(ranks_, reference.path);
     }
 
@@ -220,14 +224,14 @@ std::optional<store::RunLock> lock_run(comm::Communicator& ranks, const fs::path
 }
 
 /// Sizes of the model behind a reference; nothing if only another run or a file knows them.
-std::optional<model::ModelSpec> planned_model(const BoundPlan& bound, train::SumMode sum, const StageNode& node,
+std::optional<model::ModelSpec> planned_model(const BoundPlan& bound, train::SumMode sum, const plan::StageNode& node,
                                               std::string_view key) {
-    for (const Reference& reference : node.inputs) {
+    for (const plan::Reference& reference : node.inputs) {
         if (reference.key != key) continue;
-        if (reference.source == Reference::Source::hugging_face) return model::Pretrained(reference.path).spec();
+        if (reference.source == plan::Reference::Source::hugging_face) return model::Pretrained(reference.path).spec();
         if (reference.stage < 0) continue;
         const auto index = static_cast<std::size_t>(reference.stage);
-        const StageNode& other = bound.plan.stages[index];
+        const plan::StageNode& other = bound.plan.stages[index];
         return bound.stages[index]->makes(
             {*bound.task, sum, [&](std::string_view inner) { return planned_model(bound, sum, other, inner); }});
     }
@@ -241,15 +245,15 @@ void print_plan(const BoundPlan& bound, train::SumMode sum, int ranks, double me
                 sum == train::SumMode::fast ? "fast" : "exact");
     std::string too_big;
     for (std::size_t i = 0; i < bound.plan.stages.size(); ++i) {
-        const StageNode& node = bound.plan.stages[i];
+        const plan::StageNode& node = bound.plan.stages[i];
         const auto memory = bound.stages[i]->memory(
             {*bound.task, sum, [&](std::string_view key) { return planned_model(bound, sum, node, key); }});
-        const double bytes = kProgramBytes + (memory ? memory->total() : 0);
+        const double bytes = stage::kProgramBytes + (memory ? memory->total() : 0);
         const std::string need = !memory ? "memory unknown until its model is read"
                                  : memory->empty()
-                                     ? cat(bytes_text(bytes), " a rank")
-                                     : cat(bytes_text(bytes), " a rank, most of it for ", memory->largest().what, " (",
-                                           bytes_text(memory->largest().bytes), ")");
+                                     ? cat(stage::bytes_text(bytes), " a rank")
+                                     : cat(stage::bytes_text(bytes), " a rank, most of it for ", memory->largest().what,
+                                           " (", stage::bytes_text(memory->largest().bytes), ")");
         std::printf("%-28s %-10s seed %-4lld %s%s\n%-28s %s\n", node.name.c_str(), node.kind.c_str(),
                     static_cast<long long>(node.seed), bound.stages[i]->plan(*bound.task).c_str(),
                     node.selected ? "" : "  (not selected)", "", need.c_str());
@@ -267,7 +271,7 @@ void print_plan(const BoundPlan& bound, train::SumMode sum, int ranks, double me
 
 int run(comm::Communicator& ranks, const RunRequest& request) {
     BoundPlan bound = ranks.agree("reading the run file", [&] { return bind(request.plan); });
-    ranks.require_equal("the resolved run file", resolved_text(bound.plan));
+    ranks.require_equal("the resolved run file", plan::resolved_text(bound.plan));
     if (bound.run.sum != train::SumMode::fast)
         ranks.require_equal("build and processor (needed for exact sums; see run.sum)", fingerprint());
     if (ranks.root())
@@ -285,7 +289,7 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
     ranks.agree("preparing the run's folder", [&] {
         if (!ranks.root()) return;
         store::remove_leftovers(directory);
-        store::write_text_atomic(directory / "config.yaml", resolved_text(bound.plan));
+        store::write_text_atomic(directory / "config.yaml", plan::resolved_text(bound.plan));
     });
     comm::Watchdog watchdog(ranks, directory / ".ranks",
                             {std::chrono::milliseconds(static_cast<std::int64_t>(bound.run.silence.value * 1000))});

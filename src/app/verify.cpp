@@ -1,4 +1,4 @@
-#include "tdrm/task/math/verify.hpp"
+#include "tdrm/math/verify.hpp"
 
 #include <cstdio>
 #include <ostream>
@@ -9,7 +9,7 @@
 namespace tdrm::app {
 
 int verify(const std::string& file, std::ostream& out) {
-    const auto counts = task::math::verify_file(file, out);
+    const auto counts = math::verify_file(file, out);
     if (!out.flush()) throw IoError("the output can't be written (its reader is gone or the disk is full).");
     std::fprintf(stderr, "%llu pairs, %llu equal\n", static_cast<unsigned long long>(counts.pairs),
                  static_cast<unsigned long long>(counts.equal));

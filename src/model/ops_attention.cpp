@@ -69,13 +69,13 @@ template <int R = kScoreRows, int G = 4, class... Arguments>
 }
 
 /// Where one head's vectors lie in a run: the first `offset` floats behind where the run says, each next `stride` on.
-struct Place {
+struct HeadOffset {
     std::ptrdiff_t offset, stride;
 };
 
 /// scores[r][column] = q[r] . key, each run's scores padded to whole vectors.
 void score_rows(float* scores, std::ptrdiff_t columns, Rows<const float> q, int rows, std::span<const KeyRun> runs,
-                const Place& groups, int head_dim) {
+                const HeadOffset& groups, int head_dim) {
     for (const KeyRun& run : runs) {
         const int count = groups_of(run.count);
         for (int first = 0; first < count; first += 4, scores += kLanes)
@@ -89,7 +89,7 @@ void score_rows(float* scores, std::ptrdiff_t columns, Rows<const float> q, int 
 
 /// out[r][0..H) = sum over keys of weight[r][key] * vector[key], the vectors placed behind the runs' values.
 void mix_rows(Rows<float> out, const float* weights, int columns, int rows, std::span<const KeyRun> runs,
-              const Place& vectors, int head_dim) {
+              const HeadOffset& vectors, int head_dim) {
     float beta = 0;
     for (const KeyRun& run : runs) {
         multiply_rows(rows, out.data, out.stride, weights, columns, run.values + vectors.offset, vectors.stride,
@@ -154,7 +154,7 @@ SoftmaxScale softmax_row(float* row, int r, int columns, std::span<const KeyRun>
 
 /// A tile's attention to its runs, one head: out, and lse (if wanted) as rows of one float.
 void attend(Rows<float> out, Rows<float> lse, Rows<const float> q, int rows, std::span<const KeyRun> runs,
-            const Place& groups, const Place& values, int head_dim, Floats& scratch) {
+            const HeadOffset& groups, const HeadOffset& values, int head_dim, Floats& scratch) {
     const int columns = count_columns(runs);
     const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
     float* scores = scratch.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
@@ -336,11 +336,11 @@ void fetch_page(const float* key_page, const float* value_page, int index, const
 namespace {
 
 /// The groups of keys, and the values, of one head in pages that lie `page` floats behind those of the runs.
-Place groups_in(std::ptrdiff_t page, int kv_head, const AttentionShape& shape) {
+HeadOffset groups_in(std::ptrdiff_t page, int kv_head, const AttentionShape& shape) {
     const std::ptrdiff_t group = std::ptrdiff_t{shape.head_dim} * kKeyGroup;
     return {page + kv_head * group, shape.kv_heads * group};
 }
-Place values_in(std::ptrdiff_t page, int kv_head, const AttentionShape& shape) {
+HeadOffset values_in(std::ptrdiff_t page, int kv_head, const AttentionShape& shape) {
     return {page + std::ptrdiff_t{kv_head} * shape.head_dim, std::ptrdiff_t{shape.kv_heads} * shape.head_dim};
 }
 

@@ -1,9 +1,9 @@
 // Verdicts per second on one core.
 #include <benchmark/benchmark.h>
 
-#include "../task_math/helpers.hpp"
+#include "../math/helpers.hpp"
 
-namespace tdrm::task::math::test {
+namespace tdrm::math::test {
 namespace {
 
 struct Pair {
@@ -14,7 +14,7 @@ struct Pair {
 /// The cases of the tests, hard ones included: mostly not the same text, so that most need the whole way.
 std::vector<Pair> pairs() {
     std::vector<Pair> result;
-    for (const Json& row : read_jsonl(std::filesystem::path(TDRM_SOURCE_DIR) / "tests/task_math/cases.jsonl"))
+    for (const Json& row : read_jsonl(std::filesystem::path(TDRM_SOURCE_DIR) / "tests/math/cases.jsonl"))
         result.push_back({row.at("gold"), row.at("answer"), options_of(row)});
     return result;
 }
@@ -41,6 +41,6 @@ void verify_solutions(benchmark::State& state) {
 BENCHMARK(verify_solutions);
 
 }  // namespace
-}  // namespace tdrm::task::math::test
+}  // namespace tdrm::math::test
 
 BENCHMARK_MAIN();

@@ -3,7 +3,7 @@
 
 #include "helpers.hpp"
 #include "tdrm/base/errors.hpp"
-#include "tdrm/task/math/verify.hpp"
+#include "tdrm/math/verify.hpp"
 
 namespace tdrm::task {
 namespace {

@@ -8,8 +8,8 @@
 #include <fstream>
 #include <string>
 
-#include "tdrm/task/process/rows.hpp"
-#include "tdrm/task/text_files.hpp"
+#include "tdrm/base/json_rows.hpp"
+#include "tdrm/task/text/text_files.hpp"
 
 namespace tdrm::task {
 
@@ -41,7 +41,7 @@ private:
 inline bool write_published(const Folder& folder, const std::string& name) {
     const auto from = kShared / "tokenizers" / name;
     if (!std::filesystem::exists(from)) return false;
-    folder.write("tokenizer.json", process::read_text(from / "tokenizer.json.gz"));
+    folder.write("tokenizer.json", rows::read_text(from / "tokenizer.json.gz"));
     std::filesystem::copy(from / "tokenizer_config.json", folder.path() + "/tokenizer_config.json");
     return true;
 }

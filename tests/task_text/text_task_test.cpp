@@ -1,4 +1,4 @@
-#include "tdrm/task/text_task.hpp"
+#include "tdrm/task/text/text_task.hpp"
 
 #include "helpers.hpp"
 #include "tdrm/base/errors.hpp"

@@ -1,4 +1,4 @@
-#include "tdrm/task/translation.hpp"
+#include "tdrm/task/text/translation.hpp"
 
 #include <nlohmann/json.hpp>
 

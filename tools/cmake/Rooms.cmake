@@ -1,4 +1,4 @@
-# tdrm_room(name SOURCES ... DEPS ... LIBRARIES ... [TORCH])
+# tdrm_room(name SOURCES ... DEPS ... LIBRARIES ...)
 #   One library per room of the house. DEPS are rooms below it, LIBRARIES the third-party libraries that it owns.
 # tdrm_test(name SOURCES ... DEPS ... [NP 1 2 4] [LABELS ...])
 #   One test program; with NP it runs under mpirun, once per rank count.
@@ -12,7 +12,7 @@ if(TDRM_SANITIZE)
 endif()
 
 function(tdrm_room name)
-  cmake_parse_arguments(ROOM "TORCH" "" "SOURCES;DEPS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ROOM "" "" "SOURCES;DEPS;LIBRARIES" ${ARGN})
   add_library(tdrm_${name} STATIC ${ROOM_SOURCES})
   target_include_directories(tdrm_${name} PUBLIC ${CMAKE_SOURCE_DIR}/include)
   target_link_libraries(tdrm_${name} PRIVATE tdrm_flags)
@@ -20,17 +20,6 @@ function(tdrm_room name)
     target_link_libraries(tdrm_${name} PUBLIC tdrm_${dep})
   endforeach()
   target_link_libraries(tdrm_${name} PUBLIC ${ROOM_LIBRARIES})
-  if(ROOM_TORCH)
-    target_link_libraries(tdrm_${name} PUBLIC tdrm_torch)
-    if(NOT TARGET tdrm_torch_header)
-      # One precompiled ATen/ATen.h (8 s a file otherwise) that all torch rooms and their tests share.
-      file(WRITE ${CMAKE_BINARY_DIR}/torch_header.cpp "")
-      add_library(tdrm_torch_header OBJECT ${CMAKE_BINARY_DIR}/torch_header.cpp)
-      target_link_libraries(tdrm_torch_header PRIVATE tdrm_flags tdrm_torch)
-      target_precompile_headers(tdrm_torch_header PRIVATE <ATen/ATen.h>)
-    endif()
-    target_precompile_headers(tdrm_${name} REUSE_FROM tdrm_torch_header)
-  endif()
 endfunction()
 
 function(tdrm_test name)

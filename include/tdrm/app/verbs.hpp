@@ -2,17 +2,15 @@
 #pragma once
 
 #include <iosfwd>
-#include <memory>
 #include <string>
 
-#include "tdrm/app/plan.hpp"
 #include "tdrm/comm/communicator.hpp"
-#include "tdrm/task/task.hpp"
+#include "tdrm/plan/plan.hpp"
 
 namespace tdrm::app {
 
 struct RunRequest {
-    PlanRequest plan;
+    plan::PlanRequest plan;
     bool dry_run = false;
     int plan_ranks = 0;    ///< of --dry-run; 0 = as started
     double memory_gb = 0;  ///< per rank, of --dry-run; 0 = don't judge
@@ -40,7 +38,7 @@ int explain_key(const std::string& key);
 /// ids. 65 if something differs. @throws DataError with the line's number at the first line that can't be read; the
 /// lines before it have been written. @throws IoError if a file can't be read or the output can't be written.
 int tokenize(const TokenizeRequest& request, std::istream& in, std::ostream& out);
-/// Local. `tdrm verify`: a JSON verdict for each pair of a JSONL file (task::math::verify_file).
+/// Local. `tdrm verify`: a JSON verdict for each pair of a JSONL file (math::verify_file).
 /// @throws as tokenize does.
 int verify(const std::string& file, std::ostream& out);
 struct ExportRequest {
@@ -57,11 +55,6 @@ struct CheckModelRequest {
 };
 /// Local. `tdrm check-model`: 65 if log-probs differ by more than the tolerance, or a greedy token differs.
 int check_model(const CheckModelRequest& request);
-
-/// The task of `task:`. Problems are added to the list; null then.
-[[nodiscard]] std::unique_ptr<task::Task> make_task(const Yaml& options, std::uint64_t seed, Problems& problems);
-/// Help on the options of a kind of task.
-[[nodiscard]] std::string explain_task(const std::string& kind, const std::string& key);
 
 /// Version, revision, compiler, libraries: one line.
 [[nodiscard]] std::string build_info();

@@ -4,9 +4,11 @@
 #include <set>
 
 #include "tdrm/base/errors.hpp"
-#include "tdrm/task/process/rows.hpp"
+#include "tdrm/base/json_rows.hpp"
 
 namespace tdrm::task::process {
+
+using namespace rows;
 namespace {
 
 namespace fs = std::filesystem;

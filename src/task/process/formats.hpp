@@ -5,10 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "tdrm/task/process/rows.hpp"
+#include "tdrm/base/json_rows.hpp"
 #include "tdrm/task/process/solution.hpp"
 
 namespace tdrm::task::process {
+
+using namespace rows;
 
 /// What a reader of rows fills.
 struct Sink {

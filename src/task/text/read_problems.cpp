@@ -3,15 +3,15 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
-#include "tdrm/task/math/extract.hpp"
-#include "tdrm/task/process/rows.hpp"
-#include "tdrm/task/text_files.hpp"
+#include "tdrm/base/json_rows.hpp"
+#include "tdrm/math/extract.hpp"
+#include "tdrm/task/text/text_files.hpp"
 
 namespace tdrm::task {
 namespace {
 
-using process::Json;
-using process::Place;
+using rows::Json;
+using rows::Place;
 
 /// A member of a row by name or dotted path.
 const Json& member_at(const Json& row, const std::string& path, const Place& place) {
@@ -30,8 +30,8 @@ const Json& member_at(const Json& row, const std::string& path, const Place& pla
             std::string known;
             if (row.is_object())
                 for (const auto& [key, unused] : row.items()) known += cat(known.empty() ? "" : ", ", key);
-            process::broken(
-                place, cat("the field \"", path, "\" is missing (the row has ", known.empty() ? "none" : known, ")"));
+            rows::broken(place,
+                         cat("the field \"", path, "\" is missing (the row has ", known.empty() ? "none" : known, ")"));
         }
     }
     return *at;
@@ -49,7 +49,7 @@ std::string text_of(const Json& value) {
 }
 
 std::string filled(const std::string& pattern, const Json& row, const Place& place) {
-    if (pattern.find('{') == std::string::npos) return process::trimmed(text_of(member_at(row, pattern, place)));
+    if (pattern.find('{') == std::string::npos) return rows::trimmed(text_of(member_at(row, pattern, place)));
     std::string text;
     for (std::size_t at = 0; at < pattern.size();) {
         const std::size_t open = std::min(pattern.find('{', at), pattern.size());
@@ -58,13 +58,13 @@ std::string filled(const std::string& pattern, const Json& row, const Place& pla
         if (open < pattern.size()) text += text_of(member_at(row, pattern.substr(open + 1, close - open - 1), place));
         at = open < pattern.size() ? close + 1 : open;
     }
-    return process::trimmed(text);
+    return rows::trimmed(text);
 }
 
 std::string joined(const Json& value) {
-    if (!value.is_array()) return process::trimmed(text_of(value));
+    if (!value.is_array()) return rows::trimmed(text_of(value));
     std::string text;
-    for (const Json& each : value) text += cat(text.empty() ? "" : ", ", process::trimmed(text_of(each)));
+    for (const Json& each : value) text += cat(text.empty() ? "" : ", ", rows::trimmed(text_of(each)));
     return text;
 }
 
@@ -74,9 +74,9 @@ std::string gold_of(const TextFileOptions& options, const std::string& text, con
     const bool boxed = options.gold == GoldIn::boxed;
     const auto found = math::extract_answer(text, {{boxed ? AnswerPlace::boxed : AnswerPlace::hashes}});
     if (found.place == AnswerPlace::none)
-        process::broken(place, cat("the field \"", options.answer, "\" has no ", boxed ? "\\boxed{...}" : "####",
-                                   " with an answer"));
-    return process::trimmed(found.text);
+        rows::broken(place, cat("the field \"", options.answer, "\" has no ", boxed ? "\\boxed{...}" : "####",
+                                " with an answer"));
+    return rows::trimmed(found.text);
 }
 
 std::string without_notes(std::string text) {
@@ -95,27 +95,27 @@ std::optional<double> tolerance_of(const Json& value, const Place& place) {
     try {
         return std::stod(text_of(number));
     } catch (const std::exception&) {
-        process::broken(place, cat("the tolerance ", number.dump(), " isn't a number"));
+        rows::broken(place, cat("the tolerance ", number.dump(), " isn't a number"));
     }
 }
 
 std::vector<text::ChatMessage> messages_of(const Json& value, const std::string& field, const Place& place) {
     if (!value.is_array() || value.empty())
-        process::broken(place, cat("the field \"", field, "\" isn't a list of messages"));
+        rows::broken(place, cat("the field \"", field, "\" isn't a list of messages"));
     std::vector<text::ChatMessage> messages;
     for (const Json& each : value) {
-        messages.push_back({process::text_member(each, "role", place), process::text_member(each, "content", place)});
+        messages.push_back({rows::text_member(each, "role", place), rows::text_member(each, "content", place)});
         const std::string& role = messages.back().role;
         if (role != "system" && role != "user" && role != "assistant")
-            process::broken(place, cat("the role \"", role, "\" isn't system, user or assistant"));
+            rows::broken(place, cat("the role \"", role, "\" isn't system, user or assistant"));
     }
     if (messages.back().role != "assistant")
-        process::broken(place, "the last message isn't the assistant's (nothing to learn there)");
+        rows::broken(place, "the last message isn't the assistant's (nothing to learn there)");
     return messages;
 }
 
 /// A row with an empty field; how it is met is the user's choice.
-struct IncompleteRow : process::BrokenRow {
+struct IncompleteRow : rows::BrokenRow {
     using BrokenRow::BrokenRow;
 };
 void require(const std::string& text, std::string_view what, const std::string& field, const Place& place) {
@@ -123,7 +123,7 @@ void require(const std::string& text, std::string_view what, const std::string& 
 }
 
 TextProblem problem_of(const TextFileOptions& options, const Json& row, const Place& place) {
-    if (row.is_discarded()) process::broken(place, "this isn't JSON");
+    if (row.is_discarded()) rows::broken(place, "this isn't JSON");
     TextProblem problem;
     if (!options.chat.empty()) {
         problem.conversation = messages_of(member_at(row, options.chat, place), options.chat, place);
@@ -138,7 +138,7 @@ TextProblem problem_of(const TextFileOptions& options, const Json& row, const Pl
     problem.answer = gold_of(options, answer, place);
     if (!options.solution.empty()) {
         const Json& value = member_at(row, options.solution, place);
-        problem.solution = process::trimmed(text_of(value.is_array() && !value.empty() ? value[0] : value));
+        problem.solution = rows::trimmed(text_of(value.is_array() && !value.empty() ? value[0] : value));
         if (options.strip_notes) problem.solution = without_notes(problem.solution);
         require(problem.solution, "solution", options.solution, place);
     }
@@ -166,7 +166,7 @@ std::vector<TextProblem> read_problems(const std::string& name, const TextFileOp
     std::int64_t left_out = 0;
     std::string example;
     try {
-        process::for_each_row(path, [&](const Json& row, const Place& place) {
+        rows::for_each_row(path, [&](const Json& row, const Place& place) {
             try {
                 problems.push_back(problem_of(options, row, {path.string(), place.unit, place.number}));
             } catch (const IncompleteRow& error) {
@@ -177,7 +177,7 @@ std::vector<TextProblem> read_problems(const std::string& name, const TextFileOp
             problems.back().name = cat(path.string(), ' ', place.unit, ' ', place.number);
             problems.back().id = first_id | static_cast<std::uint64_t>(place.number);
         });
-    } catch (const process::BrokenRow& error) {
+    } catch (const rows::BrokenRow& error) {
         throw DataError(
             cat(error.what(), " (task.files.", name, " describes the file). Correct the row or the entry."));
     }

@@ -8,7 +8,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/random.hpp"
 #include "tdrm/base/spelling.hpp"
-#include "tdrm/task/text_files.hpp"
+#include "tdrm/task/text/text_files.hpp"
 
 namespace tdrm::task {
 namespace {

@@ -1,4 +1,4 @@
-#include "tdrm/task/text_format.hpp"
+#include "tdrm/task/text/text_format.hpp"
 
 #include <algorithm>
 #include <filesystem>

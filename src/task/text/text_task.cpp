@@ -1,4 +1,4 @@
-#include "tdrm/task/text_task.hpp"
+#include "tdrm/task/text/text_task.hpp"
 
 #include <algorithm>
 #include <unordered_set>
@@ -7,7 +7,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
 #include "tdrm/base/spelling.hpp"
-#include "tdrm/task/math/verify.hpp"
+#include "tdrm/math/verify.hpp"
 
 namespace tdrm::task {
 

@@ -1,6 +1,6 @@
-#include "tdrm/task/translation.hpp"
+#include "tdrm/task/text/translation.hpp"
 
-#include "tdrm/task/process/rows.hpp"
+#include "tdrm/base/json_rows.hpp"
 
 namespace tdrm::task {
 AnswerIds Translation::answer(TokenSpan ids, std::span<const std::int32_t> ends) const {
@@ -11,7 +11,7 @@ AnswerIds Translation::answer(TokenSpan ids, std::span<const std::int32_t> ends)
     for (const std::int32_t end : ends) {
         const TokenSpan piece = ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
         std::string text = begin == 0 ? from.decode(piece, true) : from.decode_behind(piece);
-        if (trims_) text = process::trimmed(text);
+        if (trims_) text = rows::trimmed(text);
         const Tokens again = begin == 0 ? to.encode(text) : to.encode_behind(text);
         result.ids.insert(result.ids.end(), again.begin(), again.end());
         result.ends.push_back(static_cast<std::int32_t>(result.ids.size()));

@@ -1,0 +1,55 @@
+// Three number systems in which a tree is evaluated: exact rationals, integers modulo two primes, and complex floating
+// point numbers with an error bound. The first two decide, the last decides where functions and roots occur.
+#pragma once
+
+#include <gmpxx.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tdrm/math/budget.hpp"
+#include "tdrm/math/expression.hpp"
+#include "tdrm/math/real.hpp"
+
+namespace tdrm::math {
+
+/// Exact rational value, or nothing (a symbol, an irrational, a number of more than 16384 bits).
+/// With `variable`, that one symbol has the value `at`.
+[[nodiscard]] std::optional<mpq_class> rational_value(const Expression& expression, Budget& budget,
+                                                      std::string_view variable = {}, const mpq_class& at = {});
+
+/// Value modulo 2^61 - 1 and 2^60 - 93 at random point number `point`, where each symbol has a residue drawn from its
+/// name. Rational operations and integer powers are exact; anything else (sin, roots, powers with symbols) is hashed
+/// from its name and the residues of its arguments. Equal residues therefore mean equal expressions (Schwartz-Zippel:
+/// an error needs both primes to fail, below 2^-100 for answers of practical degree); unequal residues mean unequal
+/// expressions only if nothing was hashed.
+struct Residue {
+    std::array<std::uint64_t, 2> value{};
+    bool conclusive = true;  ///< nothing was hashed
+    bool defined = true;     ///< no division by zero
+};
+[[nodiscard]] Residue residue(const Expression& expression, int point, Budget& budget);
+
+/// Where symbols are drawn from.
+enum class Points {
+    positive,  ///< (0.5, 2.5)
+    any_sign,  ///< the same with a random sign
+    spread,    ///< positive, larger with each point: rounding to integers (floor) then tells expressions apart
+};
+
+/// Complex value with a bound of its absolute rounding error at random point number `point`. Symbols are real, drawn
+/// from their names.
+struct Approximation {
+    Real re = 0;
+    Real im = 0;
+    Real error = 0;
+    bool defined = true;
+};
+[[nodiscard]] Approximation approximate(const Expression& expression, int point, Points points, Budget& budget);
+
+}  // namespace tdrm::math

@@ -1,0 +1,50 @@
+// The verifier of mathematical answers: are two answers the same, and why.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <iosfwd>
+#include <string>
+#include <string_view>
+
+#include "tdrm/math/compare.hpp"
+#include "tdrm/math/extract.hpp"
+
+namespace tdrm::math {
+
+struct VerifyOptions {
+    CompareOptions compare;
+    ExtractOptions extract;
+    std::uint64_t budget = 200'000;  ///< operations of one verdict, at most (about 20 ms)
+};
+
+struct Verdict {
+    bool equal = false;
+    /// "same text", "same value", "same choice", "different", "different text", "no answer", "no gold answer",
+    /// "undecided" (neither proven nor refuted; counts as not equal), "budget" (likewise).
+    std::string reason;
+    std::string gold;  ///< normalised form: the tree's text, or the plain text if it isn't mathematics
+    std::string answer;
+    std::uint64_t operations = 0;  ///< spent, never above the budget
+};
+
+/// Whether `answer`, a whole solution or only its answer, gives `gold` (likewise). Both are extracted, parsed and
+/// compared. Deterministic: depends on the arguments alone. Never throws on any text and never spends more than the
+/// budget; work outside of it (finding the answer) is linear in the length. Local, thread-safe.
+[[nodiscard]] Verdict verify(std::string_view gold, std::string_view answer, const VerifyOptions& options = {});
+
+/// The same for two answers that are known to be only answers.
+[[nodiscard]] Verdict verify_answers(std::string_view gold, std::string_view answer, const VerifyOptions& options = {});
+
+/// Reads JSONL lines {"gold": ..., "answer": ...} (strings or numbers; optional: "precision", "abs_tolerance",
+/// "strict_symbols", "allow_set_relation") and writes one JSON line per pair: {"line", "equal", "reason", "gold",
+/// "answer", "operations"}. Empty lines are skipped. Returns how many pairs were equal and how many there were. Local.
+/// @throws DataError at the first broken line, with its number; the verdicts before it have been written.
+/// @throws IoError if the file can't be read.
+struct VerifyCounts {
+    std::uint64_t pairs = 0;
+    std::uint64_t equal = 0;
+};
+VerifyCounts verify_file(const std::filesystem::path& path, std::ostream& out, const VerifyOptions& options = {});
+
+}  // namespace tdrm::math

@@ -1,0 +1,59 @@
+// How much memory a rank will need, before anything runs. Counts what grows with the model, its units and its slots.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tdrm/model/spec.hpp"
+#include "tdrm/task/task.hpp"
+#include "tdrm/train/trainer.hpp"
+
+namespace tdrm::stage {
+
+struct MemoryTerm {
+    std::string what;
+    double bytes = 0;
+};
+
+/// Terms that are in memory together: the need of a rank at its peak.
+class Memory {
+public:
+    Memory& add(std::string what, double bytes);
+    Memory& add(const Memory& other);
+    [[nodiscard]] bool empty() const { return terms_.empty(); }
+    [[nodiscard]] double total() const;
+    [[nodiscard]] const MemoryTerm& largest() const;
+
+private:
+    std::vector<MemoryTerm> terms_;
+};
+
+/// "1.2 GB"
+[[nodiscard]] std::string bytes_text(double bytes);
+
+/// The program itself, its libraries and MPI: measured.
+inline constexpr double kProgramBytes = 140e6;
+
+/// A model that only answers or scores.
+[[nodiscard]] Memory frozen_memory(const std::string& name, const model::ModelSpec& spec);
+/// A model in training: parameters, gradient, both moments, the sum over units, and the activations of a unit.
+/// @param sample_tokens of the longest sample
+[[nodiscard]] Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens,
+                                     train::SumMode sum, const train::PrecisionOptions& precision);
+/// Scoring passes of `tokens` tokens.
+[[nodiscard]] Memory scoring_memory(const model::ModelSpec& spec, int tokens);
+/// The key/value cache of `slots` answers of this task, each at its greatest length. An upper bound.
+[[nodiscard]] Memory generation_memory(const model::ModelSpec& spec, const task::Task& task, int slots);
+
+/// What a stage may ask about the plan around it.
+struct Planned {
+    const task::Task& task;
+    train::SumMode sum;
+    /// Sizes of the model that an option names; nothing if it is only known once that model was read.
+    std::function<std::optional<model::ModelSpec>(std::string_view key)> model;
+};
+
+}  // namespace tdrm::stage

@@ -1,0 +1,33 @@
+// stage.json of a stage's folder, and the commit that a reference to a stage means.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "tdrm/stage/context.hpp"
+
+namespace tdrm::stage {
+
+/// stage.json: what a stage is and how far it is. Equal for equal results. Local.
+struct StageRecord {
+    std::string kind, identity, identity_text;
+    bool done = false;
+    StageOutcome outcome;
+
+    /// Writes `directory`/stage.json with its own hash. @throws IoError
+    void write(const std::filesystem::path& directory) const;
+    /// Nothing if there is no stage yet.
+    /// @throws DataError if the folder holds something, and stage.json doesn't say what
+    [[nodiscard]] static std::optional<StageRecord> read(const std::filesystem::path& directory);
+    /// The record of a finished stage. @param where begins the message @throws ConfigError if it isn't there or isn't
+    /// done
+    [[nodiscard]] static StageRecord read_finished(const std::string& where, const std::filesystem::path& directory);
+};
+
+/// The update that "last", "best", "update-100" or "" (a value stage's best, else the last) means; its folder exists.
+/// @throws ConfigError if there is no such commit
+[[nodiscard]] std::int64_t referenced_update(const std::string& where, const std::string& version,
+                                             const std::filesystem::path& directory, const StageRecord& record);
+
+}  // namespace tdrm::stage

@@ -1,0 +1,18 @@
+// `task:` of a run file.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "tdrm/base/yaml.hpp"
+#include "tdrm/task/task.hpp"
+
+namespace tdrm::stage {
+
+/// The task of `task:`. Problems are added to the list; null then.
+[[nodiscard]] std::unique_ptr<task::Task> make_task(const Yaml& options, std::uint64_t seed, Problems& problems);
+/// Help on the options of a kind of task.
+[[nodiscard]] std::string explain_task(const std::string& kind, const std::string& key);
+
+}  // namespace tdrm::stage

@@ -1,0 +1,285 @@
+// Numbers, names, brackets, functions.
+#include "parser_rules.hpp"
+#include "tdrm/math/characters.hpp"
+#include "tdrm/math/words.hpp"
+
+namespace tdrm::math {
+
+Expression Parser::atom() {
+    const Nesting nesting(*this);
+    switch (next().kind) {
+        case TokenKind::number:
+            return number();
+        case TokenKind::symbol:
+            return symbol();
+        case TokenKind::function:
+            return function();
+        case TokenKind::text:
+            return text();
+        case TokenKind::sign:
+            return sign_atom();
+        default:
+            throw ParseError{};
+    }
+}
+
+Expression Parser::number() {
+    const Token token = take();
+    Expression value = make_number(*token.number, token.inexact);
+    if (!next().is("_") || token.text.empty()) return value;
+    take();
+    const std::string base_text = flat_group();
+    const int base = base_text == "eight" ? 8 : base_text == "two" ? 2 : small_integer(base_text);
+    mpz_class in_base;
+    if (base < 2 || base > 10 || in_base.set_str(token.text, base) != 0) throw ParseError{};
+    return make_number(in_base);
+}
+
+int Parser::small_integer(const std::string& digits) {
+    if (digits.empty() || digits.size() > 2) return -1;
+    for (const char c : digits)
+        if (!is_digit(c)) return -1;
+    return std::stoi(digits);
+}
+
+std::string Parser::flat_group() {
+    if (!next().is("{")) return take().text;
+    std::string text;
+    int open = 0;
+    do {
+        const Token token = take();
+        if (token.kind == TokenKind::end) throw ParseError{};
+        open += token.is("{") ? 1 : token.is("}") ? -1 : 0;
+        if (!token.is("{") && !token.is("}")) text += token.text;
+    } while (open > 0);
+    return text;
+}
+
+Expression Parser::symbol() {
+    std::string name = take().text;
+    if (name == "pi" || name == "e" || name == "i" || name == "infinity" || name == "reals" || name == "empty") {
+        if (!next().is("_")) return make(Kind::constant, name, {});
+    }
+    suffixes(name);
+    if (is_function_name(name) && at_inverse()) {
+        for (int i = 0; i < 5; ++i) take();
+        name += "^-1";
+    }
+    const bool at_zero = next().is("(") && next(1).text == "0" && next(2).is(")");  // nobody multiplies by (0)
+    if (at_zero || (is_function_name(name) && next().is("("))) {
+        Expression inside = bracket();
+        if (inside.is(Kind::tuple)) return make(Kind::call, name, std::move(inside.args));
+        return make(Kind::call, name, {std::move(inside)});
+    }
+    return make(Kind::symbol, name, {});
+}
+
+void Parser::suffixes(std::string& name) {
+    for (;;) {
+        if (accept("_")) {
+            name += "_" + flat_group();
+        } else if (accept("'")) {
+            name += "'";
+        } else if (next().is("^") && (next(1).is("'") || next(1).is("*"))) {
+            take();
+            name += take().text;
+        } else if (next().is("^") && next(1).is("{") && (next(2).is("'") || next(2).is("*"))) {
+            take();
+            name += flat_group();
+        } else {
+            return;
+        }
+    }
+}
+
+bool Parser::at_inverse() const {
+    return next().is("^") && next(1).is("{") && next(2).is("-") && next(3).text == "1" && next(4).is("}") &&
+           next(5).is("(");
+}
+
+bool Parser::is_function_name(const std::string& name) {
+    const std::string_view head = std::string_view(name).substr(0, name.find_first_of("_'^"));
+    for (const auto known : {"f", "g", "h", "F", "G", "H", "phi", "psi", "Phi", "Psi"})
+        if (head == known) return true;
+    return false;
+}
+
+Expression Parser::text() {
+    const std::string words = take().text;
+    for (const auto filler : {"about", "approximately", "approx", "exactly", "roughly", "only", "nearly",
+                              "\xE7\xBA\xA6", "\xE5\xA4\xA7\xE7\xBA\xA6", "\xE7\xBA\xA6\xE4\xB8\xBA", "\xE5\x85\xB1"})
+        if (words == filler && starts_operand()) return atom();
+    if (words.starts_with("\xE7\x99\xBE\xE5\x88\x86\xE4\xB9\x8B") && starts_operand())
+        return make(Kind::percent, {atom()});
+    return make(Kind::symbol, std::string(kTextPrefix) + word_key(words), {});
+}
+
+Expression Parser::sign_atom() {
+    const std::string sign = next().text;
+    if (sign == "(" || sign == "[" || sign == "]" || sign == "langle") return bracket();
+    if (sign == "{") return group();
+    if (sign == "\\{") return braces();
+    if (sign == "|") return bars();
+    if (sign.starts_with("begin ")) return environment();
+    take();
+    if (sign == "frac" || sign == "binom") {
+        Expression top = argument();
+        Expression bottom = argument();
+        if (sign == "binom") return make(Kind::call, "binom", {std::move(top), std::move(bottom)});
+        return make(Kind::divide, {std::move(top), std::move(bottom)});
+    }
+    if (sign == "sqrt") return root();
+    if (sign == "lfloor" || sign == "lceil") return rounded(sign == "lfloor" ? "floor" : "ceil");
+    if (sign == "mathbb") {
+        const std::string name = flat_group();
+        return name == "R" ? make(Kind::constant, "reals", {}) : make(Kind::symbol, "set " + name, {});
+    }
+    if (sign == "overline") return make(Kind::symbol, "bar " + flat_group(), {});
+    if (sign == "accent" || sign == "dot") return make(Kind::symbol, flat_group(), {});
+    if (sign == "bigcup") return big_operator("bigcup");
+    throw ParseError{};
+}
+
+Expression Parser::root() {
+    if (!next().is("[")) return make(Kind::call, "sqrt", {argument(true)});
+    take();
+    Expression degree = list();
+    expect("]");
+    return make(Kind::power, {argument(true), make(Kind::divide, {make_number(1), std::move(degree)})});
+}
+
+Expression Parser::rounded(const char* name) {
+    const Scope scope(*this, false);
+    Expression inside = sum();
+    expect(name == std::string_view("floor") ? "rfloor" : "rceil");
+    return make(Kind::call, name, {std::move(inside)});
+}
+
+Expression Parser::bracket() {
+    const Scope scope(*this, false, !next().is("("));
+    const Token open = take();
+    std::string connective;
+    std::vector<Expression> items = elements(connective);
+    const Token close = take();
+    const std::string ends = open.text + close.text;
+    if (ends == "langlerangle") return make(Kind::tuple, "()", std::move(items));
+    if (close.text != ")" && close.text != "]" && close.text != "[") throw ParseError{};
+    const char left = open.text == "]" ? '(' : open.text[0];
+    const char right = close.text == "[" ? ')' : close.text[0];
+    if (items.size() == 1 && (ends == "()" || ends == "[]")) return std::move(items.front());
+    if (items.empty() || (items.size() == 1 && ends != "()")) throw ParseError{};
+    return make(Kind::tuple, std::string{left, right}, std::move(items));
+}
+
+Expression Parser::braces() {
+    take();
+    const Scope scope(*this, true);
+    std::string connective;
+    std::vector<Expression> items = elements(connective);
+    if (next().is("|") || next().is(":")) {
+        take();
+        in_set_ = false;
+        Expression condition = list();
+        expect("\\}");
+        return condition;
+    }
+    expect("\\}");
+    if (items.empty()) return make(Kind::constant, "empty", {});
+    return make(Kind::set, std::move(items));
+}
+
+Expression Parser::bars() {
+    take();
+    const int outer = bars_;
+    bars_ = 1;
+    Expression inside = sum();
+    expect("|");
+    bars_ = outer;
+    return make(Kind::call, "abs", {std::move(inside)});
+}
+
+Expression Parser::environment() {
+    const std::string kind = take().text.substr(6);
+    const Scope scope(*this, false);
+    Expression rows = make(Kind::matrix, {});
+    if (kind != "matrix") rows = make(Kind::call, kind == "cases" ? "cases" : "det", {});
+    while (next().kind != TokenKind::end && !next().text.starts_with("end ")) {
+        Expression row = make(Kind::tuple, "()", {});
+        while (starts_operand()) {
+            row.args.push_back(relation());
+            if (!accept("&") && !(kind == "cases" && accept(","))) break;
+        }
+        if (!row.args.empty()) rows.args.push_back(std::move(row));
+        if (!accept("\\\\") && !next().text.starts_with("end ")) throw ParseError{};
+    }
+    if (take().text != "end " + kind || rows.args.empty()) throw ParseError{};
+    return rows;
+}
+
+Expression Parser::function() {
+    const std::string name = take().text;
+    for (const auto big : {"sum", "prod", "int", "iint", "lim", "sup", "inf"})
+        if (name == big) return big_operator(name);
+    Expression call = make(Kind::call, name, {});
+    Expression exponent;
+    bool raised = false;
+    while (next().is("_") || (next().is("^") && !at_degree_ahead())) {
+        const bool base = take().is("_");
+        Expression value = argument(true);
+        if (base)
+            call.args.push_back(std::move(value));
+        else
+            exponent = std::move(value), raised = true;
+    }
+    function_arguments(call);
+    if (name == "log" && call.args.size() == 2) std::swap(call.args[0], call.args[1]);  // (x, base)
+    if (!raised) return call;
+    if (exponent.is(Kind::negate) && is_integer(exponent.args[0]) && exponent.args[0].value() == 1) {
+        call.name = "arc" + name;
+        return call;
+    }
+    return make(Kind::power, {std::move(call), std::move(exponent)});
+}
+
+void Parser::function_arguments(Expression& call) {
+    if (next().is("(") || next().is("[") || next().is("{") || next().is("\\{")) {
+        Expression inside = next().is("{") ? group() : next().is("\\{") ? braces() : bracket();
+        if (inside.is(Kind::tuple) || inside.is(Kind::list) || inside.is(Kind::set))
+            for (Expression& arg : inside.args) call.args.push_back(std::move(arg));
+        else
+            call.args.push_back(std::move(inside));
+        return;
+    }
+    if (next().is("-")) {
+        take();
+        call.args.push_back(make(Kind::negate, {factor()}));
+        return;
+    }
+    const bool nested = next().kind == TokenKind::function;
+    Expression inside = factor();
+    while (!nested && starts_implicit_factor() && next().kind != TokenKind::function &&
+           next().kind != TokenKind::text && !next().is("("))
+        inside = juxtaposed(std::move(inside));
+    if (!nested && next().is("/") && inside.is(Kind::constant, "pi") && next(1).kind == TokenKind::number) {
+        take();  // "\sin \pi/6" means the angle
+        inside = make(Kind::divide, {std::move(inside), factor()});
+    }
+    call.args.push_back(std::move(inside));
+}
+
+Expression Parser::big_operator(const std::string& name) {
+    Expression call = make(Kind::call, name, {});
+    while (next().is("_") || next().is("^")) {
+        const bool below = take().is("_");
+        if (next().is("{")) {
+            call.args.push_back(group());
+        } else {
+            call.args.push_back(argument(true));
+        }
+        call.name += below ? "_" : "^";
+    }
+    call.args.push_back(product());
+    return call;
+}
+
+}  // namespace tdrm::math

@@ -1,0 +1,24 @@
+// Numbers as people and LaTeX write them.
+#pragma once
+
+#include <gmpxx.h>
+
+#include <string>
+#include <string_view>
+
+#include "tdrm/math/tokenizer.hpp"
+
+namespace tdrm::math {
+
+struct ReadNumber {
+    mpq_class value;
+    std::string digits;    ///< of a whole number without exponent, else ""
+    bool inexact = false;  ///< written with a decimal point
+    std::size_t length = 0;
+};
+
+/// The number at `at` (a digit, or a point before one): "1,234.5", "1{,}234", "0.1\\overline{6}", "1.5e6". Commas
+/// between thousands count only outside of brackets. Linear time. Local.
+[[nodiscard]] ReadNumber read_number(std::string_view text, std::size_t at, Comma comma, bool in_brackets);
+
+}  // namespace tdrm::math

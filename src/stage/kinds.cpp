@@ -1,0 +1,18 @@
+#include "tdrm/stage/stage.hpp"
+
+namespace tdrm::stage {
+
+const std::map<std::string, StageKind>& stage_kinds() {
+    static const std::map<std::string, StageKind> kinds{{"sft", sft_kind()},
+                                                        {"rollout", rollout_kind()},
+                                                        {"value", value_kind()},
+                                                        {"best_of_n", best_of_n_kind()},
+                                                        {"search", search_kind()},
+                                                        {"rl", rl_kind()},
+                                                        {"evaluate", evaluate_kind()},
+                                                        {"import", import_kind()},
+                                                        {"processbench", processbench_kind()}};
+    return kinds;
+}
+
+}  // namespace tdrm::stage

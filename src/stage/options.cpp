@@ -1,0 +1,71 @@
+#include "tdrm/stage/options.hpp"
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/stage/stage.hpp"
+
+namespace tdrm::stage {
+
+void EvalOptions::fields(Fields& f) {
+    f("problems", problems, "split to evaluate on; none = no evaluation");
+    f("every", every, "updates between evaluations; 0 = at the end only", at_least(0));
+    f("samples", samples, "answers per problem", at_least(1));
+    f("limit", limit, "use the first problems of the split only; 0 = all", at_least(0));
+    f("sampler", sampler, "how answers are drawn");
+}
+
+train::Metrics answer_metrics(const rollout::Trajectories& answers) {
+    train::Metrics metrics;
+    double right = 0, cut = 0, solved = 0;
+    for (std::size_t row = 0; row < answers.size(); ++row) {
+        right += static_cast<double>(answers.outcome[row]);
+        cut += answers.finish[row] == static_cast<std::uint8_t>(task::Finish::length) ? 1 : 0;
+    }
+    for (const auto& [begin, end] : answers.groups()) {
+        bool any = false;
+        for (std::size_t row = begin; row < end; ++row) any = any || answers.outcome[row] > 0;
+        solved += any ? 1 : 0;
+    }
+    const auto n = static_cast<double>(answers.size());
+    metrics.set("pass@1", right / n);
+    metrics.set("solved", solved / static_cast<double>(answers.num_problems()));
+    metrics.set("completions/mean_length", static_cast<double>(answers.token.size()) / n);
+    metrics.set("completions/clipped_ratio", cut / n);
+    return metrics;
+}
+
+train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task& task, const model::Model& policy,
+                                    const EvalOptions& options, std::uint64_t seed, std::int64_t updates) {
+    train::Evaluation evaluation;
+    if (options.problems.empty()) return evaluation;
+    evaluation.every = options.every > 0 ? options.every : updates;
+    evaluation.by = "pass@1";
+    evaluation.measure = [&ranks, &task, &policy, options, seed](std::int64_t) {
+        rollout::Generator generator(policy, options.sampler, task.end_tokens());
+        const std::int64_t size = task.split_size(options.problems);
+        std::vector<rollout::ProblemDraw> draws;
+        for (std::int64_t i = 0; i < (options.limit > 0 ? std::min(options.limit, size) : size); ++i)
+            draws.push_back({i, 0});
+        // The same key at every evaluation: differences between updates are the policy's, not the draw's.
+        const rollout::RolloutPlan plan{&task, options.problems, options.samples, options.sampler, seed, "eval"};
+        return answer_metrics(rollout::roll_together(ranks, plan, generator, draws));
+    };
+    return evaluation;
+}
+
+std::int64_t check_split(const task::Task& task, const std::string& split, const std::string& path,
+                         Problems& problems) {
+    try {
+        const std::int64_t size = task.split_size(split);
+        if (size == 0)
+            problems.push_back(
+                {"", path,
+                 cat("split ", split,
+                     " has no problems (the stage would have nothing to do). Give it a size under task.splits.")});
+        return size;
+    } catch (const ConfigError& error) {
+        problems.push_back({"", path, error.what()});
+        return 0;
+    }
+}
+
+}  // namespace tdrm::stage

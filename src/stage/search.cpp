@@ -1,0 +1,185 @@
+// Stage `search`: tree search over steps, guided by a value model; a branch count or several of them.
+#include "tdrm/rollout/search.hpp"
+
+#include <algorithm>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/eval/intervals.hpp"
+#include "tdrm/stage/map.hpp"
+#include "tdrm/stage/options.hpp"
+#include "tdrm/stage/stage.hpp"
+#include "tdrm/stage/tables.hpp"
+#include "tdrm/store/manifest.hpp"
+
+namespace tdrm::stage {
+namespace {
+
+enum class SearchKind { greedy };
+constexpr auto enum_names(SearchKind) {
+    return std::array<std::pair<SearchKind, std::string_view>, 1>{{{SearchKind::greedy, "greedy"}}};
+}
+
+struct SearchStageOptions {
+    std::string policy, value, problems;
+    SearchKind kind = SearchKind::greedy;
+    int branch = 8;
+    int depth = 30;
+    ReadOutOptions read_out;
+    rollout::SamplerOptions sampler;
+    int slots = 256;
+
+    void fields(Fields& f) {
+        f("policy", policy, "model that proposes steps").required();
+        f("value", value, "value model that chooses among them").required();
+        f("problems", problems, "split to answer").required();
+        f("kind", kind, "greedy: one path, the best continuation of each step");
+        f("branch", branch, "continuations of each step", at_least(1));
+        f("depth", depth, "bound on the steps; the last one runs to the end", at_least(1));
+        f("read_out", read_out, "how a value model named hf:DIR is read");
+        f("sampler", sampler, "how steps are drawn");
+        f("slots", slots, "sequences decoded together", at_least(1)).not_identity();
+    }
+};
+
+/// Nodes of many trees as flat arrays; /node of search.h5.
+struct NodeTable {
+    std::vector<std::int64_t> tree_offset{0}, token_offset{0};
+    std::vector<std::int32_t> parent, token;
+    std::vector<float> value;
+    std::vector<std::uint8_t> terminal, on_path;
+
+    void add(const rollout::SearchTree& tree) {
+        for (const auto& node : tree.nodes) {
+            parent.push_back(node.parent);
+            value.push_back(node.value);
+            terminal.push_back(node.terminal ? 1 : 0);
+            on_path.push_back(node.on_path ? 1 : 0);
+            token.insert(token.end(), node.ids.begin(), node.ids.end());
+            token_offset.push_back(static_cast<std::int64_t>(token.size()));
+        }
+        tree_offset.push_back(static_cast<std::int64_t>(parent.size()));
+    }
+    [[nodiscard]] store::Columns columns() const {
+        store::Columns c;
+        c.set("tree_offset", tree_offset);
+        c.set("token_offset", token_offset);
+        c.set("parent", parent);
+        c.set("token", token);
+        c.set("value", value);
+        c.set("terminal", terminal);
+        c.set("on_path", on_path);
+        return c;
+    }
+};
+
+class SearchStage final : public Stage {
+public:
+    explicit SearchStage(const SearchStageOptions& options) : options_(options) {}
+    [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
+    void check(const task::Task& task, const std::string& path, Problems& problems) const override {
+        check_split(task, options_.problems, path + ".problems", problems);
+        check_read_out(options_.read_out, task, path + ".read_out", problems);
+    }
+
+    StageOutcome run(StageContext& context) override {
+        const model::Model policy = load_model(context, context.input("policy"));
+        const model::Model value = load_value_model(context, context.input("value"), options_.read_out);
+        rollout::Generator generator(policy, options_.sampler, context.task.end_tokens(), options_.slots);
+        rollout::Scorer scorer = value_scorer(context, value, context.input("value"), options_.read_out, 4096);
+        MapWork work;
+        work.label = context.node.name;
+        work.units = context.task.split_size(options_.problems);
+        work.block = block_size(work.units, std::max(1, 1024 / options_.branch));
+        work.directory = context.directory;
+        work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
+            search(context, generator, scorer, begin, end, part);
+        };
+        work.merge = [&](const auto& parts) { merge(context, parts); };
+        warn_if_idle(context, (work.units + work.block - 1) / work.block);
+        if (!map_is_done(context, context.directory)) run_map(context, work);
+        const auto answers = context.ranks.agree("reading answers", [&] {
+            const store::FileReader file(context.directory / "trajectories.h5");
+            const auto table = rollout::Trajectories::read(file);
+            if (context.ranks.root()) report(context, table, file);
+            return table;
+        });
+        return {0, -1, metrics_json(answer_metrics(answers))};
+    }
+
+    [[nodiscard]] std::string plan(const task::Task& task) const override {
+        return cat(task.split_size(options_.problems), " problems, ", options_.branch, " branches a step");
+    }
+
+    [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
+        const auto policy = planned.model("policy");
+        const auto value = planned.model("value");
+        if (!policy || !value) return std::nullopt;
+        Memory memory =
+            frozen_memory("the policy", *policy).add(generation_memory(*policy, planned.task, options_.slots));
+        return memory.add(frozen_memory("the value model", *value)).add(scoring_memory(*value, 4096));
+    }
+
+private:
+    void search(StageContext& context, rollout::Generator& generator, rollout::Scorer& scorer, std::int64_t begin,
+                std::int64_t end, store::FileWriter& part) const {
+        std::vector<task::Problem> problems;
+        for (std::int64_t i = begin; i < end; ++i) problems.push_back(context.task.problem(options_.problems, i));
+        const rollout::SearchPlan plan{&context.task, options_.branch, options_.depth, options_.sampler, context.seed};
+        const auto trees = rollout::greedy_search(plan, generator, scorer, problems);
+        rollout::Trajectories answers;
+        NodeTable nodes;
+        for (std::size_t i = 0; i < trees.size(); ++i) {
+            answers.add_problem(begin + static_cast<std::int64_t>(i), problems[i]);
+            answers.add(trees[i].answer);
+            nodes.add(trees[i]);
+        }
+        answers.write(part);
+        nodes.columns().write(part, "node");
+    }
+
+    void merge(StageContext& context, const std::vector<std::filesystem::path>& parts) const {
+        rollout::Trajectories answers;
+        store::Columns nodes;
+        for (const auto& part : parts) {
+            const store::FileReader file(part);
+            answers.append(rollout::Trajectories::read(file));
+            nodes.append(store::Columns::read(file, "node"));
+        }
+        store::FileWriter file(context.directory / "trajectories.h5");
+        for (const auto& [name, value] :
+             answer_attributes(context, context.input("policy"), options_.problems, options_.sampler))
+            file.attribute(name, value);
+        file.attribute("value", context.input("value").label);
+        file.attribute("value_hash", context.input("value").identity);
+        answers.write(file);
+        nodes.write(file, "node");
+        write_vocabulary(file, context.task, {answers.prompt_token, nodes.get<std::int32_t>("token")});
+        store::write_manifest(context.directory, std::vector{file.close()});
+    }
+
+    void report(StageContext& context, const rollout::Trajectories& answers, const store::FileReader& file) const {
+        std::vector<double> right(answers.outcome.begin(), answers.outcome.end());
+        const auto interval = eval::wilson(static_cast<double>(std::count(right.begin(), right.end(), 1.0)),
+                                           static_cast<std::int64_t>(right.size()));
+        write_results(context.directory,
+                      {{"kind", "search"},
+                       {"policy", context.input("policy").label},
+                       {"value", context.input("value").label},
+                       {"branch", options_.branch},
+                       {"problems", answers.num_problems()},
+                       {"accuracy", {{"mean", interval.mean}, {"low", interval.low}, {"high", interval.high}}},
+                       {"generated_tokens", file.size("node/token")},
+                       {"nodes", file.size("node/parent")}});
+    }
+
+    SearchStageOptions options_;
+};
+
+}  // namespace
+
+StageKind search_kind() {
+    return kind_of<SearchStageOptions, SearchStage>("tree search over steps, guided by a value model",
+                                                    {"policy", "value"});
+}
+
+}  // namespace tdrm::stage

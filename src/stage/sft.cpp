@@ -1,0 +1,135 @@
+// Stage `sft`: supervised fine-tuning on demonstrations.
+#include "tdrm/train/sft.hpp"
+
+#include <cmath>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/stage/options.hpp"
+#include "tdrm/stage/stage.hpp"
+
+namespace tdrm::stage {
+namespace {
+
+struct SftStageOptions {
+    std::string init;  ///< model to start from; empty = a fresh one
+    model::ModelSpec model;
+    std::string problems = "sft";
+    double epochs = 1;
+    std::int64_t updates = 0;
+    int batch = 64;
+    int unit_tokens = 512;
+    train::OptimizerOptions optimizer{.lr = 2e-3};
+    train::PrecisionOptions precision;
+    EvalOptions eval;
+    train::CommitOptions commit;
+
+    void fields(Fields& f) {
+        f("init", init, "model to start from; none = a fresh one of the sizes under `model`");
+        f("model", model, "sizes of a fresh model");
+        f("problems", problems, "split whose demonstrations are learnt");
+        f("epochs", epochs, "passes over the split", above(0));
+        f("updates", updates, "optimiser updates; 0 = as many as the epochs need", at_least(0)).not_identity();
+        f("batch", batch, "demonstrations per update", at_least(1));
+        f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", at_least(1));
+        f("optimizer", optimizer, "AdamW and its schedule");
+        f("precision", precision, "formats of numbers");
+        f("eval", eval, "evaluation while training").not_identity();
+        f("commit", commit, "when the state is written").not_identity();
+    }
+};
+
+class SftStage final : public Stage {
+public:
+    explicit SftStage(const SftStageOptions& options) : options_(options) {}
+
+    [[nodiscard]] std::string identity() const override {
+        SftStageOptions resolved = options_;
+        resolved.optimizer.horizon = train::schedule_horizon(options_.optimizer, options_.updates);
+        return tdrm::identity(resolved);
+    }
+
+    [[nodiscard]] std::int64_t updates(const task::Task& task) const override {
+        if (options_.updates > 0) return options_.updates;
+        return static_cast<std::int64_t>(
+            std::ceil(options_.epochs * static_cast<double>(task.split_size(options_.problems)) / options_.batch));
+    }
+
+    void check(const task::Task& task, const std::string& path, Problems& problems) const override {
+        check_split(task, options_.problems, path + ".problems", problems);
+        if (!options_.eval.problems.empty())
+            check_split(task, options_.eval.problems, path + ".eval.problems", problems);
+        model::ModelSpec spec = options_.model;
+        spec.vocab = task.vocab_size();
+        try {
+            (void)spec.resolved();
+        } catch (const ConfigError& error) {
+            problems.push_back({"", path + ".model", error.what()});
+        }
+    }
+
+    StageOutcome run(StageContext& context) override {
+        const std::int64_t updates = this->updates(context.task);
+        model::Model policy = start(context);
+        train::SftObjective objective(context.task, options_.problems, policy, context.seed, options_.batch,
+                                      options_.unit_tokens);
+        const auto evaluation =
+            policy_evaluation(context.ranks, context.task, policy, options_.eval, context.seed, updates);
+        train::TrainerOptions trainer;
+        trainer.label = context.node.name;
+        trainer.directory = context.directory;
+        trainer.updates = updates;
+        trainer.horizon = options_.optimizer.horizon > 0 ? options_.optimizer.horizon : updates;
+        trainer.optimizer = options_.optimizer;
+        trainer.precision = options_.precision;
+        trainer.commit = options_.commit;
+        trainer.sum = context.sum;
+        trainer.headline = {"loss", "eval/pass@1"};
+        const auto result = train::train(context.ranks, policy, objective, evaluation, trainer);
+        return {result.updates,
+                result.best,
+                {{"parameters", policy.num_parameters()},
+                 {"best_figure", result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure)}}};
+    }
+
+    [[nodiscard]] std::string plan(const task::Task& task) const override {
+        return cat(updates(task), " updates of ", options_.batch, " demonstrations of split ", options_.problems);
+    }
+
+    [[nodiscard]] std::optional<model::ModelSpec> makes(const Planned& planned) const override {
+        if (!options_.init.empty()) return planned.model("init");
+        model::ModelSpec spec = options_.model;
+        spec.vocab = planned.task.vocab_size();
+        return spec.resolved();
+    }
+
+    [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
+        const auto spec = makes(planned);
+        if (!spec) return std::nullopt;
+        Memory memory = training_memory(*spec, options_.unit_tokens,
+                                        planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(),
+                                        planned.sum, options_.precision);
+        if (!options_.eval.problems.empty()) memory.add(generation_memory(*spec, planned.task, 256));
+        return memory;
+    }
+
+private:
+    model::Model start(StageContext& context) const {
+        if (!options_.init.empty()) return load_model(context, context.input("init"));
+        model::ModelSpec spec = options_.model;
+        spec.vocab = context.task.vocab_size();
+        model::Model fresh(spec.resolved());
+        fresh.initialise(context.seed);
+        return fresh;
+    }
+
+    SftStageOptions options_;
+};
+
+}  // namespace
+
+StageKind sft_kind() {
+    return kind_of<SftStageOptions, SftStage>("supervised fine-tuning of a policy on the task's demonstrations",
+                                              {"init"}, true);
+}
+
+}  // namespace tdrm::stage

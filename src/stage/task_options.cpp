@@ -1,0 +1,74 @@
+// `task:` of a run file.
+#include "tdrm/stage/task_options.hpp"
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/base/options.hpp"
+#include "tdrm/task/chain.hpp"
+#include "tdrm/task/countdown.hpp"
+#include "text_task_options.hpp"
+
+namespace tdrm::stage {
+namespace {
+
+struct CountdownFields : task::CountdownOptions {
+    std::string kind = "countdown";
+    void fields(Fields& f) {
+        f("kind", kind, "countdown");
+        f("numbers", numbers, "numbers of a problem", between(3, 5));
+        f("max_number", max_number, "largest number", between(2, 100));
+        f("max_target", max_target, "largest target", at_least(1));
+        f("max_result", max_result, "largest result of a step", at_most(1000));
+        f("noise", noise, "probability that a step of a demonstration is random legal play", between(0, 1));
+        f("splits", splits, "split names with their numbers of problems, disjoint", at_least(0)).required();
+        f("repeating", repeating, "splits that may hold a problem twice, in another order");
+    }
+};
+
+struct ChainFields : task::ChainOptions {
+    std::string kind = "chain";
+    void fields(Fields& f) {
+        f("kind", kind, "chain");
+        f("min_steps", min_steps, "fewest operations of a problem", at_least(1));
+        f("max_steps", max_steps, "most operations of a problem", between(1, 16));
+        f("modulus", modulus, "numbers are 0 to modulus - 1", between(2, 100));
+        f("noise", noise, "probability that a step of a demonstration is wrong", between(0, 1));
+        f("splits", splits, "split names with their numbers of problems, disjoint", at_least(0)).required();
+        f("repeating", repeating, "splits that may hold a problem twice");
+    }
+};
+
+template <class Fields, class Make>
+std::unique_ptr<task::Task> bind(const Yaml& options, std::uint64_t seed, Problems& problems, Make make) {
+    Fields fields;
+    const auto before = problems.size();
+    parse(options, fields, problems, "task");
+    if (problems.size() != before) return nullptr;
+    try {
+        return make(fields, seed);
+    } catch (const ConfigError& error) {
+        problems.push_back({"", "task", error.what()});
+        return nullptr;
+    }
+}
+
+}  // namespace
+
+std::unique_ptr<task::Task> make_task(const Yaml& options, std::uint64_t seed, Problems& problems) {
+    const Yaml* kind = options.find("kind");
+    const std::string word = kind != nullptr ? kind->scalar : "";
+    if (word == "countdown") return bind<CountdownFields>(options, seed, problems, task::make_countdown);
+    if (word == "chain") return bind<ChainFields>(options, seed, problems, task::make_chain);
+    if (word == "text") return bind<TextTaskFields>(options, seed, problems, make_text_task);
+    problems.push_back(
+        {kind != nullptr ? kind->where() : options.where(), "task.kind",
+         cat("\"", word, "\" is no task (it decides problems and verdicts). Choose countdown, chain or text.")});
+    return nullptr;
+}
+
+std::string explain_task(const std::string& kind, const std::string& key) {
+    if (kind == "chain") return explain(ChainFields{}, key);
+    if (kind == "text") return explain(TextTaskFields{}, key);
+    return explain(CountdownFields{}, key);
+}
+
+}  // namespace tdrm::stage

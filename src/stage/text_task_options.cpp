@@ -1,0 +1,59 @@
+#include "text_task_options.hpp"
+
+namespace tdrm::stage {
+
+void StepFields::fields(Fields& f) {
+    f("delimiter", delimiter, "what separates two steps: a blank line, a newline, or the number of the next step");
+    f("max_step_tokens", max_step_tokens, "a longer step is ended there; 0 = no bound", at_least(0));
+    f("max_steps", max_steps, "later tokens belong to no step; 0 = no bound", at_least(0));
+}
+
+void TextFileFields::fields(Fields& f) {
+    f("path", path, "file of JSON lines or a JSON array, plain or .gz; relative to `data`").required();
+    f("question", question, "field with the problem, or a text with {field} in it; messages.0.content reaches inside");
+    f("answer", answer, "field with the gold answer; a list is joined by commas");
+    f("gold", gold, "which part of that field is the gold answer: all, its last \\boxed{...}, or what follows ####");
+    f("solution", solution, "field with a worked solution, for sft; of a list the first; empty = none");
+    f("tolerance", tolerance, "field with the absolute tolerance of the answer; empty = none");
+    f("chat", chat, "field with a list of {role, content}, for sft; then there is no question and no answer");
+    f("incomplete", incomplete, "rows with an empty question, answer or solution: error or drop");
+    f("strip_notes", strip_notes, "remove GSM8K's <<calculator notes>> from solutions");
+}
+
+void TextSplitFields::fields(Fields& f) {
+    f("file", file, "entry of `files`").required();
+    f("rows", rows, "rows of the file, 0-99 for the first hundred; empty = any that no other split names");
+    f("problems", problems, "how many, drawn at random; 0 = all that are left", at_least(0));
+}
+
+void TextTaskFields::fields(Fields& f) {
+    f("kind", kind, "text");
+    f("tokenizer", format.tokenizer, "folder with tokenizer.json and the chat template").required();
+    f("prompt", format.prompt, "plain prompt with {question}, for models without a chat template");
+    f("system", format.system, "system turn of the policy's prompts");
+    f("family", format.family, "what the chat template must be: chatml, llama3, glm4, deepseek_r1; empty = any");
+    f("end", format.end, "token that ends an answer; empty = the template's, or the folder's eos_token");
+    f("probe", format.probe, "text at whose last token values are read; empty = the end of the assistant's turn");
+    f("value_sees_system", format.value_sees_system, "whether value models get the system turn too");
+    f("steps", steps, "how answers are cut into steps");
+    f("max_prompt_tokens", max_prompt_tokens, "longest prompt", at_least(1));
+    f("max_answer_tokens", max_answer_tokens, "longest answer, with its end token", at_least(1));
+    f("too_long", too_long, "problems with longer prompts: error or drop");
+    f("data", data, "folder in which the files' paths begin").not_identity();
+    f("overlap", overlap, "problems in two splits: warn, drop (from the earlier split) or error");
+    f("files", files, "entries that say how a file of problems is read");
+    f("splits", splits, "split names with their files and rows, disjoint within a file; test splits last");
+}
+
+std::unique_ptr<task::Task> make_text_task(const TextTaskFields& options, std::uint64_t seed) {
+    task::TextFilesOptions files{options.data, {}, {}, options.overlap};
+    for (const auto& [name, entry] : options.files) files.files.emplace_back(name, entry);
+    for (const auto& [name, entry] : options.splits) files.splits.emplace_back(name, entry);
+    std::vector<std::string> notes;
+    auto splits = task::read_splits(files, seed, notes);
+    const task::TextTaskOptions text{options.format, options.steps, options.max_prompt_tokens,
+                                     options.max_answer_tokens, options.too_long};
+    return std::make_unique<task::TextTask>(text, std::move(splits), std::move(notes));
+}
+
+}  // namespace tdrm::stage

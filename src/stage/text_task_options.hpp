@@ -1,0 +1,48 @@
+// `task: {kind: text, ...}` of a run file. Private to the room.
+#pragma once
+
+#include <memory>
+
+#include "tdrm/base/options.hpp"
+#include "tdrm/task/text/text_files.hpp"
+#include "tdrm/task/text/text_task.hpp"
+
+namespace tdrm::text {
+[[nodiscard]] constexpr auto enum_names(StepDelimiter) {
+    using enum StepDelimiter;
+    return std::array<std::pair<StepDelimiter, std::string_view>, 3>{
+        {{blank_line, "blank_line"}, {newline, "newline"}, {numbered, "numbered"}}};
+}
+}  // namespace tdrm::text
+
+namespace tdrm::stage {
+
+struct StepFields : text::StepOptions {
+    void fields(Fields& f);
+};
+struct TextFileFields : task::TextFileOptions {
+    void fields(Fields& f);
+};
+struct TextSplitFields : task::TextSplitOptions {
+    void fields(Fields& f);
+};
+
+struct TextTaskFields {
+    std::string kind = "text";
+    task::TextFormatOptions format;
+    StepFields steps;
+    int max_prompt_tokens = 1024;
+    int max_answer_tokens = 2048;
+    task::Unusable too_long = task::Unusable::error;
+    std::string data = ".";
+    task::Overlap overlap = task::Overlap::warn;
+    std::vector<std::pair<std::string, TextFileFields>> files;
+    std::vector<std::pair<std::string, TextSplitFields>> splits;
+    void fields(Fields& f);
+    [[nodiscard]] std::vector<std::string> validate() const { return format.validate(); }
+};
+
+/// @throws as TextTask and read_splits.
+[[nodiscard]] std::unique_ptr<task::Task> make_text_task(const TextTaskFields& options, std::uint64_t seed);
+
+}  // namespace tdrm::stage

@@ -1,0 +1,271 @@
+// Stage `value`: a value model (process or outcome reward model) from judged trajectories.
+#include "tdrm/train/value.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/base/log.hpp"
+#include "tdrm/stage/options.hpp"
+#include "tdrm/stage/stage.hpp"
+#include "tdrm/stage/tables.hpp"
+
+namespace tdrm::stage {
+namespace {
+
+enum class SelectBy { log_loss, brier, auc, accuracy };
+constexpr auto enum_names(SelectBy) {
+    return std::array<std::pair<SelectBy, std::string_view>, 4>{{{SelectBy::log_loss, "log_loss"},
+                                                                 {SelectBy::brier, "brier"},
+                                                                 {SelectBy::auc, "auc"},
+                                                                 {SelectBy::accuracy, "accuracy"}}};
+}
+
+struct SelectOptions {
+    double holdout = 0.1;
+    SelectBy by = SelectBy::log_loss;
+    std::int64_t every = 0;
+    int patience = 0;
+    void fields(Fields& f) {
+        f("holdout", holdout, "share of the problems that is held out to choose the best update; 0 = none",
+          from_to_below(0, 1));
+        f("by", by, "figure on the held-out problems that chooses");
+        f("every", every, "updates between measurements; 0 = an eighth of the training", at_least(0));
+        f("patience", patience, "stop after so many measurements without a new best; 0 = never", at_least(0));
+    }
+};
+
+struct ValueStageOptions {
+    std::string init, data;
+    reward::TargetOptions target;
+    double epochs = 2;
+    std::int64_t updates = 0;
+    int batch = 32;
+    int unit_tokens = 512;
+    train::OptimizerOptions optimizer{.lr = 1e-3};
+    train::PrecisionOptions precision;
+    SelectOptions select;
+    train::CommitOptions commit;
+
+    void fields(Fields& f) {
+        f("init", init, "model whose body is the start (its head is replaced by a fresh one)").required();
+        f("data", data, "judged trajectories").required();
+        f("target", target, "what the values are trained towards");
+        f("epochs", epochs, "passes over the trajectories", above(0));
+        f("updates", updates, "optimiser updates; 0 = as many as the epochs need", at_least(0)).not_identity();
+        f("batch", batch, "trajectories per update", at_least(1));
+        f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", at_least(1));
+        f("optimizer", optimizer, "AdamW and its schedule");
+        f("precision", precision, "formats of numbers");
+        f("select", select, "held-out problems, and how they choose the best update");
+        f("commit", commit, "when the state is written").not_identity();
+    }
+};
+
+/// What the states of a table are judged by: the labels where they are trained towards, else the outcome; NaN where it
+/// isn't known.
+std::vector<float> truth_of(const rollout::Trajectories& data, const StateLabels& labels, reward::TargetKind kind) {
+    if (kind == reward::TargetKind::step_label) return labels.truth;
+    std::vector<float> truth;
+    for (std::size_t row = 0; row < data.size(); ++row) {
+        const bool known = labels.outcome_known.empty() || labels.outcome_known[row] != 0;
+        truth.insert(truth.end(), data.step_ends(row).size() + 1,
+                     known ? data.outcome[row] : std::numeric_limits<float>::quiet_NaN());
+    }
+    return truth;
+}
+
+bool any_known(std::span<const float> truth) {
+    return std::any_of(truth.begin(), truth.end(), [](float x) { return !std::isnan(x); });
+}
+
+/// Problem rows in the training part and in the held-out part, decided by identity.
+struct Partition {
+    std::vector<std::size_t> training_rows;
+    rollout::Trajectories held_out;
+    std::vector<float> held_out_truth;  ///< of its states, as truth_of
+};
+
+/// @param truth of all states. With `labelled_only`, trajectories without any label aren't trained on.
+Partition partition(const rollout::Trajectories& data, std::span<const float> truth, bool labelled_only, double holdout,
+                    std::uint64_t seed) {
+    Partition result;
+    const auto groups = data.groups();
+    const auto offsets = rollout::state_offsets(data);
+    for (std::size_t p = 0; p < groups.size(); ++p) {
+        const auto [begin, end] = groups[p];
+        const bool held =
+            Random(random_key(seed, "holdout", static_cast<std::uint64_t>(data.problem_id[p]))).uniform(0) < holdout;
+        if (held) {
+            result.held_out.append_problem(data, p, begin, end);
+            const auto of_problem = truth.subspan(offsets[begin], offsets[end] - offsets[begin]);
+            result.held_out_truth.insert(result.held_out_truth.end(), of_problem.begin(), of_problem.end());
+        }
+        for (std::size_t row = begin; row < end && !held; ++row)
+            if (!labelled_only || any_known(truth.subspan(offsets[row], offsets[row + 1] - offsets[row])))
+                result.training_rows.push_back(row);
+    }
+    return result;
+}
+
+class ValueStage final : public Stage {
+public:
+    explicit ValueStage(const ValueStageOptions& options) : options_(options) {}
+    [[nodiscard]] std::string identity() const override {
+        ValueStageOptions resolved = options_;
+        resolved.optimizer.horizon = train::schedule_horizon(options_.optimizer, options_.updates);
+        return tdrm::identity(resolved);
+    }
+
+    void check(const task::Task&, const std::string&, Problems&) const override {}
+
+    [[nodiscard]] std::int64_t updates(const task::Task&) const override { return options_.updates; }
+
+    StageOutcome run(StageContext& context) override {
+        const auto data = load_trajectories(context, context.input("data"));
+        const auto labels =
+            context.ranks.agree("reading labels", [&] { return load_labels(context, context.input("data"), data); });
+        require_known(context, data, labels);
+        const bool by_label = options_.target.kind == reward::TargetKind::step_label;
+        const auto part = partition(data, truth_of(data, labels, options_.target.kind), by_label,
+                                    options_.select.holdout, context.seed);
+        if (part.training_rows.empty())
+            context.ranks.fail_together(
+                DataError(cat("stage ", context.node.name,
+                              " has no trajectories to train on (all problems of its data are held out, or there "
+                              "are none). Lower select.holdout or give it more data.")));
+        warn_if_one_sided(context, data);
+        model::Model value = start(context);
+        train::ValueObjective objective(data, part.training_rows, by_label ? labels.truth : std::vector<float>(),
+                                        context.task, value, options_.target, context.seed, options_.batch,
+                                        options_.unit_tokens);
+        train::TrainerOptions trainer;
+        trainer.label = context.node.name;
+        trainer.directory = context.directory;
+        trainer.updates = options_.updates > 0
+                              ? options_.updates
+                              : static_cast<std::int64_t>(std::ceil(
+                                    options_.epochs * static_cast<double>(part.training_rows.size()) / options_.batch));
+        trainer.horizon = options_.optimizer.horizon > 0 ? options_.optimizer.horizon : trainer.updates;
+        trainer.optimizer = options_.optimizer;
+        trainer.precision = options_.precision;
+        trainer.commit = options_.commit;
+        trainer.sum = context.sum;
+        trainer.headline = {"loss", cat("eval/", by())};
+        const auto result =
+            train::train(context.ranks, value, objective, selection(context, part, value, trainer.updates), trainer);
+        return {result.updates,
+                result.best,
+                {{"trajectories", part.training_rows.size()},
+                 {"held_out_problems", part.held_out.num_problems()},
+                 {"best_figure", result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure)},
+                 {"by", by()}}};
+    }
+
+    [[nodiscard]] std::string plan(const task::Task&) const override {
+        return options_.updates > 0
+                   ? cat(options_.updates, " updates of ", options_.batch, " trajectories")
+                   : cat(options_.epochs, " epochs of its data, ", options_.batch, " trajectories an update");
+    }
+
+    [[nodiscard]] std::optional<model::ModelSpec> makes(const Planned& planned) const override {
+        auto spec = planned.model("init");
+        if (spec) spec->head = model::Head::value;
+        return spec;
+    }
+
+    [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
+        const auto spec = makes(planned);
+        if (!spec) return std::nullopt;
+        Memory memory = training_memory(*spec, options_.unit_tokens,
+                                        planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(),
+                                        planned.sum, options_.precision);
+        return memory.add(scoring_memory(*spec, 4096));
+    }
+
+private:
+    /// Collective. Refuses data that lack what the target is made of.
+    void require_known(StageContext& context, const rollout::Trajectories& data, const StateLabels& labels) const {
+        const auto& target = options_.target;
+        if (target.kind == reward::TargetKind::step_label) {
+            if (!any_known(labels.truth))
+                context.ranks.fail_together(DataError(cat(context.input("data").label,
+                                                          " has no step labels (targets of kind step_label are these). "
+                                                          "Use an outcome or TD target, or import data with labels.")));
+            return;
+        }
+        const auto unknown = std::count(labels.outcome_known.begin(), labels.outcome_known.end(), 0);
+        if (unknown == 0 || target.truncated != reward::Truncated::fail) return;
+        context.ranks.fail_together(DataError(
+            cat("the outcome of ", unknown, " of ", data.size(), " solutions in ", context.input("data").label,
+                " isn't known (target.truncated: fail would call them wrong). Set target.truncated to bootstrap or "
+                "drop, or import them with another rule for outcomes.")));
+    }
+
+    static void warn_if_one_sided(const StageContext& context, const rollout::Trajectories& data) {
+        const auto right = std::count_if(data.outcome.begin(), data.outcome.end(), [](float y) { return y > 0; });
+        if (context.ranks.root() && (right == 0 || right == static_cast<std::ptrdiff_t>(data.size())))
+            log::warn(
+                cat("stage ", context.node.name, ": every answer in its data is ", right == 0 ? "wrong" : "right",
+                    " (a value model learns nothing from that). Use problems that the policy solves now and then."));
+    }
+
+    model::Model start(StageContext& context) const {
+        const model::Model init = load_model(context, context.input("init"));
+        model::ModelSpec spec = init.spec();
+        spec.head = model::Head::value;
+        spec.value_head = {};
+        model::Model value(spec);
+        value.initialise(context.seed);
+        value.adopt(init);
+        return value;
+    }
+
+    [[nodiscard]] std::string by() const {
+        for (const auto& [each, word] : enum_names(SelectBy{}))
+            if (each == options_.select.by) return std::string(word);
+        return "";
+    }
+
+    train::Evaluation selection(StageContext& context, const Partition& part, const model::Model& value,
+                                std::int64_t updates) const {
+        train::Evaluation evaluation;
+        if (part.held_out.size() == 0) return evaluation;
+        if (!any_known(part.held_out_truth)) {
+            if (context.ranks.root())
+                log::warn(cat("stage ", context.node.name,
+                              ": nothing is known about its held-out problems, so the last update is taken. Raise "
+                              "select.holdout."));
+            return evaluation;
+        }
+        evaluation.every = options_.select.every > 0 ? options_.select.every : std::max<std::int64_t>(1, updates / 8);
+        evaluation.by = by();
+        evaluation.higher_is_better = options_.select.by == SelectBy::auc || options_.select.by == SelectBy::accuracy;
+        evaluation.patience = options_.select.patience;
+        evaluation.measure = [&context, &part, &value](std::int64_t) {
+            rollout::Scorer scorer(value, context.task.probe(), 4096);
+            scorer.read(rollout::value_prompts_of(context.task));
+            const auto quality = train::value_quality(rollout::score_together(context.ranks, scorer, part.held_out),
+                                                      part.held_out_truth);
+            train::Metrics metrics;
+            metrics.set("log_loss", quality.log_loss);
+            metrics.set("brier", quality.brier);
+            metrics.set("auc", quality.auc);
+            metrics.set("accuracy", quality.accuracy);
+            return metrics;
+        };
+        return evaluation;
+    }
+
+    ValueStageOptions options_;
+};
+
+}  // namespace
+
+StageKind value_kind() {
+    return kind_of<ValueStageOptions, ValueStage>("a value model: TD(lambda), n-step TD, or an outcome reward model",
+                                                  {"init", "data"}, true);
+}
+
+}  // namespace tdrm::stage
