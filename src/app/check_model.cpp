@@ -3,14 +3,15 @@
 
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
-#include "tdrm/model/pretrained.hpp"
+#include "tdrm/engine/load.hpp"
 #include "tdrm/rollout/reference_check.hpp"
 
 namespace tdrm::app {
 
 int check_model(const CheckModelRequest& request) {
     const auto cases = rollout::read_reference(request.reference);
-    const auto report = rollout::check_reference(model::load_pretrained(request.directory), cases);
+    const auto model = engine::load_pretrained(request.directory);
+    const auto report = rollout::check_reference(*model, cases);
     const bool good = report.agrees(request.tolerance);
     std::printf("%zu cases: largest difference of %lld log-probs %.3g (case %zu); %lld of %lld greedy tokens equal\n",
                 cases.size(), static_cast<long long>(report.logprobs), report.largest_difference, report.worst_case,

@@ -108,9 +108,8 @@ int export_model(const ExportRequest& request) {
     const auto load = [&] {
         if (request.source.starts_with("hf:")) {
             source = request.source.substr(3);
-            const model::Pretrained weights(source);
-            if (request.dtype.empty()) dtype = stored_dtype(weights);
-            return model::load_pretrained(weights);
+            if (request.dtype.empty()) dtype = stored_dtype(model::Pretrained(source));
+            return engine::load_pretrained(source);
         }
         const Commit commit = Commit::parse(request.source);
         const auto record = stage::StageRecord::read_finished(request.source, commit.run / commit.stage);
@@ -123,22 +122,23 @@ int export_model(const ExportRequest& request) {
         if (request.dtype.empty() && checkpoint.type("model") == store::Type::bfloat16) dtype = model::Dtype::bf16;
         return train::load_model(checkpoint);
     };
-    const model::Model model = load();
-    if (model.spec().head == model::Head::value && model.spec().value_head != model::ValueHead{})
+    const auto engine = load();
+    const model::ModelSpec& spec = engine->spec();
+    if (spec.head == model::Head::value && spec.value_head != model::ValueHead{})
         throw ConfigError(cat(request.source,
                               " has a value head of another form than one row without bias (transformers "
                               "has no class for it). Copy the folder instead."));
     int copied = 0;
     store::atomic_directory(target, [&](const fs::path& folder) {
-        model::save_pretrained(model, folder, dtype, token_ids(source));
+        model::save_pretrained(spec, engine::weights_of(*engine), folder, dtype, token_ids(source));
         for (const char* name : kTokenizerFiles)
             if (!source.empty() && fs::exists(source / name))
                 copied += fs::copy_file(source / name, folder / name) ? 1 : 0;
     });
     std::printf(
         "%s: %lld parameters -> %s (%s, %s, %s)\n", request.source.c_str(),
-        static_cast<long long>(model.num_parameters()), target.c_str(),
-        model.spec().head == model::Head::value ? "sequence classification, one label" : "causal language model",
+        static_cast<long long>(engine->num_parameters()), target.c_str(),
+        spec.head == model::Head::value ? "sequence classification, one label" : "causal language model",
         std::string(model::names_of(dtype).option).c_str(),
         copied > 0 ? cat(copied, " tokenizer files from ", source.string()).c_str() : "without a tokenizer");
     return 0;

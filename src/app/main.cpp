@@ -1,5 +1,3 @@
-#include <ATen/Parallel.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
@@ -133,8 +131,6 @@ int main(int argc, char** argv) {
         return code == 0 ? 0 : static_cast<int>(tdrm::ExitCode::usage);
     }
     line.verb = app.get_subcommands().front()->get_name();
-    // One thread a rank: results then don't depend on how libtorch would split its products.
-    at::set_num_threads(1);
     if (const auto code = run_local(line)) return *code;
     return tdrm::comm::run_guarded(argc, argv, [&](tdrm::comm::Communicator& ranks) {
         tdrm::log::set_rank(ranks.rank());

@@ -87,7 +87,7 @@ void ExactSum::add(std::span<const float> values, std::string_view unit) {
     }
 }
 
-void ExactSum::reduce(Communicator& ranks) {
+void ExactSum::reduce(Communicator& ranks, std::size_t part) {
     const std::int64_t bound = ranks.sum(bound_);
     // One verdict from one number: every rank throws or none.
     if (static_cast<double>(bound) * kBoundQuantum >= kLimit) {
@@ -100,7 +100,8 @@ void ExactSum::reduce(Communicator& ranks) {
                                 ", is of ", units[worst], ". Lower the learning rate, or look at that unit's data."));
         });
     }
-    ranks.exact_sum(total_);
+    for (std::size_t begin = 0; begin < total_.size(); begin += std::min(part, total_.size() - begin))
+        ranks.exact_sum(std::span(total_).subspan(begin, std::min(part, total_.size() - begin)));
 }
 
 void ExactSum::to_float(std::span<float> result, double scale) const {

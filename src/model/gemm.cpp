@@ -1,5 +1,6 @@
 // The backward pass's matrix products, by libtorch (MKL).
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include "tdrm/model/ops.hpp"
 
@@ -21,6 +22,8 @@ void multiply(at::Tensor out, const at::Tensor& a, const at::Tensor& b, float be
 }
 
 }  // namespace
+
+void use_one_thread() { at::set_num_threads(1); }
 
 void gemm_nn(float* x, const float* y, const float* w, int m, int n, int k, float beta) {
     multiply(view(x, m, k), view(y, m, n), view(w, n, k), beta);

@@ -25,9 +25,14 @@ int KvCache::open(int parent) {
     }
     CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
     segment.parent = parent;
-    segment.base = parent < 0 ? 0 : base_position(parent) + length(parent);
     segment.length = 0;
     return index;
+}
+
+int KvCache::base_position(int index) const {
+    const CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
+    if (segment.length > 0) return segment.base;
+    return segment.parent < 0 ? 0 : base_position(segment.parent) + length(segment.parent);
 }
 
 void KvCache::close(int index) {
@@ -39,6 +44,7 @@ void KvCache::close(int index) {
 
 int KvCache::extend(int index) {
     CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
+    if (segment.length == 0) segment.base = base_position(index);
     if (segment.length % ops::kPageTokens == 0) {
         ensure(!free_pages_.empty(), "the key/value cache has no free page");
         segment.pages.push_back(free_pages_.back());
@@ -49,8 +55,10 @@ int KvCache::extend(int index) {
 
 void KvCache::visible(int index, int first, int last, std::vector<ops::KeyRun>& runs) const {
     const CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
-    const int before = segment.parent >= 0 ? length(segment.parent) : 0;
-    if (before > 0) visible(segment.parent, before - 1, before - 1, runs);
+    if (segment.parent >= 0) {
+        const int before = length(segment.parent);
+        visible(segment.parent, before - 1, before - 1, runs);
+    }
     for (int begin = 0; begin <= last; begin += ops::kPageTokens) {
         const std::size_t page = at(0, segment.pages[static_cast<std::size_t>(begin / ops::kPageTokens)]);
         runs.push_back({keys_.data() + page, values_.data() + page, std::min(ops::kPageTokens, last + 1 - begin),

@@ -147,33 +147,68 @@ void Pretrained::read(std::int64_t first, std::span<float> out) const {
     }
 }
 
-Model load_pretrained(const Pretrained& source) {
-    Model model(source.spec());
-    source.read(0, model.values());
-    return model;
+namespace {
+
+/// A stretch of the source's flat buffer, at most kPiece long, and where it belongs.
+struct Piece {
+    std::int64_t from, to, count;
+};
+
+/// The pieces of all wanted tensors that the source has, and the names of those that it hasn't.
+std::pair<std::vector<Piece>, std::vector<std::string>> pieces_of(const Pretrained& source,
+                                                                  std::span<const TensorInfo> wanted) {
+    std::map<std::string, const TensorInfo*> stored;
+    for (const TensorInfo& tensor : source.tensors()) stored[tensor.name] = &tensor;
+    std::pair<std::vector<Piece>, std::vector<std::string>> result;
+    for (const TensorInfo& tensor : wanted) {
+        const auto found = stored.find(tensor.name);
+        if (found == stored.end() || found->second->shape != tensor.shape) {
+            result.second.push_back(tensor.name);
+            continue;
+        }
+        for (std::int64_t at = 0; at < tensor.size(); at += kPiece)
+            result.first.push_back(
+                {found->second->offset + at, tensor.offset + at, std::min(kPiece, tensor.size() - at)});
+    }
+    return result;
 }
 
-Model load_pretrained(const fs::path& directory) { return load_pretrained(Pretrained(directory)); }
+}  // namespace
 
-Model load_pretrained(comm::Communicator& ranks, const fs::path& directory) {
-    const Pretrained source = ranks.agree("opening " + directory.string(), [&] { return Pretrained(directory); });
-    Model model(source.spec());
-    const auto piece = [&](std::int64_t p) {
-        const std::int64_t begin = std::min(p * kPiece, model.num_parameters());
-        return model.values().subspan(static_cast<std::size_t>(begin),
-                                      static_cast<std::size_t>(std::min(kPiece, model.num_parameters() - begin)));
-    };
-    for (std::int64_t round = 0; round * ranks.size() * kPiece < model.num_parameters(); ++round) {
-        const std::int64_t first = round * ranks.size();
-        ranks.agree("reading " + directory.string(), [&] {
-            if (const auto mine = piece(first + ranks.rank()); !mine.empty())
-                source.read((first + ranks.rank()) * kPiece, mine);
-        });
-        for (int r = 0; r < ranks.size(); ++r)
-            if (const auto theirs = piece(first + r); !theirs.empty())
-                ranks.broadcast(std::as_writable_bytes(theirs), r);
+std::vector<std::string> deliver(const Pretrained& source, std::span<const TensorInfo> wanted,
+                                 const WeightSink& sink) {
+    const auto [pieces, missing] = pieces_of(source, wanted);
+    std::vector<float> values;
+    for (const Piece& piece : pieces) {
+        values.resize(static_cast<std::size_t>(piece.count));
+        source.read(piece.from, values);
+        sink(piece.to, values);
     }
-    return model;
+    return missing;
+}
+
+std::vector<std::string> deliver(comm::Communicator& ranks, const Pretrained& source,
+                                 std::span<const TensorInfo> wanted, const WeightSink& sink) {
+    const auto [pieces, missing] = pieces_of(source, wanted);
+    const auto size = static_cast<std::size_t>(ranks.size());
+    std::vector<float> mine, values;
+    for (std::size_t first = 0; first < pieces.size(); first += size) {
+        ranks.agree("reading weights", [&, &todo = pieces] {
+            const std::size_t own = first + static_cast<std::size_t>(ranks.rank());
+            if (own >= todo.size()) return;
+            mine.resize(static_cast<std::size_t>(todo[own].count));
+            source.read(todo[own].from, mine);
+        });
+        for (std::size_t r = 0; r < size && first + r < pieces.size(); ++r) {
+            const Piece& piece = pieces[first + r];
+            const bool own = static_cast<int>(r) == ranks.rank();
+            std::vector<float>& buffer = own ? mine : values;
+            buffer.resize(static_cast<std::size_t>(piece.count));
+            ranks.broadcast(std::as_writable_bytes(std::span(buffer)), static_cast<int>(r));
+            sink(piece.to, buffer);
+        }
+    }
+    return missing;
 }
 
 namespace {
@@ -213,22 +248,23 @@ std::string pretrained_hash(comm::Communicator& ranks, const fs::path& directory
     return hash_of_lines(ranks.all_gather_bytes(mine));
 }
 
-void save_pretrained(const Model& model, const fs::path& directory, Dtype dtype, const json& extra_config,
-                     std::uint64_t shard_bytes) {
-    ensure(model.spec().head == Head::language || model.spec().value_head == ValueHead{},
-           "only value heads of one row are exported");
-    auto config = config_of_spec(model.spec(), dtype);
+void save_pretrained(const ModelSpec& spec, const WeightReader& weights, const fs::path& directory, Dtype dtype,
+                     const json& extra_config, std::uint64_t shard_bytes) {
+    ensure(spec.head == Head::language || spec.value_head == ValueHead{}, "only value heads of one row are exported");
+    auto config = config_of_spec(spec, dtype);
     if (extra_config.is_object()) config.update(nlohmann::ordered_json::parse(extra_config.dump()));
     store::write_text_atomic(directory / "config.json", config.dump(2) + "\n");
     std::vector<std::vector<NamedTensor>> shards(1);
     std::uint64_t filled = 0, total = 0;
-    for (const TensorInfo& tensor : model.layout().tensors) {
+    for (const TensorInfo& tensor : Layout(spec).tensors) {
         const std::uint64_t bytes = static_cast<std::uint64_t>(tensor.size()) * size_of(dtype);
         if (filled > 0 && filled + bytes > shard_bytes) {
             shards.emplace_back();
             filled = 0;
         }
-        shards.back().push_back({tensor.name, tensor.shape, model.at(tensor.offset)});
+        shards.back().push_back({tensor.name, tensor.shape, [&weights, at = tensor.offset](std::int64_t first, std::span<float> out) {
+                                     weights(at + first, out);
+                                 }});
         filled += bytes;
         total += bytes;
     }

@@ -1,5 +1,7 @@
 #include "tdrm/model/read_out.hpp"
 
+#include "tdrm/model/transformer.hpp"
+
 namespace tdrm::model {
 
 void read_values(const Model& model, const ReadOut& read_out, const float* hidden, int rows, float* logits) {

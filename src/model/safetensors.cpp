@@ -228,12 +228,15 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
     const std::uint64_t length = text.size();
     file.write(reinterpret_cast<const char*>(&length), sizeof length);
     file.write(text.data(), static_cast<std::streamsize>(text.size()));
+    std::vector<float> values;
     std::vector<std::byte> bytes;
     for (const NamedTensor& tensor : tensors)
         for (std::uint64_t first = 0; first < elements(tensor); first += kPiece) {
             const std::size_t n = std::min<std::size_t>(kPiece, elements(tensor) - first);
             bytes.resize(n * size_of(dtype));
-            from_float(bytes.data(), tensor.values + first, n, dtype);
+            values.resize(n);
+            tensor.read(static_cast<std::int64_t>(first), values);
+            from_float(bytes.data(), values.data(), n, dtype);
             file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
         }
     file.close();

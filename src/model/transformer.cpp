@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <map>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/random.hpp"
@@ -14,42 +13,32 @@ Model::Model(const ModelSpec& spec) : spec_(spec), layout_(spec) {
     values_.resize(static_cast<std::size_t>(layout_.size));
 }
 
-void Model::initialise(std::uint64_t seed) {
-    ++version_;
-    for (const TensorInfo& tensor : layout_.tensors) {
-        float* values = values_.data() + tensor.offset;
+void initial_weights(const ModelSpec& spec, std::uint64_t seed, const WeightSink& sink) {
+    std::vector<float> values;
+    for (const TensorInfo& tensor : Layout(spec).tensors) {
         const auto n = static_cast<std::size_t>(tensor.size());
         if (tensor.name.starts_with("score.") || tensor.name.ends_with(".bias")) {
-            std::fill_n(values, n, 0.0F);
+            values.assign(n, 0.0F);
         } else if (tensor.is_vector()) {
-            std::fill_n(values, n, 1.0F);
+            values.assign(n, 1.0F);
         } else {
             // Token vectors that are large beside what the layers add stay readable in every layer, so that tokens can
             // be compared: value models and policies learn such comparisons several times as fast.
             const bool embeds = tensor.name == "model.embed_tokens.weight";
             const double spread =
-                embeds && !spec_.tied ? 1.0 : 1.0 / std::sqrt(3.0 * static_cast<double>(tensor.shape[1]));
+                embeds && !spec.tied ? 1.0 : 1.0 / std::sqrt(3.0 * static_cast<double>(tensor.shape[1]));
             Random random(random_key(seed, tensor.name));
-            for (std::size_t i = 0; i < n; ++i) values[i] = static_cast<float>(spread * random.next_normal());
+            values.resize(n);
+            for (float& value : values) value = static_cast<float>(spread * random.next_normal());
         }
+        sink(tensor.offset, values);
     }
 }
 
-std::vector<std::string> Model::adopt(const Model& other) {
-    ++version_;
-    std::map<std::string, const TensorInfo*> theirs;
-    for (const TensorInfo& tensor : other.layout_.tensors) theirs[tensor.name] = &tensor;
-    std::vector<std::string> missing;
-    for (const TensorInfo& tensor : layout_.tensors) {
-        const auto found = theirs.find(tensor.name);
-        if (found == theirs.end() || found->second->shape != tensor.shape) {
-            missing.push_back(tensor.name);
-            continue;
-        }
-        std::memcpy(values_.data() + tensor.offset, other.values_.data() + found->second->offset,
-                    static_cast<std::size_t>(tensor.size()) * sizeof(float));
-    }
-    return missing;
+WeightSink Model::sink() {
+    return [this](std::int64_t first, std::span<const float> values) {
+        std::copy(values.begin(), values.end(), this->values().begin() + first);
+    };
 }
 
 const ops::PackedMatrix& Model::packed(std::int64_t offset, int rows, int columns) const {

@@ -11,14 +11,12 @@
 
 namespace tdrm::reward {
 
-double mixed_reward(const RewardMix& mix, double rule_reward, std::span<const float> value_logit_S,
-                    std::int64_t penultimate) {
-    if (mix.value == 0) return mix.rule * rule_reward;
+double value_score(std::span<const float> value_logit_S, ValueState at, ValueScale scale, std::int64_t penultimate) {
     const auto states = static_cast<std::int64_t>(value_logit_S.size());
-    const std::int64_t t = mix.at == ValueState::last ? states - 1 : penultimate;
+    const std::int64_t t = at == ValueState::last ? states - 1 : penultimate;
     ensure(t >= 0 && t < states, "the state whose value enters the reward exists");
     const double logit{value_logit_S[static_cast<std::size_t>(t)]};
-    return mix.rule * rule_reward + mix.value * (mix.scale == ValueScale::logit ? logit : sigmoid(logit));
+    return scale == ValueScale::logit ? logit : sigmoid(logit);
 }
 
 std::vector<double> group_advantages(std::span<const double> reward_G, const GroupOptions& options) {

@@ -47,40 +47,39 @@ void check_case(const ReferenceCase& c, int vocab, std::size_t index) {
 
 class Comparison {
 public:
-    explicit Comparison(const model::Model& model)
-        : model_(model), transformer_(model), generator_(model, SamplerOptions{.temperature = 0}, {}, 16) {}
+    explicit Comparison(engine::Engine& engine)
+        : engine_(engine), generator_(engine, engine::SamplerOptions{.temperature = 0}, {}, 16) {}
 
     void add(const ReferenceCase& c, std::size_t index) {
-        check_case(c, model_.spec().vocab, index);
+        check_case(c, engine_.spec().vocab, index);
         forest_.clear();
         forest_.add(c.ids);
         std::vector<std::int32_t> rows(c.ids.size());
         std::iota(rows.begin(), rows.end(), 0);
-        const float* hidden = transformer_.forward(forest_, rows, work_, false);
-        if (!c.logprobs_of_next.empty()) compare(hidden, std::span(c.ids).subspan(1), c.logprobs_of_next, index);
-        if (!c.last_logprobs.empty())
-            compare_last(hidden + (c.ids.size() - 1) * static_cast<std::size_t>(model_.spec().width), c, index);
+        const auto states = engine_.forward(forest_, rows, engine::Keep::nothing);
+        if (!c.logprobs_of_next.empty()) compare(states, std::span(c.ids).subspan(1), c.logprobs_of_next, index);
+        if (!c.last_logprobs.empty()) compare_last(states, c, index);
         if (!c.greedy.empty()) compare_greedy(c, index);
     }
 
     ReferenceReport report;
 
 private:
-    void compare(const float* hidden, std::span<const std::int32_t> targets, const std::vector<double>& expected,
+    void compare(engine::Rows states, std::span<const std::int32_t> targets, const std::vector<double>& expected,
                  std::size_t index) {
         logp_.resize(targets.size());
         entropy_.resize(targets.size());
-        model::token_logprobs(model_, hidden, targets, 1.0F, logp_.data(), entropy_.data(), work_);
+        engine_.token_logprobs(states, targets, 1.0F, logp_, entropy_);
         for (std::size_t i = 0; i < targets.size(); ++i)
             note(std::abs(static_cast<double>(logp_[i]) - expected[i]), index);
     }
 
-    void compare_last(const float* row, const ReferenceCase& c, std::size_t index) {
-        std::vector<float> logits(static_cast<std::size_t>(model_.spec().vocab));
-        model::token_logits(model_, row, 1, logits.data());
+    void compare_last(engine::Rows states, const ReferenceCase& c, std::size_t index) {
+        std::vector<float> logits(static_cast<std::size_t>(engine_.spec().vocab));
+        engine_.token_logits(states, states.count - 1, logits);
         double mass = 0;
         const float top = *std::max_element(logits.begin(), logits.end());
-        for (int v = 0; v < model_.spec().vocab; ++v)
+        for (int v = 0; v < engine_.spec().vocab; ++v)
             mass += std::exp(static_cast<double>(logits[static_cast<std::size_t>(v)] - top));
         const double log_mass = static_cast<double>(top) + std::log(mass);
         for (std::size_t v = 0; v < c.last_logprobs.size(); ++v)
@@ -106,10 +105,8 @@ private:
                                       ours == ids.end() ? -1 : *ours, ", the reference has ", *theirs));
     }
 
-    const model::Model& model_;
-    model::Transformer transformer_;
+    engine::Engine& engine_;
     Generator generator_;
-    model::Workspace work_;
     model::Forest forest_;
     std::vector<float> logp_, entropy_;
 };
@@ -131,11 +128,11 @@ std::vector<ReferenceCase> read_reference(const std::filesystem::path& path) {
     return cases;
 }
 
-ReferenceReport check_reference(const model::Model& model, const std::vector<ReferenceCase>& cases) {
-    if (model.spec().head != model::Head::language)
+ReferenceReport check_reference(engine::Engine& engine, const std::vector<ReferenceCase>& cases) {
+    if (engine.spec().head != model::Head::language)
         throw ConfigError(
             "the model has a value head, no language head (there are no log-probs to compare). Name a language model.");
-    Comparison comparison(model);
+    Comparison comparison(engine);
     for (std::size_t i = 0; i < cases.size(); ++i) comparison.add(cases[i], i);
     return comparison.report;
 }

@@ -66,13 +66,14 @@ std::size_t forest_tokens(const ScoredAnswer& answer, std::size_t probe_tokens) 
     return answer.ids.size() + answer.ends.size() * probe_tokens;
 }
 
-Scorer::Scorer(const model::Model& model, task::TokenSpan probe, int unit_tokens)
-    : Scorer(model, model::ReadOut{{probe.begin(), probe.end()}, {}, false, -1, -1}, unit_tokens) {}
+Scorer::Scorer(engine::Engine& engine, task::TokenSpan probe, int unit_tokens)
+    : Scorer(engine, model::ReadOut{{probe.begin(), probe.end()}, {}, false, -1, -1}, unit_tokens) {}
 
-Scorer::Scorer(const model::Model& model, model::ReadOut read_out, int unit_tokens)
-    : transformer_(model), read_out_(std::move(read_out)), unit_tokens_(static_cast<std::size_t>(unit_tokens)) {
+Scorer::Scorer(engine::Engine& engine, model::ReadOut read_out, int unit_tokens)
+    : engine_(&engine), read_out_(std::move(read_out)), unit_tokens_(static_cast<std::size_t>(unit_tokens)) {
     ensure(!read_out_.tag.empty(), "a read-out has a tag");
-    const bool language = model.spec().head == model::Head::language;
+    const model::ModelSpec& spec = engine.spec();
+    const bool language = spec.head == model::Head::language;
     if (language && !read_out_.reads_language_head())
         throw ConfigError(
             "the model has no value head (values can't be read). Name a value model, or the two tokens of the language "
@@ -84,13 +85,13 @@ Scorer::Scorer(const model::Model& model, model::ReadOut read_out, int unit_toke
             "head). Leave them out.");
     for (const auto* tokens : {&read_out_.tag, &read_out_.tail})
         for (const std::int32_t id : *tokens)
-            if (id < 0 || id >= model.spec().vocab)
+            if (id < 0 || id >= spec.vocab)
                 throw DataError(cat("token ", id, " of the read-out isn't in the model's vocabulary of ",
-                                    model.spec().vocab, ". Use the model's own tags."));
-    if (std::max(read_out_.positive, read_out_.negative) >= model.spec().vocab ||
+                                    spec.vocab, ". Use the model's own tags."));
+    if (std::max(read_out_.positive, read_out_.negative) >= spec.vocab ||
         (read_out_.reads_language_head() && read_out_.negative < 0))
         throw DataError(cat("read_out.positive and negative must both be tokens of the model's vocabulary of ",
-                            model.spec().vocab, "."));
+                            spec.vocab, "."));
 }
 
 ValueReading value_prompts_of(const task::Task& task) {
@@ -128,9 +129,8 @@ std::vector<std::vector<float>> Scorer::score_read(task::TokenSpan prompt, std::
         } else {
             add_states(forest_, prompt, answers.subspan(first, last - first), read_out_.tag, rows_);
         }
-        const float* hidden = transformer_.forward(forest_, rows_, work_, false);
         std::vector<float> logits(rows_.size());
-        model::read_values(transformer_.model(), read_out_, hidden, static_cast<int>(rows_.size()), logits.data());
+        engine_->values(engine_->forward(forest_, rows_, engine::Keep::nothing), read_out_, logits);
         auto next = logits.begin();
         for (; first < last; ++first) {
             const auto states = static_cast<std::ptrdiff_t>(answers[first].ends.size());
@@ -140,5 +140,84 @@ std::vector<std::vector<float>> Scorer::score_read(task::TokenSpan prompt, std::
     }
     return result;
 }
+
+std::int64_t PathScorer::path_tokens(task::TokenSpan prompt, std::int64_t tokens, std::int64_t segments) const {
+    const std::int64_t read =
+        scorer_.reading_.prompt ? std::ssize(scorer_.reading_.prompt(prompt)) : std::ssize(prompt);
+    return read + tokens + (segments + 1) * engine::kPageTokens;
+}
+
+void PathScorer::reserve(std::int64_t tokens) {
+    // Each probe has its page, for as long as its pass lasts.
+    const auto probe = static_cast<std::int64_t>(scorer_.read_out_.tag.size()) + engine::kPageTokens;
+    const auto wanted = tokens + probe * static_cast<std::int64_t>(scorer_.unit_tokens_);
+    if (decoder_ && decoder_->free_tokens() >= wanted) return;
+    decoder_ = nullptr;  // two caches at a time would be one too many
+    decoder_ = scorer_.engine_->decoder(wanted, {});
+}
+
+void PathScorer::append_all(std::span<const engine::Append> runs) {
+    for (std::size_t first = 0; first < runs.size();) {
+        std::size_t last = first, tokens = 0;
+        while (last < runs.size() && (last == first || tokens + runs[last].tokens.size() <= scorer_.unit_tokens_))
+            tokens += runs[last++].tokens.size();
+        decoder_->values(runs.subspan(first, last - first), {}, scorer_.read_out_, {});
+        first = last;
+    }
+}
+
+std::vector<int> PathScorer::begin(std::span<const task::TokenSpan> prompts) {
+    std::vector<int> paths;
+    std::vector<task::Tokens> read;
+    std::vector<engine::Append> runs;
+    read.reserve(prompts.size());
+    for (const task::TokenSpan prompt : prompts) {
+        read.push_back(scorer_.reading_.prompt ? scorer_.reading_.prompt(prompt)
+                                               : task::Tokens(prompt.begin(), prompt.end()));
+        paths.push_back(decoder_->open());
+        runs.push_back({paths.back(), read.back()});
+    }
+    append_all(runs);
+    return paths;
+}
+
+std::vector<PathScorer::Scored> PathScorer::score(std::span<const Step> steps) {
+    std::vector<Scored> result;
+    std::vector<engine::Append> runs;
+    std::vector<std::int32_t> read;
+    std::vector<int> probes;
+    std::vector<float> logits;
+    for (std::size_t first = 0; first < steps.size();) {
+        runs.clear();
+        read.clear();
+        probes.clear();
+        std::size_t tokens = 0;
+        for (; first < steps.size() && tokens < scorer_.unit_tokens_; ++first) {
+            const Step& step = steps[first];
+            const int path = decoder_->open(step.path);
+            const auto ids = step.ids.first(static_cast<std::size_t>(step.end));
+            if (!ids.empty()) runs.push_back({path, ids});
+            probes.push_back(decoder_->open(path));
+            read.push_back(static_cast<std::int32_t>(runs.size()));
+            runs.push_back({probes.back(), scorer_.read_out_.tag});
+            tokens += ids.size() + scorer_.read_out_.tag.size();
+            result.push_back({0, path});
+        }
+        logits.resize(read.size());
+        decoder_->values(runs, read, scorer_.read_out_, logits);
+        for (std::size_t i = 0; i < probes.size(); ++i) {
+            decoder_->close(probes[i]);
+            result[result.size() - probes.size() + i].value = logits[i];
+        }
+    }
+    return result;
+}
+
+void PathScorer::append(int path, task::TokenSpan ids) {
+    const engine::Append run{path, ids};
+    if (!ids.empty()) append_all({&run, 1});
+}
+
+void PathScorer::close(int path) { decoder_->close(path); }
 
 }  // namespace tdrm::rollout

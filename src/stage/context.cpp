@@ -47,16 +47,11 @@ void verify_folder(const std::filesystem::path& directory) {
 
 namespace {
 
-model::Model load_commit(StageContext& context, const Input& input) {
-    const auto checkpoint = store::load_checkpoint(context.ranks, input.directory);
-    return context.ranks.agree("loading " + input.label, [&] { return train::load_model(checkpoint); });
-}
-
 /// Built-in tasks have a vocabulary of their own; a tokenizer may have fewer tokens than a model has rows, which are
 /// then never drawn from a text.
-void check_vocabulary(const StageContext& context, const model::Model& model, const std::string& label) {
+void check_vocabulary(const StageContext& context, const model::ModelSpec& spec, const std::string& label) {
     const bool has_tokenizer = context.task.kind() == "text";
-    const int rows = model.spec().vocab;
+    const int rows = spec.vocab;
     const int tokens = context.task.vocab_size();
     if (rows == tokens || (has_tokenizer && rows > tokens)) return;
     throw DataError(cat(label, " has a vocabulary of ", rows, " tokens, the task ", context.task.kind(), " one of ",
@@ -78,16 +73,51 @@ void check_tokens(const StageContext& context, const Input& input) {
                                 "can also be given texts, by read_out.reads: text."));
 }
 
+/// What was opened of an input that names a model.
+struct Source {
+    std::optional<model::Pretrained> folder;
+    std::optional<store::Checkpoint> commit;
+    model::ModelSpec spec;
+};
+
+Source open_model(StageContext& context, const Input& input) {
+    Source source;
+    if (!input.is_foreign()) source.commit.emplace(store::load_checkpoint(context.ranks, input.directory));
+    context.ranks.agree("opening " + input.label, [&] {
+        if (input.is_foreign()) {
+            source.folder.emplace(input.directory);
+            check_tokens(context, input);
+        }
+        source.spec = source.folder ? source.folder->spec() : train::spec_of(*source.commit);
+        check_vocabulary(context, source.spec, input.label);
+    });
+    return source;
+}
+
+void deliver(StageContext& context, const Input& input, const Source& source,
+             std::span<const model::TensorInfo> wanted, const model::WeightSink& sink) {
+    if (source.folder) {
+        model::deliver(context.ranks, *source.folder, wanted, sink);
+    } else {
+        context.ranks.agree("loading " + input.label, [&] { train::deliver(*source.commit, wanted, sink); });
+    }
+}
+
 }  // namespace
 
-model::Model load_model(StageContext& context, const Input& input) {
-    model::Model model =
-        input.is_foreign() ? model::load_pretrained(context.ranks, input.directory) : load_commit(context, input);
-    context.ranks.agree("loading " + input.label, [&] {
-        if (input.is_foreign()) check_tokens(context, input);
-        check_vocabulary(context, model, input.label);
-    });
-    return model;
+model::ModelSpec model_spec(StageContext& context, const Input& input) { return open_model(context, input).spec; }
+
+void deliver_model(StageContext& context, const Input& input, std::span<const model::TensorInfo> wanted,
+                   const model::WeightSink& sink) {
+    deliver(context, input, open_model(context, input), wanted, sink);
+}
+
+std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& input) {
+    const Source source = open_model(context, input);
+    auto engine =
+        context.ranks.agree("making room for " + input.label, [&] { return engine::make_engine(source.spec); });
+    deliver(context, input, source, engine->layout().tensors, engine::weights_into(*engine));
+    return engine;
 }
 
 rollout::Trajectories load_trajectories(StageContext& context, const Input& input) {

@@ -15,7 +15,7 @@ struct EvaluateOptions {
     std::vector<std::string> policies;
     std::string problems;
     int samples = 16;
-    rollout::SamplerOptions sampler;
+    engine::SamplerOptions sampler;
     int slots = 256;
 
     void fields(Fields& f) {
@@ -75,10 +75,10 @@ public:
         nlohmann::json policies = nlohmann::json::array();
         nlohmann::json headline = nlohmann::json::object();
         for (const Input& input : context.inputs_of("policies")) {
-            const model::Model policy = load_model(context, input);
+            const auto policy = load_model(context, input);
             const rollout::RolloutPlan plan{&context.task,    options_.problems, options_.samples,
                                             options_.sampler, context.seed,      "evaluate"};
-            const auto answers = rollout_map(context, plan, policy, options_.slots,
+            const auto answers = rollout_map(context, plan, *policy, options_.slots,
                                              context.node.name + " " + input.label, context.directory / input.label,
                                              answer_attributes(context, input, options_.problems, options_.sampler));
             policies.push_back(policy_report(input.label, answers, options_.samples));

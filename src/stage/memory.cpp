@@ -74,7 +74,7 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
     Memory memory;
     memory.add("parameters", n * kFloat).add("packed parameters", packed_parameters(spec) * kFloat);
     memory.add("gradient", n * kFloat).add("moments of AdamW", 2 * n * kFloat);
-    if (precision.weights == train::WeightFormat::bf16) memory.add("master weights", n * kFloat);
+    if (precision.weights == engine::WeightFormat::bf16) memory.add("master weights", n * kFloat);
     memory.add(sum == train::SumMode::fast ? "fp32 sum" : "exact sum",
                sum == train::SumMode::fast ? n * kFloat : n * sizeof(std::int64_t));
     memory.add("activations of a unit",

@@ -33,7 +33,7 @@ train::Metrics answer_metrics(const rollout::Trajectories& answers) {
     return metrics;
 }
 
-train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task& task, const model::Model& policy,
+train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task& task, engine::Engine& policy,
                                     const EvalOptions& options, std::uint64_t seed, std::int64_t updates) {
     train::Evaluation evaluation;
     if (options.problems.empty()) return evaluation;

@@ -177,8 +177,8 @@ private:
             for (const BenchmarkRow& row : each.data.rows) rows.push_back(&row);
         if (!map_is_done(context, context.directory)) {
             const Input& value = context.input("value");
-            const model::Model model = load_value_model(context, value, options_.read_out);
-            rollout::Scorer scorer = value_scorer(context, model, value, options_.read_out, kScoreTokens);
+            const auto model = load_value_model(context, value, options_.read_out);
+            rollout::Scorer scorer = value_scorer(context, *model, value, options_.read_out, kScoreTokens);
             MapWork work;
             work.label = context.node.name;
             work.units = static_cast<std::int64_t>(rows.size());

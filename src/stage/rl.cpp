@@ -4,6 +4,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
+#include "tdrm/stage/training.hpp"
 #include "tdrm/stage/tables.hpp"
 #include "tdrm/store/directory.hpp"
 
@@ -85,13 +86,11 @@ struct RlStageOptions {
     train::LossMean loss = train::LossMean::token;
     bool mask_truncated = false;
     ReadOutOptions read_out;
-    rollout::SamplerOptions sampler;
+    engine::SamplerOptions sampler;
     int unit_tokens = 512, slots = 256;
     std::int64_t save_rollouts = 0;
-    train::OptimizerOptions optimizer{.lr = 3e-4, .schedule = train::Schedule::constant, .weight_decay = 0};
-    train::PrecisionOptions precision;
+    TrainFields train{.optimizer = {.lr = 3e-4, .schedule = train::Schedule::constant, .weight_decay = 0}, .precision = {}, .commit = {}};
     EvalOptions eval;
-    train::CommitOptions commit;
 
     void fields(Fields& f) {
         f("policy", policy, "model to start from").required();
@@ -112,18 +111,14 @@ struct RlStageOptions {
         f("save_rollouts", save_rollouts,
           "keep the answers, rewards and advantages of every N-th batch in rollouts/; 0 = none", at_least(0))
             .not_identity();
-        f("optimizer", optimizer, "AdamW and its schedule");
-        f("precision", precision, "formats of numbers");
+        train.fields(f);
         f("eval", eval, "evaluation while training").not_identity();
-        f("commit", commit, "when the state is written").not_identity();
     }
 
     [[nodiscard]] train::RlOptions bound() const {
         train::RlOptions o;
         o.problems = batch.problems;
         o.samples = batch.samples;
-        o.reward = {reward.rule, reward.value.model.empty() ? 0 : reward.value.weight, reward.value.scale,
-                    reward.value.at};
         o.advantage = advantage.kind;
         o.group.divide_by_std = advantage.divide_by_std;
         o.group.leave_one_out = advantage.leave_one_out;
@@ -146,7 +141,7 @@ public:
     explicit RlStage(const RlStageOptions& options) : options_(options) {}
     [[nodiscard]] std::string identity() const override {
         RlStageOptions resolved = options_;
-        resolved.optimizer.horizon = train::schedule_horizon(options_.optimizer, options_.updates);
+        resolved.train = options_.train.resolved(options_.updates);
         return tdrm::identity(resolved);
     }
     [[nodiscard]] std::int64_t updates(const task::Task&) const override { return options_.updates; }
@@ -185,46 +180,35 @@ public:
         };
         whole(".updates", options_.updates);
         whole(".eval.every", options_.eval.every);
-        whole(".commit.at", options_.commit.at);
+        whole(".commit.at", options_.train.commit.at);
         if (options_.sampler.temperature <= 0)
             wrong(".sampler.temperature",
                   "greedy answers are all the same (a group would have no spread). Use a temperature above 0.");
     }
 
     StageOutcome run(StageContext& context) override {
-        model::Model policy = load_model(context, context.input("policy"));
+        const auto policy = load_model(context, context.input("policy"));
         const char* key = !options_.advantage.value.empty() ? "advantage.value" : "reward.value.model";
-        std::unique_ptr<model::Model> value;  // not moved: the scorer points at its weights
+        std::unique_ptr<engine::Engine> value;
         std::optional<rollout::Scorer> scorer;
         if (!context.inputs_of(key).empty()) {
             const Input& input = context.input(key);
-            value = std::make_unique<model::Model>(load_value_model(context, input, options_.read_out));
+            value = load_value_model(context, input, options_.read_out);
             scorer.emplace(value_scorer(context, *value, input, options_.read_out, options_.unit_tokens));
         }
-        std::unique_ptr<model::Model> reference;
+        std::unique_ptr<engine::Engine> reference;
         if (options_.kl.beta > 0)
-            reference = std::make_unique<model::Model>(
-                load_model(context, context.input(options_.kl.reference.empty() ? "policy" : "kl.reference")));
-        train::RlObjective objective(context.ranks, context.task, options_.problems, policy, std::move(scorer),
-                                     reference.get(), options_.bound(), context.seed);
+            reference = load_model(context, context.input(options_.kl.reference.empty() ? "policy" : "kl.reference"));
+        train::RlOptions bound = options_.bound();
+        bound.rewards = rewards(context.task, scorer.has_value());
+        train::RlObjective objective(context.ranks, context.task, options_.problems, *policy, std::move(scorer),
+                                     reference.get(), bound, context.seed);
         save_batches(context, objective);
-        train::TrainerOptions trainer;
-        trainer.label = context.node.name;
-        trainer.directory = context.directory;
-        trainer.updates = options_.updates;
-        trainer.horizon = options_.optimizer.horizon > 0 ? options_.optimizer.horizon : options_.updates;
-        trainer.optimizer = options_.optimizer;
-        trainer.precision = options_.precision;
-        trainer.commit = options_.commit;
-        trainer.sum = context.sum;
-        trainer.headline = {"reward", "eval/pass@1"};
         warn_if_idle(context, options_.batch.problems);
         const auto evaluation =
-            policy_evaluation(context.ranks, context.task, policy, options_.eval, context.seed, options_.updates);
-        const auto result = train::train(context.ranks, policy, objective, evaluation, trainer);
-        return {result.updates,
-                result.best,
-                {{"best_figure", result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure)}}};
+            policy_evaluation(context.ranks, context.task, *policy, options_.eval, context.seed, options_.updates);
+        return train_model(context, options_.train, *policy, objective, evaluation, options_.updates,
+                           {"reward", "eval/pass@1"});
     }
 
     [[nodiscard]] std::string plan(const task::Task& task) const override {
@@ -241,7 +225,7 @@ public:
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
-        Memory memory = training_memory(*spec, options_.unit_tokens, sample, planned.sum, options_.precision);
+        Memory memory = training_memory(*spec, options_.unit_tokens, sample, planned.sum, options_.train.precision);
         memory.add(generation_memory(*spec, planned.task, options_.slots));
         for (const char* key : {"advantage.value", "reward.value.model"}) {
             const bool named =
@@ -259,6 +243,16 @@ public:
     }
 
 private:
+    /// The parts of the reward. The value model is looked at where it is only a baseline.
+    [[nodiscard]] std::vector<train::RewardPart> rewards(const task::Task& task, bool has_value) const {
+        const auto& value = options_.reward.value;
+        std::vector<train::RewardPart> parts{train::rule_reward(options_.reward.rule)};
+        if (has_value)
+            parts.push_back(
+                train::value_reward(value.model.empty() ? 0 : value.weight, value.at, value.scale, task));
+        return parts;
+    }
+
     /// rollouts/update-000010.h5: what the policy after 10 updates answered, and what was made of it. Rank 0 writes.
     void save_batches(StageContext& context, train::RlObjective& objective) const {
         if (options_.save_rollouts == 0) return;
@@ -275,8 +269,7 @@ private:
                 auto attributes =
                     answer_attributes(context, context.input("policy"), options_.problems, options_.sampler);
                 attributes.emplace_back("update", update);
-                write_rl_batch(folder / (train::commit_name(update) + ".h5"), context.task, batch,
-                               options_.bound().reward, attributes);
+                write_rl_batch(folder / (train::commit_name(update) + ".h5"), context.task, batch, attributes);
             });
         });
     }

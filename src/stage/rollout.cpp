@@ -12,7 +12,7 @@ struct RolloutStageOptions {
     std::string policy;
     std::string problems;
     int samples = 8;
-    rollout::SamplerOptions sampler;
+    engine::SamplerOptions sampler;
     int slots = 256;
 
     void fields(Fields& f) {
@@ -34,11 +34,11 @@ public:
     }
 
     StageOutcome run(StageContext& context) override {
-        const model::Model policy = load_model(context, context.input("policy"));
+        const auto policy = load_model(context, context.input("policy"));
         const rollout::RolloutPlan plan{&context.task,    options_.problems, options_.samples,
                                         options_.sampler, context.seed,      "rollout"};
         const auto answers =
-            rollout_map(context, plan, policy, options_.slots, context.node.name, context.directory,
+            rollout_map(context, plan, *policy, options_.slots, context.node.name, context.directory,
                         answer_attributes(context, context.input("policy"), options_.problems, options_.sampler));
         return {0, -1, metrics_json(answer_metrics(answers))};
     }

@@ -25,7 +25,7 @@ struct SearchStageOptions {
     int branch = 8;
     int depth = 30;
     ReadOutOptions read_out;
-    rollout::SamplerOptions sampler;
+    engine::SamplerOptions sampler;
     int slots = 256;
 
     void fields(Fields& f) {
@@ -82,10 +82,10 @@ public:
     }
 
     StageOutcome run(StageContext& context) override {
-        const model::Model policy = load_model(context, context.input("policy"));
-        const model::Model value = load_value_model(context, context.input("value"), options_.read_out);
-        rollout::Generator generator(policy, options_.sampler, context.task.end_tokens(), options_.slots);
-        rollout::Scorer scorer = value_scorer(context, value, context.input("value"), options_.read_out, 4096);
+        const auto policy = load_model(context, context.input("policy"));
+        const auto value = load_value_model(context, context.input("value"), options_.read_out);
+        rollout::Generator generator(*policy, options_.sampler, context.task.end_tokens(), options_.slots);
+        rollout::Scorer scorer = value_scorer(context, *value, context.input("value"), options_.read_out, 4096);
         MapWork work;
         work.label = context.node.name;
         work.units = context.task.split_size(options_.problems);

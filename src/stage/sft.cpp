@@ -6,6 +6,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
+#include "tdrm/stage/training.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -18,10 +19,8 @@ struct SftStageOptions {
     std::int64_t updates = 0;
     int batch = 64;
     int unit_tokens = 512;
-    train::OptimizerOptions optimizer{.lr = 2e-3};
-    train::PrecisionOptions precision;
+    TrainFields train{.optimizer = {.lr = 2e-3}, .precision = {}, .commit = {}};
     EvalOptions eval;
-    train::CommitOptions commit;
 
     void fields(Fields& f) {
         f("init", init, "model to start from; none = a fresh one of the sizes under `model`");
@@ -31,10 +30,8 @@ struct SftStageOptions {
         f("updates", updates, "optimiser updates; 0 = as many as the epochs need", at_least(0)).not_identity();
         f("batch", batch, "demonstrations per update", at_least(1));
         f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", at_least(1));
-        f("optimizer", optimizer, "AdamW and its schedule");
-        f("precision", precision, "formats of numbers");
+        train.fields(f);
         f("eval", eval, "evaluation while training").not_identity();
-        f("commit", commit, "when the state is written").not_identity();
     }
 };
 
@@ -44,7 +41,7 @@ public:
 
     [[nodiscard]] std::string identity() const override {
         SftStageOptions resolved = options_;
-        resolved.optimizer.horizon = train::schedule_horizon(options_.optimizer, options_.updates);
+        resolved.train = options_.train.resolved(options_.updates);
         return tdrm::identity(resolved);
     }
 
@@ -69,26 +66,13 @@ public:
 
     StageOutcome run(StageContext& context) override {
         const std::int64_t updates = this->updates(context.task);
-        model::Model policy = start(context);
-        train::SftObjective objective(context.task, options_.problems, policy, context.seed, options_.batch,
+        const auto policy = start(context);
+        train::SftObjective objective(context.task, options_.problems, *policy, context.seed, options_.batch,
                                       options_.unit_tokens);
         const auto evaluation =
-            policy_evaluation(context.ranks, context.task, policy, options_.eval, context.seed, updates);
-        train::TrainerOptions trainer;
-        trainer.label = context.node.name;
-        trainer.directory = context.directory;
-        trainer.updates = updates;
-        trainer.horizon = options_.optimizer.horizon > 0 ? options_.optimizer.horizon : updates;
-        trainer.optimizer = options_.optimizer;
-        trainer.precision = options_.precision;
-        trainer.commit = options_.commit;
-        trainer.sum = context.sum;
-        trainer.headline = {"loss", "eval/pass@1"};
-        const auto result = train::train(context.ranks, policy, objective, evaluation, trainer);
-        return {result.updates,
-                result.best,
-                {{"parameters", policy.num_parameters()},
-                 {"best_figure", result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure)}}};
+            policy_evaluation(context.ranks, context.task, *policy, options_.eval, context.seed, updates);
+        return train_model(context, options_.train, *policy, objective, evaluation, updates, {"loss", "eval/pass@1"},
+                           {{"parameters", policy->num_parameters()}});
     }
 
     [[nodiscard]] std::string plan(const task::Task& task) const override {
@@ -107,19 +91,17 @@ public:
         if (!spec) return std::nullopt;
         Memory memory = training_memory(*spec, options_.unit_tokens,
                                         planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(),
-                                        planned.sum, options_.precision);
+                                        planned.sum, options_.train.precision);
         if (!options_.eval.problems.empty()) memory.add(generation_memory(*spec, planned.task, 256));
         return memory;
     }
 
 private:
-    model::Model start(StageContext& context) const {
+    std::unique_ptr<engine::Engine> start(StageContext& context) const {
         if (!options_.init.empty()) return load_model(context, context.input("init"));
         model::ModelSpec spec = options_.model;
         spec.vocab = context.task.vocab_size();
-        model::Model fresh(spec.resolved());
-        fresh.initialise(context.seed);
-        return fresh;
+        return engine::fresh_engine(spec.resolved(), context.seed);
     }
 
     SftStageOptions options_;

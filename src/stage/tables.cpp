@@ -44,7 +44,7 @@ std::string reason_names() {
 }
 
 Attributes answer_attributes(const StageContext& context, const Input& policy, const std::string& split,
-                             const rollout::SamplerOptions& sampler) {
+                             const engine::SamplerOptions& sampler) {
     return {{"schema", std::string("tdrm-trajectories-1")},
             {"task", std::string(context.task.kind())},
             {"tokenizer", context.task.vocabulary_fingerprint()},
@@ -141,7 +141,7 @@ void write_answers(const std::filesystem::path& directory, const task::Task& tas
     store::write_manifest(directory, entries);
 }
 
-rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan, const model::Model& policy,
+rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan, engine::Engine& policy,
                                   int slots, const std::string& label, const std::filesystem::path& directory,
                                   const Attributes& attributes) {
     if (!map_is_done(context, directory)) {
@@ -174,8 +174,8 @@ std::vector<float> score_map(StageContext& context, const rollout::Trajectories&
                              const std::string& label, const std::filesystem::path& directory,
                              const ReadOutOptions& read_out) {
     if (!map_is_done(context, directory)) {
-        const model::Model model = load_value_model(context, value, read_out);
-        rollout::Scorer scorer = value_scorer(context, model, value, read_out, kScoreTokens);
+        const auto model = load_value_model(context, value, read_out);
+        rollout::Scorer scorer = value_scorer(context, *model, value, read_out, kScoreTokens);
         MapWork work;
         work.label = label;
         work.units = static_cast<std::int64_t>(data.num_problems());
@@ -213,19 +213,9 @@ std::vector<float> score_map(StageContext& context, const rollout::Trajectories&
 }
 
 void write_rl_batch(const std::filesystem::path& path, const task::Task& task, const train::RlBatch& batch,
-                    const reward::RewardMix& mix, const Attributes& attributes) {
+                    const Attributes& attributes) {
     const auto& answers = batch.answers;
     const auto offsets = rollout::state_offsets(answers);
-    std::vector<double> rule, value;
-    for (std::size_t row = 0; row < answers.size(); ++row) {
-        rule.push_back(mix.rule * static_cast<double>(answers.outcome[row]));
-        if (batch.values.empty()) continue;
-        const auto logits = std::span<const float>(batch.values).subspan(offsets[row], offsets[row + 1] - offsets[row]);
-        reward::RewardMix only_value = mix;
-        only_value.rule = 0;
-        value.push_back(
-            reward::mixed_reward(only_value, 0, logits, task.penultimate(answers.ids(row), answers.step_ends(row))));
-    }
     store::FileWriter file(path);
     file.attribute("schema", std::string("tdrm-rollouts-1"));
     for (const auto& [name, attribute] : attributes)
@@ -233,11 +223,14 @@ void write_rl_batch(const std::filesystem::path& path, const task::Task& task, c
     answers.write(file);
     write_vocabulary(file, task, {answers.prompt_token, answers.token});
     file.write("trajectory/reward", batch.reward);
-    file.write("trajectory/reward_rule", rule);
+    for (const train::PartScores& part : batch.parts) {
+        std::vector<double> weighted;
+        for (std::size_t row = 0; row < answers.size(); ++row) weighted.push_back(part.weighted(row));
+        file.write("trajectory/reward_" + part.name, weighted);
+    }
     file.write("trajectory/trainable", batch.trains);
     file.write("token/advantage", batch.advantage);
     if (!batch.values.empty()) {
-        file.write("trajectory/reward_value", value);
         file.write("state/offset", std::vector<std::int64_t>(offsets.begin(), offsets.end()));
         file.write("state/value", batch.values);
     }

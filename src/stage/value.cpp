@@ -9,6 +9,7 @@
 #include "tdrm/base/log.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
+#include "tdrm/stage/training.hpp"
 #include "tdrm/stage/tables.hpp"
 
 namespace tdrm::stage {
@@ -43,10 +44,8 @@ struct ValueStageOptions {
     std::int64_t updates = 0;
     int batch = 32;
     int unit_tokens = 512;
-    train::OptimizerOptions optimizer{.lr = 1e-3};
-    train::PrecisionOptions precision;
+    TrainFields train{.optimizer = {.lr = 1e-3}, .precision = {}, .commit = {}};
     SelectOptions select;
-    train::CommitOptions commit;
 
     void fields(Fields& f) {
         f("init", init, "model whose body is the start (its head is replaced by a fresh one)").required();
@@ -56,10 +55,8 @@ struct ValueStageOptions {
         f("updates", updates, "optimiser updates; 0 = as many as the epochs need", at_least(0)).not_identity();
         f("batch", batch, "trajectories per update", at_least(1));
         f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", at_least(1));
-        f("optimizer", optimizer, "AdamW and its schedule");
-        f("precision", precision, "formats of numbers");
+        train.fields(f);
         f("select", select, "held-out problems, and how they choose the best update");
-        f("commit", commit, "when the state is written").not_identity();
     }
 };
 
@@ -114,7 +111,7 @@ public:
     explicit ValueStage(const ValueStageOptions& options) : options_(options) {}
     [[nodiscard]] std::string identity() const override {
         ValueStageOptions resolved = options_;
-        resolved.optimizer.horizon = train::schedule_horizon(options_.optimizer, options_.updates);
+        resolved.train = options_.train.resolved(options_.updates);
         return tdrm::identity(resolved);
     }
 
@@ -136,31 +133,19 @@ public:
                               " has no trajectories to train on (all problems of its data are held out, or there "
                               "are none). Lower select.holdout or give it more data.")));
         warn_if_one_sided(context, data);
-        model::Model value = start(context);
+        const auto value = start(context);
         train::ValueObjective objective(data, part.training_rows, by_label ? labels.truth : std::vector<float>(),
-                                        context.task, value, options_.target, context.seed, options_.batch,
+                                        context.task, *value, options_.target, context.seed, options_.batch,
                                         options_.unit_tokens);
-        train::TrainerOptions trainer;
-        trainer.label = context.node.name;
-        trainer.directory = context.directory;
-        trainer.updates = options_.updates > 0
-                              ? options_.updates
-                              : static_cast<std::int64_t>(std::ceil(
-                                    options_.epochs * static_cast<double>(part.training_rows.size()) / options_.batch));
-        trainer.horizon = options_.optimizer.horizon > 0 ? options_.optimizer.horizon : trainer.updates;
-        trainer.optimizer = options_.optimizer;
-        trainer.precision = options_.precision;
-        trainer.commit = options_.commit;
-        trainer.sum = context.sum;
-        trainer.headline = {"loss", cat("eval/", by())};
-        const auto result =
-            train::train(context.ranks, value, objective, selection(context, part, value, trainer.updates), trainer);
-        return {result.updates,
-                result.best,
-                {{"trajectories", part.training_rows.size()},
-                 {"held_out_problems", part.held_out.num_problems()},
-                 {"best_figure", result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure)},
-                 {"by", by()}}};
+        const std::int64_t updates =
+            options_.updates > 0 ? options_.updates
+                                 : static_cast<std::int64_t>(std::ceil(
+                                       options_.epochs * static_cast<double>(part.training_rows.size()) / options_.batch));
+        return train_model(context, options_.train, *value, objective, selection(context, part, *value, updates),
+                           updates, {"loss", cat("eval/", by())},
+                           {{"trajectories", part.training_rows.size()},
+                            {"held_out_problems", part.held_out.num_problems()},
+                            {"by", by()}});
     }
 
     [[nodiscard]] std::string plan(const task::Task&) const override {
@@ -180,7 +165,7 @@ public:
         if (!spec) return std::nullopt;
         Memory memory = training_memory(*spec, options_.unit_tokens,
                                         planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(),
-                                        planned.sum, options_.precision);
+                                        planned.sum, options_.train.precision);
         return memory.add(scoring_memory(*spec, 4096));
     }
 
@@ -211,14 +196,14 @@ private:
                     " (a value model learns nothing from that). Use problems that the policy solves now and then."));
     }
 
-    model::Model start(StageContext& context) const {
-        const model::Model init = load_model(context, context.input("init"));
-        model::ModelSpec spec = init.spec();
+    /// The body of the init model under a fresh head.
+    std::unique_ptr<engine::Engine> start(StageContext& context) const {
+        const Input& init = context.input("init");
+        model::ModelSpec spec = model_spec(context, init);
         spec.head = model::Head::value;
         spec.value_head = {};
-        model::Model value(spec);
-        value.initialise(context.seed);
-        value.adopt(init);
+        auto value = engine::fresh_engine(spec, context.seed);
+        deliver_model(context, init, value->layout().tensors, engine::weights_into(*value));
         return value;
     }
 
@@ -228,7 +213,7 @@ private:
         return "";
     }
 
-    train::Evaluation selection(StageContext& context, const Partition& part, const model::Model& value,
+    train::Evaluation selection(StageContext& context, const Partition& part, engine::Engine& value,
                                 std::int64_t updates) const {
         train::Evaluation evaluation;
         if (part.held_out.size() == 0) return evaluation;

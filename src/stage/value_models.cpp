@@ -70,7 +70,7 @@ model::ReadOut read_out_of(const ReadOutOptions& options, const Encoder& encoder
     return read_out;
 }
 
-rollout::Scorer scorer_of_text(const task::TextTask& task, const model::Model& model,
+rollout::Scorer scorer_of_text(const task::TextTask& task, engine::Engine& model,
                                const std::filesystem::path& folder, const ReadOutOptions& options, int unit_tokens) {
     const auto translation = std::make_shared<const task::Translation>(task.format(), format_of(options, folder),
                                                                        options.place == TagPlace::trunk);
@@ -87,7 +87,7 @@ rollout::Scorer scorer_of_text(const task::TextTask& task, const model::Model& m
     return scorer;
 }
 
-rollout::Scorer scorer_of_ids(const task::Task& task, const model::Model& model, const Input& input,
+rollout::Scorer scorer_of_ids(const task::Task& task, engine::Engine& model, const Input& input,
                               const ReadOutOptions& options, int unit_tokens) {
     std::optional<text::Tokenizer> own;
     Encoder encoder{task};
@@ -121,12 +121,13 @@ void check_read_out(const ReadOutOptions& options, const task::Task& task, const
     for (const std::string& problem : format_of(options, "its own").validate()) wrong("", problem);
 }
 
-model::Model load_value_model(StageContext& context, const Input& input, const ReadOutOptions& options) {
+std::unique_ptr<engine::Engine> load_value_model(StageContext& context, const Input& input,
+                                                 const ReadOutOptions& options) {
     if (!input.is_foreign() || options.reads == Reads::ids) return load_model(context, input);
-    return model::load_pretrained(context.ranks, input.directory);
+    return engine::load_pretrained(context.ranks, input.directory);
 }
 
-rollout::Scorer value_scorer(StageContext& context, const model::Model& model, const Input& input,
+rollout::Scorer value_scorer(StageContext& context, engine::Engine& model, const Input& input,
                              const ReadOutOptions& options, int unit_tokens) {
     return context.ranks.agree("reading value model " + input.label, [&]() -> rollout::Scorer {
         try {

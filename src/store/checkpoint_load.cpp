@@ -12,6 +12,8 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 namespace {
 
+constexpr std::int64_t kReadElements = std::int64_t{1} << 22;  ///< read at once, 16 MiB
+
 std::int64_t elements(const Shape& shape) {
     return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
 }
@@ -88,38 +90,49 @@ Type Checkpoint::type(std::string_view group) const { return state(group).type; 
 std::vector<float> Checkpoint::read_flat(std::string_view group) const {
     std::vector<float> data(static_cast<std::size_t>(size(group)));
     const TensorView all{"all", {size(group)}, 0};
-    float* const target = data.data();
-    read_views(group, {&all, 1}, {&target, 1});
+    read_views(group, {&all, 1}, [&](std::size_t, std::int64_t first, std::span<const float> values) {
+        std::copy(values.begin(), values.end(), data.begin() + first);
+    });
     return data;
 }
 
 // Part by part, each file opened once.
-void Checkpoint::read_views(std::string_view group, std::span<const TensorView> saved,
-                            std::span<float* const> targets) const {
+void Checkpoint::read_views(std::string_view group, std::span<const TensorView> saved, const Take& take) const {
+    std::vector<float> values;
     for (const Piece& piece : state(group).pieces) {
         const FileReader file(directory_ / piece.file);
         for (std::size_t i = 0; i < saved.size(); ++i) {
-            const std::int64_t begin = std::max(saved[i].offset, piece.begin);
-            const std::int64_t end = std::min(saved[i].offset + elements(saved[i].shape), piece.begin + piece.count);
-            if (begin >= end) continue;
-            const std::span<float> values(targets[i] + (begin - saved[i].offset),
-                                          static_cast<std::size_t>(end - begin));
-            if (type(group) == Type::float32) {
-                file.read_into(group, begin - piece.begin, values);
-            } else {
-                const auto stored = file.read_range<BFloat16>(group, begin - piece.begin, end - begin);
-                std::transform(stored.begin(), stored.end(), values.begin(), [](BFloat16 x) { return to_float(x); });
+            const std::int64_t last = std::min(saved[i].offset + elements(saved[i].shape), piece.begin + piece.count);
+            for (std::int64_t begin = std::max(saved[i].offset, piece.begin); begin < last;) {
+                const std::int64_t count = std::min(kReadElements, last - begin);
+                if (type(group) == Type::float32) {
+                    values.resize(static_cast<std::size_t>(count));
+                    file.read_into(group, begin - piece.begin, std::span(values));
+                } else {
+                    const auto stored = file.read_range<BFloat16>(group, begin - piece.begin, count);
+                    values.resize(stored.size());
+                    std::transform(stored.begin(), stored.end(), values.begin(), [](BFloat16 x) { return to_float(x); });
+                }
+                take(i, begin - saved[i].offset, values);
+                begin += count;
             }
         }
     }
 }
 
 void Checkpoint::read_flat(std::string_view group, std::span<float> data, std::span<const TensorView> wanted) const {
+    deliver(group, wanted, [&](std::int64_t first, std::span<const float> values) {
+        ensure(first >= 0 && first + std::ssize(values) <= std::ssize(data), "a tensor lies within its flat buffer");
+        std::copy(values.begin(), values.end(), data.begin() + first);
+    });
+}
+
+void Checkpoint::deliver(std::string_view group, std::span<const TensorView> wanted, const Sink& sink) const {
     std::map<std::string, const TensorView*> saved_by_name;
     for (const TensorView& tensor : tensors(group)) saved_by_name[tensor.name] = &tensor;
     std::vector<std::string> problems;
     std::vector<TensorView> saved;
-    std::vector<float*> targets;
+    std::vector<std::int64_t> offsets;
     for (const TensorView& tensor : wanted) {
         const auto found = saved_by_name.find(tensor.name);
         if (found == saved_by_name.end()) {
@@ -130,10 +143,8 @@ void Checkpoint::read_flat(std::string_view group, std::span<float> data, std::s
             problems.push_back(cat(tensor.name, " has shape ", json(found->second->shape).dump(),
                                    ", the model expects ", json(tensor.shape).dump()));
         }
-        ensure(tensor.offset >= 0 && tensor.offset + elements(tensor.shape) <= static_cast<std::int64_t>(data.size()),
-               "a tensor lies within its flat buffer");
         saved.push_back(*found->second);
-        targets.push_back(data.data() + tensor.offset);
+        offsets.push_back(tensor.offset);
         saved_by_name.erase(found);
     }
     for (const auto& [name, tensor] : saved_by_name) problems.push_back(cat(name, " isn't in the model"));
@@ -141,18 +152,42 @@ void Checkpoint::read_flat(std::string_view group, std::span<float> data, std::s
         throw DataError(cat(group, " of checkpoint ", directory_.string(), " doesn't fit the model: ", join(problems),
                             ". Was it made with other model options?"));
     }
-    read_views(group, saved, targets);
+    read_views(group, saved, [&](std::size_t i, std::int64_t first, std::span<const float> values) {
+        sink(offsets[i] + first, values);
+    });
+}
+
+std::vector<std::string> Checkpoint::deliver_common(std::string_view group, std::span<const TensorView> wanted,
+                                                    const Sink& sink) const {
+    std::vector<std::string> missing;
+    std::vector<TensorView> saved;
+    std::vector<std::int64_t> offsets;
+    for (const TensorView& tensor : wanted) {
+        const auto& all = tensors(group);
+        const auto found = std::find_if(all.begin(), all.end(), [&](const TensorView& each) {
+            return each.name == tensor.name && each.shape == tensor.shape;
+        });
+        if (found == all.end()) {
+            missing.push_back(tensor.name);
+            continue;
+        }
+        saved.push_back(*found);
+        offsets.push_back(tensor.offset);
+    }
+    read_views(group, saved, [&](std::size_t i, std::int64_t first, std::span<const float> values) {
+        sink(offsets[i] + first, values);
+    });
+    return missing;
 }
 
 std::map<std::string, Tensor> Checkpoint::read(std::string_view group) const {
     std::map<std::string, Tensor> tensors_by_name;
-    std::vector<float*> targets;
-    for (const TensorView& view : tensors(group)) {
-        Tensor& tensor = tensors_by_name[view.name];
-        tensor = {view.shape, std::vector<float>(static_cast<std::size_t>(elements(view.shape)))};
-        targets.push_back(tensor.values.data());
-    }
-    read_views(group, tensors(group), targets);
+    for (const TensorView& view : tensors(group))
+        tensors_by_name[view.name] = {view.shape,
+                                      std::vector<float>(static_cast<std::size_t>(elements(view.shape)))};
+    read_views(group, tensors(group), [&](std::size_t i, std::int64_t first, std::span<const float> values) {
+        std::copy(values.begin(), values.end(), tensors_by_name[tensors(group)[i].name].values.begin() + first);
+    });
     return tensors_by_name;
 }
 

@@ -27,20 +27,17 @@ struct Piece {
     std::int64_t count = 0;
 };
 
-// All buffers behind one another, cut every `part_elements`: small states share a part.
+// Part p is the p-th stretch of every buffer.
 std::vector<Piece> cut_into_parts(std::span<const FlatState> states, std::int64_t part_elements) {
+    std::int64_t longest = 0;
+    for (const FlatState& state : states) longest = std::max(longest, state.size);
     std::vector<Piece> pieces;
-    std::int64_t position = 0;
-    for (std::size_t s = 0; s < states.size(); ++s) {
-        const auto size = static_cast<std::int64_t>(states[s].data.size());
-        for (std::int64_t begin = 0; begin < size;) {
-            const std::int64_t room = part_elements - position % part_elements;
-            const std::int64_t count = std::min(room, size - begin);
-            pieces.push_back({position / part_elements, s, begin, count});
-            begin += count;
-            position += count;
+    for (std::int64_t part = 0; part * part_elements < longest; ++part)
+        for (std::size_t s = 0; s < states.size(); ++s) {
+            const std::int64_t begin = part * part_elements;
+            const std::int64_t count = std::min(part_elements, states[s].size - begin);
+            if (count > 0) pieces.push_back({part, s, begin, count});
         }
-    }
     return pieces;
 }
 
@@ -57,7 +54,7 @@ json layout_of(std::span<const FlatState> states, std::span<const Piece> pieces)
             parts.push_back({{"file", part_name(piece.part)}, {"begin", piece.begin}, {"count", piece.count}});
         }
         layout.push_back(
-            {{"group", states[s].group}, {"size", states[s].data.size()}, {"tensors", tensors}, {"pieces", parts}});
+            {{"group", states[s].group}, {"size", states[s].size}, {"tensors", tensors}, {"pieces", parts}});
         if (states[s].type == Type::bfloat16) layout.back()["type"] = "bfloat16";
     }
     return layout;
@@ -104,6 +101,7 @@ FileEntry write_index(const fs::path& folder, std::span<const FlatState> states,
 std::vector<FileEntry> write_parts(const fs::path& folder, std::span<const FlatState> states,
                                    std::span<const Piece> pieces, int rank, int size) {
     std::vector<FileEntry> written;
+    std::vector<float> values;
     for (auto piece = pieces.begin(); piece != pieces.end();) {
         const std::int64_t part = piece->part;
         const auto end = std::find_if(piece, pieces.end(), [&](const Piece& other) { return other.part != part; });
@@ -111,10 +109,9 @@ std::vector<FileEntry> write_parts(const fs::path& folder, std::span<const FlatS
             FileWriter file(folder / part_name(part));
             for (auto p = piece; p != end; ++p) {
                 const FlatState& state = states[p->state];
-                write_numbers(
-                    file, state.group,
-                    state.data.subspan(static_cast<std::size_t>(p->begin), static_cast<std::size_t>(p->count)),
-                    state.type);
+                values.resize(static_cast<std::size_t>(p->count));
+                state.read(p->begin, values);
+                write_numbers(file, state.group, values, state.type);
             }
             written.push_back(file.close(Sync::file));
         }
@@ -131,7 +128,7 @@ void check(std::span<const FlatState> states, std::int64_t part_elements) {
         for (const TensorView& tensor : *state.tensors) {
             const std::int64_t count =
                 std::accumulate(tensor.shape.begin(), tensor.shape.end(), std::int64_t{1}, std::multiplies<>());
-            ensure(tensor.offset >= 0 && tensor.offset + count <= static_cast<std::int64_t>(state.data.size()),
+            ensure(tensor.offset >= 0 && tensor.offset + count <= state.size,
                    "a tensor lies within its flat buffer");
         }
     }
@@ -149,6 +146,19 @@ std::vector<FileEntry> gather_entries(comm::Communicator& ranks, const std::vect
 }
 
 }  // namespace
+
+FlatState::FlatState(std::string group_, std::int64_t size_, Read read_, const std::vector<TensorView>* tensors_,
+                     Type type_)
+    : group(std::move(group_)), size(size_), read(std::move(read_)), tensors(tensors_), type(type_) {}
+
+FlatState::FlatState(std::string group_, std::span<const float> data, const std::vector<TensorView>* tensors_,
+                     Type type_)
+    : FlatState(
+          std::move(group_), static_cast<std::int64_t>(data.size()),
+          [data](std::int64_t first, std::span<float> out) {
+              std::copy_n(data.begin() + first, out.size(), out.begin());
+          },
+          tensors_, type_) {}
 
 void save_checkpoint(comm::Communicator& ranks, const fs::path& directory, std::span<const FlatState> states,
                      const json& progress, std::int64_t part_elements) {

@@ -92,6 +92,29 @@ std::vector<std::int32_t> WordTask::step_ends(TokenSpan answer) const {
     return ends;
 }
 
+namespace {
+
+/// The rule of step_ends, token by token.
+class WordSteps final : public StepTracker {
+public:
+    bool push(Token token) override {
+        ++tokens_;
+        if (token != kDelimiter) ++words_;
+        const bool ends = (token == kDelimiter && words_ > 0) || tokens_ == kMaxStepTokens;
+        if (ends) tokens_ = words_ = 0;
+        return ends;
+    }
+    [[nodiscard]] std::unique_ptr<StepTracker> clone() const override { return std::make_unique<WordSteps>(*this); }
+
+private:
+    std::size_t tokens_ = 0;  ///< of the current step
+    std::size_t words_ = 0;   ///< of these, other than delimiters
+};
+
+}  // namespace
+
+std::unique_ptr<StepTracker> WordTask::track_steps() const { return std::make_unique<WordSteps>(); }
+
 void WordTask::write(Tokens& tokens, const Equation& e) const {
     tokens.insert(tokens.end(), {number_token(e.a), e.op, number_token(e.b), kEquals, number_token(e.c), kDelimiter});
 }

@@ -44,6 +44,7 @@ public:
     [[nodiscard]] Problem problem(std::string_view split, std::int64_t index) const override;
 
     [[nodiscard]] std::vector<std::int32_t> step_ends(TokenSpan answer) const override;
+    [[nodiscard]] std::unique_ptr<StepTracker> track_steps() const override;
 
 protected:
     /// @param answer_word     the word with id kAnswer

@@ -1,6 +1,7 @@
 #include "tdrm/train/rl.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -9,6 +10,9 @@
 
 namespace tdrm::train {
 namespace {
+
+constexpr std::array<std::string_view, 9> kSums{"rows",         "loss",        "entropy", "kl",    "clipped_low",
+                                                "clipped_high", "logp_change", "ratio",   "tokens"};
 
 bool truncated(const rollout::Trajectories& data, std::size_t row) {
     return data.finish[row] == static_cast<std::uint8_t>(task::Finish::length);
@@ -34,7 +38,7 @@ std::vector<double> step_advantages_of(const RlBatch& batch, std::size_t row, st
 
 }  // namespace
 
-void assign_credit(RlBatch& batch, const task::Task& task, const RlOptions& options) {
+void assign_credit(RlBatch& batch, const RlOptions& options) {
     const auto& answers = batch.answers;
     const auto states = rollout::state_offsets(answers);
     const auto logits_of = [&](std::size_t row) {
@@ -42,11 +46,13 @@ void assign_credit(RlBatch& batch, const task::Task& task, const RlOptions& opti
                    ? std::span<const float>{}
                    : std::span<const float>(batch.values).subspan(states[row], states[row + 1] - states[row]);
     };
-    batch.reward.clear();
-    for (std::size_t row = 0; row < answers.size(); ++row)
-        batch.reward.push_back(reward::mixed_reward(options.reward, static_cast<double>(answers.outcome[row]),
-                                                    logits_of(row),
-                                                    task.penultimate(answers.ids(row), answers.step_ends(row))));
+    batch.parts.clear();
+    batch.reward.assign(answers.size(), 0.0);
+    for (const RewardPart& part : options.rewards) {
+        batch.parts.push_back({part.name, part.weight, part.score(batch)});
+        ensure(batch.parts.back().score.size() == answers.size(), "a part of the reward scores every answer");
+        for (std::size_t row = 0; row < answers.size(); ++row) batch.reward[row] += batch.parts.back().weighted(row);
+    }
     batch.advantage.assign(answers.token.size(), 0.0F);
     const auto set = [&](std::size_t row, std::span<const float> advantage) {
         std::copy(advantage.begin(), advantage.end(), batch.advantage.begin() + answers.token_offset[row]);
@@ -79,8 +85,8 @@ void assign_credit(RlBatch& batch, const task::Task& task, const RlOptions& opti
 }
 
 RlObjective::RlObjective(comm::Communicator& ranks, const task::Task& task, std::string split,
-                         const model::Model& policy, std::optional<rollout::Scorer> scorer,
-                         const model::Model* reference, const RlOptions& options, std::uint64_t seed)
+                         engine::Engine& policy, std::optional<rollout::Scorer> scorer, engine::Engine* reference,
+                         const RlOptions& options, std::uint64_t seed)
     : ranks_(ranks),
       task_(task),
       split_(std::move(split)),
@@ -88,11 +94,10 @@ RlObjective::RlObjective(comm::Communicator& ranks, const task::Task& task, std:
       options_(options),
       seed_(seed),
       generator_(policy, options.sampler, task.end_tokens(), options.slots),
-      transformer_(policy),
       scorer_(std::move(scorer)),
+      reference_(reference),
       shuffle_(seed, task.split_size(split_)) {
-    if (reference != nullptr) reference_.emplace(*reference);
-    ensure(options.grpo.beta == 0 || reference_, "a KL penalty needs a reference policy");
+    ensure(options.grpo.beta == 0 || reference_ != nullptr, "a KL penalty needs a reference policy");
 }
 
 void RlObjective::prepare(std::int64_t update) {
@@ -108,7 +113,7 @@ void RlObjective::prepare(std::int64_t update) {
         batch_.answers = rollout::roll_together(ranks_, plan, generator_, draws);
         batch_.values.clear();
         if (scorer_) batch_.values = rollout::score_together(ranks_, *scorer_, batch_.answers);
-        assign_credit(batch_, task_, options_);
+        assign_credit(batch_, options_);
         if (on_batch_) on_batch_(update, batch_);
     }
     cut();
@@ -117,7 +122,7 @@ void RlObjective::prepare(std::int64_t update) {
 void RlObjective::cut() {
     const auto& answers = batch_.answers;
     rows_.clear();
-    lengths_.clear();
+    std::vector<std::size_t> lengths;
     denominator_ = 0;
     for (std::size_t row = 0; row < answers.size(); ++row) {
         const std::size_t tokens = answers.ids(row).size();
@@ -127,49 +132,39 @@ void RlObjective::cut() {
         // The first answer of a problem brings the prompt along.
         const bool opens = rows_.empty() || answers.problem[rows_.back()] != answers.problem[row];
         rows_.push_back(row);
-        lengths_.push_back(tokens +
-                           (opens ? answers.prompt(static_cast<std::size_t>(answers.problem[row])).size() : 0));
+        lengths.push_back(tokens +
+                          (opens ? answers.prompt(static_cast<std::size_t>(answers.problem[row])).size() : 0));
     }
-    first_ = rows_.empty() ? std::vector<std::size_t>{}
-                           : cut_units(lengths_, static_cast<std::size_t>(options_.unit_tokens));
+    units_ = rows_.empty() ? Units() : Units(std::move(lengths), static_cast<std::size_t>(options_.unit_tokens));
 }
 
-double RlObjective::unit_cost(std::size_t unit) const {
-    double tokens = 0;
-    for (std::size_t i = first_[unit]; i < first_[unit + 1]; ++i) tokens += static_cast<double>(lengths_[i]);
-    return tokens;
-}
-
-double RlObjective::unit_samples(std::size_t unit) const {
-    return static_cast<double>(first_[unit + 1] - first_[unit]);
-}
+std::span<const std::string_view> RlObjective::sum_names() const { return kSums; }
 
 std::string RlObjective::unit_name(std::size_t unit) const {
-    const auto problem = static_cast<std::size_t>(batch_.answers.problem[rows_[first_[unit]]]);
+    const auto problem = static_cast<std::size_t>(batch_.answers.problem[rows_[units_.begin(unit)]]);
     return cat("unit ", unit, " (", split_, " problems from ", batch_.answers.problem_index[problem], ")");
 }
 
 std::vector<float> RlObjective::reference_logprobs(const model::Forest& forest, std::span<const std::int32_t> rows,
                                                    std::span<const std::int32_t> targets) {
     std::vector<float> logp(rows.size()), entropy(rows.size());
-    const float* hidden = reference_->forward(forest, rows, reference_work_, false);
-    model::token_logprobs(reference_->model(), hidden, targets, options_.sampler.logprob_temperature(), logp.data(),
-                          entropy.data(), reference_work_);
+    reference_->token_logprobs(reference_->forward(forest, rows, engine::Keep::nothing), targets,
+                               options_.sampler.logprob_temperature(), logp, entropy);
     return logp;
 }
 
-std::vector<double> RlObjective::differentiate(std::size_t unit, float* gradient) {
+Sums RlObjective::differentiate(std::size_t unit) {
     const auto& answers = batch_.answers;
     model::Forest forest;
     std::vector<std::int32_t> rows, targets;
     std::vector<std::size_t> tokens;  // index of each row's token in the flat token arrays
     std::vector<double> weight;       // of each row in the loss
     int prompt = -1;
-    for (std::size_t i = first_[unit]; i < first_[unit + 1]; ++i) {
+    for (std::size_t i = units_.begin(unit); i < units_.end(unit); ++i) {
         const std::size_t row = rows_[i];
         const auto ids = answers.ids(row);
         const auto prompt_ids = answers.prompt(static_cast<std::size_t>(answers.problem[row]));
-        if (i == first_[unit] || answers.problem[row] != answers.problem[rows_[i - 1]]) prompt = forest.add(prompt_ids);
+        if (i == units_.begin(unit) || answers.problem[row] != answers.problem[rows_[i - 1]]) prompt = forest.add(prompt_ids);
         // The last token is predicted, but predicts nothing.
         const int answer = ids.size() > 1 ? forest.add(ids.first(ids.size() - 1), prompt) : -1;
         for (std::size_t t = 0; t < ids.size(); ++t) {
@@ -183,12 +178,10 @@ std::vector<double> RlObjective::differentiate(std::size_t unit, float* gradient
     }
     std::vector<float> reference;
     if (options_.grpo.beta > 0) reference = reference_logprobs(forest, rows, targets);
-    const float* hidden = transformer_.forward(forest, rows, work_, true);
-    d_hidden_.resize(rows.size() * static_cast<std::size_t>(policy_.spec().width));
+    const auto states = policy_.forward(forest, rows, engine::Keep::activations);
     double loss = 0, entropies = 0, kl = 0, low = 0, high = 0, gap = 0, ratio = 0;
-    model::token_loss(
-        policy_, hidden, targets, options_.sampler.logprob_temperature(),
-        [&](int r, float logp, float entropy) {
+    policy_.token_loss(
+        states, targets, options_.sampler.logprob_temperature(), [&](int r, float logp, float entropy) {
             const auto i = static_cast<std::size_t>(r);
             const auto old = static_cast<double>(answers.logprob[tokens[i]]);
             const auto now = static_cast<double>(logp);
@@ -202,18 +195,16 @@ std::vector<double> RlObjective::differentiate(std::size_t unit, float* gradient
             gap += std::abs(now - old);
             ratio += token.ratio;
             return static_cast<float>(token.dloss_dlogp * weight[i]);
-        },
-        d_hidden_.data(), gradient, work_);
-    transformer_.backward(forest, rows, d_hidden_.data(), gradient, work_);
-    return {static_cast<double>(rows.size()),        loss, entropies, kl, low, high, gap, ratio,
-            static_cast<double>(forest.num_tokens())};
+        });
+    policy_.backward(forest);
+    return {kSums,
+            {static_cast<double>(rows.size()), loss, entropies, kl, low, high, gap, ratio,
+             static_cast<double>(forest.num_tokens())}};
 }
 
-void RlObjective::metrics(const std::vector<double>& sums, Metrics& out) const {
+void RlObjective::metrics(const Sums& sums, Metrics& out) const {
     const auto& answers = batch_.answers;
     const auto [reward_mean, reward_std] = mean_and_std(batch_.reward);
-    const std::vector<double> rule(answers.outcome.begin(), answers.outcome.end());
-    const auto [rule_mean, rule_std] = mean_and_std(rule);
     double group_std = 0, even = 0;
     for (const auto& [begin, end] : answers.groups()) {
         const double deviation = mean_and_std(std::span(batch_.reward).subspan(begin, end - begin)).second;
@@ -237,12 +228,15 @@ void RlObjective::metrics(const std::vector<double>& sums, Metrics& out) const {
     out.set("reward", reward_mean);
     out.set("reward_std", group_std);
     out.set("frac_reward_zero_std", even);
-    out.set("rewards/rule/mean", rule_mean);
-    out.set("rewards/rule/std", rule_std);
+    for (const PartScores& part : batch_.parts) {
+        const auto [mean, deviation] = mean_and_std(part.score);
+        out.set("rewards/" + part.name + "/mean", mean);
+        out.set("rewards/" + part.name + "/std", deviation);
+    }
     if (!batch_.values.empty()) {
         double value = 0;
         for (const float logit : batch_.values) value += reward::sigmoid(static_cast<double>(logit));
-        out.set("rewards/value/mean", value / static_cast<double>(batch_.values.size()));
+        out.set("value/mean", value / static_cast<double>(batch_.values.size()));
         out.set("rewards/mixed/std", reward_std);
     }
     out.set("completions/mean_length", tokens / count);
@@ -250,17 +244,17 @@ void RlObjective::metrics(const std::vector<double>& sums, Metrics& out) const {
     out.set("completions/max_length", longest);
     out.set("completions/mean_terminated_length", ended_tokens / (count - cut_answers));
     out.set("completions/clipped_ratio", cut_answers / count);
-    const bool any = !sums.empty();
-    const double rows = any ? sums[0] : 1;
-    out.set("loss", any ? sums[1] : 0);
-    out.set("entropy", any ? sums[2] / rows : std::numeric_limits<double>::quiet_NaN());
-    if (options_.grpo.beta > 0) out.set("kl", any ? sums[3] / rows : 0);
-    out.set("clip_ratio/low_mean", any ? sums[4] / rows : 0);
-    out.set("clip_ratio/high_mean", any ? sums[5] / rows : 0);
-    out.set("clip_ratio/region_mean", any ? (sums[4] + sums[5]) / rows : 0);
-    out.set("sampling/sampling_logp_difference/mean", any ? sums[6] / rows : 0);
-    out.set("sampling/importance_sampling_ratio/mean", any ? sums[7] / rows : 1);
-    out.set("num_tokens", any ? sums[8] : 0);
+    const double rows = sums["rows"];
+    const auto mean = [&](const char* sum, double otherwise) { return rows > 0 ? sums[sum] / rows : otherwise; };
+    out.set("loss", sums["loss"]);
+    out.set("entropy", mean("entropy", std::numeric_limits<double>::quiet_NaN()));
+    if (options_.grpo.beta > 0) out.set("kl", mean("kl", 0));
+    out.set("clip_ratio/low_mean", mean("clipped_low", 0));
+    out.set("clip_ratio/high_mean", mean("clipped_high", 0));
+    out.set("clip_ratio/region_mean", rows > 0 ? (sums["clipped_low"] + sums["clipped_high"]) / rows : 0);
+    out.set("sampling/sampling_logp_difference/mean", mean("logp_change", 0));
+    out.set("sampling/importance_sampling_ratio/mean", mean("ratio", 1));
+    out.set("num_tokens", sums["tokens"]);
     out.set("completions/tokens", tokens);
 }
 

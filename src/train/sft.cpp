@@ -1,17 +1,21 @@
 #include "tdrm/train/sft.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "tdrm/base/errors.hpp"
 
 namespace tdrm::train {
 
-SftObjective::SftObjective(const task::Task& task, std::string split, const model::Model& model, std::uint64_t seed,
+namespace {
+constexpr std::array<std::string_view, 4> kSums{"loss", "entropy", "rows", "tokens"};
+}
+
+SftObjective::SftObjective(const task::Task& task, std::string split, engine::Engine& policy, std::uint64_t seed,
                            int batch, int unit_tokens)
     : task_(task),
       split_(std::move(split)),
-      model_(model),
-      transformer_(model),
+      policy_(policy),
       shuffle_(seed, task.split_size(split_)),
       seed_(seed),
       batch_(batch),
@@ -36,28 +40,19 @@ void SftObjective::prepare(std::int64_t update) {
         lengths.push_back(example.tokens.size());
         examples_.push_back(std::move(example));
     }
-    first_ = cut_units(lengths, unit_tokens_);
+    units_ = Units(std::move(lengths), unit_tokens_);
 }
 
-double SftObjective::unit_cost(std::size_t unit) const {
-    double tokens = 0;
-    for (std::size_t i = first_[unit]; i < first_[unit + 1]; ++i)
-        tokens += static_cast<double>(examples_[i].tokens.size());
-    return tokens;
-}
-
-double SftObjective::unit_samples(std::size_t unit) const {
-    return static_cast<double>(first_[unit + 1] - first_[unit]);
-}
+std::span<const std::string_view> SftObjective::sum_names() const { return kSums; }
 
 std::string SftObjective::unit_name(std::size_t unit) const {
-    return cat("unit ", unit, " (", split_, " problems from ", examples_[first_[unit]].index, ")");
+    return cat("unit ", unit, " (", split_, " problems from ", examples_[units_.begin(unit)].index, ")");
 }
 
-std::vector<double> SftObjective::differentiate(std::size_t unit, float* gradient) {
+Sums SftObjective::differentiate(std::size_t unit) {
     model::Forest forest;
     std::vector<std::int32_t> rows, targets;
-    for (std::size_t i = first_[unit]; i < first_[unit + 1]; ++i) {
+    for (std::size_t i = units_.begin(unit); i < units_.end(unit); ++i) {
         const Example& example = examples_[i];
         const int segment = forest.add(example.tokens);
         for (std::size_t t = example.prompt_tokens; t < example.tokens.size(); ++t) {
@@ -66,27 +61,26 @@ std::vector<double> SftObjective::differentiate(std::size_t unit, float* gradien
             targets.push_back(example.tokens[t]);
         }
     }
-    const float* hidden = transformer_.forward(forest, rows, work_, true);
-    d_hidden_.resize(rows.size() * static_cast<std::size_t>(model_.spec().width));
-    double loss = 0;
-    double entropies = 0;
+    const auto states = policy_.forward(forest, rows, engine::Keep::activations);
+    Sums sums(kSums);
+    double& loss = sums["loss"];
+    double& entropies = sums["entropy"];
     const auto coefficient = static_cast<float>(-1.0 / answer_tokens_);
-    model::token_loss(
-        model_, hidden, targets, 1.0F,
-        [&](int, float logp, float entropy) {
-            loss -= static_cast<double>(logp);
-            entropies += static_cast<double>(entropy);
-            return coefficient;
-        },
-        d_hidden_.data(), gradient, work_);
-    transformer_.backward(forest, rows, d_hidden_.data(), gradient, work_);
-    return {loss, entropies, static_cast<double>(rows.size()), static_cast<double>(forest.num_tokens())};
+    policy_.token_loss(states, targets, 1.0F, [&](int, float logp, float entropy) {
+        loss -= static_cast<double>(logp);
+        entropies += static_cast<double>(entropy);
+        return coefficient;
+    });
+    policy_.backward(forest);
+    sums["rows"] = static_cast<double>(rows.size());
+    sums["tokens"] = static_cast<double>(forest.num_tokens());
+    return sums;
 }
 
-void SftObjective::metrics(const std::vector<double>& sums, Metrics& out) const {
-    out.set("loss", sums[0] / sums[2]);
-    out.set("entropy", sums[1] / sums[2]);
-    out.set("num_tokens", sums[3]);
+void SftObjective::metrics(const Sums& sums, Metrics& out) const {
+    out.set("loss", sums["loss"] / sums["rows"]);
+    out.set("entropy", sums["entropy"] / sums["rows"]);
+    out.set("num_tokens", sums["tokens"]);
 }
 
 }  // namespace tdrm::train

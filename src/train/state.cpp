@@ -1,6 +1,7 @@
 #include "tdrm/train/state.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/train/trainer.hpp"
@@ -8,9 +9,9 @@
 namespace tdrm::train {
 namespace {
 
-std::vector<store::TensorView> views(const model::Layout& layout) {
+std::vector<store::TensorView> views(std::span<const model::TensorInfo> tensors) {
     std::vector<store::TensorView> result;
-    for (const model::TensorInfo& tensor : layout.tensors) result.push_back({tensor.name, tensor.shape, tensor.offset});
+    for (const model::TensorInfo& tensor : tensors) result.push_back({tensor.name, tensor.shape, tensor.offset});
     return result;
 }
 
@@ -66,31 +67,61 @@ model::ModelSpec json_spec(const nlohmann::json& j) {
     return s;
 }
 
+/// What a commit keeps of a trainee, and under which name.
+struct Kept {
+    engine::Array array;
+    const char* group;
+};
+constexpr std::array kKept{Kept{engine::Array::weights, "model"}, Kept{engine::Array::first_moment, "optimizer/exp_avg"},
+                           Kept{engine::Array::second_moment, "optimizer/exp_avg_sq"},
+                           Kept{engine::Array::master, "optimizer/master"}};
+
+std::string group_of(const Trainee& trainee, const Kept& kept) {
+    return trainee.name.empty() ? kept.group : cat(trainee.name, "/", kept.group);
+}
+
 }  // namespace
 
 void save_state(comm::Communicator& ranks, const std::filesystem::path& directory, const TrainingState& state,
-                const model::Model& model, AdamW& optimizer) {
-    const auto tensors = views(model.layout());
-    std::vector<store::FlatState> states{{"model", model.values(), &tensors},
-                                         {"optimizer/exp_avg", optimizer.first(), &tensors},
-                                         {"optimizer/exp_avg_sq", optimizer.second(), &tensors}};
-    if (!optimizer.master().empty()) {
-        states.front().type = store::Type::bfloat16;  // exact: they are rounded already
-        states.push_back({"optimizer/master", optimizer.master(), &tensors});
+                std::span<const Trainee> trainees) {
+    nlohmann::json progress{{"update", state.update},
+                            {"best", state.best},
+                            {"best_figure", state.best_figure},
+                            {"since_best", state.since_best},
+                            {"stopped", state.stopped},
+                            {"metrics_bytes", state.log.bytes},
+                            {"metrics_hash", state.log.hash}};
+    std::vector<std::vector<store::TensorView>> tensors;
+    tensors.reserve(trainees.size());
+    std::vector<store::FlatState> states;
+    for (const Trainee& trainee : trainees) {
+        const engine::Engine& engine = trainee.engine;
+        tensors.push_back(views(engine.layout().tensors));
+        for (const Kept& kept : kKept) {
+            if (!engine.has(kept.array)) continue;
+            const auto read = [&engine, array = kept.array](std::int64_t first, std::span<float> out) {
+                engine.read(array, first, out);
+            };
+            // bf16 weights are rounded already, so storing them so is exact.
+            const bool rounded = kept.array == engine::Array::weights && engine.has(engine::Array::master);
+            states.emplace_back(group_of(trainee, kept), engine.num_parameters(), read, &tensors.back(),
+                                rounded ? store::Type::bfloat16 : store::Type::float32);
+        }
+        progress[group_of(trainee, kKept[0])] = spec_json(engine.spec());
     }
-    const nlohmann::json progress{{"update", state.update},           {"best", state.best},
-                                  {"best_figure", state.best_figure}, {"since_best", state.since_best},
-                                  {"stopped", state.stopped},         {"model", spec_json(model.spec())},
-                                  {"metrics_bytes", state.log.bytes}, {"metrics_hash", state.log.hash}};
     store::save_checkpoint(ranks, directory, states, progress);
 }
 
-TrainingState load_state(const store::Checkpoint& checkpoint, model::Model& model, AdamW& optimizer) {
-    const auto tensors = views(model.layout());
-    checkpoint.read_flat("model", model.values(), tensors);
-    checkpoint.read_flat("optimizer/exp_avg", optimizer.first(), tensors);
-    checkpoint.read_flat("optimizer/exp_avg_sq", optimizer.second(), tensors);
-    if (!optimizer.master().empty()) checkpoint.read_flat("optimizer/master", optimizer.master(), tensors);
+TrainingState load_state(const store::Checkpoint& checkpoint, std::span<const Trainee> trainees) {
+    for (const Trainee& trainee : trainees) {
+        const auto tensors = views(trainee.engine.layout().tensors);
+        for (const Kept& kept : kKept)
+            if (trainee.engine.has(kept.array))
+                checkpoint.deliver(group_of(trainee, kept), tensors,
+                                   [&](std::int64_t first, std::span<const float> values) {
+                                       trainee.engine.write(kept.array, first, values);
+                                   });
+    }
     return read_progress(checkpoint);
 }
 
@@ -104,10 +135,23 @@ TrainingState read_progress(const store::Checkpoint& checkpoint) {
     }
 }
 
-model::Model load_model(const store::Checkpoint& checkpoint) {
-    model::Model model(json_spec(checkpoint.progress().at("model")));
-    checkpoint.read_flat("model", model.values(), views(model.layout()));
-    return model;
+model::ModelSpec spec_of(const store::Checkpoint& checkpoint) {
+    try {
+        return json_spec(checkpoint.progress().at("model"));
+    } catch (const nlohmann::json::exception&) {
+        throw DataError("the sizes of its model can't be read (another version of tdrm wrote it).");
+    }
+}
+
+std::unique_ptr<engine::Engine> load_model(const store::Checkpoint& checkpoint) {
+    auto engine = engine::make_engine(spec_of(checkpoint));
+    checkpoint.deliver("model", views(engine->layout().tensors), engine::weights_into(*engine));
+    return engine;
+}
+
+std::vector<std::string> deliver(const store::Checkpoint& checkpoint, std::span<const model::TensorInfo> wanted,
+                                 const model::WeightSink& sink) {
+    return checkpoint.deliver_common("model", views(wanted), sink);
 }
 
 std::vector<std::int64_t> committed_updates(const std::filesystem::path& directory) {

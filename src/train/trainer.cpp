@@ -4,13 +4,11 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <set>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/progress.hpp"
-#include "tdrm/comm/exact_sum.hpp"
 #include "tdrm/comm/session.hpp"
 #include "tdrm/eval/noise_scale.hpp"
 #include "tdrm/store/checkpoint.hpp"
@@ -32,35 +30,6 @@ void CommitOptions::fields(Fields& f) {
         .not_identity();
     f("keep", keep, "newest commits kept while running, besides the best and the multiples of `at`", at_least(1))
         .not_identity();
-}
-
-std::vector<std::size_t> cut_units(const std::vector<std::size_t>& sample_tokens, std::size_t unit_tokens) {
-    const std::size_t total = std::accumulate(sample_tokens.begin(), sample_tokens.end(), std::size_t{0});
-    const std::size_t units = std::max<std::size_t>(1, (total + unit_tokens - 1) / unit_tokens);
-    std::vector<std::size_t> first{0};
-    std::size_t tokens = 0;
-    for (std::size_t i = 0; i + 1 < sample_tokens.size(); ++i) {
-        tokens += sample_tokens[i];
-        // The unit ends where it comes closest to its even share of the batch.
-        const std::size_t goal = total * first.size() / units;
-        if (first.size() < units && tokens + sample_tokens[i + 1] / 2 >= goal) first.push_back(i + 1);
-    }
-    if (!sample_tokens.empty()) first.push_back(sample_tokens.size());
-    return first;
-}
-
-std::vector<int> assign_units(const std::vector<double>& costs, int ranks) {
-    std::vector<std::size_t> order(costs.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return costs[a] > costs[b]; });
-    std::vector<double> load(static_cast<std::size_t>(ranks), 0.0);
-    std::vector<int> owner(costs.size());
-    for (const std::size_t unit : order) {
-        const auto least = std::min_element(load.begin(), load.end()) - load.begin();
-        owner[unit] = static_cast<int>(least);
-        load[static_cast<std::size_t>(least)] += costs[unit];
-    }
-    return owner;
 }
 
 namespace {
@@ -99,25 +68,26 @@ private:
 
 /// What the ranks tell each other about an update: flags, then a record per unit.
 struct UnitReport {
-    std::size_t unit;
-    double samples;
-    double squared_norm;
-    std::vector<double> sums;
+    std::size_t unit = 0;
+    double samples = 0;
+    double squared_norm = 0;  ///< of the first trainee's gradient
+    std::vector<double> sums = {};
 };
 
 class Training {
 public:
-    Training(comm::Communicator& ranks, model::Model& model, Objective& objective, const Evaluation& evaluation,
-             const TrainerOptions& options)
+    Training(comm::Communicator& ranks, std::span<const Trainee> trainees, Objective& objective,
+             const Evaluation& evaluation, const TrainerOptions& options)
         : ranks_(ranks),
-          model_(model),
+          trainees_(trainees),
           objective_(objective),
           evaluation_(evaluation),
           options_(options),
-          exact_(options.sum == SumMode::fast ? 0 : model.values().size()),
-          optimizer_(model.layout(), options.precision.weights, model.values()),
-          gradient_(model.values().size()),
-          log_(options.directory, ranks.root()) {}
+          log_(options.directory, ranks.root()) {
+        ensure(!trainees.empty(), "something is trained");
+        const auto sum = options.sum == SumMode::fast ? engine::Sum::fast : engine::Sum::exact;
+        for (const Trainee& trainee : trainees) trainee.engine.begin_training({trainee.precision.weights, sum, {}});
+    }
 
     TrainingResult run() {
         resume();
@@ -148,7 +118,7 @@ private:
             ranks_.agree("looking for a commit", [&] { return ranks_.root() ? newest_commit() : ""; }));
         if (!found.empty()) {
             const auto checkpoint = store::load_checkpoint(ranks_, found);
-            ranks_.agree("loading a commit", [&] { state_ = load_state(checkpoint, model_, optimizer_); });
+            ranks_.agree("loading a commit", [&] { state_ = load_state(checkpoint, trainees_); });
             log::info(cat(options_.label, ": going on after update ", state_.update));
         }
         ranks_.agree("cutting the logs back to the commit", [&] { log_.cut(state_.update, state_.log); });
@@ -182,39 +152,45 @@ private:
         std::vector<UnitReport> mine = differentiate();
         phases_.next("sum");
         const auto reports = gather(mine);
-        const double norm = sum_gradients();
+        std::vector<double> norms;
+        for (const Trainee& trainee : trainees_) norms.push_back(sum_gradients(trainee));
         phases_.next("step");
-        const double clip = options_.optimizer.clip;
-        const double scale = clip > 0 && norm > clip ? clip / norm : 1.0;
-        const double lr = learning_rate(options_.optimizer, u, options_.horizon);
-        optimizer_.step(model_.values(), gradient_, options_.optimizer, lr, scale, u);
+        std::vector<double> rates;
+        for (std::size_t i = 0; i < trainees_.size(); ++i) {
+            const auto step = adamw_step(trainees_[i].optimizer, u, trainees_[i].horizon, norms[i]);
+            trainees_[i].engine.update(step);
+            rates.push_back(step.lr);
+        }
         ++state_.update;
-        return figures(reports, norm, lr);
+        return figures(reports, norms, rates);
     }
 
     /// Gradients of this rank's units, added up; nothing here waits for another rank.
     std::vector<UnitReport> differentiate() {
+        const Units& units = objective_.units();
         std::vector<double> costs;
-        for (std::size_t unit = 0; unit < objective_.num_units(); ++unit) costs.push_back(objective_.unit_cost(unit));
+        for (std::size_t unit = 0; unit < units.size(); ++unit) costs.push_back(units.cost(unit));
         const auto owner = assign_units(costs, ranks_.size());
         std::vector<UnitReport> reports;
-        if (options_.sum == SumMode::fast) total_.assign(gradient_.size(), 0.0F);
-        exact_.clear();
+        for (const Trainee& trainee : trainees_) trainee.engine.begin_update();
         ranks_.agree("gradients", [&] {
-            for (std::size_t unit = 0; unit < costs.size(); ++unit) {
-                if (owner[unit] != ranks_.rank()) continue;
-                ranks_.working_on(objective_.unit_name(unit));
-                std::fill(gradient_.begin(), gradient_.end(), 0.0F);
-                auto sums = objective_.differentiate(unit, gradient_.data());
-                reports.push_back({unit, objective_.unit_samples(unit), squared_norm(gradient_), std::move(sums)});
-                if (options_.sum == SumMode::fast) {
-                    for (std::size_t i = 0; i < total_.size(); ++i) total_[i] += gradient_[i];
-                } else {
-                    exact_.add(gradient_, cat("update ", state_.update, ", ", objective_.unit_name(unit)));
-                }
-            }
+            for (std::size_t unit = 0; unit < costs.size(); ++unit)
+                if (owner[unit] == ranks_.rank()) reports.push_back(differentiate(unit));
         });
         return reports;
+    }
+
+    UnitReport differentiate(std::size_t unit) {
+        const std::string name = objective_.unit_name(unit);
+        ranks_.working_on(name);
+        for (const Trainee& trainee : trainees_) trainee.engine.begin_unit();
+        UnitReport report{unit, objective_.units().samples(unit), 0, objective_.differentiate(unit).values()};
+        for (const Trainee& trainee : trainees_) {
+            const double squared = trainee.engine.end_unit(
+                cat("update ", state_.update, ", ", trainee.name, trainee.name.empty() ? "" : ", ", name));
+            if (&trainee == &trainees_.front()) report.squared_norm = squared;
+        }
+        return report;
     }
 
     /// All units' reports in canonical order, and the flags that every rank must see alike.
@@ -228,7 +204,7 @@ private:
             message.push_back(static_cast<double>(report.sums.size()));
             message.insert(message.end(), report.sums.begin(), report.sums.end());
         }
-        std::vector<UnitReport> reports(objective_.num_units());
+        std::vector<UnitReport> reports(objective_.units().size());
         time_is_up_ = false;
         for (const auto& theirs : ranks_.all_gather(std::span<const double>(message))) {
             stop_ = stop_ || theirs[0] > 0;
@@ -244,16 +220,9 @@ private:
         return reports;
     }
 
-    /// The global gradient into gradient_; returns its norm.
-    double sum_gradients() {
-        if (options_.sum == SumMode::fast) {
-            ranks_.fast_sum(total_);
-            std::swap(total_, gradient_);
-        } else {
-            exact_.reduce(ranks_);
-            exact_.to_float(gradient_);
-        }
-        const double norm = std::sqrt(squared_norm(gradient_));
+    /// The gradient of the whole update; returns its norm.
+    double sum_gradients(const Trainee& trainee) {
+        const double norm = trainee.engine.reduce(ranks_);
         if (!std::isfinite(norm))
             ranks_.fail_together(DataError(cat("the gradient of update ", state_.update,
                                                " isn't finite (training can't go on). "
@@ -261,17 +230,22 @@ private:
         return norm;
     }
 
-    Metrics figures(const std::vector<UnitReport>& reports, double norm, double lr) const {
-        std::vector<double> sums(reports.empty() ? 0 : reports.front().sums.size());
+    Metrics figures(const std::vector<UnitReport>& reports, const std::vector<double>& norms,
+                    const std::vector<double>& rates) const {
+        Sums sums(objective_.sum_names());
         double samples = 0;
         for (const UnitReport& report : reports) {
             samples += report.samples;
-            for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += report.sums[i];
+            sums += Sums(objective_.sum_names(), report.sums);
         }
         Metrics metrics;
         objective_.metrics(sums, metrics);
-        metrics.set("grad_norm", norm);
-        metrics.set("learning_rate", lr);
+        for (std::size_t i = 0; i < trainees_.size(); ++i) {
+            const std::string prefix = trainees_[i].name.empty() ? "" : trainees_[i].name + "/";
+            metrics.set(prefix + "grad_norm", norms[i]);
+            metrics.set(prefix + "learning_rate", rates[i]);
+        }
+        const double norm = norms.front();
         std::vector<double> blocks;
         for (const UnitReport& report : reports)
             if (report.samples > 0) blocks.push_back(report.squared_norm * std::pow(samples / report.samples, 2));
@@ -310,7 +284,7 @@ private:
 
     void commit() {
         ranks_.agree("writing the logs", [&] { state_.log = log_.flush(); });
-        save_state(ranks_, options_.directory / commit_name(state_.update), state_, model_, optimizer_);
+        save_state(ranks_, options_.directory / commit_name(state_.update), state_, trainees_);
         damaged_.erase(commit_name(state_.update));
         last_commit_ = now();
         prune(false);
@@ -350,13 +324,10 @@ private:
     [[nodiscard]] TrainingResult result() const { return {state_.update, state_.best, state_.best_figure}; }
 
     comm::Communicator& ranks_;
-    model::Model& model_;
+    std::span<const Trainee> trainees_;
     Objective& objective_;
     const Evaluation& evaluation_;
     const TrainerOptions& options_;
-    comm::ExactSum exact_;
-    AdamW optimizer_;
-    std::vector<float> gradient_, total_;
     UpdateLog log_;
     TrainingState state_;
     Phases phases_;
@@ -368,9 +339,9 @@ private:
 
 }  // namespace
 
-TrainingResult train(comm::Communicator& ranks, model::Model& model, Objective& objective, const Evaluation& evaluation,
-                     const TrainerOptions& options) {
-    return Training(ranks, model, objective, evaluation, options).run();
+TrainingResult train(comm::Communicator& ranks, std::span<const Trainee> trainees, Objective& objective,
+                     const Evaluation& evaluation, const TrainerOptions& options) {
+    return Training(ranks, trainees, objective, evaluation, options).run();
 }
 
 }  // namespace tdrm::train

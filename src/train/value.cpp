@@ -1,6 +1,7 @@
 #include "tdrm/train/value.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "tdrm/base/errors.hpp"
@@ -9,9 +10,17 @@
 #include "tdrm/rollout/rollouts.hpp"
 
 namespace tdrm::train {
+namespace {
+
+constexpr std::array<std::string_view, 7> kSums{"loss",        "states",       "interior", "delta",
+                                                "transitions", "value_change", "tokens"};
+/// Leaves of value heads that are trained.
+const model::ReadOut kValueHead{};
+
+}  // namespace
 
 ValueObjective::ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows,
-                               std::vector<float> labels, const task::Task& task, const model::Model& model,
+                               std::vector<float> labels, const task::Task& task, engine::Engine& value,
                                const reward::TargetOptions& target, std::uint64_t seed, int batch, int unit_tokens)
     : data_(data),
       rows_(std::move(rows)),
@@ -19,8 +28,7 @@ ValueObjective::ValueObjective(const rollout::Trajectories& data, std::vector<st
       state_offset_(rollout::state_offsets(data)),
       task_(task),
       probe_(task.probe()),
-      model_(model),
-      transformer_(model),
+      value_(value),
       target_(target),
       shuffle_(seed, static_cast<std::int64_t>(rows_.size())),
       batch_(batch),
@@ -45,50 +53,42 @@ reward::StateTargets ValueObjective::targets_of(std::size_t row, std::span<const
 
 void ValueObjective::prepare(std::int64_t update) {
     batch_rows_.clear();
-    lengths_.clear();
+    std::vector<std::size_t> lengths;
     weight_ = 0;
     const std::vector<float> unknown(state_offset_.back(), 0.0F);  // weights don't depend on values
     for (int i = 0; i < batch_; ++i) {
         const std::size_t row = rows_[static_cast<std::size_t>(shuffle_(update * batch_ + i).index)];
         batch_rows_.push_back(row);
         const auto answer = rollout::all_states(data_, row);
-        lengths_.push_back(prompt_of(row).size() + rollout::forest_tokens(answer, probe_.size()));
+        lengths.push_back(prompt_of(row).size() + rollout::forest_tokens(answer, probe_.size()));
         for (const float w : targets_of(row, std::span(unknown).first(answer.ends.size())).weight)
             weight_ += static_cast<double>(w);
     }
-    first_ = cut_units(lengths_, unit_tokens_);
+    units_ = Units(std::move(lengths), unit_tokens_);
 }
 
-double ValueObjective::unit_cost(std::size_t unit) const {
-    double tokens = 0;
-    for (std::size_t i = first_[unit]; i < first_[unit + 1]; ++i) tokens += static_cast<double>(lengths_[i]);
-    return tokens;
-}
-
-double ValueObjective::unit_samples(std::size_t unit) const {
-    return static_cast<double>(first_[unit + 1] - first_[unit]);
-}
+std::span<const std::string_view> ValueObjective::sum_names() const { return kSums; }
 
 std::string ValueObjective::unit_name(std::size_t unit) const {
-    return cat("unit ", unit, " (trajectories from row ", batch_rows_[first_[unit]], ")");
+    return cat("unit ", unit, " (trajectories from row ", batch_rows_[units_.begin(unit)], ")");
 }
 
-std::vector<double> ValueObjective::differentiate(std::size_t unit, float* gradient) {
+Sums ValueObjective::differentiate(std::size_t unit) {
     model::Forest forest;
     std::vector<std::int32_t> probes;
-    for (std::size_t i = first_[unit]; i < first_[unit + 1]; ++i) {
+    for (std::size_t i = units_.begin(unit); i < units_.end(unit); ++i) {
         const std::size_t row = batch_rows_[i];
         const auto answer = rollout::all_states(data_, row);
         rollout::add_states(forest, prompt_of(row), std::span(&answer, 1), probe_, probes);
     }
-    const float* hidden = transformer_.forward(forest, probes, work_, true);
+    const auto states = value_.forward(forest, probes, engine::Keep::activations);
     logits_.resize(probes.size());
     d_logits_.resize(probes.size());
-    model::value_logits(model_, hidden, static_cast<int>(probes.size()), logits_.data());
+    value_.values(states, kValueHead, logits_);
     double loss = 0;
     reward::TargetStatistics statistics;
     std::size_t at = 0;
-    for (std::size_t i = first_[unit]; i < first_[unit + 1]; ++i) {
+    for (std::size_t i = units_.begin(unit); i < units_.end(unit); ++i) {
         const std::size_t row = batch_rows_[i];
         const auto logits = std::span(logits_).subspan(at, state_offset_[row + 1] - state_offset_[row]);
         const auto goals = targets_of(row, logits);
@@ -97,25 +97,21 @@ std::vector<double> ValueObjective::differentiate(std::size_t unit, float* gradi
         at += logits.size();
     }
     for (float& d : d_logits_) d = static_cast<float>(static_cast<double>(d) / weight_);
-    d_hidden_.resize(probes.size() * static_cast<std::size_t>(model_.spec().width));
-    model::value_backward(model_, hidden, d_logits_, d_hidden_.data(), gradient);
-    transformer_.backward(forest, probes, d_hidden_.data(), gradient, work_);
-    return {loss,
-            statistics.states,
-            statistics.interior,
-            statistics.delta,
-            statistics.transitions,
-            statistics.value_change,
-            static_cast<double>(forest.num_tokens())};
+    value_.value_loss(states, d_logits_);
+    value_.backward(forest);
+    return {kSums,
+            {loss, statistics.states, statistics.interior, statistics.delta, statistics.transitions,
+             statistics.value_change, static_cast<double>(forest.num_tokens())}};
 }
 
-void ValueObjective::metrics(const std::vector<double>& sums, Metrics& out) const {
-    const reward::TargetStatistics statistics{sums[1], sums[2], sums[3], sums[4], sums[5]};
-    out.set("loss", sums[0] / weight_);
+void ValueObjective::metrics(const Sums& sums, Metrics& out) const {
+    const reward::TargetStatistics statistics{sums["states"], sums["interior"], sums["delta"], sums["transitions"],
+                                              sums["value_change"]};
+    out.set("loss", sums["loss"] / weight_);
     out.set("target/interior_share", statistics.interior_share());
     out.set("target/mean_delta", statistics.mean_delta());
     out.set("value/mean_change", statistics.mean_value_change());
-    out.set("num_tokens", sums[6]);
+    out.set("num_tokens", sums["tokens"]);
 }
 
 ValueQuality value_quality(std::span<const float> logits, std::span<const float> truth) {

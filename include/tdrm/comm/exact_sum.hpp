@@ -33,7 +33,8 @@ public:
     void add(std::span<const float> values, std::string_view unit);
     /// Collective. The sum over all ranks, on every rank. @throws DataError on every rank, naming the unit with the
     /// largest value, if the total might overflow.
-    void reduce(Communicator& ranks);
+    /// @param part  values that are added at a time; another cut gives the same bits
+    void reduce(Communicator& ranks, std::size_t part = SIZE_MAX);
     /// Local. total x scale, rounded once from double.
     void to_float(std::span<float> result, double scale = 1.0) const;
     /// Local. The total in quanta.

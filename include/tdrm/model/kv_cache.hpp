@@ -17,7 +17,8 @@ public:
     /// @param max_tokens bound on the tokens of all open segments, each rounded up to whole pages
     KvCache(const ModelSpec& spec, std::int64_t max_tokens);
 
-    /// A new empty segment that sees the whole of `parent` (-1: none) and what the parent sees.
+    /// A new empty segment that sees the whole of `parent` (-1: none) and what the parent sees. From its first token on
+    /// the parent mustn't grow.
     int open(int parent = -1);
     /// Frees a segment's pages. Its children must be closed already.
     void close(int segment);
@@ -26,7 +27,7 @@ public:
 
     [[nodiscard]] int length(int segment) const { return segments_[static_cast<std::size_t>(segment)].length; }
     /// Position of the segment's first token.
-    [[nodiscard]] int base_position(int segment) const { return segments_[static_cast<std::size_t>(segment)].base; }
+    [[nodiscard]] int base_position(int segment) const;
     /// Page that holds token `index` of the segment.
     [[nodiscard]] int page(int segment, int index) const {
         return segments_[static_cast<std::size_t>(segment)].pages[static_cast<std::size_t>(index / ops::kPageTokens)];
@@ -45,7 +46,7 @@ public:
 private:
     struct CachedSegment {
         int parent = -1;
-        int base = 0;
+        int base = 0;  ///< once it has a token
         int length = 0;
         std::vector<std::int32_t> pages;
     };

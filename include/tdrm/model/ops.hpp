@@ -1,6 +1,5 @@
-// The device operations: everything a transformer does to numbers. Another device is another implementation of
-// this header. All matrices are fp32, row-major and dense; a row is one token. Letters as in docs/NOTATION.md:
-// T tokens, D model width, F inner width, N query heads, K key/value heads, H head width, V vocabulary.
+// What the engine of processors does to numbers. All matrices are fp32, row-major and dense; a row is one token.
+// Letters as in docs/NOTATION.md: T tokens, D model width, F inner width, N query heads, K key/value heads, H head width, V vocabulary.
 // Everything is local and single-threaded; each row's result depends on that row alone (and on what it attends to),
 // bit for bit, except in gemm_nn and gemm_tn.
 #pragma once
@@ -35,6 +34,9 @@ void gemm_nt(float* y, const float* x, const PackedMatrix& w, int m, float beta 
 void gemm_nn(float* x, const float* y, const float* w, int m, int n, int k, float beta = 0);
 /// W_NK = beta W + Y_MN^T X_MK. (gradient with respect to the weight)
 void gemm_tn(float* w, const float* y, const float* x, int m, int n, int k, float beta = 1);
+
+/// gemm_nn and gemm_tn use one thread from now on. (Their results would depend on how libtorch splits them.)
+void use_one_thread();
 
 /// x_TD = embedding_VD[token]
 void embed(float* x, const float* embedding, std::span<const std::int32_t> tokens, int width);

@@ -13,7 +13,7 @@
 
 namespace tdrm::model {
 
-/// The spec that a config.json (as transformers 4 or 5 writes it) describes: model_type llama, qwen2 or glm4. The head
+/// The spec that a config.json (as transformers 4 or 5 writes it) describes: model_type llama, mistral, qwen2 or glm4. The head
 /// is the language head; the weights say whether there is another.
 /// @param origin names the file in messages @throws DataError naming the key and value that isn't supported or is
 /// missing
@@ -33,6 +33,8 @@ public:
     [[nodiscard]] const nlohmann::json& config() const { return config_; }
     /// The weight files, in order of their names.
     [[nodiscard]] const std::vector<SafetensorsFile>& files() const { return files_; }
+    /// Parameters, in the order of the layout of spec().
+    [[nodiscard]] const std::vector<TensorInfo>& tensors() const { return tensors_; }
     /// Elements [first, first + out.size()) of the model's flat buffer.
     void read(std::int64_t first, std::span<float> out) const;
 
@@ -49,11 +51,14 @@ private:
     std::vector<TensorInfo> tensors_;             ///< of the layout
 };
 
-/// The whole model. Local.
-[[nodiscard]] Model load_pretrained(const Pretrained& source);
-[[nodiscard]] Model load_pretrained(const std::filesystem::path& directory);
-/// Collective: each byte is read from disk by one rank and handed to the others in pieces of 16 MiB.
-[[nodiscard]] Model load_pretrained(comm::Communicator& ranks, const std::filesystem::path& directory);
+/// Collective. Hands the weights of a folder to `sink`, tensor by tensor in pieces of at most 16 MiB: each byte is read
+/// from disk by one rank and broadcast. `wanted` says where a tensor belongs in the receiver's flat buffer (its layout's
+/// tensors, or some of them); names that it lacks are left out.
+/// @return names among `wanted` that the folder hasn't got in that shape
+std::vector<std::string> deliver(comm::Communicator& ranks, const Pretrained& source,
+                                 std::span<const TensorInfo> wanted, const WeightSink& sink);
+/// Local. The same, read by the caller alone.
+std::vector<std::string> deliver(const Pretrained& source, std::span<const TensorInfo> wanted, const WeightSink& sink);
 
 /// Hash of config.json, the weights, and tokenizer and chat template if they are there, 32 hexadecimal digits. Local;
 /// reads every byte.
@@ -61,8 +66,10 @@ private:
 /// Collective: the same, each file hashed by one rank.
 [[nodiscard]] std::string pretrained_hash(comm::Communicator& ranks, const std::filesystem::path& directory);
 
+/// Fills `out` with the model's weights from `first` on.
+using WeightReader = std::function<void(std::int64_t first, std::span<float> out)>;
 /// Writes config.json and safetensors, in shards of at most `shard_bytes`, into an existing folder. Local.
-void save_pretrained(const Model& model, const std::filesystem::path& directory, Dtype dtype,
-                     const nlohmann::json& extra_config = {}, std::uint64_t shard_bytes = 5'000'000'000);
+void save_pretrained(const ModelSpec& spec, const WeightReader& weights, const std::filesystem::path& directory,
+                     Dtype dtype, const nlohmann::json& extra_config = {}, std::uint64_t shard_bytes = 5'000'000'000);
 
 }  // namespace tdrm::model

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "tdrm/model/transformer.hpp"
-
 namespace tdrm::model {
+
+class Model;
 
 /// Tokens behind a state, at whose last one the value is read off the hidden state, as a logit.
 ///

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -48,11 +49,12 @@ private:
                                                                            std::uint64_t data_size,
                                                                            const std::string& origin);
 
-/// A tensor in memory.
+/// A tensor to be written.
 struct NamedTensor {
     std::string name;
     std::vector<std::int64_t> shape;
-    const float* values;
+    /// Fills `out` with the tensor's elements from `first` on.
+    std::function<void(std::int64_t first, std::span<float> out)> read;
 };
 /// Writes a file in the given format (bf16 and f16 rounded to nearest even), synced. @throws IoError
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors, Dtype dtype);

@@ -14,23 +14,26 @@
 
 namespace tdrm::model {
 
+/// Takes over the values that belong at `first` of a model's flat buffer. Weights come to a model through a sink, tensor
+/// by tensor, in pieces, so that no second copy of them is ever needed.
+using WeightSink = std::function<void(std::int64_t first, std::span<const float> values)>;
+
+/// A fresh model. Matrices Normal(0, 1 / (3 inputs)) (the variance of PyTorch's linear layers), token vectors
+/// Normal(0, 1) unless they are the head too, norms 1, biases 0; a score head starts at zero, so that every value starts
+/// at probability one half. A pure function of (spec, seed).
+void initial_weights(const ModelSpec& spec, std::uint64_t seed, const WeightSink& sink);
+
 /// A model: its spec and all its parameters in one flat fp32 buffer.
 class Model {
 public:
     /// @param spec as resolved(); parameters are uninitialised
     explicit Model(const ModelSpec& spec);
 
-    /// Matrices Normal(0, 1 / (3 inputs)) (the variance of PyTorch's linear layers), token vectors Normal(0, 1) unless
-    /// they are the head too, norms 1, biases 0; a score head starts at zero, so that every value starts at probability
-    /// one half. A pure function of (spec, seed).
-    void initialise(std::uint64_t seed);
-    /// Takes over every parameter that both models have with the same name and shape; the others keep their values.
-    /// @return names that weren't found in `other`
-    std::vector<std::string> adopt(const Model& other);
-
     [[nodiscard]] const ModelSpec& spec() const { return spec_; }
     [[nodiscard]] const Layout& layout() const { return layout_; }
     [[nodiscard]] std::int64_t num_parameters() const { return layout_.size; }
+    /// Writes what it gets into the parameters.
+    [[nodiscard]] WeightSink sink();
     /// To be written at once: what was packed is packed again when next used.
     [[nodiscard]] std::span<float> values() {
         ++version_;

@@ -28,18 +28,10 @@ enum class ValueState { penultimate, last };
     return std::array<std::pair<ValueState, std::string_view>, 2>{{{penultimate, "penultimate"}, {last, "last"}}};
 }
 
-/// Published: rule 0.8, value 0.2, logit, penultimate.
-struct RewardMix {
-    double rule = 1;   ///< weight of the rule reward
-    double value = 0;  ///< weight of the state value
-    ValueScale scale = ValueScale::logit;
-    ValueState at = ValueState::penultimate;
-};
-
-/// rule * rule_reward + value * (z or sigmoid(z)), z the logit of the chosen state; `penultimate` is its index t, as
-/// the task finds it. With value = 0 the logits may be empty. @throws BugError if the state doesn't exist.
-[[nodiscard]] double mixed_reward(const RewardMix& mix, double rule_reward, std::span<const float> value_logit_S,
-                                  std::int64_t penultimate);
+/// z or sigmoid(z), z the logit of the chosen state; `penultimate` is its index t, as the task finds it. (Published sum
+/// of rule and value: 0.8 rule + 0.2 z of the penultimate state.) @throws BugError if the state doesn't exist.
+[[nodiscard]] double value_score(std::span<const float> value_logit_S, ValueState at, ValueScale scale,
+                                 std::int64_t penultimate);
 
 struct GroupOptions {
     bool divide_by_std = true;   ///< by std + epsilon, ddof 1; false is the centring of Dr. GRPO

@@ -3,25 +3,27 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "tdrm/base/random.hpp"
-#include "tdrm/model/kv_cache.hpp"
-#include "tdrm/model/transformer.hpp"
-#include "tdrm/rollout/sampler.hpp"
+#include "tdrm/engine/engine.hpp"
 
 namespace tdrm::rollout {
 
 /// A prompt and how often to continue it.
 struct Request {
-    std::vector<std::int32_t> prompt;
-    std::vector<RandomKey> keys;      ///< one per sample
-    std::uint64_t first_counter = 0;  ///< counter of the first new token's draw: its position in the answer
-    int max_tokens = 1;               ///< bound on new tokens
-    /// Says after each new token whether to stop, given all new tokens; an end token always stops. May be empty.
-    std::function<bool(std::span<const std::int32_t>)> stop;
+    std::vector<std::int32_t> prompt;  ///< at least one token
+    std::vector<RandomKey> keys;       ///< one per sample
+    std::uint64_t first_counter = 0;   ///< counter of the first new token's draw: its position in the answer
+    int max_tokens = 1;                ///< bound on new tokens
+    /// Says after each new token of a sample whether to stop; an end token always stops. May be empty.
+    std::function<bool(std::size_t sample, std::int32_t token)> stop = {};
+    /// A cached segment that the prompt goes on from (Generator::open, or a kept one). It gets the prompt's tokens and
+    /// stays open. -1: from nothing.
+    int segment = -1;
+    bool keep = false;  ///< the samples' segments stay open, for requests that go on from them
 };
 
 /// One continuation.
@@ -30,27 +32,37 @@ struct Continuation {
     std::vector<float> logprob;
     std::vector<float> logprob_sampled;  ///< empty unless the sampler truncates
     bool ended = false;                  ///< the last id is an end token
+    int segment = -1;                    ///< with Request::keep: the cached one, which holds all ids but the last
 };
 
-/// Counters of one `run`, for speed figures.
+/// What a generator has computed so far.
 struct GenerationStats {
     std::int64_t tokens = 0;         ///< new tokens
     std::int64_t prompt_tokens = 0;  ///< prefilled
-    std::int64_t passes = 0;         ///< decoding passes
-    std::int64_t rows = 0;           ///< of all decoding passes
 };
+
+/// Tokens of the cache of a run: all slots at their longest, and the prompts that may be open with them, in whole pages.
+[[nodiscard]] std::int64_t generation_tokens(int slots, std::int64_t longest_prompt, std::int64_t longest_answer);
 
 /// Generates with one model. Local. A continuation is a function of (model, request, its key): slots, neighbours, cache
 /// and order don't enter (tested bit for bit).
 class Generator {
 public:
     /// @param end_tokens each ends a sequence; may be none @param slots sequences decoded together
-    Generator(const model::Model& model, const SamplerOptions& sampler, std::vector<std::int32_t> end_tokens,
+    Generator(engine::Engine& engine, const engine::SamplerOptions& sampler, std::vector<std::int32_t> end_tokens,
               int slots = 256);
 
     /// result[i][j] continues requests[i] with its key j. @param on_finished called after each finished continuation
     std::vector<std::vector<Continuation>> run(std::span<const Request> requests,
                                                const std::function<void()>& on_finished = {});
+
+    // For callers that keep segments: room for all that will be open together, each rounded up to pages, is reserved
+    // before the first is opened.
+    void reserve(std::int64_t tokens);
+    [[nodiscard]] int slots() const { return static_cast<int>(slots_); }
+    int open();
+    /// Those that go on from it must be closed already.
+    void close(int segment);
 
     [[nodiscard]] const GenerationStats& stats() const { return stats_; }
 
@@ -59,16 +71,13 @@ private:
     struct Slot;
     class Run;
 
-    const model::Model* model_;
-    model::Transformer transformer_;
-    SamplerOptions sampler_;
+    engine::Engine& engine_;
+    engine::SamplerOptions sampler_;
     std::vector<std::int32_t> end_tokens_;
     std::size_t slots_;
-    model::Workspace work_;
-    SamplerScratch scratch_;
     GenerationStats stats_;
-    std::vector<float> logits_;
-    std::optional<model::KvCache> cache_;  ///< of the last run, for the next one if it is large enough
+    std::unique_ptr<engine::Decoder> decoder_;  ///< of the last run, for the next one if it is large enough
+    int kept_ = 0;                              ///< segments that callers hold
 };
 
 }  // namespace tdrm::rollout

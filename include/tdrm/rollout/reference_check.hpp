@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tdrm/model/transformer.hpp"
+#include "tdrm/engine/engine.hpp"
 
 namespace tdrm::rollout {
 
@@ -39,6 +39,6 @@ struct ReferenceReport {
 /// Forward pass of the forest for the log-probs, cached decoding for the continuations. Local.
 /// @throws ConfigError if the model has no language head, DataError if a case has ids beyond the vocabulary or lists of
 /// wrong length
-[[nodiscard]] ReferenceReport check_reference(const model::Model& model, const std::vector<ReferenceCase>& cases);
+[[nodiscard]] ReferenceReport check_reference(engine::Engine& engine, const std::vector<ReferenceCase>& cases);
 
 }  // namespace tdrm::rollout

@@ -25,7 +25,7 @@ struct RolloutPlan {
     const task::Task* task = nullptr;
     std::string_view split;
     int samples = 1;
-    SamplerOptions sampler;
+    engine::SamplerOptions sampler;
     std::uint64_t seed = 0;
     std::string_view purpose = "rollout";
 };

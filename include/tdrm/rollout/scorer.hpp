@@ -3,13 +3,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "tdrm/engine/engine.hpp"
 #include "tdrm/model/forest.hpp"
 #include "tdrm/model/read_out.hpp"
-#include "tdrm/model/transformer.hpp"
 #include "tdrm/rollout/trajectories.hpp"
 
 namespace tdrm::rollout {
@@ -53,9 +54,9 @@ struct ValueReading {
 class Scorer {
 public:
     /// Reads a value head behind a probe.
-    Scorer(const model::Model& model, task::TokenSpan probe, int unit_tokens);
+    Scorer(engine::Engine& engine, task::TokenSpan probe, int unit_tokens);
     /// @throws ConfigError if the model has another head than the read-out asks for, DataError if it lacks the tokens
-    Scorer(const model::Model& model, model::ReadOut read_out, int unit_tokens);
+    Scorer(engine::Engine& engine, model::ReadOut read_out, int unit_tokens);
 
     /// How prompts and answers are read from now on.
     void read(ValueReading reading) { reading_ = std::move(reading); }
@@ -71,13 +72,51 @@ private:
     /// The same, of what the value model reads.
     std::vector<std::vector<float>> score_read(task::TokenSpan prompt, std::span<const ScoredAnswer> answers);
 
-    model::Transformer transformer_;
+    friend class PathScorer;
+
+    engine::Engine* engine_;
     model::ReadOut read_out_;
     ValueReading reading_;
     std::size_t unit_tokens_;
-    model::Workspace work_;
     model::Forest forest_;
     std::vector<std::int32_t> rows_;
+};
+
+/// Values along paths that grow step by step: what a path holds stays in the value model's cache, so a step costs its own
+/// tokens and a probe. For scorers whose values don't depend on the steps before (not `needs_all_states`). Local.
+class PathScorer {
+public:
+    explicit PathScorer(const Scorer& scorer) : scorer_(scorer) {}
+
+    /// Tokens that paths of a prompt and `tokens` more take in the cache, in `segments` segments.
+    [[nodiscard]] std::int64_t path_tokens(task::TokenSpan prompt, std::int64_t tokens, std::int64_t segments) const;
+    /// Makes room for paths of so many tokens; none may be open.
+    void reserve(std::int64_t tokens);
+
+    /// Paths that hold the prompts.
+    [[nodiscard]] std::vector<int> begin(std::span<const task::TokenSpan> prompts);
+
+    /// A step to try behind a path: the state behind its first `end` tokens is wanted.
+    struct Step {
+        int path;
+        task::TokenSpan ids;
+        std::int32_t end;  ///< 0: the state at the end of the path itself
+    };
+    struct Scored {
+        float value;  ///< logit
+        int path;     ///< a new path: the old one and the first `end` tokens
+    };
+    [[nodiscard]] std::vector<Scored> score(std::span<const Step> steps);
+    /// Lengthens a path without asking for a value.
+    void append(int path, task::TokenSpan ids);
+    /// Those behind it must be closed already.
+    void close(int path);
+
+private:
+    void append_all(std::span<const engine::Append> runs);
+
+    const Scorer& scorer_;
+    std::unique_ptr<engine::Decoder> decoder_;
 };
 
 }  // namespace tdrm::rollout

@@ -14,7 +14,7 @@ struct SearchPlan {
     const task::Task* task = nullptr;
     int branch = 8;  ///< continuations of the path, a step each
     int depth = 30;  ///< steps; the last one runs to the end of the answer
-    SamplerOptions sampler;
+    engine::SamplerOptions sampler;
     std::uint64_t seed = 0;
 };
 

@@ -10,7 +10,7 @@
 
 #include "tdrm/comm/communicator.hpp"
 #include "tdrm/comm/watchdog.hpp"
-#include "tdrm/model/transformer.hpp"
+#include "tdrm/engine/load.hpp"
 #include "tdrm/plan/plan.hpp"
 #include "tdrm/rollout/trajectories.hpp"
 #include "tdrm/task/task.hpp"
@@ -62,13 +62,18 @@ struct StageOutcome {
     nlohmann::json results = nlohmann::json::object();  ///< headline figures
 };
 
-/// Collective. The model of a commit or of a Hugging Face folder. @throws DataError if its vocabulary isn't the task's,
+/// Collective. The model of a commit or of a Hugging Face folder, on an engine. @throws DataError if its vocabulary isn't the task's,
 /// for tasks with a tokenizer if it is smaller, or if the folder's own tokenizer has other tokens
-[[nodiscard]] model::Model load_model(StageContext& context, const Input& input);
+[[nodiscard]] std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& input);
+/// Collective. Sizes of the model that an input names.
+[[nodiscard]] model::ModelSpec model_spec(StageContext& context, const Input& input);
+/// Collective. Hands over the weights that `wanted` and the model of an input have in common. Checks as load_model.
+void deliver_model(StageContext& context, const Input& input, std::span<const model::TensorInfo> wanted,
+                   const model::WeightSink& sink);
 /// Collective. Trajectories of a finished stage.
 [[nodiscard]] rollout::Trajectories load_trajectories(StageContext& context, const Input& input);
 
-/// Threads that share a map or a train stage never outnumber the units; warns when ranks stay idle.
+/// Warns when there are fewer units of work than ranks.
 void warn_if_idle(const StageContext& context, std::int64_t units);
 
 }  // namespace tdrm::stage

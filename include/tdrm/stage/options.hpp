@@ -20,13 +20,13 @@ struct EvalOptions {
     std::int64_t every = 0;  ///< updates; 0 = at the end only
     int samples = 1;         ///< answers per problem
     std::int64_t limit = 0;  ///< first problems of the split; 0 = all
-    rollout::SamplerOptions sampler;
+    engine::SamplerOptions sampler;
     void fields(Fields& f);
 };
 
 /// pass@1 of the current policy, as an Evaluation of the training loop. The model must outlive it.
 [[nodiscard]] train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task& task,
-                                                  const model::Model& policy, const EvalOptions& options,
+                                                  engine::Engine& policy, const EvalOptions& options,
                                                   std::uint64_t seed, std::int64_t updates);
 
 /// Figures of judged answers: pass@1, majority vote, lengths, what went wrong.

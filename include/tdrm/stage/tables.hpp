@@ -24,13 +24,13 @@ using Attributes = std::vector<std::pair<std::string, store::Attribute>>;
 
 /// What a file of answers says about how they were made.
 [[nodiscard]] Attributes answer_attributes(const StageContext& context, const Input& policy, const std::string& split,
-                                           const rollout::SamplerOptions& sampler);
+                                           const engine::SamplerOptions& sampler);
 
 /// Collective. Answers a whole split as a map and writes trajectories.h5 and labels.h5 (the truth of every state, where
 /// the task knows it) with a manifest into `directory`; if they are there already, reads them.
 /// @return the table, on every rank
 [[nodiscard]] rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan,
-                                                const model::Model& policy, int slots, const std::string& label,
+                                                engine::Engine& policy, int slots, const std::string& label,
                                                 const std::filesystem::path& directory, const Attributes& attributes);
 
 /// What is known about the states of a table (as rollout::state_offsets) and its steps: labels.h5.
@@ -68,7 +68,7 @@ void write_vocabulary(store::FileWriter& file, const task::Task& task,
 
 /// Local. A batch of an rl stage: trajectories with the parts of their reward, values of their states, advantages.
 void write_rl_batch(const std::filesystem::path& path, const task::Task& task, const train::RlBatch& batch,
-                    const reward::RewardMix& mix, const Attributes& attributes);
+                    const Attributes& attributes);
 
 [[nodiscard]] nlohmann::json metrics_json(const train::Metrics& metrics);
 /// Local. results.json: what the report shows.

@@ -39,13 +39,14 @@ void check_read_out(const ReadOutOptions& options, const task::Task& task, const
 
 /// Collective. The value model that an input names. @throws DataError as load_model, or with Reads::text if the model
 /// has fewer rows than its folder's tokenizer has tokens
-[[nodiscard]] model::Model load_value_model(StageContext& context, const Input& input, const ReadOutOptions& options);
+[[nodiscard]] std::unique_ptr<engine::Engine> load_value_model(StageContext& context, const Input& input,
+                                                               const ReadOutOptions& options);
 
 /// Collective. A scorer of that model, which must outlive it. `options` count for models named hf:DIR only; others are
 /// read behind the task's probe. Texts are encoded with the tokenizer of the model's folder, without one with the
 /// task's.
 /// @throws ConfigError for texts that aren't tokens and for a model without the head; DataError if it lacks the tokens
-[[nodiscard]] rollout::Scorer value_scorer(StageContext& context, const model::Model& model, const Input& input,
+[[nodiscard]] rollout::Scorer value_scorer(StageContext& context, engine::Engine& model, const Input& input,
                                            const ReadOutOptions& options, int unit_tokens);
 
 }  // namespace tdrm::stage

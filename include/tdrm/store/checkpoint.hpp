@@ -25,19 +25,31 @@ struct TensorView {
     std::int64_t offset = 0;  ///< of its first element
 };
 
-/// One flat fp32 buffer and the tensors in it; elements between tensors (padding) are kept too.
+/// One flat fp32 buffer, wherever it lies, and the tensors in it; elements between tensors (padding) are kept too.
 struct FlatState {
+    /// Fills `out` with the elements from `first` on. Called on the rank that writes the part they are in.
+    using Read = std::function<void(std::int64_t first, std::span<float> out)>;
+
+    FlatState(std::string group, std::int64_t size, Read read, const std::vector<TensorView>* tensors,
+              Type type = Type::float32);
+    /// A buffer in memory, which must outlive the state.
+    FlatState(std::string group, std::span<const float> data, const std::vector<TensorView>* tensors,
+              Type type = Type::float32);
+
     std::string group;  ///< "model", "optimizer/exp_avg", "ema", ...: no group may lie within another
-    std::span<const float> data;
-    const std::vector<TensorView>* tensors = nullptr;
-    Type type = Type::float32;  ///< on disk: float32, or bfloat16 (rounded to nearest, ties to even)
+    std::int64_t size;
+    Read read;
+    const std::vector<TensorView>* tensors;
+    Type type;  ///< on disk: float32, or bfloat16 (rounded to nearest, ties to even)
 };
 
-/// Elements of the longest part: 256 MiB of fp32, so that many ranks share the writing of a middling model.
-inline constexpr std::int64_t kPartElements = std::int64_t{1} << 26;
+/// Elements of a logical part. Part p of a model is the elements [p, p + 1) x kPartElements of each of its flat arrays:
+/// the one cut that gradients are summed by, norms added by, weights updated by and commits written by, so that a rank
+/// can own parts. 64 MiB of fp32 an array.
+inline constexpr std::int64_t kPartElements = std::int64_t{1} << 24;
 
-/// Writes the folder `directory` as one commit. Collective: all ranks hand in equal states; part p is written by rank
-/// p % size, rank 0 adds checkpoint.h5 (virtual datasets, `progress` of rank 0) and the manifest, then renames. If any
+/// Writes the folder `directory` as one commit. Collective: all ranks hand in equal states; file p holds part p of all
+/// of them and is written by rank p % size, rank 0 adds checkpoint.h5 (virtual datasets, `progress` of rank 0) and the manifest, then renames. If any
 /// rank fails, all throw and neither a new nor a temporary folder remains; an existing `directory` is replaced only by
 /// a whole one. Equal states give equal bytes for any number of ranks.
 /// @param part_elements  length of a part; part of the format only in that a reader finds it in the file
@@ -68,8 +80,15 @@ public:
     [[nodiscard]] std::int64_t size(std::string_view group) const;
     /// The saved buffer, padding included.
     [[nodiscard]] std::vector<float> read_flat(std::string_view group) const;
-    /// Fills `data`, laid out by `tensors`, whatever the saved offsets were; elements between tensors aren't touched.
+    /// Hands the tensors over in pieces that fit into memory beside them: `sink` gets the values that belong at `first`
+    /// of a flat buffer laid out by `tensors`, whatever the saved offsets were; elements between tensors aren't read.
+    using Sink = std::function<void(std::int64_t first, std::span<const float> values)>;
     /// @throws DataError that lists the tensors which are missing, unexpected or of another shape
+    void deliver(std::string_view group, std::span<const TensorView> tensors, const Sink& sink) const;
+    /// The same for those that both have with the same name and shape. @return names among `tensors` of the others
+    std::vector<std::string> deliver_common(std::string_view group, std::span<const TensorView> tensors,
+                                            const Sink& sink) const;
+    /// The same into memory.
     void read_flat(std::string_view group, std::span<float> data, std::span<const TensorView> tensors) const;
     /// All tensors of a group by name.
     [[nodiscard]] std::map<std::string, Tensor> read(std::string_view group) const;
@@ -87,7 +106,9 @@ private:
         std::vector<Piece> pieces;
     };
     [[nodiscard]] const State& state(std::string_view group) const;
-    void read_views(std::string_view group, std::span<const TensorView> saved, std::span<float* const> targets) const;
+    /// Calls take(index in `saved`, first element of that tensor, values) piece by piece.
+    using Take = std::function<void(std::size_t index, std::int64_t first, std::span<const float> values)>;
+    void read_views(std::string_view group, std::span<const TensorView> saved, const Take& take) const;
 
     std::filesystem::path directory_;
     nlohmann::json progress_;

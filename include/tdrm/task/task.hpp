@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -64,6 +65,15 @@ enum class TruthKind : std::uint8_t {
     none = 0,             ///< not known; `truth` and `step_right` are empty
     no_error_so_far = 1,  ///< 1 while every step so far is right
     reachable = 2,        ///< 1 while optimal play from here still gives a right answer
+};
+
+/// Finds the steps of an answer while it is written, a token at a time.
+class StepTracker {
+public:
+    virtual ~StepTracker() = default;
+    /// Takes the answer's next token, which is no end token. Whether a step ends with it (as Task::step_ends tells).
+    virtual bool push(Token token) = 0;
+    [[nodiscard]] virtual std::unique_ptr<StepTracker> clone() const = 0;
 };
 
 /// A task: const, deterministic from its options and seed, safe for concurrent calls.
@@ -131,6 +141,8 @@ public:
     /// For each step the index one past its last token, strictly increasing. Bounded: a run without a delimiter is cut,
     /// empty steps are merged with the next one, and steps beyond the bound with the last one.
     [[nodiscard]] virtual std::vector<std::int32_t> step_ends(TokenSpan answer) const = 0;
+    /// The same for an answer that is being written. The task must outlive it.
+    [[nodiscard]] virtual std::unique_ptr<StepTracker> track_steps() const = 0;
     /// t of the penultimate state s_t: the one before the first step that holds the answer marker, but at least s_1;
     /// s_T if no step holds the marker or T <= 1 (the cutter of the published code, arXiv 2509.15110).
     [[nodiscard]] virtual std::int64_t penultimate(TokenSpan answer, std::span<const std::int32_t> step_ends) const = 0;

@@ -11,6 +11,7 @@
 #include "tdrm/reward/advantage.hpp"
 #include "tdrm/reward/grpo.hpp"
 #include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/train/rewards.hpp"
 #include "tdrm/train/shuffle.hpp"
 #include "tdrm/train/trainer.hpp"
 
@@ -38,7 +39,7 @@ enum class LossMean {
 struct RlOptions {
     int problems = 32;  ///< per update
     int samples = 8;    ///< answers per problem: the group
-    reward::RewardMix reward;
+    std::vector<RewardPart> rewards{rule_reward(1)};  ///< the reward is their weighted sum
     AdvantageKind advantage = AdvantageKind::group;
     reward::GroupOptions group;
     double gamma = 1, lambda = 1;  ///< of gae
@@ -47,7 +48,7 @@ struct RlOptions {
     LossMean mean = LossMean::token;
     bool mask_truncated = false;  ///< cut answers don't train (otherwise their reward is 0)
     int epochs = 1;               ///< updates made of one batch of answers
-    rollout::SamplerOptions sampler;
+    engine::SamplerOptions sampler;
     int unit_tokens = 512;
     int slots = 256;
 };
@@ -56,28 +57,28 @@ struct RlOptions {
 struct RlBatch {
     rollout::Trajectories answers;
     std::vector<float> values;         ///< logits of all states (rollout::state_offsets), empty without a value model
-    std::vector<double> reward;        ///< mixed, per trajectory
+    std::vector<PartScores> parts;     ///< of the reward
+    std::vector<double> reward;        ///< their weighted sum, per trajectory
     std::vector<float> advantage;      ///< per token
     std::vector<std::uint8_t> trains;  ///< per trajectory: has a gradient
 };
 
 /// Local. Rewards and advantages of a batch, the same on every rank. `values` may be empty where no value is used.
-void assign_credit(RlBatch& batch, const task::Task& task, const RlOptions& options);
+void assign_credit(RlBatch& batch, const RlOptions& options);
 
 class RlObjective final : public Objective {
 public:
     /// @param scorer of the frozen value model, or none @param reference frozen policy for beta > 0, or null
-    RlObjective(comm::Communicator& ranks, const task::Task& task, std::string split, const model::Model& policy,
-                std::optional<rollout::Scorer> scorer, const model::Model* reference, const RlOptions& options,
+    RlObjective(comm::Communicator& ranks, const task::Task& task, std::string split, engine::Engine& policy,
+                std::optional<rollout::Scorer> scorer, engine::Engine* reference, const RlOptions& options,
                 std::uint64_t seed);
 
     void prepare(std::int64_t update) override;
-    [[nodiscard]] std::size_t num_units() const override { return first_.empty() ? 0 : first_.size() - 1; }
-    [[nodiscard]] double unit_cost(std::size_t unit) const override;
-    [[nodiscard]] double unit_samples(std::size_t unit) const override;
+    [[nodiscard]] const Units& units() const override { return units_; }
     [[nodiscard]] std::string unit_name(std::size_t unit) const override;
-    std::vector<double> differentiate(std::size_t unit, float* gradient) override;
-    void metrics(const std::vector<double>& sums, Metrics& out) const override;
+    [[nodiscard]] std::span<const std::string_view> sum_names() const override;
+    Sums differentiate(std::size_t unit) override;
+    void metrics(const Sums& sums, Metrics& out) const override;
     [[nodiscard]] bool resumable_at(std::int64_t updates) const override { return updates % options_.epochs == 0; }
 
     [[nodiscard]] const RlBatch& batch() const { return batch_; }
@@ -94,20 +95,18 @@ private:
     comm::Communicator& ranks_;
     const task::Task& task_;
     std::string split_;
-    const model::Model& policy_;
+    engine::Engine& policy_;
     RlOptions options_;
     std::uint64_t seed_;
     rollout::Generator generator_;
-    model::Transformer transformer_;
     std::optional<rollout::Scorer> scorer_;
-    std::optional<model::Transformer> reference_;
+    engine::Engine* reference_;
     Shuffle shuffle_;
     RlBatch batch_;
     std::function<void(std::int64_t, const RlBatch&)> on_batch_;
-    std::vector<std::size_t> rows_, lengths_, first_;  ///< trajectories that train, their tokens, the units' first
+    std::vector<std::size_t> rows_;  ///< trajectories that train
+    Units units_;                    ///< of these
     double denominator_ = 1;
-    model::Workspace work_, reference_work_;
-    std::vector<float> d_hidden_;
 };
 
 }  // namespace tdrm::train

@@ -13,16 +13,15 @@ namespace tdrm::train {
 class SftObjective final : public Objective {
 public:
     /// @param batch sequences per update @param unit_tokens bound on the tokens of a unit
-    SftObjective(const task::Task& task, std::string split, const model::Model& model, std::uint64_t seed, int batch,
+    SftObjective(const task::Task& task, std::string split, engine::Engine& policy, std::uint64_t seed, int batch,
                  int unit_tokens);
 
     void prepare(std::int64_t update) override;
-    [[nodiscard]] std::size_t num_units() const override { return first_.size() - 1; }
-    [[nodiscard]] double unit_cost(std::size_t unit) const override;
-    [[nodiscard]] double unit_samples(std::size_t unit) const override;
+    [[nodiscard]] const Units& units() const override { return units_; }
     [[nodiscard]] std::string unit_name(std::size_t unit) const override;
-    std::vector<double> differentiate(std::size_t unit, float* gradient) override;
-    void metrics(const std::vector<double>& sums, Metrics& out) const override;
+    [[nodiscard]] std::span<const std::string_view> sum_names() const override;
+    Sums differentiate(std::size_t unit) override;
+    void metrics(const Sums& sums, Metrics& out) const override;
 
 private:
     struct Example {
@@ -34,17 +33,14 @@ private:
 
     const task::Task& task_;
     std::string split_;
-    const model::Model& model_;
-    model::Transformer transformer_;
+    engine::Engine& policy_;
     Shuffle shuffle_;
     std::uint64_t seed_;
     int batch_;
     std::size_t unit_tokens_;
     std::vector<Example> examples_;
-    std::vector<std::size_t> first_;
+    Units units_;
     double answer_tokens_ = 0;
-    model::Workspace work_;
-    std::vector<float> d_hidden_;
 };
 
 }  // namespace tdrm::train

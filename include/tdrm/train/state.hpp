@@ -4,12 +4,15 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "tdrm/comm/communicator.hpp"
-#include "tdrm/model/transformer.hpp"
+#include "tdrm/engine/load.hpp"
 #include "tdrm/store/checkpoint.hpp"
-#include "tdrm/train/optimizer.hpp"
+#include "tdrm/train/trainer.hpp"
 #include "tdrm/train/update_log.hpp"
 
 namespace tdrm::train {
@@ -25,15 +28,20 @@ struct TrainingState {
 
 /// Collective. Commits everything into `directory`.
 void save_state(comm::Communicator& ranks, const std::filesystem::path& directory, const TrainingState& state,
-                const model::Model& model, AdamW& optimizer);
-/// Local. Fills model and moments from a commit. @throws DataError if the tensors don't fit the model
-TrainingState load_state(const store::Checkpoint& checkpoint, model::Model& model, AdamW& optimizer);
+                std::span<const Trainee> trainees);
+/// Local. Fills weights and moments from a commit. @throws DataError if the tensors don't fit a model
+TrainingState load_state(const store::Checkpoint& checkpoint, std::span<const Trainee> trainees);
 
 /// Local. The numbers alone. @throws DataError if another program wrote them
 [[nodiscard]] TrainingState read_progress(const store::Checkpoint& checkpoint);
 
-/// Local. A model from a commit, its sizes read from the commit itself.
-[[nodiscard]] model::Model load_model(const store::Checkpoint& checkpoint);
+/// Local. Sizes of the model in a commit. @throws DataError if another program wrote them
+[[nodiscard]] model::ModelSpec spec_of(const store::Checkpoint& checkpoint);
+/// Local. The model of a commit.
+[[nodiscard]] std::unique_ptr<engine::Engine> load_model(const store::Checkpoint& checkpoint);
+/// Local. Hands over the weights that `wanted` and the commit have in common. @return names of the others in `wanted`
+std::vector<std::string> deliver(const store::Checkpoint& checkpoint, std::span<const model::TensorInfo> wanted,
+                                 const model::WeightSink& sink);
 
 /// Updates that have a commit folder, ascending. Local.
 [[nodiscard]] std::vector<std::int64_t> committed_updates(const std::filesystem::path& directory);

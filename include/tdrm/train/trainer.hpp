@@ -6,16 +6,28 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tdrm/base/options.hpp"
 #include "tdrm/comm/communicator.hpp"
-#include "tdrm/model/transformer.hpp"
+#include "tdrm/engine/engine.hpp"
 #include "tdrm/train/metrics.hpp"
 #include "tdrm/train/optimizer.hpp"
+#include "tdrm/train/units.hpp"
 
 namespace tdrm::train {
+
+/// A model in training. A run of the loop has one or several, which learn from the same batches.
+struct Trainee {
+    std::string name;  ///< before its tensors in a commit and its figures in the log; "" for the stage's own model
+    engine::Engine& engine;
+    OptimizerOptions optimizer;
+    PrecisionOptions precision;
+    std::int64_t horizon = 0;  ///< of its schedule
+};
 
 /// What is learnt: cuts each global batch into units and differentiates the loss of one unit.
 class Objective {
@@ -25,27 +37,18 @@ public:
     /// Collective. Makes the global batch of an update (0-based), the same on every rank.
     virtual void prepare(std::int64_t update) = 0;
     /// Units of the prepared batch, cut from lengths alone.
-    [[nodiscard]] virtual std::size_t num_units() const = 0;
-    /// Relative cost of a unit (tokens), and the number of samples in it.
-    [[nodiscard]] virtual double unit_cost(std::size_t unit) const = 0;
-    [[nodiscard]] virtual double unit_samples(std::size_t unit) const = 0;
+    [[nodiscard]] virtual const Units& units() const = 0;
     /// Says which samples a unit holds, for error messages.
     [[nodiscard]] virtual std::string unit_name(std::size_t unit) const = 0;
-    /// Local. Adds the unit's share of the gradient of the global loss, and returns sums that metrics() understands.
-    virtual std::vector<double> differentiate(std::size_t unit, float* gradient) = 0;
-    /// Figures of the update from the sums over all units, added in canonical order.
-    virtual void metrics(const std::vector<double>& sums, Metrics& out) const = 0;
+    /// Names of the sums that `differentiate` returns.
+    [[nodiscard]] virtual std::span<const std::string_view> sum_names() const = 0;
+    /// Local. Adds the unit's share of the gradient of the global loss to the open units of its trainees' engines.
+    virtual Sums differentiate(std::size_t unit) = 0;
+    /// Figures of the update from the sums over all units, added in canonical order. All are zero without units.
+    virtual void metrics(const Sums& sums, Metrics& out) const = 0;
     /// Whether training may be resumed after `updates` updates without more state than the parameters.
     [[nodiscard]] virtual bool resumable_at(std::int64_t updates) const { return updates >= 0; }
 };
-
-/// Cuts consecutive samples into the fewest units of at most `unit_tokens` tokens that are about equally long.
-/// @return index of the first sample of each unit, and the number of samples at the end
-[[nodiscard]] std::vector<std::size_t> cut_units(const std::vector<std::size_t>& sample_tokens,
-                                                 std::size_t unit_tokens);
-
-/// Which rank computes which unit: longest first to the least loaded. Doesn't influence results.
-[[nodiscard]] std::vector<int> assign_units(const std::vector<double>& costs, int ranks);
 
 enum class SumMode { automatic, exact, fast };
 [[nodiscard]] constexpr auto enum_names(SumMode) {
@@ -74,9 +77,6 @@ struct TrainerOptions {
     std::string label;                ///< of the progress line
     std::filesystem::path directory;  ///< of the stage
     std::int64_t updates = 0;
-    std::int64_t horizon = 0;  ///< of the schedule
-    OptimizerOptions optimizer;
-    PrecisionOptions precision;
     CommitOptions commit;
     SumMode sum = SumMode::exact;
     std::vector<std::string> headline;  ///< two figures for the progress line
@@ -89,12 +89,12 @@ struct TrainingResult {
     double best_figure = 0;
 };
 
-/// Collective. Trains `model` in place until `updates`, from the newest whole commit in the directory if there is one.
-/// Writes commits, metrics.jsonl and timing.jsonl. At the end there remain the last commit, the best one and those
-/// asked for by `commit.at`.
+/// Collective. Trains in place until `updates`, from the newest whole commit in the directory if there is one. Writes
+/// commits, metrics.jsonl and timing.jsonl. At the end there remain the last commit, the best one and those asked for by
+/// `commit.at`.
 /// @throws Preempted after a commit if a stop was requested
-TrainingResult train(comm::Communicator& ranks, model::Model& model, Objective& objective, const Evaluation& evaluation,
-                     const TrainerOptions& options);
+TrainingResult train(comm::Communicator& ranks, std::span<const Trainee> trainees, Objective& objective,
+                     const Evaluation& evaluation, const TrainerOptions& options);
 
 /// Folder of a commit: update-000200.
 [[nodiscard]] std::string commit_name(std::int64_t update);

@@ -17,16 +17,15 @@ public:
     /// @param rows trajectories to train on @param batch trajectories per update
     /// @param labels per state of every trajectory of `data` (as rollout::state_offsets), for target kind step_label
     ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows, std::vector<float> labels,
-                   const task::Task& task, const model::Model& model, const reward::TargetOptions& target,
+                   const task::Task& task, engine::Engine& value, const reward::TargetOptions& target,
                    std::uint64_t seed, int batch, int unit_tokens);
 
     void prepare(std::int64_t update) override;
-    [[nodiscard]] std::size_t num_units() const override { return first_.size() - 1; }
-    [[nodiscard]] double unit_cost(std::size_t unit) const override;
-    [[nodiscard]] double unit_samples(std::size_t unit) const override;
+    [[nodiscard]] const Units& units() const override { return units_; }
     [[nodiscard]] std::string unit_name(std::size_t unit) const override;
-    std::vector<double> differentiate(std::size_t unit, float* gradient) override;
-    void metrics(const std::vector<double>& sums, Metrics& out) const override;
+    [[nodiscard]] std::span<const std::string_view> sum_names() const override;
+    Sums differentiate(std::size_t unit) override;
+    void metrics(const Sums& sums, Metrics& out) const override;
 
 private:
     [[nodiscard]] task::Tokens prompt_of(std::size_t row) const;
@@ -38,16 +37,15 @@ private:
     std::vector<std::size_t> state_offset_;
     const task::Task& task_;
     task::TokenSpan probe_;
-    const model::Model& model_;
-    model::Transformer transformer_;
+    engine::Engine& value_;
     reward::TargetOptions target_;
     Shuffle shuffle_;
     int batch_;
     std::size_t unit_tokens_;
-    std::vector<std::size_t> batch_rows_, lengths_, first_;
+    std::vector<std::size_t> batch_rows_;
+    Units units_;
     double weight_ = 0;  ///< of the whole batch
-    model::Workspace work_;
-    std::vector<float> logits_, d_logits_, d_hidden_;
+    std::vector<float> logits_, d_logits_;
 };
 
 /// Held-out quality of a value model: mean over the states whose truth is known.

@@ -184,6 +184,27 @@ std::vector<std::int32_t> TextTask::step_ends(TokenSpan answer) const {
     return steps;
 }
 
+namespace {
+
+class TextSteps final : public StepTracker {
+public:
+    TextSteps(const text::Tokenizer& tokenizer, const text::StepOptions& options) : splitter_(tokenizer, options) {}
+    bool push(Token token) override {
+        // A numbered step's end is known some tokens late.
+        return splitter_.push(token) && splitter_.ends().back() == splitter_.position();
+    }
+    [[nodiscard]] std::unique_ptr<StepTracker> clone() const override { return std::make_unique<TextSteps>(*this); }
+
+private:
+    text::StepSplitter splitter_;
+};
+
+}  // namespace
+
+std::unique_ptr<StepTracker> TextTask::track_steps() const {
+    return std::make_unique<TextSteps>(tokenizer(), options_.steps);
+}
+
 std::int64_t TextTask::penultimate(TokenSpan answer, std::span<const std::int32_t> step_ends) const {
     const auto steps = static_cast<std::int64_t>(step_ends.size());
     std::int32_t begin = 0;

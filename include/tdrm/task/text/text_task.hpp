@@ -93,6 +93,7 @@ public:
                                                           std::uint64_t visit) const override;
     [[nodiscard]] Verdict verdict(const Problem& problem, TokenSpan answer) const override;
     [[nodiscard]] std::vector<std::int32_t> step_ends(TokenSpan answer) const override;
+    [[nodiscard]] std::unique_ptr<StepTracker> track_steps() const override;
     [[nodiscard]] std::int64_t penultimate(TokenSpan answer, std::span<const std::int32_t> step_ends) const override;
 
     [[nodiscard]] TruthKind truth_kind() const override { return TruthKind::none; }

@@ -1,4 +1,4 @@
-#include "tdrm/rollout/sampler.hpp"
+#include "tdrm/engine/sampler.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 #include "tdrm/base/options.hpp"
 #include "tdrm/model/ops.hpp"
 
-namespace tdrm::rollout {
+namespace tdrm::engine {
 
 void SamplerOptions::fields(Fields& f) {
     f("temperature", temperature, "softmax temperature; 0 = greedy", at_least(0));
@@ -78,4 +78,4 @@ Choice choose(std::span<const float> logits, const SamplerOptions& options, doub
             static_cast<float>(std::log(static_cast<double>(weight) / total))};
 }
 
-}  // namespace tdrm::rollout
+}  // namespace tdrm::engine

@@ -10,7 +10,7 @@ namespace tdrm {
 class Fields;
 }
 
-namespace tdrm::rollout {
+namespace tdrm::engine {
 
 /// How tokens are drawn. Filters apply in the order temperature, top_k, top_p, min_p, as in transformers.
 struct SamplerOptions {
@@ -42,4 +42,4 @@ struct SamplerScratch {
 [[nodiscard]] Choice choose(std::span<const float> logits, const SamplerOptions& options, double uniform,
                             SamplerScratch& scratch);
 
-}  // namespace tdrm::rollout
+}  // namespace tdrm::engine

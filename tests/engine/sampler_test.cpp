@@ -1,4 +1,4 @@
-#include "tdrm/rollout/sampler.hpp"
+#include "tdrm/engine/sampler.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 
 #include "tdrm/base/random.hpp"
 
-namespace tdrm::rollout {
+namespace tdrm::engine {
 namespace {
 
 std::map<int, double> frequencies(const std::vector<float>& logits, const SamplerOptions& options, int draws = 40000) {
@@ -72,4 +72,4 @@ TEST(Sampler, ImpossibleTokensAreNeverDrawnEvenAtTheEdges) {
 }
 
 }  // namespace
-}  // namespace tdrm::rollout
+}  // namespace tdrm::engine

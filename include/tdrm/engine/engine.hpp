@@ -1,0 +1,186 @@
+// The contract between what is learnt and where numbers lie. An engine holds a model on some device and computes with it;
+// nothing above this header sees a pointer to its numbers. Another device is another implementation of this header.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tdrm/base/random.hpp"
+#include "tdrm/comm/communicator.hpp"
+#include "tdrm/engine/sampler.hpp"
+#include "tdrm/model/forest.hpp"
+#include "tdrm/model/read_out.hpp"
+#include "tdrm/model/spec.hpp"
+
+namespace tdrm::engine {
+
+/// Flat arrays of one number per parameter, in the order of model::Layout. Outside they are fp32, whatever the engine
+/// keeps. `weights` are what is computed with; the others exist from begin_training on.
+enum class Array {
+    weights,
+    gradient,       ///< of the unit that is open, and after `reduce` of the whole update
+    first_moment,   ///< of AdamW
+    second_moment,  ///< of AdamW
+    master,         ///< fp32 weights that updates add up in; only where weights are bf16
+};
+
+/// A range [begin, end) of the flat arrays.
+struct Range {
+    std::int64_t begin = 0, end = 0;
+    [[nodiscard]] std::int64_t size() const { return end - begin; }
+    bool operator==(const Range&) const = default;
+};
+
+enum class WeightFormat { fp32, bf16 };
+/// How gradients are added over units and ranks: as integers, the same bits on any number of ranks, or in fp32.
+enum class Sum { exact, fast };
+
+/// What a model in training keeps.
+struct TrainingSetup {
+    WeightFormat weights = WeightFormat::fp32;
+    Sum sum = Sum::exact;
+    std::vector<Range> trainable;  ///< ascending; what an update changes. Empty: everything
+};
+
+/// One update of AdamW: w <- (1 - lr decay) w - lr m^ / (sqrt(v^) + eps), with m^ and v^ corrected for their start. The
+/// gradient is multiplied by `scale` first. Decoupled weight decay (Loshchilov & Hutter 2019), none for vectors.
+struct AdamWStep {
+    double lr = 0;
+    double beta1 = 0.9, beta2 = 0.95;
+    double eps = 1e-8;
+    double weight_decay = 0;
+    double scale = 1;
+    std::int64_t update = 0;  ///< from 0, for the corrections
+};
+
+/// Derivative of a loss with respect to one row's log-prob, given that log-prob and the entropy in nats.
+using TokenLoss = std::function<float(int row, float logp, float entropy)>;
+
+/// Last hidden states that a pass left where the engine computes. Valid until the engine's next pass.
+struct Rows {
+    int count = 0;
+    std::int64_t pass = 0;  ///< which pass of the engine made them
+};
+
+/// What a forward pass keeps of the layers.
+enum class Keep {
+    nothing,
+    activations,  ///< for `backward`
+};
+
+/// Tokens that a cached segment is rounded up to.
+inline constexpr int kPageTokens = 16;
+
+/// A run of tokens to append to a cached segment.
+struct Append {
+    int segment;
+    std::span<const std::int32_t> tokens;
+};
+/// One token to append to a cached segment, and who draws the next one: Random(key).uniform(counter).
+struct DecodeStep {
+    int segment;
+    std::int32_t token;
+    Random random;
+    std::uint64_t counter;
+};
+
+/// Cached decoding: sequences are segments of a tree, so a prompt is computed once for all that continue it. Local. Rows
+/// never depend on each other: what a segment gets is a function of the tokens that it sees, whatever else is computed
+/// in the same pass (bit for bit).
+class Decoder {
+public:
+    virtual ~Decoder() = default;
+
+    /// A new empty segment behind the whole of `parent` (-1: a root), which mustn't grow once this one has a token.
+    virtual int open(int parent = -1) = 0;
+    /// Frees a segment; those behind it must be closed already.
+    virtual void close(int segment) = 0;
+    /// Tokens that can still be appended, each segment rounded up to pages.
+    [[nodiscard]] virtual std::int64_t free_tokens() const = 0;
+
+    /// Appends runs of at least one token to different segments, parents before those behind them, in one pass. Keeps
+    /// the distribution of the token after each run until `forget` or `close`.
+    virtual void prefill(std::span<const Append> runs) = 0;
+    virtual void forget(int segment) = 0;
+    /// Draws from the distribution that `prefill` kept for a segment.
+    [[nodiscard]] virtual Choice draw(int segment, const Random& random, std::uint64_t counter) = 0;
+    /// Appends one token to each of different segments, in one pass, and draws the token after it.
+    /// @return choices in the order of the steps, valid until the next call
+    virtual std::span<const Choice> step(std::span<const DecodeStep> steps) = 0;
+    /// Appends as `prefill` does and reads values: logits[i] behind the last token of runs[read[i]].
+    virtual void values(std::span<const Append> runs, std::span<const std::int32_t> read,
+                        const model::ReadOut& read_out, std::span<float> logits) = 0;
+};
+
+/// A model on a device. Everything is local but `reduce`. Calls of one engine never run at the same time.
+class Engine {
+public:
+    virtual ~Engine() = default;
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    [[nodiscard]] const model::ModelSpec& spec() const { return spec_; }
+    [[nodiscard]] const model::Layout& layout() const { return layout_; }
+    [[nodiscard]] std::int64_t num_parameters() const { return layout_.size; }
+
+    // Numbers, for loading, commits and export. Ranges lie within [0, num_parameters()).
+    [[nodiscard]] virtual bool has(Array array) const = 0;
+    virtual void read(Array array, std::int64_t first, std::span<float> out) const = 0;
+    virtual void write(Array array, std::int64_t first, std::span<const float> values) = 0;
+
+    // Passes over a token forest.
+    /// Normed last hidden states of the given tokens (indices into the flat run).
+    /// @throws DataError if a sequence is longer than the model's sliding window
+    virtual Rows forward(const model::Forest& forest, std::span<const std::int32_t> rows, Keep keep) = 0;
+    /// log softmax(logits / temperature)[target] of each row, and the entropy in nats. Rows may be the first of a pass.
+    virtual void token_logprobs(Rows rows, std::span<const std::int32_t> targets, float temperature,
+                                std::span<float> logp, std::span<float> entropy) = 0;
+    /// All logits_V of one row.
+    virtual void token_logits(Rows rows, int row, std::span<float> logits) = 0;
+    /// Value logits of all rows, as the read-out says. @throws BugError if the model lacks the head
+    virtual void values(Rows rows, const model::ReadOut& read_out, std::span<float> logits) = 0;
+    /// A cache for `max_tokens` tokens, each segment's rounded up to whole pages. `sampler` says how tokens are drawn.
+    /// The engine must outlive it.
+    [[nodiscard]] virtual std::unique_ptr<Decoder> decoder(std::int64_t max_tokens, const SamplerOptions& sampler) = 0;
+
+    // Training. An update: begin_update, then for each unit of this rank begin_unit, forward with activations, one of
+    // the losses, backward, end_unit; then reduce and update.
+    /// Makes gradient, sum and moments; with bf16 weights also master weights from the weights, which are rounded.
+    virtual void begin_training(const TrainingSetup& setup) = 0;
+    virtual void begin_update() = 0;
+    virtual void begin_unit() = 0;
+    /// As token_logprobs, and in the same pass the gradient of the head and of the rows: calls `loss` for each row in
+    /// order and multiplies the log-prob's gradient by what it returns.
+    virtual void token_loss(Rows rows, std::span<const std::int32_t> targets, float temperature,
+                            const TokenLoss& loss) = 0;
+    /// Gradient of a value head of one row, given d loss / d logit of each row.
+    virtual void value_loss(Rows rows, std::span<const float> d_logits) = 0;
+    /// From the rows' gradient to that of all parameters below the head.
+    virtual void backward(const model::Forest& forest) = 0;
+    /// Adds the unit to the sum. @return the squared norm of its gradient
+    /// @throws DataError naming `unit` if a value can't be summed exactly (comm::ExactSum)
+    virtual double end_unit(std::string_view unit) = 0;
+    /// Collective. The gradient of the whole update, on every rank. @return its norm, the same bits on every rank; with
+    /// exact sums on any number of ranks @throws DataError on every rank if the exact total may overflow
+    virtual double reduce(comm::Communicator& ranks) = 0;
+    virtual void update(const AdamWStep& step) = 0;
+
+protected:
+    /// @param spec as resolved()
+    explicit Engine(const model::ModelSpec& spec) : spec_(spec), layout_(spec) {}
+
+private:
+    model::ModelSpec spec_;
+    model::Layout layout_;
+};
+
+/// An engine whose weights are zero. Today that of processors: fp32, one thread (docs/adr/0001).
+/// @param spec as resolved()
+[[nodiscard]] std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec);
+
+}  // namespace tdrm::engine

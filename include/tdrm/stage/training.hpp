@@ -1,0 +1,30 @@
+// What all stages that train have in common.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tdrm/base/options.hpp"
+#include "tdrm/stage/context.hpp"
+#include "tdrm/train/trainer.hpp"
+
+namespace tdrm::stage {
+
+/// Options of a training stage beside what it learns from.
+struct TrainFields {
+    train::OptimizerOptions optimizer;
+    train::PrecisionOptions precision;
+    train::CommitOptions commit;
+    void fields(Fields& f);
+
+    /// What is identity: the horizon of the schedule stands for the number of updates.
+    [[nodiscard]] TrainFields resolved(std::int64_t updates) const;
+};
+
+/// Collective. Trains the stage's model and says how it ended.
+StageOutcome train_model(StageContext& context, const TrainFields& fields, engine::Engine& engine,
+                         train::Objective& objective, const train::Evaluation& evaluation, std::int64_t updates,
+                         std::vector<std::string> headline, nlohmann::json results = nlohmann::json::object());
+
+}  // namespace tdrm::stage

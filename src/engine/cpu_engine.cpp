@@ -1,0 +1,111 @@
+#include "cpu_engine.hpp"
+
+#include <algorithm>
+
+#include "cpu_decoder.hpp"
+#include "tdrm/base/errors.hpp"
+
+namespace tdrm::engine {
+
+CpuEngine::CpuEngine(const model::ModelSpec& spec) : Engine(spec), model_(spec), transformer_(model_) {
+    // One thread a rank: results then don't depend on how libtorch would split its products.
+    model::ops::use_one_thread();
+    std::ranges::fill(model_.values(), 0.0F);
+}
+
+CpuTraining& CpuEngine::training() {
+    ensure(training_.has_value(), "an engine trains after begin_training");
+    return *training_;
+}
+
+std::span<float> CpuEngine::numbers(Array array) {
+    switch (array) {
+        case Array::weights:
+            return model_.values();
+        case Array::gradient:
+            return training().gradient();
+        case Array::first_moment:
+            return training().optimizer().first();
+        case Array::second_moment:
+            return training().optimizer().second();
+        case Array::master:
+            return training().optimizer().master();
+    }
+    return {};
+}
+
+bool CpuEngine::has(Array array) const {
+    if (array == Array::weights) return true;
+    return training_ && !const_cast<CpuEngine*>(this)->numbers(array).empty();
+}
+
+void CpuEngine::read(Array array, std::int64_t first, std::span<float> out) const {
+    // Reading changes nothing, so packed weights stay valid.
+    const auto all = array == Array::weights ? model_.values()
+                                             : std::span<const float>(const_cast<CpuEngine*>(this)->numbers(array));
+    ensure(first >= 0 && first + std::ssize(out) <= std::ssize(all), "a range lies within the parameters");
+    std::copy_n(all.begin() + first, out.size(), out.begin());
+}
+
+void CpuEngine::write(Array array, std::int64_t first, std::span<const float> values) {
+    const auto all = numbers(array);
+    ensure(first >= 0 && first + std::ssize(values) <= std::ssize(all), "a range lies within the parameters");
+    std::copy(values.begin(), values.end(), all.begin() + first);
+}
+
+const float* CpuEngine::hidden(Rows rows) const {
+    ensure(rows.pass == pass_, "rows are read before the engine's next pass");
+    return hidden_;
+}
+
+Rows CpuEngine::passed(const float* hidden, std::size_t rows) {
+    hidden_ = hidden;
+    return {static_cast<int>(rows), ++pass_};
+}
+
+float* CpuEngine::d_hidden() {
+    return d_hidden_.resize(rows_.size() * static_cast<std::size_t>(spec().width));
+}
+
+Rows CpuEngine::forward(const model::Forest& forest, std::span<const std::int32_t> rows, Keep keep) {
+    if (keep == Keep::activations) rows_.assign(rows.begin(), rows.end());
+    return passed(transformer_.forward(forest, rows, work_, keep == Keep::activations), rows.size());
+}
+
+void CpuEngine::token_logprobs(Rows rows, std::span<const std::int32_t> targets, float temperature,
+                               std::span<float> logp, std::span<float> entropy) {
+    model::token_logprobs(model_, hidden(rows), targets, temperature, logp.data(), entropy.data(), work_);
+}
+
+void CpuEngine::token_logits(Rows rows, int row, std::span<float> logits) {
+    model::token_logits(model_, hidden(rows) + std::ptrdiff_t{row} * spec().width, 1, logits.data());
+}
+
+void CpuEngine::values(Rows rows, const model::ReadOut& read_out, std::span<float> logits) {
+    ensure(std::ssize(logits) == rows.count, "a value for each row");
+    model::read_values(model_, read_out, hidden(rows), rows.count, logits.data());
+}
+
+std::unique_ptr<Decoder> CpuEngine::decoder(std::int64_t max_tokens, const SamplerOptions& sampler) {
+    return std::make_unique<CpuDecoder>(*this, max_tokens, sampler);
+}
+
+void CpuEngine::begin_training(const TrainingSetup& setup) { training_.emplace(layout(), setup, model_.values()); }
+
+void CpuEngine::token_loss(Rows rows, std::span<const std::int32_t> targets, float temperature,
+                           const TokenLoss& loss) {
+    model::token_loss(model_, hidden(rows), targets, temperature, loss, d_hidden(), training().gradient().data(),
+                      work_);
+}
+
+void CpuEngine::value_loss(Rows rows, std::span<const float> d_logits) {
+    model::value_backward(model_, hidden(rows), d_logits, d_hidden(), training().gradient().data());
+}
+
+void CpuEngine::backward(const model::Forest& forest) {
+    transformer_.backward(forest, rows_, d_hidden_.data(), training().gradient().data(), work_);
+}
+
+std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec) { return std::make_unique<CpuEngine>(spec); }
+
+}  // namespace tdrm::engine

@@ -1,0 +1,34 @@
+#include "tdrm/stage/training.hpp"
+
+namespace tdrm::stage {
+
+void TrainFields::fields(Fields& f) {
+    f("optimizer", optimizer, "AdamW and its schedule");
+    f("precision", precision, "formats of numbers");
+    f("commit", commit, "when the state is written").not_identity();
+}
+
+TrainFields TrainFields::resolved(std::int64_t updates) const {
+    TrainFields result = *this;
+    result.optimizer.horizon = train::schedule_horizon(optimizer, updates);
+    return result;
+}
+
+StageOutcome train_model(StageContext& context, const TrainFields& fields, engine::Engine& engine,
+                         train::Objective& objective, const train::Evaluation& evaluation, std::int64_t updates,
+                         std::vector<std::string> headline, nlohmann::json results) {
+    const std::int64_t horizon = fields.optimizer.horizon > 0 ? fields.optimizer.horizon : updates;
+    const train::Trainee trainee{"", engine, fields.optimizer, fields.precision, horizon};
+    train::TrainerOptions options;
+    options.label = context.node.name;
+    options.directory = context.directory;
+    options.updates = updates;
+    options.commit = fields.commit;
+    options.sum = context.sum;
+    options.headline = std::move(headline);
+    const auto result = train::train(context.ranks, {&trainee, 1}, objective, evaluation, options);
+    results["best_figure"] = result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure);
+    return {result.updates, result.best, std::move(results)};
+}
+
+}  // namespace tdrm::stage
