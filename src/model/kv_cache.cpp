@@ -15,6 +15,10 @@ KvCache::KvCache(const ModelSpec& spec, std::int64_t max_tokens)
     for (int page = num_pages_ - 1; page >= 0; --page) free_pages_.push_back(page);
 }
 
+double KvCache::bytes(const ModelSpec& spec, std::int64_t max_tokens) {
+    return 2.0 * spec.layers * spec.kv_width() * static_cast<double>(max_tokens) * sizeof(float);
+}
+
 int KvCache::open(int parent) {
     int index = static_cast<int>(segments_.size());
     if (free_segments_.empty()) {

@@ -13,6 +13,10 @@ constexpr int kBlockFloats = 1 << 18;                ///< of X, that stay in the
 
 }  // namespace
 
+double PackedMatrix::bytes(int rows, int columns) {
+    return static_cast<double>((rows + kPanel - 1) / kPanel) * kPanel * columns * sizeof(float);
+}
+
 void PackedMatrix::pack(const float* w, int rows, int columns) {
     rows_ = rows;
     columns_ = columns;

@@ -56,6 +56,29 @@ std::size_t area(int rows, int columns) { return static_cast<std::size_t>(rows) 
 
 }  // namespace
 
+ModelBytes model_bytes(const ModelSpec& s) {
+    const auto packed = [](int rows, int columns) { return ops::PackedMatrix::bytes(rows, columns); };
+    const double layer = packed(s.qkv_width(), s.width) + packed(s.width, s.query_width()) +
+                         packed(2 * s.ffn, s.width) + packed(s.width, s.ffn);
+    const double head = s.head == Head::language ? packed(s.vocab, s.width)
+                        : s.value_head.hidden    ? packed(s.width, s.width)
+                                                 : 0;
+    return {static_cast<double>(Layout(s).size) * sizeof(float), s.layers * layer + head};
+}
+
+double workspace_bytes(const ModelSpec& s, double tokens, double rows, bool for_backward) {
+    const double block = s.sandwich_norms() ? 2.0 * s.width + 2 : 0;  // attended, fed and their rstd
+    // Of a layer: qkv, mixed, gate_up, lse and the rstd of two norms; the residual stream before and in the middle.
+    const double layer = s.qkv_width() + s.query_width() + 2.0 * s.ffn + s.heads + 2 + block;
+    const double kept = layer + 2.0 * s.width;
+    const double shared = 2.0 * s.width + s.ffn;                                  // x, normed, inner
+    const double backward = (s.sandwich_norms() ? 3.0 : 2.0) * s.width + s.ffn +  // dx, d_block, d_normed, d_inner
+                            s.qkv_width() + s.query_width();                      // d_qkv, d_mixed
+    const double of_token = shared + (for_backward ? s.layers * kept + backward : layer);
+    const double of_row = (for_backward ? 4.0 : 2.0) * s.width + 1;  // top_rows, top; d_rows, d_hidden
+    return (tokens * of_token + rows * of_row) * sizeof(float);
+}
+
 Transformer::Transformer(const Model& model)
     : model_(&model), rotary_(model.spec().rotary_frequencies(), model.spec().interleaved_rotary()) {}
 
@@ -290,6 +313,10 @@ void for_logit_chunks(const Model& model, const float* hidden, int rows, Workspa
 }
 
 }  // namespace
+
+double head_bytes(const ModelSpec& spec, double rows) {
+    return spec.head == Head::language ? std::min<double>(rows, kHeadChunk) * spec.vocab * sizeof(float) : 0;
+}
 
 void token_logprobs(const Model& model, const float* hidden, std::span<const std::int32_t> targets, float temperature,
                     float* logp, float* entropy, Workspace& work) {

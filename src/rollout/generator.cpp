@@ -7,9 +7,7 @@
 namespace tdrm::rollout {
 namespace {
 
-/// Prompts prefilled together: enough for big matrix products.
-constexpr std::size_t kPrefillTokens = 1024;
-constexpr std::size_t kPrefillPrompts = 64;
+constexpr std::size_t kPrefillPrompts = 64;  ///< together, at most
 
 }  // namespace
 
@@ -85,7 +83,7 @@ private:
         std::size_t tokens = 0, samples = 0;
         while (prefilled_ < requests_.size() &&
                (runs.empty() ||
-                (tokens < kPrefillTokens && samples < owner_.slots_ && runs.size() < kPrefillPrompts))) {
+                (tokens < std::size_t{kPrefillTokens} && samples < owner_.slots_ && runs.size() < kPrefillPrompts))) {
             const Request& request = requests_[prefilled_];
             const int segment = request.segment >= 0 ? request.segment : decoder_.open();
             groups_[prefilled_].prompt_segment = segment;

@@ -257,11 +257,18 @@ private:
 
 }  // namespace
 
+int problems_together(int slots, int branch) { return std::max(1, slots / branch); }
+
+std::int64_t search_tokens(const SearchPlan& plan, int slots, std::int64_t prompt, std::int64_t answer) {
+    const std::int64_t depth = std::min<std::int64_t>(plan.depth, answer);
+    const std::int64_t path = prompt + answer + (depth + 1) * engine::kPageTokens;
+    return problems_together(slots, plan.branch) * (path + plan.branch * (answer + engine::kPageTokens));
+}
+
 std::vector<SearchTree> greedy_search(const SearchPlan& plan, Generator& generator, Scorer& scorer,
                                       std::span<const task::Problem> problems) {
     ensure(plan.branch > 0, "a search without branches");
-    // As many problems at a time as keep the generator's slots busy: what is open bounds the caches.
-    const auto together = static_cast<std::size_t>(std::max(1, 2 * generator.slots() / plan.branch));
+    const auto together = static_cast<std::size_t>(problems_together(generator.slots(), plan.branch));
     std::vector<SearchTree> trees;
     for (std::size_t first = 0; first < problems.size(); first += together) {
         const auto some = problems.subspan(first, std::min(together, problems.size() - first));

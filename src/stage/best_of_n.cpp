@@ -186,9 +186,14 @@ public:
     }
 
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
-        const auto spec = planned.model("values[0]");
-        if (!spec) return std::nullopt;
-        return frozen_memory("a value model", *spec).add(scoring_memory(*spec, 4096));
+        std::optional<Memory> most;  // one value model at a time
+        for (std::size_t i = 0; i < options_.values.size(); ++i) {
+            const auto spec = planned.model(cat("values[", i, "]"));
+            if (!spec) return std::nullopt;
+            const Memory memory = frozen_memory("a value model", *spec).add(scoring_memory(*spec, 4096));
+            if (!most || memory.total() > most->total()) most = memory;
+        }
+        return most;
     }
 
 private:

@@ -106,7 +106,9 @@ public:
             const auto spec = planned.model(cat("policies[", i, "]"));
             if (!spec) return std::nullopt;
             const Memory memory =
-                frozen_memory("the policy", *spec).add(generation_memory(*spec, planned.task, options_.slots));
+                frozen_memory("the policy", *spec)
+                    .add(generation_memory(*spec, planned.task, options_.slots, options_.sampler.max_tokens))
+                    .add(prefill_memory(*spec, planned.task, options_.slots));
             if (!most || memory.total() > most->total()) most = memory;
         }
         return most;

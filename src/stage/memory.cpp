@@ -3,33 +3,16 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "tdrm/model/ops.hpp"
+#include "tdrm/engine/memory.hpp"
+#include "tdrm/rollout/generator.hpp"
 
 namespace tdrm::stage {
 namespace {
 
-constexpr double kFloat = sizeof(float);
-constexpr double kHeadRows = 512;       ///< rows of logits that exist at a time
-constexpr double kPrefillPrompts = 64;  ///< prompts that may be open beside those of the slots
-
-double parameters(const model::ModelSpec& spec) { return static_cast<double>(model::Layout(spec).size); }
-
-/// The matrices that a model which computes also holds in packed form (docs/adr/0013).
-double packed_parameters(const model::ModelSpec& s) {
-    const double width = s.width;
-    const double layer = width * s.qkv_width() + s.query_width() * width + 3 * width * s.ffn;
-    const double head = s.head == model::Head::language ? width * s.vocab : s.value_head.hidden ? width * width : 0;
-    return s.layers * layer + head;
+/// A unit ends where it comes closest to its even share of the batch: half a sample beyond, as a rule.
+double longest_unit(int unit_tokens, int sample_tokens) {
+    return std::max<double>(unit_tokens + sample_tokens / 2.0, sample_tokens);
 }
-
-/// Floats of one token in the buffers that all layers share, and in what a layer keeps for its backward pass.
-struct TokenFloats {
-    explicit TokenFloats(const model::ModelSpec& s)
-        : kept(2.0 * s.width + 2 + s.qkv_width() + s.heads + s.query_width() + 2.0 * s.ffn),
-          forward(2.0 * s.width + s.ffn + s.qkv_width() + s.query_width() + 2.0 * s.ffn + s.heads),
-          backward(2.0 * s.width + s.ffn + s.qkv_width() + s.query_width() + 4.0 * s.width) {}
-    double kept, forward, backward;
-};
 
 }  // namespace
 
@@ -61,40 +44,43 @@ const MemoryTerm& Memory::largest() const {
 }
 
 Memory frozen_memory(const std::string& name, const model::ModelSpec& spec) {
-    return Memory()
-        .add("parameters of " + name, parameters(spec) * kFloat)
-        .add("packed parameters of " + name, packed_parameters(spec) * kFloat);
+    const auto bytes = engine::weight_bytes(spec);
+    return Memory().add("parameters of " + name, bytes.weights).add("packed parameters of " + name, bytes.packed);
 }
 
-Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, train::SumMode sum,
-                       const train::PrecisionOptions& precision) {
-    const double n = parameters(spec);
-    const double tokens = unit_tokens + sample_tokens;  // a unit ends with a whole sample
-    const TokenFloats floats(spec);
+Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, int other_pass,
+                       train::SumMode sum, const train::PrecisionOptions& precision) {
+    const bool fast = sum == train::SumMode::fast;
+    const engine::TrainingSetup setup{precision.weights, fast ? engine::Sum::fast : engine::Sum::exact, {}};
+    const auto weights = engine::weight_bytes(spec);
+    const auto training = engine::training_bytes(spec, setup);
     Memory memory;
-    memory.add("parameters", n * kFloat).add("packed parameters", packed_parameters(spec) * kFloat);
-    memory.add("gradient", n * kFloat).add("moments of AdamW", 2 * n * kFloat);
-    if (precision.weights == engine::WeightFormat::bf16) memory.add("master weights", n * kFloat);
-    memory.add(sum == train::SumMode::fast ? "fp32 sum" : "exact sum",
-               sum == train::SumMode::fast ? n * kFloat : n * sizeof(std::int64_t));
-    memory.add("activations of a unit",
-               tokens * (spec.layers * floats.kept + floats.forward + floats.backward) * kFloat);
-    memory.add("logits", spec.head == model::Head::value ? 0 : kHeadRows * spec.vocab * kFloat);
-    return memory;
+    memory.add("parameters", weights.weights).add("packed parameters", weights.packed);
+    memory.add("gradient", training.gradient).add("moments of AdamW", training.moments);
+    memory.add("master weights", training.master).add(fast ? "fp32 sum" : "exact sum", training.sum);
+    // Passes of one engine share their memory.
+    const double tokens = longest_unit(unit_tokens, sample_tokens);
+    const double unit = engine::pass_bytes(spec, tokens, tokens, engine::Keep::activations);
+    const double other = engine::pass_bytes(spec, other_pass, other_pass, engine::Keep::nothing);
+    memory.add("activations of a unit", std::max(unit, other));
+    return memory.add("logits", engine::loss_bytes(spec, tokens)).add("a commit", engine::commit_bytes(spec));
 }
 
 Memory scoring_memory(const model::ModelSpec& spec, int tokens) {
-    const TokenFloats floats(spec);
-    return Memory().add("activations of a scoring pass", 1.0 * tokens * (floats.forward + 4.0 * spec.width) * kFloat);
+    return Memory().add("activations of a scoring pass",
+                        engine::pass_bytes(spec, tokens, tokens / 16.0, engine::Keep::nothing));
 }
 
-Memory generation_memory(const model::ModelSpec& spec, const task::Task& task, int slots) {
-    const double page = model::ops::kPageTokens;
-    const double tokens =
-        slots * (task.max_answer_tokens() + page) + (slots + kPrefillPrompts) * (task.max_prompt_tokens() + page);
-    return Memory()
-        .add("key/value cache", 2.0 * spec.layers * spec.kv_width() * tokens * kFloat)
-        .add("logits of all slots", static_cast<double>(slots) * spec.vocab * kFloat);
+Memory generation_memory(const model::ModelSpec& spec, const task::Task& task, int slots, int max_tokens) {
+    const int answer = max_tokens > 0 ? max_tokens : task.max_answer_tokens();
+    return Memory().add(
+        "key/value cache",
+        engine::decoder_bytes(spec, rollout::generation_tokens(slots, task.max_prompt_tokens(), answer), slots));
+}
+
+Memory prefill_memory(const model::ModelSpec& spec, const task::Task& task, int slots) {
+    const int tokens = std::max(slots, rollout::kPrefillTokens + task.max_prompt_tokens());
+    return Memory().add("activations of a pass", engine::pass_bytes(spec, tokens, slots, engine::Keep::nothing));
 }
 
 }  // namespace tdrm::stage

@@ -34,13 +34,13 @@ train::Metrics answer_metrics(const rollout::Trajectories& answers) {
 }
 
 train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task& task, engine::Engine& policy,
-                                    const EvalOptions& options, std::uint64_t seed, std::int64_t updates) {
+                                    const EvalOptions& options, int slots, std::uint64_t seed, std::int64_t updates) {
     train::Evaluation evaluation;
     if (options.problems.empty()) return evaluation;
     evaluation.every = options.every > 0 ? options.every : updates;
     evaluation.by = "pass@1";
-    evaluation.measure = [&ranks, &task, &policy, options, seed](std::int64_t) {
-        rollout::Generator generator(policy, options.sampler, task.end_tokens());
+    evaluation.measure = [&ranks, &task, &policy, options, slots, seed](std::int64_t) {
+        rollout::Generator generator(policy, options.sampler, task.end_tokens(), slots);
         const std::int64_t size = task.split_size(options.problems);
         std::vector<rollout::ProblemDraw> draws;
         for (std::int64_t i = 0; i < (options.limit > 0 ? std::min(options.limit, size) : size); ++i)

@@ -4,8 +4,8 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/training.hpp"
 #include "tdrm/stage/tables.hpp"
+#include "tdrm/stage/training.hpp"
 #include "tdrm/store/directory.hpp"
 
 namespace tdrm::stage {
@@ -89,7 +89,9 @@ struct RlStageOptions {
     engine::SamplerOptions sampler;
     int unit_tokens = 512, slots = 256;
     std::int64_t save_rollouts = 0;
-    TrainFields train{.optimizer = {.lr = 3e-4, .schedule = train::Schedule::constant, .weight_decay = 0}, .precision = {}, .commit = {}};
+    TrainFields train{.optimizer = {.lr = 3e-4, .schedule = train::Schedule::constant, .weight_decay = 0},
+                      .precision = {},
+                      .commit = {}};
     EvalOptions eval;
 
     void fields(Fields& f) {
@@ -205,8 +207,8 @@ public:
                                      reference.get(), bound, context.seed);
         save_batches(context, objective);
         warn_if_idle(context, options_.batch.problems);
-        const auto evaluation =
-            policy_evaluation(context.ranks, context.task, *policy, options_.eval, context.seed, options_.updates);
+        const auto evaluation = policy_evaluation(context.ranks, context.task, *policy, options_.eval, options_.slots,
+                                                  context.seed, options_.updates);
         return train_model(context, options_.train, *policy, objective, evaluation, options_.updates,
                            {"reward", "eval/pass@1"});
     }
@@ -225,8 +227,12 @@ public:
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
-        Memory memory = training_memory(*spec, options_.unit_tokens, sample, planned.sum, options_.train.precision);
-        memory.add(generation_memory(*spec, planned.task, options_.slots));
+        Memory memory = training_memory(*spec, options_.unit_tokens, sample, rollout::kPrefillTokens, planned.sum,
+                                        options_.train.precision);
+        memory.add(generation_memory(*spec, planned.task, options_.slots, options_.sampler.max_tokens));
+        // The evaluation has a cache of its own while it lasts.
+        if (!options_.eval.problems.empty())
+            memory.add(generation_memory(*spec, planned.task, options_.slots, options_.eval.sampler.max_tokens));
         for (const char* key : {"advantage.value", "reward.value.model"}) {
             const bool named =
                 !(std::string_view(key) == "advantage.value" ? options_.advantage.value : options_.reward.value.model)
@@ -238,7 +244,10 @@ public:
                 .add(scoring_memory(*value, std::max(options_.unit_tokens, sample)));
             break;  // one value model serves both
         }
-        if (options_.kl.beta > 0) memory.add(frozen_memory("the reference", *spec));
+        if (options_.kl.beta > 0)
+            memory.add(frozen_memory("the reference", *spec))
+                .add(scoring_memory(*spec, options_.unit_tokens))
+                .add("logits of the reference", engine::loss_bytes(*spec, options_.unit_tokens));
         return memory;
     }
 
@@ -248,8 +257,7 @@ private:
         const auto& value = options_.reward.value;
         std::vector<train::RewardPart> parts{train::rule_reward(options_.reward.rule)};
         if (has_value)
-            parts.push_back(
-                train::value_reward(value.model.empty() ? 0 : value.weight, value.at, value.scale, task));
+            parts.push_back(train::value_reward(value.model.empty() ? 0 : value.weight, value.at, value.scale, task));
         return parts;
     }
 

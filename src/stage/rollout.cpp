@@ -52,7 +52,9 @@ public:
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
         const auto spec = planned.model("policy");
         if (!spec) return std::nullopt;
-        return frozen_memory("the policy", *spec).add(generation_memory(*spec, planned.task, options_.slots));
+        return frozen_memory("the policy", *spec)
+            .add(generation_memory(*spec, planned.task, options_.slots, options_.sampler.max_tokens))
+            .add(prefill_memory(*spec, planned.task, options_.slots));
     }
 
 private:

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/engine/memory.hpp"
 #include "tdrm/eval/intervals.hpp"
 #include "tdrm/stage/map.hpp"
 #include "tdrm/stage/options.hpp"
@@ -114,9 +115,14 @@ public:
         const auto policy = planned.model("policy");
         const auto value = planned.model("value");
         if (!policy || !value) return std::nullopt;
-        Memory memory =
-            frozen_memory("the policy", *policy).add(generation_memory(*policy, planned.task, options_.slots));
-        return memory.add(frozen_memory("the value model", *value)).add(scoring_memory(*value, 4096));
+        const int answer =
+            options_.sampler.max_tokens > 0 ? options_.sampler.max_tokens : planned.task.max_answer_tokens();
+        const rollout::SearchPlan plan{&planned.task, options_.branch, options_.depth, options_.sampler, 0};
+        const auto tokens = rollout::search_tokens(plan, options_.slots, planned.task.max_prompt_tokens(), answer);
+        Memory memory = frozen_memory("the policy", *policy).add(prefill_memory(*policy, planned.task, options_.slots));
+        memory.add("the policy's cache", engine::decoder_bytes(*policy, tokens, options_.slots));
+        memory.add(frozen_memory("the value model", *value)).add(scoring_memory(*value, 4096));
+        return memory.add("the value model's cache", engine::decoder_bytes(*value, tokens, 0));
     }
 
 private:

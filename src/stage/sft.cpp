@@ -11,6 +11,8 @@
 namespace tdrm::stage {
 namespace {
 
+constexpr int kEvalSlots = 256;  ///< sequences that an evaluation decodes together
+
 struct SftStageOptions {
     std::string init;  ///< model to start from; empty = a fresh one
     model::ModelSpec model;
@@ -70,7 +72,7 @@ public:
         train::SftObjective objective(context.task, options_.problems, *policy, context.seed, options_.batch,
                                       options_.unit_tokens);
         const auto evaluation =
-            policy_evaluation(context.ranks, context.task, *policy, options_.eval, context.seed, updates);
+            policy_evaluation(context.ranks, context.task, *policy, options_.eval, kEvalSlots, context.seed, updates);
         return train_model(context, options_.train, *policy, objective, evaluation, updates, {"loss", "eval/pass@1"},
                            {{"parameters", policy->num_parameters()}});
     }
@@ -89,10 +91,11 @@ public:
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
-        Memory memory = training_memory(*spec, options_.unit_tokens,
-                                        planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(),
+        const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
+        const bool evaluates = !options_.eval.problems.empty();
+        Memory memory = training_memory(*spec, options_.unit_tokens, sample, evaluates ? rollout::kPrefillTokens : 0,
                                         planned.sum, options_.train.precision);
-        if (!options_.eval.problems.empty()) memory.add(generation_memory(*spec, planned.task, 256));
+        if (evaluates) memory.add(generation_memory(*spec, planned.task, kEvalSlots, options_.eval.sampler.max_tokens));
         return memory;
     }
 

@@ -9,8 +9,8 @@
 #include "tdrm/base/log.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/training.hpp"
 #include "tdrm/stage/tables.hpp"
+#include "tdrm/stage/training.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -138,9 +138,10 @@ public:
                                         context.task, *value, options_.target, context.seed, options_.batch,
                                         options_.unit_tokens);
         const std::int64_t updates =
-            options_.updates > 0 ? options_.updates
-                                 : static_cast<std::int64_t>(std::ceil(
-                                       options_.epochs * static_cast<double>(part.training_rows.size()) / options_.batch));
+            options_.updates > 0
+                ? options_.updates
+                : static_cast<std::int64_t>(
+                      std::ceil(options_.epochs * static_cast<double>(part.training_rows.size()) / options_.batch));
         return train_model(context, options_.train, *value, objective, selection(context, part, *value, updates),
                            updates, {"loss", cat("eval/", by())},
                            {{"trajectories", part.training_rows.size()},
@@ -163,10 +164,8 @@ public:
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
-        Memory memory = training_memory(*spec, options_.unit_tokens,
-                                        planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(),
-                                        planned.sum, options_.train.precision);
-        return memory.add(scoring_memory(*spec, 4096));
+        const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
+        return training_memory(*spec, options_.unit_tokens, sample, 4096, planned.sum, options_.train.precision);
     }
 
 private:

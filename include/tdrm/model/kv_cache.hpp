@@ -17,6 +17,9 @@ public:
     /// @param max_tokens bound on the tokens of all open segments, each rounded up to whole pages
     KvCache(const ModelSpec& spec, std::int64_t max_tokens);
 
+    /// Memory of such a cache once it was full.
+    [[nodiscard]] static double bytes(const ModelSpec& spec, std::int64_t max_tokens);
+
     /// A new empty segment that sees the whole of `parent` (-1: none) and what the parent sees. From its first token on
     /// the parent mustn't grow.
     int open(int parent = -1);

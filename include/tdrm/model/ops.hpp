@@ -1,7 +1,7 @@
 // What the engine of processors does to numbers. All matrices are fp32, row-major and dense; a row is one token.
-// Letters as in docs/NOTATION.md: T tokens, D model width, F inner width, N query heads, K key/value heads, H head width, V vocabulary.
-// Everything is local and single-threaded; each row's result depends on that row alone (and on what it attends to),
-// bit for bit, except in gemm_nn and gemm_tn.
+// Letters as in docs/NOTATION.md: T tokens, D model width, F inner width, N query heads, K key/value heads, H head
+// width, V vocabulary. Everything is local and single-threaded; each row's result depends on that row alone (and on
+// what it attends to), bit for bit, except in gemm_nn and gemm_tn.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +22,8 @@ public:
     [[nodiscard]] const float* data() const { return data_.data(); }
     [[nodiscard]] int rows() const { return rows_; }        ///< N
     [[nodiscard]] int columns() const { return columns_; }  ///< K
+    /// Memory of a matrix of this size.
+    [[nodiscard]] static double bytes(int rows, int columns);
 
 private:
     Floats data_;  ///< [N / panel][K][panel], zero behind N; a panel is as wide as the kernel's tile

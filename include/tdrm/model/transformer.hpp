@@ -14,13 +14,13 @@
 
 namespace tdrm::model {
 
-/// Takes over the values that belong at `first` of a model's flat buffer. Weights come to a model through a sink, tensor
-/// by tensor, in pieces, so that no second copy of them is ever needed.
+/// Takes over the values that belong at `first` of a model's flat buffer. Weights come to a model through a sink,
+/// tensor by tensor, in pieces, so that no second copy of them is ever needed.
 using WeightSink = std::function<void(std::int64_t first, std::span<const float> values)>;
 
 /// A fresh model. Matrices Normal(0, 1 / (3 inputs)) (the variance of PyTorch's linear layers), token vectors
-/// Normal(0, 1) unless they are the head too, norms 1, biases 0; a score head starts at zero, so that every value starts
-/// at probability one half. A pure function of (spec, seed).
+/// Normal(0, 1) unless they are the head too, norms 1, biases 0; a score head starts at zero, so that every value
+/// starts at probability one half. A pure function of (spec, seed).
 void initial_weights(const ModelSpec& spec, std::uint64_t seed, const WeightSink& sink);
 
 /// A model: its spec and all its parameters in one flat fp32 buffer.
@@ -90,6 +90,17 @@ struct Workspace {
     std::vector<CachedTile> tiles;
     std::vector<ops::KeyRun> runs;  ///< of all tiles
 };
+
+/// Memory of a model that computes: parameters, and the matrices in packed form (docs/adr/0013).
+struct ModelBytes {
+    double parameters, packed;
+};
+[[nodiscard]] ModelBytes model_bytes(const ModelSpec& spec);
+/// Memory of a workspace after passes of at most `tokens` tokens, of which a head read `rows`, with a backward pass or
+/// without. Attention's scratch isn't in it.
+[[nodiscard]] double workspace_bytes(const ModelSpec& spec, double tokens, double rows, bool for_backward);
+/// Memory of the logits that the losses and log-probs of a language head hold at a time.
+[[nodiscard]] double head_bytes(const ModelSpec& spec, double rows);
 
 /// Runs a model. Cheap to construct; several may share one model's parameters.
 class Transformer {

@@ -41,7 +41,11 @@ struct GenerationStats {
     std::int64_t prompt_tokens = 0;  ///< prefilled
 };
 
-/// Tokens of the cache of a run: all slots at their longest, and the prompts that may be open with them, in whole pages.
+/// Prompts are prefilled together until there are so many tokens: enough for big matrix products.
+inline constexpr int kPrefillTokens = 1024;
+
+/// Tokens of the cache of a run: all slots at their longest, and the prompts that may be open with them, in whole
+/// pages.
 [[nodiscard]] std::int64_t generation_tokens(int slots, std::int64_t longest_prompt, std::int64_t longest_answer);
 
 /// Generates with one model. Local. A continuation is a function of (model, request, its key): slots, neighbours, cache

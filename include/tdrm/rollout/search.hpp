@@ -32,7 +32,12 @@ struct SearchTree {
     Trajectory answer;
 };
 
-/// Local. Greedy search over all problems at once: in each round every live path gets `branch` continuations, the best
+/// Problems that are searched at a time: as many as keep the generator's slots busy. Doesn't influence results.
+[[nodiscard]] int problems_together(int slots, int branch);
+/// Tokens that the cache of the policy (and of the value model) holds at most: of all paths, and of all their children.
+[[nodiscard]] std::int64_t search_tokens(const SearchPlan& plan, int slots, std::int64_t prompt, std::int64_t answer);
+
+/// Local. Greedy search over problems: in each round every live path gets `branch` continuations, the best
 /// one that goes on becomes the path. The answer is the terminal node with the largest value anywhere in the tree, the
 /// later of equals (the published rule, method of arXiv 2509.15110); without one, the path as far as it got.
 /// Keys: (seed, "search", problem, 0, hash of the branch indices), counter = position in the answer.

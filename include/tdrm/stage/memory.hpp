@@ -39,14 +39,16 @@ inline constexpr double kProgramBytes = 140e6;
 
 /// A model that only answers or scores.
 [[nodiscard]] Memory frozen_memory(const std::string& name, const model::ModelSpec& spec);
-/// A model in training: parameters, gradient, both moments, the sum over units, and the activations of a unit.
-/// @param sample_tokens of the longest sample
-[[nodiscard]] Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens,
+/// A model in training: parameters, gradient, both moments, the sum over units, the activations of a unit, a commit.
+/// @param sample_tokens of the longest sample @param other_pass tokens of the longest pass that isn't training
+[[nodiscard]] Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, int other_pass,
                                      train::SumMode sum, const train::PrecisionOptions& precision);
 /// Scoring passes of `tokens` tokens.
 [[nodiscard]] Memory scoring_memory(const model::ModelSpec& spec, int tokens);
-/// The key/value cache of `slots` answers of this task, each at its greatest length. An upper bound.
-[[nodiscard]] Memory generation_memory(const model::ModelSpec& spec, const task::Task& task, int slots);
+/// The key/value cache of `slots` answers of this task, each at its greatest length: an upper bound.
+[[nodiscard]] Memory generation_memory(const model::ModelSpec& spec, const task::Task& task, int slots, int max_tokens);
+/// The passes of a model that only generates.
+[[nodiscard]] Memory prefill_memory(const model::ModelSpec& spec, const task::Task& task, int slots);
 
 /// What a stage may ask about the plan around it.
 struct Planned {

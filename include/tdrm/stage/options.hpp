@@ -26,7 +26,7 @@ struct EvalOptions {
 
 /// pass@1 of the current policy, as an Evaluation of the training loop. The model must outlive it.
 [[nodiscard]] train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task& task,
-                                                  engine::Engine& policy, const EvalOptions& options,
+                                                  engine::Engine& policy, const EvalOptions& options, int slots,
                                                   std::uint64_t seed, std::int64_t updates);
 
 /// Figures of judged answers: pass@1, majority vote, lengths, what went wrong.

@@ -1,0 +1,37 @@
+#include "tdrm/engine/memory.hpp"
+
+#include <algorithm>
+
+#include "tdrm/model/kv_cache.hpp"
+#include "tdrm/model/transformer.hpp"
+#include "tdrm/store/checkpoint.hpp"
+
+namespace tdrm::engine {
+
+WeightBytes weight_bytes(const model::ModelSpec& spec) {
+    const auto bytes = model::model_bytes(spec);
+    return {bytes.parameters, bytes.packed};
+}
+
+TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& setup) {
+    const double one = model::model_bytes(spec).parameters;
+    return {one, 2 * one, setup.weights == WeightFormat::bf16 ? one : 0, setup.sum == Sum::exact ? 2 * one : one};
+}
+
+double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep) {
+    return model::workspace_bytes(spec, tokens, rows, keep == Keep::activations);
+}
+
+double loss_bytes(const model::ModelSpec& spec, double rows) { return model::head_bytes(spec, rows); }
+
+double decoder_bytes(const model::ModelSpec& spec, std::int64_t tokens, int slots) {
+    const double logits = spec.head == model::Head::language ? 1.0 * slots * spec.vocab * sizeof(float) : 0;
+    return model::KvCache::bytes(spec, tokens) + logits;
+}
+
+double commit_bytes(const model::ModelSpec& spec) {
+    const auto elements = std::min<std::int64_t>(model::Layout(spec).size, store::kPartElements);
+    return static_cast<double>(elements) * sizeof(float);
+}
+
+}  // namespace tdrm::engine
