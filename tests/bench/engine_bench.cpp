@@ -18,7 +18,7 @@ namespace {
 using namespace tdrm;
 
 /// Parameters that are multiplied with each token: all but the embedding.
-double multiplied(const model::Model& model) {
+double multiplied(const engine::Engine& model) {
     return static_cast<double>(model.num_parameters() - model.spec().vocab * model.spec().width);
 }
 
@@ -35,29 +35,29 @@ void print(const char* what, int size, double tokens, double seconds, double flo
 
 void training(int unit_tokens) {
     const bench::FixedTask task(155, 7, 19);
-    model::Model model(bench::small_spec(155));
-    model.initialise(1);
-    train::SftObjective objective(task, "all", model, 1, 256, unit_tokens);
+    const auto model = engine::fresh_engine(bench::small_spec(155), 1);
+    model->begin_training({});
+    train::SftObjective objective(task, "all", *model, 1, 256, unit_tokens);
     objective.prepare(0);
-    std::vector<float> gradient(model.values().size());
     std::vector<double> times;
     double rate = 0;
     for (int repeat = 0; repeat < 7; ++repeat) {
         rate = std::max(rate, bench::gemm_rate());
         times.push_back(bench::seconds([&] {
-            for (std::size_t unit = 0; unit < objective.num_units(); ++unit)
-                (void)objective.differentiate(unit, gradient.data());
+            for (std::size_t unit = 0; unit < objective.units().size(); ++unit) {
+                model->begin_unit();
+                (void)objective.differentiate(unit);
+            }
         }));
     }
     const double tokens = 256 * 25.0;
-    print("training step", unit_tokens, tokens, bench::least(times), 6 * tokens * multiplied(model), rate);
+    print("training step", unit_tokens, tokens, bench::least(times), 6 * tokens * multiplied(*model), rate);
 }
 
 void decoding(int slots) {
     const bench::FixedTask task(155, 7, 19);
-    model::Model model(bench::small_spec(155));
-    model.initialise(1);
-    rollout::Generator generator(model, {}, task.end_tokens(), slots);
+    const auto model = engine::fresh_engine(bench::small_spec(155), 1);
+    rollout::Generator generator(*model, {}, task.end_tokens(), slots);
     const rollout::RolloutPlan plan{&task, "all", 8, {}, 1, "bench"};
     std::vector<rollout::ProblemDraw> draws;
     for (int i = 0; i < 256; ++i) draws.push_back({i, 0});
@@ -68,7 +68,7 @@ void decoding(int slots) {
         times.push_back(bench::seconds([&] { (void)rollout::roll(plan, generator, draws); }));
     }
     const double tokens = 256 * (7 + 8 * 19.0);
-    print("decoding", slots, tokens, bench::least(times), 2 * tokens * multiplied(model), rate);
+    print("decoding", slots, tokens, bench::least(times), 2 * tokens * multiplied(*model), rate);
 }
 
 }  // namespace

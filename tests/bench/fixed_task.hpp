@@ -6,7 +6,7 @@
 
 namespace tdrm::bench {
 
-class FixedTask final : public task::Task {
+class FixedTask : public task::Task {
 public:
     FixedTask(int vocab, int prompt_tokens, int answer_tokens)
         : vocab_(vocab), prompt_tokens_(prompt_tokens), answer_tokens_(answer_tokens) {}
@@ -40,6 +40,13 @@ public:
     }
     [[nodiscard]] std::vector<std::int32_t> step_ends(task::TokenSpan answer) const override {
         return {static_cast<std::int32_t>(answer.size())};
+    }
+    [[nodiscard]] std::unique_ptr<task::StepTracker> track_steps() const override {
+        struct Never final : task::StepTracker {
+            bool push(task::Token) override { return false; }
+            [[nodiscard]] std::unique_ptr<task::StepTracker> clone() const override { return std::make_unique<Never>(); }
+        };
+        return std::make_unique<Never>();
     }
     [[nodiscard]] std::int64_t penultimate(task::TokenSpan, std::span<const std::int32_t>) const override { return 0; }
     [[nodiscard]] task::TruthKind truth_kind() const override { return task::TruthKind::none; }

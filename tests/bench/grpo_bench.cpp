@@ -30,7 +30,7 @@ std::vector<nlohmann::json> timings(const std::filesystem::path& folder) {
 }
 
 /// FLOP of an update: generation and forward 2, backward 4 a parameter and token; a prompt once a group and pass.
-double work(const model::Model& model, int prompt, int answer, int problems, int samples) {
+double work(const engine::Engine& model, int prompt, int answer, int problems, int samples) {
     const double once = static_cast<double>(model.num_parameters()) - 1024.0 * 128.0;  // the embedding isn't multiplied
     const double tokens = static_cast<double>(problems) * (prompt + samples * answer);
     return once * tokens * (2 + 6);
@@ -38,10 +38,9 @@ double work(const model::Model& model, int prompt, int answer, int problems, int
 
 int measure(comm::Communicator& ranks, int prompt, int answer, int updates) {
     const bench::FixedTask task(1024, prompt, answer);
-    model::Model policy(bench::small_spec(1024));
-    policy.initialise(1);
+    const auto policy = engine::fresh_engine(bench::small_spec(1024), 1);
     const train::RlOptions options;
-    train::RlObjective objective(ranks, task, "all", policy, std::nullopt, nullptr, options, 1);
+    train::RlObjective objective(ranks, task, "all", *policy, std::nullopt, nullptr, options, 1);
     train::TrainerOptions trainer;
     trainer.label = "bench";
     trainer.directory = std::filesystem::temp_directory_path() / "tdrm_grpo_bench";
@@ -50,9 +49,9 @@ int measure(comm::Communicator& ranks, int prompt, int answer, int updates) {
         std::filesystem::create_directories(trainer.directory);
     }
     ranks.barrier();
-    trainer.updates = trainer.horizon = updates;
-    trainer.optimizer.lr = 1e-5;
-    train::train(ranks, policy, objective, {}, trainer);
+    trainer.updates = updates;
+    const train::Trainee trainee{"", *policy, {.lr = 1e-5}, {}, updates};
+    train::train(ranks, {&trainee, 1}, objective, {}, trainer);
     const double rate = ranks.sum(bench::gemm_rate());
     if (!ranks.root()) return 0;
     std::vector<double> all, batch, gradient;
@@ -70,7 +69,7 @@ int measure(comm::Communicator& ranks, int prompt, int answer, int updates) {
                                        {"seconds", seconds},
                                        {"batch", bench::median(batch)},
                                        {"gradient", bench::median(gradient)},
-                                       {"gemm_share", work(policy, prompt, answer, 32, 8) / seconds / rate}}
+                                       {"gemm_share", work(*policy, prompt, answer, 32, 8) / seconds / rate}}
                             .dump()
                             .c_str());
     std::filesystem::remove_all(trainer.directory);

@@ -8,7 +8,7 @@
 
 #include "measure.hpp"
 #include "tdrm/base/random.hpp"
-#include "tdrm/model/pretrained.hpp"
+#include "tdrm/engine/load.hpp"
 #include "tdrm/rollout/generator.hpp"
 #include "tdrm/rollout/scorer.hpp"
 
@@ -32,7 +32,7 @@ void print(const char* what, double tokens, double seconds) {
 }
 
 /// `requests` prompts of 64 tokens, answers of 16, 24, ... 256 tokens.
-void decode(const model::Model& model, int requests) {
+void decode(engine::Engine& model, int requests) {
     Random random(random_key(1, "bench"));
     std::vector<rollout::Request> list;
     double tokens = 0;
@@ -48,7 +48,7 @@ void decode(const model::Model& model, int requests) {
     print("decode", tokens, bench::seconds([&] { (void)generator.run(list); }));
 }
 
-void prefill(const model::Model& model) {
+void prefill(engine::Engine& model) {
     Random random(random_key(2, "bench"));
     for (const int length : {512, 2048}) {
         std::vector<rollout::Request> list(1);
@@ -62,7 +62,7 @@ void prefill(const model::Model& model) {
 }
 
 /// 200 solutions of 6 steps of 20 tokens, each behind a prompt of 80 of its own.
-void score(const model::Model& model) {
+void score(engine::Engine& model) {
     Random random(random_key(3, "bench"));
     rollout::Scorer scorer(model, model::ReadOut{{5, 6}, {}, false, 10, 11}, 4096);
     double seconds = 0;
@@ -80,7 +80,8 @@ void score(const model::Model& model) {
 int main(int argc, char** argv) {
     at::set_num_threads(1);
     if (argc < 2) return 64;
-    const model::Model model = model::load_pretrained(argv[1]);
+    const auto loaded = engine::load_pretrained(argv[1]);
+    engine::Engine& model = *loaded;
     const auto wants = [&](const char* what) { return argc < 3 || std::strcmp(argv[2], what) == 0; };
     if (wants("decode")) decode(model, 32);
     if (wants("prefill")) prefill(model);

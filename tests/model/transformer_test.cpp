@@ -68,7 +68,7 @@ class EngineAgainstTwin : public testing::TestWithParam<ModelSpec> {};
 
 TEST_P(EngineAgainstTwin, HiddenStatesAndAllGradientsAgree) {
     Model model(GetParam());
-    model.initialise(3);
+    initial_weights(model.spec(), 3, model.sink());
     disturb_vectors(model);
     const Forest forest = bushy_forest(model.spec().vocab, 5);
     const auto rows = all_rows(forest);
@@ -107,7 +107,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(LanguageHead, LogProbabilitiesEntropiesAndGradientsAgreeWithAutograd) {
     Model model(small_spec());
-    model.initialise(3);
+    initial_weights(model.spec(), 3, model.sink());
     const Forest forest = bushy_forest(model.spec().vocab, 5);
     const auto rows = all_rows(forest);
     Random random(random_key(1, "targets"));
@@ -149,7 +149,7 @@ TEST(ValueHead, GradientsAgreeWithAutograd) {
     ModelSpec spec = small_spec();
     spec.head = Head::value;
     Model model(spec);
-    model.initialise(3);
+    initial_weights(model.spec(), 3, model.sink());
     for (std::int64_t i = 0; i < spec.width; ++i)
         model.values()[static_cast<std::size_t>(model.layout().head + i)] = 0.01F * static_cast<float>(i);
     const Forest forest = bushy_forest(spec.vocab, 6);
@@ -210,7 +210,7 @@ TEST(Engine, RowOfAMatrixProductHasTheSameBitsForAnyNumberOfRows) {
 
 TEST(Engine, ShortForestGivesTheSameBitsAloneAndAmongOthers) {
     Model model(small_spec());
-    model.initialise(3);
+    initial_weights(model.spec(), 3, model.sink());
     Random random(random_key(4, "tokens"));
     const auto tokens = random_tokens(random, 5, model.spec().vocab);
     Forest alone;

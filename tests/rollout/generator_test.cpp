@@ -31,10 +31,10 @@ bool equal(const Continuation& a, const Continuation& b) {
 }
 
 TEST(Generator, ContinuationIsTheSameBitForBitInTwentyRandomBatchCompositions) {
-    const model::Model model = toy_model();
-    const SamplerOptions sampler{.temperature = 0.7, .top_p = 0.9};
+    const auto model = toy_model();
+    const engine::SamplerOptions sampler{.temperature = 0.7, .top_p = 0.9};
     const auto requests = toy_requests(12, 5);
-    const auto reference = Generator(model, sampler, {kEnd}, 64).run(requests);
+    const auto reference = Generator(*model, sampler, {kEnd}, 64).run(requests);
     Random random(random_key(1, "compositions"));
     for (int composition = 0; composition < 20; ++composition) {
         std::vector<std::size_t> order(requests.size());
@@ -43,7 +43,7 @@ TEST(Generator, ContinuationIsTheSameBitForBitInTwentyRandomBatchCompositions) {
         order.resize(1 + random.next_below(order.size()));
         std::vector<Request> chosen;
         for (const std::size_t i : order) chosen.push_back(requests[i]);
-        const auto result = Generator(model, sampler, {kEnd}, 1 + static_cast<int>(random.next_below(40))).run(chosen);
+        const auto result = Generator(*model, sampler, {kEnd}, 1 + static_cast<int>(random.next_below(40))).run(chosen);
         for (std::size_t i = 0; i < order.size(); ++i)
             for (std::size_t s = 0; s < chosen[i].keys.size(); ++s)
                 EXPECT_TRUE(equal(result[i][s], reference[order[i]][s])) << composition << " " << i << " " << s;
@@ -51,12 +51,10 @@ TEST(Generator, ContinuationIsTheSameBitForBitInTwentyRandomBatchCompositions) {
 }
 
 TEST(Generator, LogProbabilitiesEqualTheTrainersForTheSameIds) {
-    const model::Model model = toy_model();
-    const SamplerOptions sampler{.temperature = 0.7, .top_p = 0.9};
+    const auto model = toy_model();
+    const engine::SamplerOptions sampler{.temperature = 0.7, .top_p = 0.9};
     const auto requests = toy_requests(6, 4);
-    const auto results = Generator(model, sampler, {kEnd}, 16).run(requests);
-    model::Workspace work;
-    model::Transformer trainer(model);
+    const auto results = Generator(*model, sampler, {kEnd}, 16).run(requests);
     double largest = 0;
     int compared = 0;
     for (std::size_t i = 0; i < requests.size(); ++i) {
@@ -74,8 +72,7 @@ TEST(Generator, LogProbabilitiesEqualTheTrainersForTheSameIds) {
             }
         }
         std::vector<float> logp(rows.size()), entropy(rows.size());
-        const float* hidden = trainer.forward(forest, rows, work, false);
-        model::token_logprobs(model, hidden, targets, 0.7F, logp.data(), entropy.data(), work);
+        model->token_logprobs(model->forward(forest, rows, engine::Keep::nothing), targets, 0.7F, logp, entropy);
         for (std::size_t r = 0; r < rows.size(); ++r, ++compared)
             largest = std::max(largest, static_cast<double>(std::abs(logp[r] - expected[r])));
     }
@@ -84,14 +81,14 @@ TEST(Generator, LogProbabilitiesEqualTheTrainersForTheSameIds) {
 }
 
 TEST(Generator, StopsAtTheEndTokenAtTheBoundAndWhereAsked) {
-    const model::Model model = toy_model();
+    const auto model = toy_model();
     auto requests = toy_requests(8, 4);
     for (Request& request : requests) {
         request.max_tokens = 12;
-        request.stop = [](std::span<const std::int32_t> ids) { return ids.back() == 3; };
+        request.stop = [](std::size_t, std::int32_t token) { return token == 3; };
     }
     int ended = 0, stopped = 0, full = 0;
-    for (const auto& group : Generator(model, {}, {kEnd}, 8).run(requests))
+    for (const auto& group : Generator(*model, {}, {kEnd}, 8).run(requests))
         for (const Continuation& c : group) {
             ended += c.ended ? 1 : 0;
             stopped += c.ids.back() == 3 ? 1 : 0;
@@ -106,10 +103,10 @@ TEST(Generator, StopsAtTheEndTokenAtTheBoundAndWhereAsked) {
 }
 
 TEST(Generator, EachOfSeveralEndTokensStopsAndTheOthersChangeNothing) {
-    const model::Model model = toy_model();
+    const auto model = toy_model();
     const auto requests = toy_requests(8, 4);
-    const auto one = Generator(model, {}, {kEnd}, 8).run(requests);
-    const auto both = Generator(model, {}, {kEnd, 3}, 8).run(requests);
+    const auto one = Generator(*model, {}, {kEnd}, 8).run(requests);
+    const auto both = Generator(*model, {}, {kEnd, 3}, 8).run(requests);
     int by_other = 0;
     for (std::size_t i = 0; i < one.size(); ++i)
         for (std::size_t j = 0; j < one[i].size(); ++j) {
@@ -127,20 +124,17 @@ TEST(Generator, EachOfSeveralEndTokensStopsAndTheOthersChangeNothing) {
 }
 
 TEST(Generator, GreedyTakesTheMostLikelyTokenOfTheTrainersDistribution) {
-    const model::Model model = toy_model();
+    const auto model = toy_model();
     auto requests = toy_requests(3, 1);
-    const auto results = Generator(model, {.temperature = 0}, {kEnd}, 4).run(requests);
-    model::Workspace work;
-    model::Transformer trainer(model);
+    const auto results = Generator(*model, {.temperature = 0}, {kEnd}, 4).run(requests);
     for (std::size_t i = 0; i < requests.size(); ++i) {
         std::vector<std::int32_t> path = requests[i].prompt;
         for (const std::int32_t id : results[i][0].ids) {
             model::Forest forest;
             forest.add(path);
             const std::vector<std::int32_t> row{forest.num_tokens() - 1};
-            const float* hidden = trainer.forward(forest, row, work, false);
             std::vector<float> logits(23);
-            model::token_logits(model, hidden, 1, logits.data());
+            model->token_logits(model->forward(forest, row, engine::Keep::nothing), 0, logits);
             EXPECT_EQ(id, std::max_element(logits.begin(), logits.end()) - logits.begin());
             path.push_back(id);
         }

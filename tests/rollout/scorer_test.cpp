@@ -11,7 +11,7 @@ namespace tdrm::rollout {
 namespace {
 
 TEST(Scorer, ValueOfEachStateEqualsScoringThatPrefixAlone) {
-    const model::Model model = toy_model(model::Head::value);
+    const auto model = toy_model(model::Head::value);
     Random random(random_key(2, "answers"));
     const auto prompt = toy_tokens(random, 7);
     const std::vector<std::int32_t> probe{22, 21};
@@ -22,9 +22,7 @@ TEST(Scorer, ValueOfEachStateEqualsScoringThatPrefixAlone) {
         answers.push_back(
             {each, {0, 2, static_cast<std::int32_t>(each.size()) / 2, static_cast<std::int32_t>(each.size())}});
     for (const int unit_tokens : {1, 40, 1000}) {
-        const auto values = Scorer(model, probe, unit_tokens).score(prompt, answers);
-        model::Workspace work;
-        model::Transformer transformer(model);
+        const auto values = Scorer(*model, probe, unit_tokens).score(prompt, answers);
         for (std::size_t a = 0; a < answers.size(); ++a)
             for (std::size_t k = 0; k < answers[a].ends.size(); ++k) {
                 auto prefix = prompt;
@@ -34,7 +32,7 @@ TEST(Scorer, ValueOfEachStateEqualsScoringThatPrefixAlone) {
                 forest.add(prefix);
                 const std::vector<std::int32_t> row{forest.num_tokens() - 1};
                 float alone = 0;
-                model::value_logits(model, transformer.forward(forest, row, work, false), 1, &alone);
+                model->values(model->forward(forest, row, engine::Keep::nothing), {}, std::span(&alone, 1));
                 EXPECT_NEAR(values[a][k], alone, 2e-5 * (1 + std::abs(static_cast<double>(alone))))
                     << unit_tokens << " " << a << " " << k;
             }
@@ -42,7 +40,7 @@ TEST(Scorer, ValueOfEachStateEqualsScoringThatPrefixAlone) {
 }
 
 TEST(Scorer, ReadsPromptsAndAnswersAsItIsTold) {
-    const model::Model model = toy_model(model::Head::value);
+    const auto model = toy_model(model::Head::value);
     Random random(random_key(3, "answers"));
     const auto prompt = toy_tokens(random, 5), ids = toy_tokens(random, 9);
     const std::vector<std::int32_t> probe{22, 21}, ends{0, 4, 9}, other_prompt{3, 1, 4, 1, 5};
@@ -53,7 +51,7 @@ TEST(Scorer, ReadsPromptsAndAnswersAsItIsTold) {
         for (const std::int32_t end : at) to.ends.push_back(2 * end);
         return to;
     };
-    Scorer plain(model, probe, 1000), told(model, probe, 1000);
+    Scorer plain(*model, probe, 1000), told(*model, probe, 1000);
     EXPECT_FALSE(told.needs_all_states());
     told.read({[&](task::TokenSpan given) {
                    EXPECT_TRUE(std::equal(given.begin(), given.end(), prompt.begin(), prompt.end()));

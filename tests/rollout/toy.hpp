@@ -2,7 +2,7 @@
 #pragma once
 
 #include "tdrm/base/random.hpp"
-#include "tdrm/model/transformer.hpp"
+#include "tdrm/engine/load.hpp"
 
 namespace tdrm::rollout {
 
@@ -19,16 +19,20 @@ inline model::ModelSpec toy_spec(model::Head head = model::Head::language) {
 }
 
 /// Random parameters, large enough that distributions are far from uniform.
-inline model::Model toy_model(model::Head head = model::Head::language, std::uint64_t seed = 1) {
-    model::Model model(toy_spec(head));
-    model.initialise(seed);
-    for (float& value : model.values()) value *= 3.0F;
+inline std::unique_ptr<engine::Engine> toy_model(model::Head head = model::Head::language, std::uint64_t seed = 1) {
+    auto engine = engine::make_engine(toy_spec(head));
+    const auto write = engine::weights_into(*engine);
+    model::initial_weights(engine->spec(), seed, [&](std::int64_t first, std::span<const float> values) {
+        std::vector<float> larger(values.begin(), values.end());
+        for (float& value : larger) value *= 3.0F;
+        write(first, larger);
+    });
+    if (head == model::Head::language) return engine;
     Random random(random_key(seed, "score head"));
-    if (head == model::Head::value)
-        for (int i = 0; i < model.spec().width; ++i)
-            model.values()[static_cast<std::size_t>(model.layout().head + i)] =
-                static_cast<float>(random.next_normal());
-    return model;
+    std::vector<float> score(static_cast<std::size_t>(engine->spec().width));
+    for (float& value : score) value = static_cast<float>(random.next_normal());
+    write(engine->layout().head, score);
+    return engine;
 }
 
 inline std::vector<std::int32_t> toy_tokens(Random& random, std::size_t n, int vocab = 22) {

@@ -1,3 +1,4 @@
+#include "tdrm/engine/adamw.hpp"
 #include "tdrm/train/optimizer.hpp"
 
 #include <gtest/gtest.h>
@@ -29,15 +30,15 @@ std::vector<float> start() {
 }
 
 /// With a constant gradient AdamW moves every parameter by the learning rate.
-void train(AdamW& optimizer, std::vector<float>& values, int updates, double lr) {
+void train(engine::AdamW& optimizer, std::vector<float>& values, int updates, double lr) {
     const std::vector<float> gradient(values.size(), 1.0F);
-    const OptimizerOptions options{.lr = lr, .weight_decay = 0, .clip = 0};
-    for (int u = 0; u < updates; ++u) optimizer.step(values, gradient, options, lr, 1.0, u);
+    for (int u = 0; u < updates; ++u)
+        optimizer.step(values, gradient, {.lr = lr, .update = u}, {0, layout().size});
 }
 
 TEST(AdamW, Bf16WeightsAreTheRoundedWeightsOfAnFp32Training) {
     std::vector<float> exact = start(), rounded = start();
-    AdamW in_fp32(layout(), WeightFormat::fp32, exact), in_bf16(layout(), WeightFormat::bf16, rounded);
+    engine::AdamW in_fp32(layout(), engine::WeightFormat::fp32, exact), in_bf16(layout(), engine::WeightFormat::bf16, rounded);
     EXPECT_TRUE(in_fp32.master().empty());
     for (int round = 0; round < 3; ++round) {
         for (std::size_t i = 0; i < exact.size(); ++i) {
@@ -52,7 +53,7 @@ TEST(AdamW, Bf16WeightsAreTheRoundedWeightsOfAnFp32Training) {
 TEST(AdamW, UpdatesBelowAStepOfBf16AddUpInTheMasterWeights) {
     // Around 1, bf16 has steps of 2^-7 above and 2^-8 below; one update is a fortieth of the smaller.
     std::vector<float> values(static_cast<std::size_t>(layout().size), 1.0F);
-    AdamW optimizer(layout(), WeightFormat::bf16, values);
+    engine::AdamW optimizer(layout(), engine::WeightFormat::bf16, values);
     train(optimizer, values, 1, 1e-4);
     EXPECT_EQ(values[0], 1.0F);
     train(optimizer, values, 99, 1e-4);

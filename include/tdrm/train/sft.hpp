@@ -12,7 +12,7 @@ namespace tdrm::train {
 /// loss = -(1/N) sum over the N answer tokens of the batch of log p(token | before), at temperature 1.
 class SftObjective final : public Objective {
 public:
-    /// @param batch sequences per update @param unit_tokens bound on the tokens of a unit
+    /// @param batch sequences per update @param unit_tokens of a unit, as in cut_units
     SftObjective(const task::Task& task, std::string split, engine::Engine& policy, std::uint64_t seed, int batch,
                  int unit_tokens);
 

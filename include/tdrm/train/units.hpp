@@ -6,7 +6,12 @@
 
 namespace tdrm::train {
 
-/// Cuts consecutive samples into the fewest units of at most `unit_tokens` tokens that are about equally long.
+/// Cuts consecutive samples into units that are about equally long. ceil(total / unit_tokens) units are aimed at, each
+/// of an even share of the tokens (at most unit_tokens); a unit ends where it comes closest to the end of its share. So
+/// - a unit of several samples has at most share + first / 2 + last / 2 tokens (of its first and last sample), rounded:
+///   always fewer than unit_tokens + the longest sample;
+/// - there are as many units as are aimed at if no sample is longer than the share, else perhaps fewer, never more.
+/// @param unit_tokens at least 1
 /// @return index of the first sample of each unit, and the number of samples at the end
 [[nodiscard]] std::vector<std::size_t> cut_units(const std::vector<std::size_t>& sample_tokens,
                                                  std::size_t unit_tokens);

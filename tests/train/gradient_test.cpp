@@ -1,0 +1,344 @@
+// The gradient of a whole batch against the slow twin, whatever the units: that holds the losses' denominators, the
+// targets of value models, and what enters a policy's loss.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "twin.hpp"
+
+namespace tdrm::train {
+namespace {
+
+constexpr double kTwin = 1e-4;   // fp32 against double
+constexpr double kUnits = 1e-5;  // sums of fp32 in another order
+
+/// Compares the batch of `update` with the twin's loss and gradient, cut into one unit, a few, and a unit a sample.
+template <class Make>
+void expect_twin(const Learner& trainee, Make make, std::int64_t update, double loss,
+                 const std::vector<double>& gradient) {
+    std::vector<std::vector<double>> found;
+    std::vector<std::size_t> units;
+    for (const int unit_tokens : {100'000, 60, 1}) {
+        const std::unique_ptr<Objective> objective = make(unit_tokens);
+        objective->prepare(update);
+        const auto batch = gradient_of(trainee, *objective);
+        EXPECT_NEAR(batch.metrics.get("loss"), loss, 1e-5 * (1 + std::abs(loss))) << unit_tokens;
+        EXPECT_LT(distance(batch.gradient, gradient), kTwin) << unit_tokens;
+        found.push_back(batch.gradient);
+        units.push_back(batch.units);
+    }
+    EXPECT_EQ(units[0], 1U);
+    EXPECT_TRUE(1 < units[1] && units[1] < units[2]) << units[1] << " " << units[2];
+    for (const auto& other : found) EXPECT_LT(distance(other, found[0]), kUnits);
+}
+
+TEST(SftGradient, IsOfTheMeanOverTheLearntTokensOfTheBatch) {
+    const ToyTask task;
+    Learner trainee;
+    const int batch = 9;
+    const std::int64_t update = 1;  // its draws cross from the first to the second epoch
+    const Twin twin(trainee);
+    at::Tensor sum = at::zeros({}, at::kDouble);
+    double tokens = 0;
+    const Shuffle shuffle(5, ToyTask::kProblems);
+    for (std::int64_t k = update * batch; k < (update + 1) * batch; ++k) {
+        const Draw draw = shuffle(k);
+        const auto problem = task.problem("all", draw.index);
+        const auto visit = static_cast<std::uint64_t>(draw.visit);
+        const auto answer = task.demonstration(problem, 5, visit);
+        auto learnt = task.learnt_tokens(problem, 5, visit);
+        if (learnt.empty()) learnt.assign(answer.size(), 1);
+        const auto logp = twin.logprobs(problem.prompt, answer);
+        for (std::size_t t = 0; t < answer.size(); ++t) {
+            if (learnt[t] == 0) continue;
+            sum = sum - logp[static_cast<std::int64_t>(t)];
+            tokens += 1;
+        }
+    }
+    const auto loss = sum / tokens;
+    expect_twin(
+        trainee, [&](int unit_tokens) { return sft_objective(trainee, task, 5, batch, unit_tokens); }, update,
+        loss.item<double>(), twin.gradient(loss));
+}
+
+// Value models
+
+/// Six answers of random tokens to two problems; some cut, some with a tail behind the last step, one without a step.
+rollout::Trajectories random_answers(const ToyTask& task) {
+    rollout::Trajectories table;
+    Random random(random_key(6, "answers"));
+    for (std::int64_t p = 0; p < 2; ++p) {
+        table.add_problem(p, task.problem("all", p));
+        for (std::int32_t s = 0; s < 3; ++s) {
+            rollout::Trajectory t;
+            t.sample = s;
+            t.ids = rollout::toy_tokens(random, p == 1 && s == 0 ? 1 : 6 + random.next_below(14), 21);
+            if (p == 1 && s == 0) t.ids = {3};
+            t.logprob.assign(t.ids.size(), -1);
+            t.step_ends = task.step_ends(t.ids);
+            t.finish = s == 2 ? task::Finish::length : task::Finish::stop;
+            t.verdict.correct = (p + s) % 2 == 0;
+            table.add(t);
+        }
+    }
+    return table;
+}
+
+/// One label a state: random, none for s_0 and a few others.
+std::vector<float> random_labels(std::span<const std::size_t> offsets) {
+    Random random(random_key(8, "labels"));
+    std::vector<float> labels(offsets.back());
+    for (float& label : labels) label = random.next_below(4) == 0 ? NAN : static_cast<float>(random.next_uniform());
+    for (std::size_t row = 0; row + 1 < offsets.size(); ++row) labels[offsets[row]] = NAN;
+    return labels;
+}
+
+struct State {
+    double target, weight;
+};
+
+/// Targets of one answer, state by state from the definitions (docstring of reward::targets).
+class NaiveTargets {
+public:
+    reward::TargetOptions o;
+    std::vector<double> V;              ///< of the states s_0 ... s_T
+    std::vector<std::int32_t> lengths;  ///< tokens of the answer before each
+    double y;
+    bool truncated;
+    std::span<const float> labels;
+
+    [[nodiscard]] State at(std::size_t t) const {
+        using enum reward::TargetKind;
+        State state{std::clamp(target(t), 0.0, 1.0), 1};
+        if (o.kind == outcome_last && t < T()) state.weight = 0;
+        if (o.kind == reward::TargetKind::reference && t == 0) state.weight = 0;
+        if (t == T()) state.weight = o.terminal_weight;
+        if (o.kind == step_label) {
+            if (std::isnan(labels[t])) state = {0, 0};
+        } else if (cut(reward::Truncated::bootstrap) && t == T()) {
+            state.weight = 0;
+        }
+        if (cut(reward::Truncated::drop)) state.weight = 0;
+        return state;
+    }
+
+private:
+    [[nodiscard]] std::size_t T() const { return V.size() - 1; }
+    [[nodiscard]] bool cut(reward::Truncated rule) const { return truncated && o.truncated == rule; }
+    [[nodiscard]] double Y() const {
+        return cut(reward::Truncated::fail) ? 0 : cut(reward::Truncated::bootstrap) ? V[T()] : y;
+    }
+    [[nodiscard]] double U(std::size_t t) const { return t == T() ? Y() : V[t]; }
+    [[nodiscard]] double gamma() const { return o.kind == reward::TargetKind::reference ? 0.8 : o.gamma; }
+    [[nodiscard]] double r(std::size_t t) const {
+        if (t >= T()) return 0;
+        const bool published = o.kind == reward::TargetKind::reference;
+        if (published || o.shaping == reward::Shaping::cosine) return reward::cosine_reward(lengths[t], Y());
+        return o.shaping == reward::Shaping::normalised ? (1 - o.gamma) * Y() : 0;
+    }
+    /// Return over n steps, which ends at s_T at the latest.
+    [[nodiscard]] double G(std::size_t t, std::size_t n) const {
+        const std::size_t m = std::min(n, T() - t);
+        double sum = 0;
+        for (std::size_t k = 0; k < m; ++k) sum += std::pow(gamma(), k) * r(t + k);
+        return sum + std::pow(gamma(), m) * U(t + m);
+    }
+    [[nodiscard]] double target(std::size_t t) const {
+        using enum reward::TargetKind;
+        const auto n = static_cast<std::size_t>(o.n);
+        if (o.kind == step_label) return static_cast<double>(labels[t]);
+        if (t == T() || o.kind == outcome || o.kind == outcome_last) return Y();
+        if (o.kind == td_n) return G(t, n);
+        if (o.kind == td_lambda) {  // the forward view: all n-step returns, weighted
+            double sum = 0;
+            for (std::size_t k = 1; k < T() - t; ++k) sum += (1 - o.lambda) * std::pow(o.lambda, k - 1) * G(t, k);
+            return sum + std::pow(o.lambda, T() - t - 1) * G(t, T() - t);
+        }
+        double sum = 0;
+        for (std::size_t k = 0; k < n; ++k) sum += std::pow(gamma(), k) * r(t + k);
+        return sum + (t + n <= T() ? std::pow(gamma(), n) * V[t + n] : 0);
+    }
+};
+
+void expect_value_twin(const reward::TargetOptions& options) {
+    SCOPED_TRACE(std::string(enum_names(options.kind)[static_cast<std::size_t>(options.kind)].second));
+    const ToyTask task;
+    Learner trainee(model::Head::value);
+    const auto data = random_answers(task);
+    const auto offsets = rollout::state_offsets(data);
+    const auto labels = random_labels(offsets);
+    const std::vector<std::size_t> rows{0, 1, 2, 3, 5};
+    const int batch = 7;  // two rows twice
+    const Twin twin(trainee);
+    const Shuffle shuffle(2, std::ssize(rows));
+    at::Tensor sum = at::zeros({}, at::kDouble);
+    double weight = 0, distance_to_target = 0, trained = 0;
+    for (std::int64_t k = 0; k < batch; ++k) {
+        const std::size_t row = rows[static_cast<std::size_t>(shuffle(k).index)];
+        NaiveTargets naive{options,
+                           {},
+                           {0},
+                           static_cast<double>(data.outcome[row]),
+                           data.finish[row] == static_cast<std::uint8_t>(task::Finish::length),
+                           std::span(labels).subspan(offsets[row], offsets[row + 1] - offsets[row])};
+        for (const auto end : data.step_ends(row)) naive.lengths.push_back(end);
+        std::vector<at::Tensor> logits;
+        for (const auto length : naive.lengths) {
+            logits.push_back(twin.value_logit(data.prompt(static_cast<std::size_t>(data.problem[row])),
+                                              data.ids(row).first(static_cast<std::size_t>(length)), task.probe()));
+            naive.V.push_back(logits.back().sigmoid().item<double>());
+        }
+        for (std::size_t t = 0; t < logits.size(); ++t) {
+            const State state = naive.at(t);
+            const auto p = logits[t].sigmoid();
+            sum = sum - state.weight * (state.target * p.log() + (1 - state.target) * (1 - p).log());
+            weight += state.weight;
+            if (state.weight == 0) continue;
+            distance_to_target += std::abs(state.target - naive.V[t]);
+            trained += 1;
+        }
+    }
+    const auto loss = sum / weight;
+    const auto make = [&](int unit_tokens) {
+        return value_objective(trainee, task, data, rows,
+                               options.kind == reward::TargetKind::step_label ? labels : std::vector<float>(), options,
+                               2, batch, unit_tokens);
+    };
+    expect_twin(trainee, make, 0, loss.item<double>(), twin.gradient(loss));
+    const auto objective = make(100);
+    objective->prepare(0);
+    EXPECT_NEAR(gradient_of(trainee, *objective).metrics.get("target/mean_delta"), distance_to_target / trained, 1e-5);
+}
+
+TEST(ValueGradient, IsOfTheTargetsByTheirDefinition) {
+    using enum reward::TargetKind;
+    expect_value_twin({.kind = outcome_last});
+    expect_value_twin({.kind = outcome});
+    expect_value_twin({.kind = step_label, .terminal_weight = 0.5});
+    expect_value_twin({.kind = td_n, .gamma = 0.9});
+    expect_value_twin({.kind = td_n, .gamma = 0.9, .n = 2, .shaping = reward::Shaping::normalised});
+    expect_value_twin({.kind = td_n, .gamma = 0.7, .n = 3, .shaping = reward::Shaping::cosine});
+    expect_value_twin({.kind = td_lambda, .lambda = 0});
+    expect_value_twin({.kind = td_lambda, .gamma = 0.9, .lambda = 0.6, .terminal_weight = 2});
+    expect_value_twin({.kind = td_lambda, .lambda = 1});
+    expect_value_twin({.kind = reference});
+    expect_value_twin({.kind = reference, .n = 2});
+}
+
+TEST(ValueGradient, TreatsCutAnswersAsTheOptionSays) {
+    for (const auto truncated : {reward::Truncated::fail, reward::Truncated::bootstrap, reward::Truncated::drop})
+        for (const auto kind :
+             {reward::TargetKind::outcome, reward::TargetKind::td_lambda, reward::TargetKind::reference})
+            expect_value_twin({.kind = kind, .truncated = truncated});
+}
+
+// Policies
+
+struct RlCase {
+    std::string name;
+    RlOptions options;
+    bool off_policy = false;  ///< the second update on the same answers, after the weights moved
+};
+
+RlOptions rl_options() {
+    RlOptions options;
+    options.problems = 5;
+    options.samples = 4;
+    options.epochs = 2;
+    options.sampler.temperature = 0.8;
+    return options;
+}
+
+std::vector<RlCase> rl_cases() {
+    std::vector<RlCase> cases;
+    for (const bool off_policy : {false, true}) {
+        const std::string when = off_policy ? ", second epoch" : ", first epoch";
+        cases.push_back({"token mean" + when, rl_options(), off_policy});
+        cases.push_back({"sequence mean" + when, rl_options(), off_policy});
+        cases.back().options.mean = LossMean::sequence;
+        cases.push_back({"masked" + when, rl_options(), off_policy});
+        cases.back().options.mask_truncated = true;
+        cases.push_back({"masked, sequence mean" + when, cases.back().options, off_policy});
+        cases.back().options.mean = LossMean::sequence;
+        cases.push_back({"with a KL penalty" + when, rl_options(), off_policy});
+        cases.back().options.grpo = {.clip_low = 0.1, .clip_high = 0.3, .beta = 0.2};
+        cases.push_back({"gae, whitened" + when, rl_options(), off_policy});
+        cases.back().options.advantage = AdvantageKind::gae;
+        cases.back().options.lambda = 0.7;
+        cases.back().options.whiten = true;
+    }
+    return cases;
+}
+
+/// What a batch must hold for the test to see the denominators: answers that were cut, and some that don't train.
+void expect_every_sort_of_answer(const RlBatch& batch, const RlCase& c) {
+    const auto cut = std::count(batch.answers.finish.begin(), batch.answers.finish.end(), 1);
+    EXPECT_GT(cut, 1);
+    EXPECT_LT(cut, std::ssize(batch.answers.finish) - 1);
+    if (c.options.advantage == AdvantageKind::group && c.options.grpo.beta == 0)
+        EXPECT_GT(std::count(batch.trains.begin(), batch.trains.end(), 0), 1) << "a group with equal rewards";
+}
+
+void expect_rl_twin(const RlCase& c) {
+    SCOPED_TRACE(c.name);
+    const ToyTask task;
+    Learner policy, value(model::Head::value, 2), reference(model::Head::language, 1);
+    reference.disturb(0.05);
+    comm::Communicator ranks;
+    const auto start = policy.weights();
+    const auto make = [&](int unit_tokens) {
+        std::copy(start.begin(), start.end(), policy.model().values().begin());
+        RlOptions options = c.options;
+        options.unit_tokens = unit_tokens;
+        auto objective =
+            rl_objective(ranks, policy, task, options, 9, options.advantage == AdvantageKind::gae ? &value : nullptr,
+                         options.grpo.beta > 0 ? &reference : nullptr);
+        objective->prepare(0);
+        if (c.off_policy) policy.disturb(0.03);
+        return objective;
+    };
+    const auto objective = make(100);
+    const RlBatch& batch = objective->batch();
+    expect_every_sort_of_answer(batch, c);
+    const Twin twin(policy), reference_twin(reference);
+    at::Tensor sum = at::zeros({}, at::kDouble);
+    double denominator = 0, kl = 0, rows = 0, clipped = 0;
+    for (std::size_t row = 0; row < batch.answers.size(); ++row) {
+        if (c.options.mask_truncated && batch.answers.finish[row] == 1) continue;
+        const auto ids = batch.answers.ids(row);
+        const auto n = static_cast<double>(ids.size());
+        const bool by_token = c.options.mean == LossMean::token;
+        denominator += by_token ? n : 1;
+        const auto prompt = batch.answers.prompt(static_cast<std::size_t>(batch.answers.problem[row]));
+        const auto logp = twin.logprobs(prompt, ids, c.options.sampler.temperature);
+        const auto old = batch.answers.logprobs(row);
+        const auto begin = batch.advantage.begin() + batch.answers.token_offset[row];
+        const auto A = at::tensor(std::vector<double>(begin, begin + std::ssize(ids)), at::kDouble);
+        const auto ratio = (logp - at::tensor(std::vector<double>(old.begin(), old.end()), at::kDouble)).exp();
+        const auto within = ratio.clamp(1 - c.options.grpo.clip_low, 1 + c.options.grpo.clip_high);
+        auto loss = -at::minimum(ratio * A, within * A);
+        clipped += (within * A < ratio * A).sum().item<double>();
+        if (c.options.grpo.beta > 0) {
+            const auto d = reference_twin.logprobs(prompt, ids, c.options.sampler.temperature).detach() - logp;
+            const auto k3 = d.exp() - d - 1;
+            loss = loss + c.options.grpo.beta * k3;
+            kl += k3.sum().item<double>();
+        }
+        if (batch.trains[row] == 0) continue;
+        rows += n;
+        sum = sum + (by_token ? loss.sum() : loss.mean());
+    }
+    const auto loss = sum / denominator;
+    EXPECT_EQ(clipped > 0, c.off_policy);
+    expect_twin(policy, make, c.off_policy ? 1 : 0, loss.item<double>(), twin.gradient(loss));
+    if (c.options.grpo.beta == 0) return;
+    if (c.off_policy) objective->prepare(1);  // of the same answers
+    EXPECT_NEAR(gradient_of(policy, *objective).metrics.get("kl"), kl / rows, 1e-5 * kl / rows);
+}
+
+TEST(RlGradient, IsOfTheLossByItsDefinition) {
+    for (const RlCase& c : rl_cases()) expect_rl_twin(c);
+}
+
+}  // namespace
+}  // namespace tdrm::train

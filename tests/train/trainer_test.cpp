@@ -1,0 +1,174 @@
+// The training loop around an objective: the step it makes, the best update, patience, and which commits remain.
+#include "tdrm/train/trainer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "../store/temporary_folder.hpp"
+#include "fixture.hpp"
+#include "tdrm/store/directory.hpp"
+#include "tdrm/train/state.hpp"
+
+namespace tdrm::train {
+namespace {
+
+using Updates = std::vector<std::int64_t>;
+
+/// Different at every update, unit and parameter; multiples of 2^-20, so that their sum over units is exact.
+float rule(std::int64_t update, std::size_t unit, std::size_t parameter) {
+    const auto mixed = (parameter * 7919 + unit * 104'729 + static_cast<std::size_t>(update) * 1299) % 2048;
+    return (static_cast<float>(mixed) - 1024) / 1024 * (update % 2 == 0 ? 1.0F : 1.0F / 1024);
+}
+
+class Trainer : public testing::Test {
+protected:
+    Trainer() {
+        options_.label = "test";
+        options_.directory = folder_.path();
+        options_.updates = options_.horizon = 8;
+        options_.optimizer = {.lr = 0.01, .clip = 5};
+        options_.commit.every = Seconds{1e9};
+    }
+
+    /// An evaluation after each update that finds these figures.
+    Evaluation scripted(std::vector<double> figures) {
+        Evaluation evaluation;
+        evaluation.every = 1;
+        evaluation.by = "figure";
+        evaluation.measure = [this, figures = std::move(figures)](std::int64_t update) {
+            seen_.push_back(committed_updates(options_.directory));
+            Metrics metrics;
+            metrics.set("figure", figures.at(static_cast<std::size_t>(update) - 1));
+            return metrics;
+        };
+        return evaluation;
+    }
+    TrainingResult run(const Evaluation& evaluation = {}) {
+        Learner trainee;
+        RuledObjective objective(3, trainee, rule);
+        const auto result = trained(ranks_, trainee, objective, evaluation, options_);
+        weights_ = trainee.weights();
+        return result;
+    }
+    [[nodiscard]] Updates commits() const { return committed_updates(options_.directory); }
+    [[nodiscard]] std::int64_t lines() const {
+        const std::string text = store::bytes_of(folder_ / "metrics.jsonl");
+        return std::count(text.begin(), text.end(), '\n');
+    }
+
+    comm::Communicator ranks_;
+    store::TemporaryFolder folder_{"trainer"};
+    LoopOptions options_;
+    std::vector<float> weights_;
+    std::vector<Updates> seen_;  ///< commits at each evaluation
+};
+
+TEST_F(Trainer, MakesTheClippedStepOfTheSummedGradient) {
+    const Learner start;
+    std::vector<std::vector<float>> gradients;
+    int clipped = 0;
+    for (std::int64_t u = 0; u < options_.updates; ++u) {
+        gradients.emplace_back(start.size());
+        for (std::size_t i = 0; i < start.size(); ++i)
+            for (std::size_t unit = 0; unit < 3; ++unit) gradients.back()[i] += rule(u, unit, i);
+        clipped += engine::squared_norm(gradients.back()) > 25 ? 1 : 0;
+    }
+    ASSERT_EQ(clipped, 4) << "every second gradient is above the bound";
+    for (const auto format : {engine::WeightFormat::fp32, engine::WeightFormat::bf16}) {
+        options_.precision.weights = format;
+        run();
+        EXPECT_EQ(weights_, stepped_by_hand(start, gradients, options_));
+        store::remove_directory(options_.directory);
+        std::filesystem::create_directories(options_.directory);
+    }
+}
+
+TEST_F(Trainer, RemembersTheFirstUpdateOfTheBestFigure) {
+    const auto result = run(scripted({0.1, 0.5, 0.3, 0.7, 0.7, NAN, 0.6, 0.2}));
+    EXPECT_EQ(result.updates, 8);
+    EXPECT_EQ(result.best, 4);
+    EXPECT_EQ(result.best_figure, 0.7);
+    EXPECT_EQ(commits(), (Updates{4, 8})) << "the best and the last remain";
+    EXPECT_EQ(lines(), 8);
+}
+
+TEST_F(Trainer, RemembersTheSmallestWhereLowerIsBetter) {
+    auto evaluation = scripted({0.1, 0.5, 0.3, 0.05, -2, NAN, 0.6, 0.2});
+    evaluation.higher_is_better = false;
+    EXPECT_EQ(run(evaluation).best, 5);
+    EXPECT_EQ(commits(), (Updates{5, 8}));
+}
+
+TEST_F(Trainer, UndefinedFigureIsNoBest) {
+    EXPECT_EQ(run(scripted(std::vector<double>(8, NAN))).best, -1);
+    EXPECT_EQ(commits(), (Updates{8}));
+}
+
+TEST_F(Trainer, EvaluatesAtMultiplesAndAtTheEnd) {
+    auto evaluation = scripted({9, 9, 1, 9, 9, 2, 9, 3});
+    evaluation.every = 3;
+    EXPECT_EQ(run(evaluation).best, 8);
+    EXPECT_EQ(seen_.size(), 3U);
+}
+
+TEST_F(Trainer, StopsAfterSoManyEvaluationsWithoutANewBest) {
+    auto evaluation = scripted({0.1, 0.5, 0.4, 0.6, 0.5, 0.6, NAN, 0.9});
+    evaluation.patience = 3;
+    for (int start = 0; start < 2; ++start) {  // it stays stopped when it is started again
+        const auto result = run(evaluation);
+        EXPECT_EQ(result.updates, 7);
+        EXPECT_EQ(result.best, 4);
+        EXPECT_EQ(commits(), (Updates{4, 7}));
+        EXPECT_EQ(lines(), 7);
+    }
+    EXPECT_EQ(seen_.size(), 7U);
+}
+
+TEST_F(Trainer, KeepsTheNewestTheBestAndWhatIsAskedForWhileItRuns) {
+    options_.commit.at = 3;
+    options_.commit.keep = 1;
+    run(scripted({0.1, 0.2, 0.1, 0.1, 0.3, 0.1, 0.1, 0.1}));
+    EXPECT_EQ(seen_, (std::vector<Updates>{{}, {1}, {2}, {2, 3}, {2, 3}, {3, 5}, {3, 5, 6}, {3, 5, 6}}));
+    EXPECT_EQ(commits(), (Updates{3, 5, 6, 8}));
+}
+
+TEST_F(Trainer, KeepsAsManyNewestAsAskedWhileItRuns) {
+    options_.commit.keep = 3;
+    run(scripted({0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8}));
+    EXPECT_EQ(seen_.back(), (Updates{5, 6, 7}));
+    EXPECT_EQ(commits(), (Updates{8}));
+}
+
+TEST_F(Trainer, GoesOnFromTheNewestWholeCommitToTheSameEnd) {
+    options_.commit.at = 1;
+    run();
+    const auto unbroken = weights_;
+    const std::string metrics = store::bytes_of(folder_ / "metrics.jsonl");
+    for (const std::int64_t lost : {8, 7, 6}) {  // two removed, and one damaged
+        const auto commit = options_.directory / commit_name(lost);
+        if (lost > 6) {
+            store::remove_directory(commit);
+        } else {
+            store::flip_bit(commit / "checkpoint.h5", 3000);
+        }
+    }
+    run();
+    EXPECT_EQ(weights_, unbroken);
+    EXPECT_EQ(store::bytes_of(folder_ / "metrics.jsonl"), metrics);
+    EXPECT_EQ(commits(), (Updates{1, 2, 3, 4, 5, 6, 7, 8}));
+}
+
+TEST_F(Trainer, DamagedCommitGoesOnceTrainingHasPassedIt) {
+    options_.commit.at = 4;
+    run();
+    store::flip_bit(options_.directory / commit_name(8) / "checkpoint.h5", 3000);
+    options_.commit.at = 3;
+    options_.updates = 9;  // of the same schedule
+    run();
+    EXPECT_EQ(commits(), (Updates{6, 9})) << "4 isn't asked for any more, 8 is damaged";
+}
+
+}  // namespace
+}  // namespace tdrm::train
