@@ -79,11 +79,4 @@ std::vector<float> score_together(comm::Communicator& ranks, Scorer& scorer, con
     return values;
 }
 
-std::vector<std::size_t> state_offsets(const Trajectories& data) {
-    std::vector<std::size_t> offsets{0};
-    for (std::size_t row = 0; row < data.size(); ++row)
-        offsets.push_back(offsets.back() + data.step_ends(row).size() + 1);
-    return offsets;
-}
-
 }  // namespace tdrm::rollout

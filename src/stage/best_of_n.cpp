@@ -8,8 +8,9 @@
 #include "tdrm/eval/selection.hpp"
 #include "tdrm/eval/smoothness.hpp"
 #include "tdrm/reward/loss.hpp"
+#include "tdrm/stage/maps.hpp"
+#include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/tables.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -199,7 +200,7 @@ private:
         eval::VoteOptions votes;
         votes.subsets = options_.subsets;
         votes.seed = context.seed;
-        const auto truth = state_labels(context.task, data).truth;
+        const auto truth = rollout::state_labels(context.task, data).truth;
         nlohmann::json curves = nlohmann::json::array();
         curves.push_back(
             curve_json("majority", eval::selection_curve(eval::Selection::majority, table.with({}), sizes, votes)));

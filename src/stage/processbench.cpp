@@ -8,8 +8,9 @@
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/process/figures.hpp"
 #include "tdrm/stage/process/solution_ids.hpp"
+#include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/tables.hpp"
+#include "tdrm/stage/value_models.hpp"
 #include "tdrm/store/directory.hpp"
 #include "tdrm/store/manifest.hpp"
 

@@ -4,8 +4,9 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/tables.hpp"
+#include "tdrm/stage/value_models.hpp"
 #include "tdrm/store/directory.hpp"
+#include "tdrm/train/rl_batch_file.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -272,11 +273,11 @@ private:
             if (update / options_.epochs % options_.save_rollouts != 0) return;
             context.ranks.agree("saving rollouts", [&] {
                 if (!context.ranks.root()) return;
-                auto attributes =
-                    answer_attributes(context, context.input("policy"), options_.problems, options_.sampler);
+                auto attributes = rollout::answer_attributes(context.task, context.input("policy").name(),
+                                                             options_.problems, options_.sampler, context.seed);
                 attributes.emplace_back("update", update);
-                write_rl_batch(folder / (train::commit_name(update) + ".h5"), context.task, batch,
-                               options_.bound().reward, attributes);
+                train::write_rl_batch(folder / (train::commit_name(update) + ".h5"), context.task, batch,
+                                      options_.bound().reward, attributes);
             });
         });
     }

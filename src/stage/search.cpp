@@ -5,10 +5,12 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/eval/intervals.hpp"
+#include "tdrm/rollout/tables.hpp"
 #include "tdrm/stage/map.hpp"
 #include "tdrm/stage/options.hpp"
+#include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/tables.hpp"
+#include "tdrm/stage/value_models.hpp"
 #include "tdrm/store/manifest.hpp"
 
 namespace tdrm::stage {
@@ -38,37 +40,6 @@ struct SearchStageOptions {
         f("read_out", read_out, "how a value model named hf:DIR is read");
         f("sampler", sampler, "how steps are drawn");
         f("slots", slots, "sequences decoded together", at_least(1)).not_identity();
-    }
-};
-
-/// Nodes of many trees as flat arrays; /node of search.h5.
-struct NodeTable {
-    std::vector<std::int64_t> tree_offset{0}, token_offset{0};
-    std::vector<std::int32_t> parent, token;
-    std::vector<float> value;
-    std::vector<std::uint8_t> terminal, on_path;
-
-    void add(const rollout::SearchTree& tree) {
-        for (const auto& node : tree.nodes) {
-            parent.push_back(node.parent);
-            value.push_back(node.value);
-            terminal.push_back(node.terminal ? 1 : 0);
-            on_path.push_back(node.on_path ? 1 : 0);
-            token.insert(token.end(), node.ids.begin(), node.ids.end());
-            token_offset.push_back(static_cast<std::int64_t>(token.size()));
-        }
-        tree_offset.push_back(static_cast<std::int64_t>(parent.size()));
-    }
-    [[nodiscard]] store::Columns columns() const {
-        store::Columns c;
-        c.set("tree_offset", tree_offset);
-        c.set("token_offset", token_offset);
-        c.set("parent", parent);
-        c.set("token", token);
-        c.set("value", value);
-        c.set("terminal", terminal);
-        c.set("on_path", on_path);
-        return c;
     }
 };
 
@@ -127,7 +98,7 @@ private:
         const rollout::SearchPlan plan{&context.task, options_.branch, options_.depth, options_.sampler, context.seed};
         const auto trees = rollout::greedy_search(plan, generator, scorer, problems);
         rollout::Trajectories answers;
-        NodeTable nodes;
+        rollout::NodeTable nodes;
         for (std::size_t i = 0; i < trees.size(); ++i) {
             answers.add_problem(begin + static_cast<std::int64_t>(i), problems[i]);
             answers.add(trees[i].answer);
@@ -146,14 +117,14 @@ private:
             nodes.append(store::Columns::read(file, "node"));
         }
         store::FileWriter file(context.directory / "trajectories.h5");
-        for (const auto& [name, value] :
-             answer_attributes(context, context.input("policy"), options_.problems, options_.sampler))
+        for (const auto& [name, value] : rollout::answer_attributes(context.task, context.input("policy").name(),
+                                                                    options_.problems, options_.sampler, context.seed))
             file.attribute(name, value);
         file.attribute("value", context.input("value").label);
         file.attribute("value_hash", context.input("value").identity);
         answers.write(file);
         nodes.write(file, "node");
-        write_vocabulary(file, context.task, {answers.prompt_token, nodes.get<std::int32_t>("token")});
+        rollout::write_vocabulary(file, context.task, {answers.prompt_token, nodes.get<std::int32_t>("token")});
         store::write_manifest(context.directory, std::vector{file.close()});
     }
 

@@ -7,9 +7,10 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
+#include "tdrm/rollout/labels.hpp"
+#include "tdrm/rollout/rollouts.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/tables.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -65,7 +66,8 @@ struct ValueStageOptions {
 
 /// What the states of a table are judged by: the labels where they are trained towards, else the outcome; NaN where it
 /// isn't known.
-std::vector<float> truth_of(const rollout::Trajectories& data, const StateLabels& labels, reward::TargetKind kind) {
+std::vector<float> truth_of(const rollout::Trajectories& data, const rollout::StateLabels& labels,
+                            reward::TargetKind kind) {
     if (kind == reward::TargetKind::step_label) return labels.truth;
     std::vector<float> truth;
     for (std::size_t row = 0; row < data.size(); ++row) {
@@ -124,8 +126,9 @@ public:
 
     StageOutcome run(StageContext& context) override {
         const auto data = load_trajectories(context, context.input("data"));
-        const auto labels =
-            context.ranks.agree("reading labels", [&] { return load_labels(context, context.input("data"), data); });
+        const auto labels = context.ranks.agree("reading labels", [&] {
+            return rollout::load_labels(context.input("data").directory, context.task, data);
+        });
         require_known(context, data, labels);
         const bool by_label = options_.target.kind == reward::TargetKind::step_label;
         const auto part = partition(data, truth_of(data, labels, options_.target.kind), by_label,
@@ -186,7 +189,8 @@ public:
 
 private:
     /// Collective. Refuses data that lack what the target is made of.
-    void require_known(StageContext& context, const rollout::Trajectories& data, const StateLabels& labels) const {
+    void require_known(StageContext& context, const rollout::Trajectories& data,
+                       const rollout::StateLabels& labels) const {
         const auto& target = options_.target;
         if (target.kind == reward::TargetKind::step_label) {
             if (!any_known(labels.truth))

@@ -48,8 +48,4 @@ struct RolloutPlan {
 /// Collective. Of all trajectories, each rank scoring its share.
 [[nodiscard]] std::vector<float> score_together(comm::Communicator& ranks, Scorer& scorer, const Trajectories& data);
 
-/// First state of each trajectory in a flat array over states (T + 1 a trajectory), and the number of states at the
-/// end.
-[[nodiscard]] std::vector<std::size_t> state_offsets(const Trajectories& data);
-
 }  // namespace tdrm::rollout

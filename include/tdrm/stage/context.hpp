@@ -12,7 +12,7 @@
 #include "tdrm/comm/watchdog.hpp"
 #include "tdrm/model/transformer.hpp"
 #include "tdrm/plan/plan.hpp"
-#include "tdrm/rollout/trajectories.hpp"
+#include "tdrm/rollout/tables.hpp"
 #include "tdrm/task/task.hpp"
 #include "tdrm/train/trainer.hpp"
 
@@ -37,6 +37,8 @@ struct Input {
 
     /// Whether it is somebody else's model, hf:DIR.
     [[nodiscard]] bool is_foreign() const { return label.starts_with("hf:"); }
+    /// As files name it, if it is a model.
+    [[nodiscard]] rollout::ModelName name() const { return {label, identity}; }
 };
 
 struct StageContext {
