@@ -47,14 +47,13 @@ void ValueObjective::prepare(std::int64_t update) {
     batch_rows_.clear();
     lengths_.clear();
     weight_ = 0;
-    const std::vector<float> unknown(state_offset_.back(), 0.0F);  // weights don't depend on values
     for (int i = 0; i < batch_; ++i) {
         const std::size_t row = rows_[static_cast<std::size_t>(shuffle_(update * batch_ + i).index)];
         batch_rows_.push_back(row);
         const auto answer = rollout::all_states(data_, row);
         lengths_.push_back(prompt_of(row).size() + rollout::forest_tokens(answer, probe_.size()));
-        for (const float w : targets_of(row, std::span(unknown).first(answer.ends.size())).weight)
-            weight_ += static_cast<double>(w);
+        const std::vector<float> unknown(answer.ends.size(), 0.0F);  // weights don't depend on values
+        for (const float w : targets_of(row, unknown).weight) weight_ += static_cast<double>(w);
     }
     first_ = cut_units(lengths_, unit_tokens_);
 }
