@@ -13,8 +13,8 @@
 
 namespace tdrm::model {
 
-/// The spec that a config.json (as transformers 4 or 5 writes it) describes: model_type llama, qwen2 or glm4. The head
-/// is the language head; the weights say whether there is another.
+/// The spec that a config.json (as transformers 4 or 5 writes it) describes: model_type llama, mistral, qwen2 or glm4.
+/// The head is the language head; the weights say whether there is another.
 /// @param origin names the file in messages @throws DataError naming the key and value that isn't supported or is
 /// missing
 [[nodiscard]] ModelSpec spec_of_config(const nlohmann::json& config, const std::string& origin);
