@@ -30,7 +30,7 @@ struct BestOfNOptions {
     std::string data;
     std::vector<std::string> values;
     std::vector<ScoreAt> at{ScoreAt::last};
-    ReadOutOptions read_out;
+    rollout::ReadOutOptions read_out;
     int subsets = 256;
 
     void fields(Fields& f) {
@@ -164,7 +164,7 @@ public:
     explicit BestOfNStage(const BestOfNOptions& options) : options_(options) {}
     [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
-        check_read_out(options_.read_out, task, path + ".read_out", problems);
+        rollout::check_read_out(options_.read_out, task, path + ".read_out", problems);
         if (options_.values.empty())
             problems.push_back(
                 {"", path + ".values", "names no value model (nothing would choose). Name at least one."});
@@ -189,7 +189,7 @@ public:
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
         const auto spec = planned.model("values[0]");
         if (!spec) return std::nullopt;
-        return frozen_memory("a value model", *spec).add(scoring_memory(*spec, 4096));
+        return frozen_memory("a value model", *spec).add(scoring_memory(*spec, rollout::kScoreTokens));
     }
 
 private:

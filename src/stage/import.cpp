@@ -145,7 +145,7 @@ private:
     void add_problem(const task::Task& task, const std::vector<LabelledSolution>& solutions,
                      const std::vector<std::size_t>& rows, std::int64_t index, Imported& imported) const {
         const LabelledSolution& first = solutions[rows.front()];
-        const auto prompt = question_ids(task, first.problem);
+        const auto prompt = task.question_ids(first.problem);
         bool added = false;
         for (std::size_t sample = 0; sample < rows.size(); ++sample) {
             const LabelledSolution& solution = solutions[rows[sample]];

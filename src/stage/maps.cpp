@@ -9,7 +9,6 @@ namespace tdrm::stage {
 namespace {
 
 constexpr std::int64_t kBlockAnswers = 2048;  ///< answers of a part: some seconds of work for small models
-constexpr int kScoreTokens = 4096;            ///< tokens of a scoring pass
 
 }  // namespace
 
@@ -44,10 +43,10 @@ rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutP
 
 std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
                              const std::string& label, const std::filesystem::path& directory,
-                             const ReadOutOptions& read_out) {
+                             const rollout::ReadOutOptions& read_out) {
     if (!map_is_done(context, directory)) {
         const model::Model model = load_value_model(context, value, read_out);
-        rollout::Scorer scorer = value_scorer(context, model, value, read_out, kScoreTokens);
+        rollout::Scorer scorer = value_scorer(context, model, value, read_out, rollout::kScoreTokens);
         MapWork work;
         work.label = label;
         work.units = static_cast<std::int64_t>(data.num_problems());

@@ -2,9 +2,9 @@
 #include "tdrm/train/rl.hpp"
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/value_models.hpp"
 #include "tdrm/store/directory.hpp"
 #include "tdrm/train/rl_batch_file.hpp"
 
@@ -85,7 +85,7 @@ struct RlStageOptions {
     ClipFields clip;
     train::LossMean loss = train::LossMean::token;
     bool mask_truncated = false;
-    ReadOutOptions read_out;
+    rollout::ReadOutOptions read_out;
     rollout::SamplerOptions sampler;
     int unit_tokens = 512, slots = 256;
     std::int64_t save_rollouts = 0;
@@ -157,7 +157,7 @@ public:
             problems.push_back({"", path + key, message});
         };
         check_split(task, options_.problems, path + ".problems", problems);
-        check_read_out(options_.read_out, task, path + ".read_out", problems);
+        rollout::check_read_out(options_.read_out, task, path + ".read_out", problems);
         if (!options_.eval.problems.empty())
             check_split(task, options_.eval.problems, path + ".eval.problems", problems);
         const bool gae = options_.advantage.kind == train::AdvantageKind::gae;

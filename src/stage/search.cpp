@@ -7,10 +7,10 @@
 #include "tdrm/eval/intervals.hpp"
 #include "tdrm/rollout/tables.hpp"
 #include "tdrm/stage/map.hpp"
+#include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/value_models.hpp"
 #include "tdrm/store/manifest.hpp"
 
 namespace tdrm::stage {
@@ -26,7 +26,7 @@ struct SearchStageOptions {
     SearchKind kind = SearchKind::greedy;
     int branch = 8;
     int depth = 30;
-    ReadOutOptions read_out;
+    rollout::ReadOutOptions read_out;
     rollout::SamplerOptions sampler;
     int slots = 256;
 
@@ -49,14 +49,15 @@ public:
     [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
         check_split(task, options_.problems, path + ".problems", problems);
-        check_read_out(options_.read_out, task, path + ".read_out", problems);
+        rollout::check_read_out(options_.read_out, task, path + ".read_out", problems);
     }
 
     StageOutcome run(StageContext& context) override {
         const model::Model policy = load_model(context, context.input("policy"));
         const model::Model value = load_value_model(context, context.input("value"), options_.read_out);
         rollout::Generator generator(policy, options_.sampler, context.task.end_tokens(), options_.slots);
-        rollout::Scorer scorer = value_scorer(context, value, context.input("value"), options_.read_out, 4096);
+        rollout::Scorer scorer =
+            value_scorer(context, value, context.input("value"), options_.read_out, rollout::kScoreTokens);
         MapWork work;
         work.label = context.node.name;
         work.units = context.task.split_size(options_.problems);
@@ -87,7 +88,7 @@ public:
         if (!policy || !value) return std::nullopt;
         Memory memory =
             frozen_memory("the policy", *policy).add(generation_memory(*policy, planned.task, options_.slots));
-        return memory.add(frozen_memory("the value model", *value)).add(scoring_memory(*value, 4096));
+        return memory.add(frozen_memory("the value model", *value)).add(scoring_memory(*value, rollout::kScoreTokens));
     }
 
 private:

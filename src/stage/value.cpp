@@ -9,6 +9,7 @@
 #include "tdrm/base/log.hpp"
 #include "tdrm/rollout/labels.hpp"
 #include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
 
@@ -184,7 +185,7 @@ public:
         Memory memory = training_memory(*spec, options_.unit_tokens,
                                         planned.task.max_prompt_tokens() + planned.task.max_answer_tokens(),
                                         planned.sum, options_.precision);
-        return memory.add(scoring_memory(*spec, 4096));
+        return memory.add(scoring_memory(*spec, rollout::kScoreTokens));
     }
 
 private:
@@ -248,7 +249,7 @@ private:
         evaluation.higher_is_better = options_.select.by == SelectBy::auc || options_.select.by == SelectBy::accuracy;
         evaluation.patience = options_.select.patience;
         evaluation.measure = [&context, &part, &value](std::int64_t) {
-            rollout::Scorer scorer(value, context.task.probe(), 4096);
+            rollout::Scorer scorer(value, context.task.probe(), rollout::kScoreTokens);
             scorer.read(rollout::value_prompts_of(context.task));
             const auto quality = train::value_quality(rollout::score_together(context.ranks, scorer, part.held_out),
                                                       part.held_out_truth);

@@ -14,6 +14,9 @@
 
 namespace tdrm::rollout {
 
+/// Tokens of a scoring pass where no option says otherwise.
+inline constexpr int kScoreTokens = 4096;
+
 /// An answer under a prompt, with the states whose value is wanted: state k is the prompt and the first ends[k] answer
 /// tokens; ends[0] is usually 0, the state s_0.
 struct ScoredAnswer {

@@ -1,17 +1,19 @@
-// Value models as stages read them: this run's own, and reward models of others with their ways of being asked.
+// Which ids a value model reads of what a policy wrote, and where it says the value: our own models, and reward models
+// of others with their ways of being asked.
 #pragma once
 
 #include <array>
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "tdrm/base/options.hpp"
 #include "tdrm/rollout/scorer.hpp"
-#include "tdrm/stage/context.hpp"
 #include "tdrm/task/task.hpp"
 
-namespace tdrm::stage {
+namespace tdrm::rollout {
 
 /// Where tags stand.
 enum class TagPlace { leaf, trunk };
@@ -37,15 +39,13 @@ struct ReadOutOptions {
 /// What can be told to be wrong before a run; `path` is that of the read-out.
 void check_read_out(const ReadOutOptions& options, const task::Task& task, const std::string& path, Problems& problems);
 
-/// Collective. The value model that an input names. @throws DataError as load_model, or with Reads::text if the model
-/// has fewer rows than its folder's tokenizer has tokens
-[[nodiscard]] model::Model load_value_model(StageContext& context, const Input& input, const ReadOutOptions& options);
-
-/// Collective. A scorer of that model, which must outlive it. `options` count for models named hf:DIR only; others are
-/// read behind the task's probe. Texts are encoded with the tokenizer of the model's folder, without one with the
-/// task's.
+/// Local. A scorer of a model, which must outlive it, and so must the task. Texts are encoded with the tokenizer of the
+/// model's folder, without one with the task's.
+/// @param foreign folder of somebody else's model; a model of ours has none and is read behind the task's probe,
+/// whatever the options say
 /// @throws ConfigError for texts that aren't tokens and for a model without the head; DataError if it lacks the tokens
-[[nodiscard]] rollout::Scorer value_scorer(StageContext& context, const model::Model& model, const Input& input,
-                                           const ReadOutOptions& options, int unit_tokens);
+[[nodiscard]] Scorer value_scorer(const task::Task& task, const model::Model& model,
+                                  const std::optional<std::filesystem::path>& foreign, const ReadOutOptions& options,
+                                  int unit_tokens);
 
-}  // namespace tdrm::stage
+}  // namespace tdrm::rollout

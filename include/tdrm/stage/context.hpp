@@ -10,7 +10,6 @@
 
 #include "tdrm/comm/communicator.hpp"
 #include "tdrm/comm/watchdog.hpp"
-#include "tdrm/model/transformer.hpp"
 #include "tdrm/plan/plan.hpp"
 #include "tdrm/rollout/tables.hpp"
 #include "tdrm/task/task.hpp"
@@ -64,13 +63,10 @@ struct StageOutcome {
     nlohmann::json results = nlohmann::json::object();  ///< headline figures
 };
 
-/// Collective. The model of a commit or of a Hugging Face folder. @throws DataError if its vocabulary isn't the task's,
-/// for tasks with a tokenizer if it is smaller, or if the folder's own tokenizer has other tokens
-[[nodiscard]] model::Model load_model(StageContext& context, const Input& input);
 /// Collective. Trajectories of a finished stage.
 [[nodiscard]] rollout::Trajectories load_trajectories(StageContext& context, const Input& input);
 
-/// Threads that share a map or a train stage never outnumber the units; warns when ranks stay idle.
+/// Warns, on rank 0, if a stage has fewer units of work than there are ranks.
 void warn_if_idle(const StageContext& context, std::int64_t units);
 
 }  // namespace tdrm::stage

@@ -8,7 +8,7 @@
 #include "tdrm/rollout/rollouts.hpp"
 #include "tdrm/rollout/tables.hpp"
 #include "tdrm/stage/context.hpp"
-#include "tdrm/stage/value_models.hpp"
+#include "tdrm/stage/models.hpp"
 
 namespace tdrm::stage {
 
@@ -23,6 +23,6 @@ namespace tdrm::stage {
 /// Collective. Value logits of all states of a table as a map; writes values.h5 with a manifest into `directory`.
 [[nodiscard]] std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
                                            const std::string& label, const std::filesystem::path& directory,
-                                           const ReadOutOptions& read_out = {});
+                                           const rollout::ReadOutOptions& read_out = {});
 
 }  // namespace tdrm::stage
