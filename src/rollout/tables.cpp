@@ -28,7 +28,7 @@ Attributes task_attributes(const task::Task& task) {
     return {{"schema", std::string("tdrm-trajectories-1")},
             {"task", std::string(task.kind())},
             {"tokenizer", task.vocabulary_fingerprint()},
-            {"template", std::string("none")},
+            {"template", task.prompt_form()},
             {"verdict_reasons", reason_names()}};
 }
 
