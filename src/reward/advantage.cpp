@@ -14,10 +14,8 @@ namespace tdrm::reward {
 double mixed_reward(const RewardMix& mix, double rule_reward, std::span<const float> value_logit_S,
                     std::int64_t penultimate) {
     if (mix.value == 0) return mix.rule * rule_reward;
-    const auto states = static_cast<std::int64_t>(value_logit_S.size());
-    const std::int64_t t = mix.at == ValueState::last ? states - 1 : penultimate;
-    ensure(t >= 0 && t < states, "the state whose value enters the reward exists");
-    const double logit{value_logit_S[static_cast<std::size_t>(t)]};
+    ensure(is_one_state(mix.at), "a reward takes the value of one state");
+    const double logit = score_of(mix.at, value_logit_S, penultimate);
     return mix.rule * rule_reward + mix.value * (mix.scale == ValueScale::logit ? logit : sigmoid(logit));
 }
 

@@ -22,13 +22,17 @@ struct BatchFields {
 struct ValueRewardFields {
     std::string model;
     double weight = 0.2;
-    reward::ValueState at = reward::ValueState::penultimate;
+    reward::ScoreAt at = reward::ScoreAt::penultimate;
     reward::ValueScale scale = reward::ValueScale::logit;
     void fields(Fields& f) {
         f("model", model, "value model; none = no value in the reward");
         f("weight", weight, "weight of the value");
-        f("at", at, "state whose value counts");
+        f("at", at, "state whose value counts: penultimate or last");
         f("scale", scale, "logit (published) or probability");
+    }
+    [[nodiscard]] std::vector<std::string> validate() const {
+        if (reward::is_one_state(at)) return {};
+        return {"at names all steps, but a reward takes the value of one state. Choose penultimate or last."};
     }
 };
 

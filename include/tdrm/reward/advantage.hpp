@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "tdrm/reward/score.hpp"
+
 namespace tdrm {
 class Fields;
 }
@@ -16,16 +18,10 @@ namespace tdrm::reward {
 
 /// How a state value enters the reward.
 enum class ValueScale { logit, probability };
-/// Which state's value enters the reward.
-enum class ValueState { penultimate, last };
 
 [[nodiscard]] constexpr auto enum_names(ValueScale) {
     using enum ValueScale;
     return std::array<std::pair<ValueScale, std::string_view>, 2>{{{logit, "logit"}, {probability, "probability"}}};
-}
-[[nodiscard]] constexpr auto enum_names(ValueState) {
-    using enum ValueState;
-    return std::array<std::pair<ValueState, std::string_view>, 2>{{{penultimate, "penultimate"}, {last, "last"}}};
 }
 
 /// Published: rule 0.8, value 0.2, logit, penultimate.
@@ -33,11 +29,12 @@ struct RewardMix {
     double rule = 1;   ///< weight of the rule reward
     double value = 0;  ///< weight of the state value
     ValueScale scale = ValueScale::logit;
-    ValueState at = ValueState::penultimate;
+    ScoreAt at = ScoreAt::penultimate;  ///< of one state
 };
 
-/// rule * rule_reward + value * (z or sigmoid(z)), z the logit of the chosen state; `penultimate` is its index t, as
-/// the task finds it. With value = 0 the logits may be empty. @throws BugError if the state doesn't exist.
+/// rule * rule_reward + value * (z or sigmoid(z)), z the logit of the chosen state; `penultimate` is that
+/// state's index t, as the task finds it. With value = 0 the logits may be empty. @throws BugError if the state doesn't
+/// exist.
 [[nodiscard]] double mixed_reward(const RewardMix& mix, double rule_reward, std::span<const float> value_logit_S,
                                   std::int64_t penultimate);
 
