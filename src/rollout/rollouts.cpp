@@ -55,6 +55,22 @@ Trajectories roll_together(comm::Communicator& ranks, const RolloutPlan& plan, G
     return table;
 }
 
+AnswerFigures figures_of(const Trajectories& answers) {
+    AnswerFigures figures;
+    for (std::size_t row = 0; row < answers.size(); ++row) {
+        figures.right += static_cast<double>(answers.outcome[row]);
+        figures.cut += answers.finish[row] == static_cast<std::uint8_t>(task::Finish::length) ? 1 : 0;
+    }
+    for (const auto& [begin, end] : answers.groups()) {
+        bool any = false;
+        for (std::size_t row = begin; row < end; ++row) any = any || answers.outcome[row] > 0;
+        figures.solved += any ? 1 : 0;
+    }
+    const auto n = static_cast<double>(answers.size());
+    return {figures.right / n, figures.solved / static_cast<double>(answers.num_problems()),
+            static_cast<double>(answers.token.size()) / n, figures.cut / n};
+}
+
 std::vector<float> score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end,
                          const std::function<void()>& on_problem) {
     const auto groups = data.groups();

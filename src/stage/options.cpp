@@ -14,22 +14,12 @@ void EvalOptions::fields(Fields& f) {
 }
 
 train::Metrics answer_metrics(const rollout::Trajectories& answers) {
+    const auto figures = rollout::figures_of(answers);
     train::Metrics metrics;
-    double right = 0, cut = 0, solved = 0;
-    for (std::size_t row = 0; row < answers.size(); ++row) {
-        right += static_cast<double>(answers.outcome[row]);
-        cut += answers.finish[row] == static_cast<std::uint8_t>(task::Finish::length) ? 1 : 0;
-    }
-    for (const auto& [begin, end] : answers.groups()) {
-        bool any = false;
-        for (std::size_t row = begin; row < end; ++row) any = any || answers.outcome[row] > 0;
-        solved += any ? 1 : 0;
-    }
-    const auto n = static_cast<double>(answers.size());
-    metrics.set("pass@1", right / n);
-    metrics.set("solved", solved / static_cast<double>(answers.num_problems()));
-    metrics.set("completions/mean_length", static_cast<double>(answers.token.size()) / n);
-    metrics.set("completions/clipped_ratio", cut / n);
+    metrics.set("pass@1", figures.right);
+    metrics.set("solved", figures.solved);
+    metrics.set("completions/mean_length", figures.mean_length);
+    metrics.set("completions/clipped_ratio", figures.cut);
     return metrics;
 }
 

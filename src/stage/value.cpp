@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
@@ -12,6 +11,7 @@
 #include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
+#include "tdrm/train/value_data.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -65,53 +65,6 @@ struct ValueStageOptions {
     }
 };
 
-/// What the states of a table are judged by: the labels where they are trained towards, else the outcome; NaN where it
-/// isn't known.
-std::vector<float> truth_of(const rollout::Trajectories& data, const rollout::StateLabels& labels,
-                            reward::TargetKind kind) {
-    if (kind == reward::TargetKind::step_label) return labels.truth;
-    std::vector<float> truth;
-    for (std::size_t row = 0; row < data.size(); ++row) {
-        const bool known = labels.outcome_known.empty() || labels.outcome_known[row] != 0;
-        truth.insert(truth.end(), data.step_ends(row).size() + 1,
-                     known ? data.outcome[row] : std::numeric_limits<float>::quiet_NaN());
-    }
-    return truth;
-}
-
-bool any_known(std::span<const float> truth) {
-    return std::any_of(truth.begin(), truth.end(), [](float x) { return !std::isnan(x); });
-}
-
-/// Problem rows in the training part and in the held-out part, decided by identity.
-struct Partition {
-    std::vector<std::size_t> training_rows;
-    rollout::Trajectories held_out;
-    std::vector<float> held_out_truth;  ///< of its states, as truth_of
-};
-
-/// @param truth of all states. With `labelled_only`, trajectories without any label aren't trained on.
-Partition partition(const rollout::Trajectories& data, std::span<const float> truth, bool labelled_only, double holdout,
-                    std::uint64_t seed) {
-    Partition result;
-    const auto groups = data.groups();
-    const auto offsets = rollout::state_offsets(data);
-    for (std::size_t p = 0; p < groups.size(); ++p) {
-        const auto [begin, end] = groups[p];
-        const bool held =
-            Random(random_key(seed, "holdout", static_cast<std::uint64_t>(data.problem_id[p]))).uniform(0) < holdout;
-        if (held) {
-            result.held_out.append_problem(data, p, begin, end);
-            const auto of_problem = truth.subspan(offsets[begin], offsets[end] - offsets[begin]);
-            result.held_out_truth.insert(result.held_out_truth.end(), of_problem.begin(), of_problem.end());
-        }
-        for (std::size_t row = begin; row < end && !held; ++row)
-            if (!labelled_only || any_known(truth.subspan(offsets[row], offsets[row + 1] - offsets[row])))
-                result.training_rows.push_back(row);
-    }
-    return result;
-}
-
 class ValueStage final : public Stage {
 public:
     explicit ValueStage(const ValueStageOptions& options) : options_(options) {}
@@ -132,8 +85,8 @@ public:
         });
         require_known(context, data, labels);
         const bool by_label = options_.target.kind == reward::TargetKind::step_label;
-        const auto part = partition(data, truth_of(data, labels, options_.target.kind), by_label,
-                                    options_.select.holdout, context.seed);
+        const auto part = train::partition(data, train::truth_of(data, labels, options_.target.kind), by_label,
+                                           options_.select.holdout, context.seed);
         if (part.training_rows.empty())
             context.ranks.fail_together(
                 DataError(cat("stage ", context.node.name,
@@ -194,7 +147,7 @@ private:
                        const rollout::StateLabels& labels) const {
         const auto& target = options_.target;
         if (target.kind == reward::TargetKind::step_label) {
-            if (!any_known(labels.truth))
+            if (!train::any_known(labels.truth))
                 context.ranks.fail_together(DataError(cat(context.input("data").label,
                                                           " has no step labels (targets of kind step_label are these). "
                                                           "Use an outcome or TD target, or import data with labels.")));
@@ -233,11 +186,11 @@ private:
         return "";
     }
 
-    train::Evaluation selection(StageContext& context, const Partition& part, const model::Model& value,
+    train::Evaluation selection(StageContext& context, const train::Partition& part, const model::Model& value,
                                 std::int64_t updates) const {
         train::Evaluation evaluation;
         if (part.held_out.size() == 0) return evaluation;
-        if (!any_known(part.held_out_truth)) {
+        if (!train::any_known(part.held_out_truth)) {
             if (context.ranks.root())
                 log::warn(cat("stage ", context.node.name,
                               ": nothing is known about its held-out problems, so the last update is taken. Raise "

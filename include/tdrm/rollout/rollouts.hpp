@@ -41,6 +41,15 @@ struct RolloutPlan {
 [[nodiscard]] Trajectories roll_together(comm::Communicator& ranks, const RolloutPlan& plan, Generator& generator,
                                          std::span<const ProblemDraw> draws);
 
+/// Figures of judged answers, at least one.
+struct AnswerFigures {
+    double right = 0;        ///< share of answers
+    double solved = 0;       ///< share of problems with a right answer
+    double mean_length = 0;  ///< tokens
+    double cut = 0;          ///< share of answers that were cut for length
+};
+[[nodiscard]] AnswerFigures figures_of(const Trajectories& answers);
+
 /// Local. Value logits of all states of the trajectories of problem rows [begin, end): for trajectory after trajectory
 /// s_0..s_T. `on_problem` is called before each problem.
 [[nodiscard]] std::vector<float> score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end,
