@@ -92,12 +92,23 @@ public:
     }
 
 private:
+    [[nodiscard]] std::vector<rollout::SearchTree> trees_of(const rollout::SearchPlan& plan,
+                                                            rollout::Generator& generator, rollout::Scorer& scorer,
+                                                            std::span<const task::Problem> problems) const {
+        switch (options_.kind) {
+            case SearchKind::greedy:
+                return rollout::greedy_search(plan, generator, scorer, problems);
+        }
+        ensure(false, "a kind of search without a search");
+        return {};
+    }
+
     void search(StageContext& context, rollout::Generator& generator, rollout::Scorer& scorer, std::int64_t begin,
                 std::int64_t end, store::FileWriter& part) const {
         std::vector<task::Problem> problems;
         for (std::int64_t i = begin; i < end; ++i) problems.push_back(context.task.problem(options_.problems, i));
         const rollout::SearchPlan plan{&context.task, options_.branch, options_.depth, options_.sampler, context.seed};
-        const auto trees = rollout::greedy_search(plan, generator, scorer, problems);
+        const auto trees = trees_of(plan, generator, scorer, problems);
         rollout::Trajectories answers;
         rollout::NodeTable nodes;
         for (std::size_t i = 0; i < trees.size(); ++i) {
