@@ -9,6 +9,7 @@
 #include <map>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/random.hpp"
 #include "tdrm/eval/pass_at_k.hpp"
 
 namespace tdrm::eval {
