@@ -1,13 +1,13 @@
-#include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/rollout/answers.hpp"
 
 namespace tdrm::rollout {
 
-Trajectories roll(const RolloutPlan& plan, Generator& generator, std::span<const ProblemDraw> draws,
-                  const std::function<void()>& on_finished) {
+Trajectories sample_answers(const RolloutPlan& plan, Generator& generator, std::span<const task::Draw> draws,
+                            const std::function<void()>& on_finished) {
     const task::Task& task = *plan.task;
     std::vector<task::Problem> problems;
     std::vector<Request> requests;
-    for (const ProblemDraw& draw : draws) {
+    for (const task::Draw& draw : draws) {
         problems.push_back(task.problem(plan.split, draw.index));
         Request request;
         request.prompt = problems.back().prompt;
@@ -44,11 +44,12 @@ std::pair<std::size_t, std::size_t> share(std::size_t n, int rank, int ranks) {
     return {n * r / size, n * (r + 1) / size};
 }
 
-Trajectories roll_together(comm::Communicator& ranks, const RolloutPlan& plan, Generator& generator,
-                           std::span<const ProblemDraw> draws) {
+Trajectories sample_answers_together(comm::Communicator& ranks, const RolloutPlan& plan, Generator& generator,
+                                     std::span<const task::Draw> draws) {
     const auto [begin, end] = share(draws.size(), ranks.rank(), ranks.size());
     const std::string mine = ranks.agree("generating answers", [&, b = begin, e = end] {
-        return roll(plan, generator, draws.subspan(b, e - b), [&] { ranks.working_on("generating answers"); }).pack();
+        return sample_answers(plan, generator, draws.subspan(b, e - b), [&] { ranks.working_on("generating answers"); })
+            .pack();
     });
     Trajectories table;
     for (const std::string& bytes : ranks.all_gather_bytes(mine)) table.append(Trajectories::unpack(bytes));

@@ -67,7 +67,7 @@ std::size_t forest_tokens(const ScoredAnswer& answer, std::size_t probe_tokens) 
 }
 
 Scorer::Scorer(const model::Model& model, task::TokenSpan probe, int unit_tokens)
-    : Scorer(model, model::ReadOut{{probe.begin(), probe.end()}, {}, false, -1, -1}, unit_tokens) {}
+    : Scorer(model, model::ReadOut{{probe.begin(), probe.end()}, {}, model::TagPlace::leaf, -1, -1}, unit_tokens) {}
 
 Scorer::Scorer(const model::Model& model, model::ReadOut read_out, int unit_tokens)
     : transformer_(model), read_out_(std::move(read_out)), unit_tokens_(static_cast<std::size_t>(unit_tokens)) {
@@ -93,25 +93,25 @@ Scorer::Scorer(const model::Model& model, model::ReadOut read_out, int unit_toke
                             model.spec().vocab, "."));
 }
 
-ValueReading value_prompts_of(const task::Task& task) {
+ValueView value_prompts_of(const task::Task& task) {
     return {[&task](task::TokenSpan prompt) { return task.value_prompt(prompt); }};
 }
 
 std::vector<std::vector<float>> Scorer::score(task::TokenSpan prompt, std::span<const ScoredAnswer> answers) {
-    const task::Tokens changed = reading_.prompt ? reading_.prompt(prompt) : task::Tokens();
-    if (reading_.prompt) prompt = changed;
-    if (!reading_.answer) return score_read(prompt, answers);
+    const task::Tokens changed = view_.prompt ? view_.prompt(prompt) : task::Tokens();
+    if (view_.prompt) prompt = changed;
+    if (!view_.answer) return score_shown(prompt, answers);
     std::vector<task::AnswerIds> again;
     std::vector<ScoredAnswer> changed_answers;
     again.reserve(answers.size());
     for (const ScoredAnswer& answer : answers) {
-        again.push_back(reading_.answer(answer.ids, answer.ends));
+        again.push_back(view_.answer(answer.ids, answer.ends));
         changed_answers.push_back({again.back().ids, again.back().ends});
     }
-    return score_read(prompt, changed_answers);
+    return score_shown(prompt, changed_answers);
 }
 
-std::vector<std::vector<float>> Scorer::score_read(task::TokenSpan prompt, std::span<const ScoredAnswer> answers) {
+std::vector<std::vector<float>> Scorer::score_shown(task::TokenSpan prompt, std::span<const ScoredAnswer> answers) {
     std::vector<std::vector<float>> result;
     result.reserve(answers.size());
     const std::size_t tagged = read_out_.tag.size() + read_out_.tail.size();
@@ -123,7 +123,7 @@ std::vector<std::vector<float>> Scorer::score_read(task::TokenSpan prompt, std::
             tokens += forest_tokens(answers[last++], tagged);
         forest_.clear();
         rows_.clear();
-        if (read_out_.stays) {
+        if (read_out_.place == model::TagPlace::trunk) {
             add_tagged_states(forest_, prompt, answers.subspan(first, last - first), read_out_, rows_);
         } else {
             add_states(forest_, prompt, answers.subspan(first, last - first), read_out_.tag, rows_);

@@ -61,7 +61,7 @@ model::ReadOut read_out_of(const ReadOutOptions& options, const Encoder& encoder
             "read_out.tag is missing: the folder has no chat template and names no eos_token (values are read behind "
             "a text). Give the tag that the model was trained with.");
     read_out.tail = encoder.behind(options.tail);
-    read_out.stays = options.place == TagPlace::trunk;
+    read_out.place = options.place;
     if (!options.positive.empty()) read_out.positive = encoder.one(options.positive, "positive");
     if (!options.negative.empty()) read_out.negative = encoder.one(options.negative, "negative");
     return read_out;
@@ -70,14 +70,14 @@ model::ReadOut read_out_of(const ReadOutOptions& options, const Encoder& encoder
 Scorer scorer_of_text(const task::Task& task, const model::Model& model, const std::filesystem::path& folder,
                       const ReadOutOptions& options, int unit_tokens) {
     const auto translation = std::make_shared<const task::Translation>(*task.tokenizer(), format_of(options, folder),
-                                                                       options.place == TagPlace::trunk);
+                                                                       options.place == model::TagPlace::trunk);
     const task::TextFormat& format = translation->target();
     if (format.tokenizer().vocab_size() > model.spec().vocab)
         throw DataError(cat("its tokenizer has ", format.tokenizer().vocab_size(), " tokens, the model ",
                             model.spec().vocab, " rows (they don't belong together). Fetch the folder again."));
     const auto read_out = read_out_of(options, {task, &format.tokenizer()}, format.probe());
     Scorer scorer(model, read_out, unit_tokens);
-    scorer.read({[&task, translation](task::TokenSpan prompt) { return translation->prompt(task.question_of(prompt)); },
+    scorer.show({[&task, translation](task::TokenSpan prompt) { return translation->prompt(task.question_of(prompt)); },
                  [translation](task::TokenSpan ids, std::span<const std::int32_t> ends) {
                      return translation->answer(ids, ends);
                  }});
@@ -94,7 +94,7 @@ Scorer scorer_of_ids(const task::Task& task, const model::Model& model,
     const Encoder encoder{task, own ? &*own : task.tokenizer()};
     const auto read_out = read_out_of(foreign ? options : ReadOutOptions{}, encoder, task.probe());
     Scorer scorer(model, read_out, unit_tokens);
-    scorer.read(value_prompts_of(task));
+    scorer.show(value_prompts_of(task));
     return scorer;
 }
 
@@ -105,7 +105,7 @@ void check_read_out(const ReadOutOptions& options, const task::Task& task, const
     const auto wrong = [&](const char* key, const std::string& message) {
         problems.push_back({"", path + key, message});
     };
-    if (options.reads == Reads::ids) {
+    if (options.reads == Shown::ids) {
         if (!options.prompt.empty() || !options.system.empty())
             wrong(options.prompt.empty() ? ".system" : ".prompt",
                   "is only used with reads: text (with ids, the model gets the policy's prompt). Add that, or leave it "
@@ -120,7 +120,7 @@ void check_read_out(const ReadOutOptions& options, const task::Task& task, const
 Scorer value_scorer(const task::Task& task, const model::Model& model,
                     const std::optional<std::filesystem::path>& foreign, const ReadOutOptions& options,
                     int unit_tokens) {
-    if (task.tokenizer() != nullptr && foreign && options.reads == Reads::text)
+    if (task.tokenizer() != nullptr && foreign && options.reads == Shown::text)
         return scorer_of_text(task, model, *foreign, options, unit_tokens);
     return scorer_of_ids(task, model, foreign, options, unit_tokens);
 }

@@ -23,10 +23,10 @@ rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutP
         work.block = block_size(work.units, std::max<std::int64_t>(1, kBlockAnswers / plan.samples));
         work.directory = directory;
         work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
-            std::vector<rollout::ProblemDraw> draws;
+            std::vector<task::Draw> draws;
             for (std::int64_t i = begin; i < end; ++i) draws.push_back({i, 0});
             const auto alive = [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); };
-            rollout::roll(plan, generator, draws, alive).write(part);
+            rollout::sample_answers(plan, generator, draws, alive).write(part);
         };
         work.merge = [&](const std::vector<std::filesystem::path>& parts) {
             rollout::Trajectories all;

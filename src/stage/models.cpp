@@ -52,7 +52,7 @@ model::Model load_model(StageContext& context, const Input& input) {
 }
 
 model::Model load_value_model(StageContext& context, const Input& input, const rollout::ReadOutOptions& options) {
-    if (!input.is_foreign() || options.reads == rollout::Reads::ids) return load_model(context, input);
+    if (!input.is_foreign() || options.reads == rollout::Shown::ids) return load_model(context, input);
     return model::load_pretrained(context.ranks, input.directory);
 }
 

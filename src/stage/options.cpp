@@ -32,12 +32,12 @@ train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task&
     evaluation.measure = [&ranks, &task, &policy, options, seed](std::int64_t) {
         rollout::Generator generator(policy, options.sampler, task.end_tokens());
         const std::int64_t size = task.split_size(options.problems);
-        std::vector<rollout::ProblemDraw> draws;
+        std::vector<task::Draw> draws;
         for (std::int64_t i = 0; i < (options.limit > 0 ? std::min(options.limit, size) : size); ++i)
             draws.push_back({i, 0});
         // The same key at every evaluation: differences between updates are the policy's, not the draw's.
         const rollout::RolloutPlan plan{&task, options.problems, options.samples, options.sampler, seed, "eval"};
-        return answer_metrics(rollout::roll_together(ranks, plan, generator, draws));
+        return answer_metrics(rollout::sample_answers_together(ranks, plan, generator, draws));
     };
     return evaluation;
 }

@@ -6,8 +6,8 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
+#include "tdrm/rollout/answers.hpp"
 #include "tdrm/rollout/labels.hpp"
-#include "tdrm/rollout/rollouts.hpp"
 #include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
@@ -203,7 +203,7 @@ private:
         evaluation.patience = options_.select.patience;
         evaluation.measure = [&context, &part, &value](std::int64_t) {
             rollout::Scorer scorer(value, context.task.probe(), rollout::kScoreTokens);
-            scorer.read(rollout::value_prompts_of(context.task));
+            scorer.show(rollout::value_prompts_of(context.task));
             const auto quality = train::value_quality(rollout::score_together(context.ranks, scorer, part.held_out),
                                                       part.held_out_truth);
             train::Metrics metrics;

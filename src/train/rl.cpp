@@ -98,14 +98,11 @@ RlObjective::RlObjective(comm::Communicator& ranks, const task::Task& task, std:
 void RlObjective::prepare(std::int64_t update) {
     if (update % options_.epochs == 0 || batch_.answers.size() == 0) {
         ensure(update % options_.epochs == 0, "a batch of answers can't be made again in the middle of its epochs");
-        std::vector<rollout::ProblemDraw> draws;
+        std::vector<task::Draw> draws;
         const std::int64_t first = update / options_.epochs * options_.problems;
-        for (std::int64_t i = 0; i < options_.problems; ++i) {
-            const Draw draw = shuffle_(first + i);
-            draws.push_back({draw.index, draw.visit});
-        }
+        for (std::int64_t i = 0; i < options_.problems; ++i) draws.push_back(shuffle_(first + i));
         const rollout::RolloutPlan plan{&task_, split_, options_.samples, options_.sampler, seed_, "rl"};
-        batch_.answers = rollout::roll_together(ranks_, plan, generator_, draws);
+        batch_.answers = rollout::sample_answers_together(ranks_, plan, generator_, draws);
         batch_.values.clear();
         if (scorer_) batch_.values = rollout::score_together(ranks_, *scorer_, batch_.answers);
         assign_credit(batch_, task_, options_);

@@ -6,7 +6,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/eval/calibration.hpp"
 #include "tdrm/reward/loss.hpp"
-#include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/rollout/answers.hpp"
 
 namespace tdrm::train {
 

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/rollout/answers.hpp"
 
 namespace tdrm::rollout {
 namespace {

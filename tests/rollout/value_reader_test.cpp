@@ -46,7 +46,7 @@ TEST_F(ValueReader, OnlyATaskWithATokenizerHasATextToShow) {
     Problems problems;
     check_read_out(options, *task, "read_out", problems);
     EXPECT_TRUE(problems.empty());
-    options.reads = Reads::text;
+    options.reads = Shown::text;
     check_read_out(options, *task, "read_out", problems);
     ASSERT_EQ(problems.size(), 1U);
     EXPECT_NE(problems[0].message.find("no text"), std::string::npos);

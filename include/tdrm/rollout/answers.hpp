@@ -14,12 +14,6 @@
 
 namespace tdrm::rollout {
 
-/// A problem of a split, drawn for the `visit`-th time by this stage.
-struct ProblemDraw {
-    std::int64_t index;
-    std::int64_t visit = 0;
-};
-
 /// How answers are drawn. Keys are (seed, purpose, problem id, visit, sample).
 struct RolloutPlan {
     const task::Task* task = nullptr;
@@ -31,15 +25,16 @@ struct RolloutPlan {
 };
 
 /// Local. Answers to the given problems, in their order.
-[[nodiscard]] Trajectories roll(const RolloutPlan& plan, Generator& generator, std::span<const ProblemDraw> draws,
-                                const std::function<void()>& on_finished = {});
+[[nodiscard]] Trajectories sample_answers(const RolloutPlan& plan, Generator& generator,
+                                          std::span<const task::Draw> draws,
+                                          const std::function<void()>& on_finished = {});
 
 /// Problems [begin, end) of n that a rank takes: consecutive and even.
 [[nodiscard]] std::pair<std::size_t, std::size_t> share(std::size_t n, int rank, int ranks);
 
 /// Collective. The same, each rank answering its share; every rank gets the whole table.
-[[nodiscard]] Trajectories roll_together(comm::Communicator& ranks, const RolloutPlan& plan, Generator& generator,
-                                         std::span<const ProblemDraw> draws);
+[[nodiscard]] Trajectories sample_answers_together(comm::Communicator& ranks, const RolloutPlan& plan,
+                                                   Generator& generator, std::span<const task::Draw> draws);
 
 /// Figures of judged answers, at least one.
 struct AnswerFigures {

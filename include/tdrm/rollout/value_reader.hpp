@@ -1,5 +1,5 @@
-// Which ids a value model reads of what a policy wrote, and where it says the value: our own models, and reward models
-// of others with their ways of being asked.
+// Which ids a value model is shown of what a policy wrote, and where it says the value: our own models, and reward
+// models of others with their ways of being asked.
 #pragma once
 
 #include <array>
@@ -15,24 +15,18 @@
 
 namespace tdrm::rollout {
 
-/// Where tags stand.
-enum class TagPlace { leaf, trunk };
-[[nodiscard]] constexpr auto enum_names(TagPlace) {
-    return std::array<std::pair<TagPlace, std::string_view>, 2>{{{TagPlace::leaf, "leaf"}, {TagPlace::trunk, "trunk"}}};
-}
-
-/// What a value model gets of a policy: its ids, or its text in ids of the value model's own tokenizer.
-enum class Reads { ids, text };
-[[nodiscard]] constexpr auto enum_names(Reads) {
-    return std::array<std::pair<Reads, std::string_view>, 2>{{{Reads::ids, "ids"}, {Reads::text, "text"}}};
+/// What a value model is shown of a policy: its ids, or its text in ids of the value model's own tokenizer.
+enum class Shown { ids, text };
+[[nodiscard]] constexpr auto enum_names(Shown) {
+    return std::array<std::pair<Shown, std::string_view>, 2>{{{Shown::ids, "ids"}, {Shown::text, "text"}}};
 }
 
 /// How reward models of others (hf:DIR) are read; model::ReadOut in texts.
 struct ReadOutOptions {
     std::string tag, tail, positive, negative;
-    TagPlace place = TagPlace::leaf;
-    Reads reads = Reads::ids;    ///< with Reads::text and TagPlace::trunk, steps lose the white space around them
-    std::string prompt, system;  ///< with Reads::text
+    model::TagPlace place = model::TagPlace::leaf;
+    Shown reads = Shown::ids;    ///< with Shown::text and place trunk, steps lose the white space around them
+    std::string prompt, system;  ///< with Shown::text
     void fields(Fields& f);
 };
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/rollout/answers.hpp"
 #include "tdrm/rollout/tables.hpp"
 #include "tdrm/stage/context.hpp"
 #include "tdrm/stage/models.hpp"

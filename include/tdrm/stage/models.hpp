@@ -11,7 +11,7 @@ namespace tdrm::stage {
 /// for tasks with a tokenizer if it is smaller, or if the folder's own tokenizer has other tokens
 [[nodiscard]] model::Model load_model(StageContext& context, const Input& input);
 
-/// Collective. The value model that an input names. @throws DataError as load_model, or with Reads::text if the model
+/// Collective. The value model that an input names. @throws DataError as load_model, or with Shown::text if the model
 /// has fewer rows than its folder's tokenizer has tokens
 [[nodiscard]] model::Model load_value_model(StageContext& context, const Input& input,
                                             const rollout::ReadOutOptions& options);

@@ -28,6 +28,12 @@ struct Problem {
     std::string answer;  ///< canonical text of the gold answer or target
 };
 
+/// Which of a split's problems, or of other items, is drawn, and for how many times it was drawn before.
+struct Draw {
+    std::int64_t index = 0;
+    std::int64_t visit = 0;
+};
+
 /// An answer with the ends of its states: state k is the first ends[k] ids.
 struct AnswerIds {
     Tokens ids;

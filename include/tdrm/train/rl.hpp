@@ -10,7 +10,7 @@
 
 #include "tdrm/reward/advantage.hpp"
 #include "tdrm/reward/grpo.hpp"
-#include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/rollout/answers.hpp"
 #include "tdrm/train/shuffle.hpp"
 #include "tdrm/train/trainer.hpp"
 
