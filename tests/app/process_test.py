@@ -198,8 +198,6 @@ stages:
   base:  {{do: sft, model: {{layers: 1, width: 32, heads: 2}}, problems: sft, updates: 2, batch: 4}}
   data:  {{do: import, format: prm800k, file: {samples}/prm800k.jsonl}}
   prm:   {{do: value, init: base, data: data, target: {{kind: step_label}}, updates: 4, batch: 4, select: {{holdout: 0}}}}
-  picks: {{do: best_of_n, data: steps, values: [prm]}}
-  firsts: {{do: best_of_n, data: first, values: [td]}}
   bench: {{do: processbench, value: prm, limit: 6, processbench: {samples}/../benchmarks/processbench}}
 """
 
@@ -229,6 +227,7 @@ class Text(unittest.TestCase):
             self.assertEqual(b"".join(words[i] for i in ids[:first]), b"I multiply first.\n\n")
             self.assertEqual(b"".join(words[i] for i in ids[first:second]), b"$3\\cdot 4=7$.\n\n")
             self.assertEqual(second, len(ids), "the solution goes on, so there is no end token")
+            self.assertEqual(file.attrs["template"], "plain")
             self.assertEqual([str(x) for x in labels["state/truth"][:3]], ["nan", "1.0", "0.0"])
             self.assertEqual(list(labels["trajectory/outcome_known"][:2]), [1, 0])
         runs.finish(two, ranks=2, config=config)
