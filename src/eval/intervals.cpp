@@ -1,9 +1,7 @@
 #include "tdrm/eval/intervals.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <functional>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -17,14 +15,6 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 double mean_of(std::span<const double> values) {
     return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
-
-/// Quantile of sorted values with linear interpolation.
-double quantile(std::span<const double> sorted, double q) {
-    const double position = q * static_cast<double>(sorted.size() - 1);
-    const auto below = static_cast<std::size_t>(position);
-    const std::size_t above = std::min(below + 1, sorted.size() - 1);
-    return std::lerp(sorted[below], sorted[above], position - static_cast<double>(below));
 }
 
 }  // namespace
@@ -50,26 +40,6 @@ Interval mean_interval(std::span<const double> values) {
     const auto n = static_cast<double>(count);
     const double half = count > 1 ? kZ95 * std::sqrt(squares / (n - 1) / n) : kNan;
     return {mean, mean - half, mean + half, count};
-}
-
-Interval bootstrap_interval(std::span<const double> values, Random random, int resamples) {
-    if (values.empty()) return {kNan, kNan, kNan, 0};
-    ensure(resamples >= 1, "a bootstrap needs at least one resample");
-    std::vector<double> means;
-    for (int i = 0; i < resamples; ++i) {
-        double sum = 0;
-        for (std::size_t j = 0; j < values.size(); ++j) sum += values[random.next_below(values.size())];
-        means.push_back(sum / static_cast<double>(values.size()));
-    }
-    std::sort(means.begin(), means.end());
-    return {mean_of(values), quantile(means, 0.025), quantile(means, 0.975), static_cast<std::int64_t>(values.size())};
-}
-
-Interval paired_difference(std::span<const double> a, std::span<const double> b) {
-    ensure(a.size() == b.size(), "paired values come in pairs");
-    std::vector<double> difference(a.size());
-    std::transform(a.begin(), a.end(), b.begin(), difference.begin(), std::minus<>());
-    return mean_interval(difference);
 }
 
 }  // namespace tdrm::eval

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/random.hpp"
 #include "tdrm/eval/pass_at_k.hpp"
 
 namespace tdrm::eval {
@@ -27,7 +28,7 @@ std::size_t checked_size(const Candidates& candidates, std::int64_t n, bool scor
 /// Counts the votes of subsets of one problem's candidates.
 class Poll {
 public:
-    Poll(const Candidates& candidates, bool weighted) : candidates_(candidates), weighted_(weighted) {
+    explicit Poll(const Candidates& candidates) : candidates_(candidates) {
         ensure(candidates.answer_M.size() == candidates.correct_M.size(), "answers come one per candidate");
         std::int32_t largest = -1;
         for (const std::int32_t answer : candidates.answer_M) largest = std::max(largest, answer);
@@ -41,18 +42,17 @@ public:
             const std::int32_t answer = candidates_.answer_M[voter];
             if (answer < 0) continue;
             Tally& tally = tallies_[static_cast<std::size_t>(answer)];
-            tally.votes += weighted_ ? candidates_.score_M[voter] : 1;
-            tally.voters += 1;
+            tally.votes += 1;
             tally.correct += candidates_.correct_M[voter];
         }
         double most = -1;
         double sum = 0;
         double winners = 0;
         for (const Tally& tally : tallies_) {
-            if (tally.voters == 0 || tally.votes < most) continue;
+            if (tally.votes == 0 || tally.votes < most) continue;
             if (tally.votes > most) sum = winners = 0;
             most = tally.votes;
-            sum += tally.correct / tally.voters;
+            sum += tally.correct / tally.votes;
             winners += 1;
         }
         return winners > 0 ? sum / winners : 0;
@@ -61,11 +61,9 @@ public:
 private:
     struct Tally {
         double votes = 0;
-        double voters = 0;
         double correct = 0;
     };
     const Candidates& candidates_;
-    bool weighted_;
     std::vector<Tally> tallies_;  // per answer id
 };
 
@@ -75,13 +73,10 @@ double pass_at_n(const Candidates& candidates, std::int64_t n) {
     return pass_at_k(static_cast<std::int64_t>(candidates.correct_M.size()), std::llround(correct), n);
 }
 
-double select(Selection selection, const Candidates& candidates, std::int64_t n, VoteOptions options) {
-    options.weighted = selection == Selection::weighted_majority;
+double select(Selection selection, const Candidates& candidates, std::int64_t n, const VoteOptions& options) {
     switch (selection) {
         case Selection::best_of_n:
             return best_of_n(candidates, n);
-        case Selection::first_n:
-            return first_n(candidates, n);
         case Selection::pass_at_n:
             return pass_at_n(candidates, n);
         default:
@@ -125,18 +120,9 @@ double best_of_n(const Candidates& candidates, std::int64_t n) {
     return result;
 }
 
-double first_n(const Candidates& candidates, std::int64_t n) {
-    checked_size(candidates, n, true);
-    const std::span<const double> first = candidates.score_M.first(static_cast<std::size_t>(n));
-    return candidates.correct_M[static_cast<std::size_t>(std::max_element(first.begin(), first.end()) - first.begin())];
-}
-
 double majority_vote(const Candidates& candidates, std::int64_t n, const VoteOptions& options) {
-    const std::size_t size = checked_size(candidates, n, options.weighted);
-    if (options.weighted) {
-        for (const double score : candidates.score_M) ensure(score >= 0, "scores that weigh votes are at least 0");
-    }
-    Poll poll(candidates, options.weighted);
+    const std::size_t size = checked_size(candidates, n, false);
+    Poll poll(candidates);
     std::vector<std::size_t> voters(size);
     std::iota(voters.begin(), voters.end(), 0);
     const auto drawn = static_cast<std::size_t>(n);

@@ -207,10 +207,6 @@ Verdict retried(Verdict first, Verdict second) {
 
 }  // namespace
 
-Verdict verify_answers(std::string_view gold, std::string_view answer, const VerifyOptions& options) {
-    return Verification(options).run(gold, answer);
-}
-
 Verdict verify(std::string_view gold, std::string_view answer, const VerifyOptions& options) {
     const Extraction expected = extract_answer(gold, options.extract);
     const Extraction given = extract_answer(answer, options.extract);

@@ -11,11 +11,9 @@
 
 namespace tdrm::reward {
 
-double value_score(std::span<const float> value_logit_S, ValueState at, ValueScale scale, std::int64_t penultimate) {
-    const auto states = static_cast<std::int64_t>(value_logit_S.size());
-    const std::int64_t t = at == ValueState::last ? states - 1 : penultimate;
-    ensure(t >= 0 && t < states, "the state whose value enters the reward exists");
-    const double logit{value_logit_S[static_cast<std::size_t>(t)]};
+double value_score(std::span<const float> value_logit_S, ScoreAt at, ValueScale scale, std::int64_t penultimate) {
+    ensure(is_one_state(at), "a reward takes the value of one state");
+    const double logit = score_of(at, value_logit_S, penultimate);
     return scale == ValueScale::logit ? logit : sigmoid(logit);
 }
 

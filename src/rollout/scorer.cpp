@@ -67,7 +67,7 @@ std::size_t forest_tokens(const ScoredAnswer& answer, std::size_t probe_tokens) 
 }
 
 Scorer::Scorer(engine::Engine& engine, task::TokenSpan probe, int unit_tokens)
-    : Scorer(engine, model::ReadOut{{probe.begin(), probe.end()}, {}, false, -1, -1}, unit_tokens) {}
+    : Scorer(engine, model::ReadOut{{probe.begin(), probe.end()}, {}, model::TagPlace::leaf, -1, -1}, unit_tokens) {}
 
 Scorer::Scorer(engine::Engine& engine, model::ReadOut read_out, int unit_tokens)
     : engine_(&engine), read_out_(std::move(read_out)), unit_tokens_(static_cast<std::size_t>(unit_tokens)) {
@@ -86,33 +86,33 @@ Scorer::Scorer(engine::Engine& engine, model::ReadOut read_out, int unit_tokens)
     for (const auto* tokens : {&read_out_.tag, &read_out_.tail})
         for (const std::int32_t id : *tokens)
             if (id < 0 || id >= spec.vocab)
-                throw DataError(cat("token ", id, " of the read-out isn't in the model's vocabulary of ",
-                                    spec.vocab, ". Use the model's own tags."));
+                throw DataError(cat("token ", id, " of the read-out isn't in the model's vocabulary of ", spec.vocab,
+                                    ". Use the model's own tags."));
     if (std::max(read_out_.positive, read_out_.negative) >= spec.vocab ||
         (read_out_.reads_language_head() && read_out_.negative < 0))
-        throw DataError(cat("read_out.positive and negative must both be tokens of the model's vocabulary of ",
-                            spec.vocab, "."));
+        throw DataError(
+            cat("read_out.positive and negative must both be tokens of the model's vocabulary of ", spec.vocab, "."));
 }
 
-ValueReading value_prompts_of(const task::Task& task) {
+ValueView value_prompts_of(const task::Task& task) {
     return {[&task](task::TokenSpan prompt) { return task.value_prompt(prompt); }};
 }
 
 std::vector<std::vector<float>> Scorer::score(task::TokenSpan prompt, std::span<const ScoredAnswer> answers) {
-    const task::Tokens changed = reading_.prompt ? reading_.prompt(prompt) : task::Tokens();
-    if (reading_.prompt) prompt = changed;
-    if (!reading_.answer) return score_read(prompt, answers);
+    const task::Tokens changed = view_.prompt ? view_.prompt(prompt) : task::Tokens();
+    if (view_.prompt) prompt = changed;
+    if (!view_.answer) return score_shown(prompt, answers);
     std::vector<task::AnswerIds> again;
     std::vector<ScoredAnswer> changed_answers;
     again.reserve(answers.size());
     for (const ScoredAnswer& answer : answers) {
-        again.push_back(reading_.answer(answer.ids, answer.ends));
+        again.push_back(view_.answer(answer.ids, answer.ends));
         changed_answers.push_back({again.back().ids, again.back().ends});
     }
-    return score_read(prompt, changed_answers);
+    return score_shown(prompt, changed_answers);
 }
 
-std::vector<std::vector<float>> Scorer::score_read(task::TokenSpan prompt, std::span<const ScoredAnswer> answers) {
+std::vector<std::vector<float>> Scorer::score_shown(task::TokenSpan prompt, std::span<const ScoredAnswer> answers) {
     std::vector<std::vector<float>> result;
     result.reserve(answers.size());
     const std::size_t tagged = read_out_.tag.size() + read_out_.tail.size();
@@ -124,7 +124,7 @@ std::vector<std::vector<float>> Scorer::score_read(task::TokenSpan prompt, std::
             tokens += forest_tokens(answers[last++], tagged);
         forest_.clear();
         rows_.clear();
-        if (read_out_.stays) {
+        if (read_out_.place == model::TagPlace::trunk) {
             add_tagged_states(forest_, prompt, answers.subspan(first, last - first), read_out_, rows_);
         } else {
             add_states(forest_, prompt, answers.subspan(first, last - first), read_out_.tag, rows_);
@@ -142,8 +142,7 @@ std::vector<std::vector<float>> Scorer::score_read(task::TokenSpan prompt, std::
 }
 
 std::int64_t PathScorer::path_tokens(task::TokenSpan prompt, std::int64_t tokens, std::int64_t segments) const {
-    const std::int64_t read =
-        scorer_.reading_.prompt ? std::ssize(scorer_.reading_.prompt(prompt)) : std::ssize(prompt);
+    const std::int64_t read = scorer_.view_.prompt ? std::ssize(scorer_.view_.prompt(prompt)) : std::ssize(prompt);
     return read + tokens + (segments + 1) * engine::kPageTokens;
 }
 
@@ -172,8 +171,8 @@ std::vector<int> PathScorer::begin(std::span<const task::TokenSpan> prompts) {
     std::vector<engine::Append> runs;
     read.reserve(prompts.size());
     for (const task::TokenSpan prompt : prompts) {
-        read.push_back(scorer_.reading_.prompt ? scorer_.reading_.prompt(prompt)
-                                               : task::Tokens(prompt.begin(), prompt.end()));
+        read.push_back(scorer_.view_.prompt ? scorer_.view_.prompt(prompt)
+                                            : task::Tokens(prompt.begin(), prompt.end()));
         paths.push_back(decoder_->open());
         runs.push_back({paths.back(), read.back()});
     }

@@ -225,6 +225,13 @@ Trajectories Trajectories::unpack(std::string_view bytes) {
     return t;
 }
 
+std::vector<std::size_t> state_offsets(const Trajectories& data) {
+    std::vector<std::size_t> offsets{0};
+    for (std::size_t row = 0; row < data.size(); ++row)
+        offsets.push_back(offsets.back() + data.step_ends(row).size() + 1);
+    return offsets;
+}
+
 std::string content_hash(const Trajectories& data) {
     Hasher hasher;
     const auto add = [&](const auto& values) { hasher.update(values.data(), values.size() * sizeof(values[0])); };

@@ -1,35 +1,28 @@
 // Stage `best_of_n`: choosing among stored candidates by values, against majority vote and pass@N.
 #include <algorithm>
-#include <cmath>
+#include <limits>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/options.hpp"
-#include "tdrm/eval/calibration.hpp"
 #include "tdrm/eval/selection.hpp"
-#include "tdrm/eval/smoothness.hpp"
+#include "tdrm/eval/value_report.hpp"
 #include "tdrm/reward/loss.hpp"
+#include "tdrm/reward/score.hpp"
+#include "tdrm/stage/maps.hpp"
+#include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/tables.hpp"
 
 namespace tdrm::stage {
 namespace {
 
-/// How the values of an answer's states become its score.
-enum class ScoreAt { last, penultimate, minimum, mean, product };
-constexpr auto enum_names(ScoreAt) {
-    return std::array<std::pair<ScoreAt, std::string_view>, 5>{{{ScoreAt::last, "last"},
-                                                                {ScoreAt::penultimate, "penultimate"},
-                                                                {ScoreAt::minimum, "minimum"},
-                                                                {ScoreAt::mean, "mean"},
-                                                                {ScoreAt::product, "product"}}};
-}
+using reward::ScoreAt;
 std::string_view word(ScoreAt at) { return enum_names(ScoreAt{})[static_cast<std::size_t>(at)].second; }
 
 struct BestOfNOptions {
     std::string data;
     std::vector<std::string> values;
     std::vector<ScoreAt> at{ScoreAt::last};
-    ReadOutOptions read_out;
+    rollout::ReadOutOptions read_out;
     int subsets = 256;
 
     void fields(Fields& f) {
@@ -41,20 +34,6 @@ struct BestOfNOptions {
         f("subsets", subsets, "random subsets that majority votes are averaged over", at_least(1));
     }
 };
-
-double score_of(ScoreAt at, std::span<const float> logits, std::int64_t penultimate) {
-    const auto probability = [&](std::size_t s) { return reward::sigmoid(static_cast<double>(logits[s])); };
-    if (at == ScoreAt::penultimate) return static_cast<double>(logits[static_cast<std::size_t>(penultimate)]);
-    if (at == ScoreAt::last || logits.size() == 1) return static_cast<double>(logits.back());
-    double lowest = 1, sum = 0, product = 1;
-    for (std::size_t s = 1; s < logits.size(); ++s) {
-        lowest = std::min(lowest, probability(s));
-        sum += probability(s);
-        product *= probability(s);
-    }
-    if (at == ScoreAt::minimum) return lowest;
-    return at == ScoreAt::mean ? sum / static_cast<double>(logits.size() - 1) : product;
-}
 
 /// The candidates as eval::selection_curve wants them.
 class CandidateTable {
@@ -72,8 +51,8 @@ public:
     [[nodiscard]] std::vector<double> scores(ScoreAt at, std::span<const float> logits) const {
         std::vector<double> result;
         for (std::size_t row = 0; row < data_.size(); ++row)
-            result.push_back(score_of(at, logits.subspan(offsets_[row], offsets_[row + 1] - offsets_[row]),
-                                      task_.penultimate(data_.ids(row), data_.step_ends(row))));
+            result.push_back(reward::score_of(at, logits.subspan(offsets_[row], offsets_[row + 1] - offsets_[row]),
+                                              task_.penultimate(data_.ids(row), data_.step_ends(row))));
         return result;
     }
 
@@ -119,43 +98,35 @@ nlohmann::json curve_json(const std::string& method, const eval::SelectionCurve&
     return {{"method", method}, {"points", points}, {"per_problem", curve.accuracy.back()}};
 }
 
-/// Calibration of all states against the outcome and, where known, the exact truth; smoothness of the values.
+nlohmann::json calibration_json(const eval::Calibration& calibration) {
+    nlohmann::json bins = nlohmann::json::array();
+    for (const auto& bin : calibration.bins)
+        if (bin.count > 0)
+            bins.push_back({{"low", bin.low},
+                            {"high", bin.high},
+                            {"count", bin.count},
+                            {"prediction", bin.mean_prediction},
+                            {"truth", bin.mean_truth}});
+    return {{"bins", bins},
+            {"ece", calibration.ece},
+            {"brier", calibration.brier},
+            {"log_loss", calibration.log_loss},
+            {"auc", calibration.auc}};
+}
+
+/// Calibration of all states against the outcome and the truth, where known; smoothness of the values.
 nlohmann::json value_report(const rollout::Trajectories& data, std::span<const float> logits,
-                            std::span<const float> truth) {
-    const auto offsets = rollout::state_offsets(data);
-    std::vector<double> predicted, outcome, exact(truth.begin(), truth.end());
-    double change = 0, transitions = 0;
-    for (std::size_t row = 0; row < data.size(); ++row)
-        for (std::size_t s = offsets[row]; s < offsets[row + 1]; ++s) {
-            predicted.push_back(reward::sigmoid(static_cast<double>(logits[s])));
-            outcome.push_back(static_cast<double>(data.outcome[row]));
-            if (s > offsets[row] && s + 1 < offsets[row + 1]) {
-                change += std::abs(predicted[s] - predicted[s - 1]);
-                transitions += 1;
-            }
-        }
-    const auto quality = [&](const std::vector<double>& against) {
-        nlohmann::json bins = nlohmann::json::array();
-        const auto reliability = eval::reliability_bins(predicted, against);
-        for (const auto& bin : reliability)
-            if (bin.count > 0)
-                bins.push_back({{"low", bin.low},
-                                {"high", bin.high},
-                                {"count", bin.count},
-                                {"prediction", bin.mean_prediction},
-                                {"truth", bin.mean_truth}});
-        return nlohmann::json{{"bins", bins},
-                              {"ece", eval::expected_calibration_error(reliability)},
-                              {"brier", eval::brier_score(predicted, against)},
-                              {"log_loss", eval::log_loss(predicted, against)},
-                              {"auc", eval::roc_auc(predicted, against)}};
-    };
-    nlohmann::json report{
-        {"states", predicted.size()},
-        {"outcome", quality(outcome)},
-        {"mean_value_change", transitions > 0 ? nlohmann::json(change / transitions) : nlohmann::json()}};
-    if (!exact.empty()) report["truth"] = quality(exact);
-    return report;
+                            const rollout::StateLabels& labels) {
+    std::vector<double> value, outcome(data.outcome.begin(), data.outcome.end());
+    for (const float logit : logits) value.push_back(reward::sigmoid(static_cast<double>(logit)));
+    for (std::size_t row = 0; row < labels.outcome_known.size(); ++row)
+        if (labels.outcome_known[row] == 0) outcome[row] = std::numeric_limits<double>::quiet_NaN();
+    const std::vector<double> truth(labels.truth.begin(), labels.truth.end());
+    const auto report = eval::value_report(value, rollout::state_offsets(data), outcome, truth);
+    nlohmann::json json{{"states", report.states}, {"mean_value_change", report.mean_value_change}};
+    if (report.outcome) json["outcome"] = calibration_json(*report.outcome);
+    if (report.truth) json["truth"] = calibration_json(*report.truth);
+    return json;
 }
 
 class BestOfNStage final : public Stage {
@@ -163,7 +134,7 @@ public:
     explicit BestOfNStage(const BestOfNOptions& options) : options_(options) {}
     [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
-        check_read_out(options_.read_out, task, path + ".read_out", problems);
+        rollout::check_read_out(options_.read_out, task, path + ".read_out", problems);
         if (options_.values.empty())
             problems.push_back(
                 {"", path + ".values", "names no value model (nothing would choose). Name at least one."});
@@ -190,7 +161,8 @@ public:
         for (std::size_t i = 0; i < options_.values.size(); ++i) {
             const auto spec = planned.model(cat("values[", i, "]"));
             if (!spec) return std::nullopt;
-            const Memory memory = frozen_memory("a value model", *spec).add(scoring_memory(*spec, 4096));
+            const Memory memory =
+                frozen_memory("a value model", *spec).add(scoring_memory(*spec, rollout::kScoreTokens));
             if (!most || memory.total() > most->total()) most = memory;
         }
         return most;
@@ -204,7 +176,7 @@ private:
         eval::VoteOptions votes;
         votes.subsets = options_.subsets;
         votes.seed = context.seed;
-        const auto truth = state_labels(context.task, data).truth;
+        const auto labels = rollout::load_labels(context.input("data").directory, context.task, data);
         nlohmann::json curves = nlohmann::json::array();
         curves.push_back(
             curve_json("majority", eval::selection_curve(eval::Selection::majority, table.with({}), sizes, votes)));
@@ -222,7 +194,7 @@ private:
                 curve["at"] = word(at);
                 curves.push_back(curve);
             }
-            values[models[m].label] = value_report(data, logits[m], truth);
+            values[models[m].label] = value_report(data, logits[m], labels);
         }
         return {{"kind", "best_of_n"},
                 {"data", context.input("data").label},

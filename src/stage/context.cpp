@@ -2,11 +2,7 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
-#include "tdrm/model/pretrained.hpp"
-#include "tdrm/store/checkpoint.hpp"
 #include "tdrm/store/manifest.hpp"
-#include "tdrm/task/text/text_task.hpp"
-#include "tdrm/train/state.hpp"
 
 namespace tdrm::stage {
 
@@ -44,81 +40,6 @@ void verify_folder(const std::filesystem::path& directory) {
 }
 
 }  // namespace
-
-namespace {
-
-/// Built-in tasks have a vocabulary of their own; a tokenizer may have fewer tokens than a model has rows, which are
-/// then never drawn from a text.
-void check_vocabulary(const StageContext& context, const model::ModelSpec& spec, const std::string& label) {
-    const bool has_tokenizer = context.task.kind() == "text";
-    const int rows = spec.vocab;
-    const int tokens = context.task.vocab_size();
-    if (rows == tokens || (has_tokenizer && rows > tokens)) return;
-    throw DataError(cat(label, " has a vocabulary of ", rows, " tokens, the task ", context.task.kind(), " one of ",
-                        tokens, " (they don't speak the same language). Use a model of this task."));
-}
-
-/// A Hugging Face folder that brings a tokenizer must mean the same tokens by the task's ids; it may have more.
-void check_tokens(const StageContext& context, const Input& input) {
-    const auto* task = dynamic_cast<const task::TextTask*>(&context.task);
-    if (task == nullptr || !std::filesystem::exists(input.directory / "tokenizer.json")) return;
-    const text::Tokenizer& ours = task->tokenizer();
-    const auto theirs = text::Tokenizer::load(input.directory);
-    if (ours.fingerprint() == theirs.fingerprint()) return;
-    for (std::int32_t id = 0; id < ours.vocab_size(); ++id)
-        if (const auto bytes = ours.bytes_of(id); !bytes.empty() && bytes != theirs.bytes_of(id))
-            throw DataError(cat(input.label, ": its tokenizer.json has \"", theirs.decode(std::span(&id, 1)),
-                                "\" as token ", id, ", the task's has \"", ours.decode(std::span(&id, 1)),
-                                "\" (the model would read other words). Use its tokenizer for the task; a value model "
-                                "can also be given texts, by read_out.reads: text."));
-}
-
-/// What was opened of an input that names a model.
-struct Source {
-    std::optional<model::Pretrained> folder;
-    std::optional<store::Checkpoint> commit;
-    model::ModelSpec spec;
-};
-
-Source open_model(StageContext& context, const Input& input) {
-    Source source;
-    if (!input.is_foreign()) source.commit.emplace(store::load_checkpoint(context.ranks, input.directory));
-    context.ranks.agree("opening " + input.label, [&] {
-        if (input.is_foreign()) {
-            source.folder.emplace(input.directory);
-            check_tokens(context, input);
-        }
-        source.spec = source.folder ? source.folder->spec() : train::spec_of(*source.commit);
-        check_vocabulary(context, source.spec, input.label);
-    });
-    return source;
-}
-
-void deliver(StageContext& context, const Input& input, const Source& source,
-             std::span<const model::TensorInfo> wanted, const model::WeightSink& sink) {
-    if (source.folder) {
-        model::deliver(context.ranks, *source.folder, wanted, sink);
-    } else {
-        context.ranks.agree("loading " + input.label, [&] { train::deliver(*source.commit, wanted, sink); });
-    }
-}
-
-}  // namespace
-
-model::ModelSpec model_spec(StageContext& context, const Input& input) { return open_model(context, input).spec; }
-
-void deliver_model(StageContext& context, const Input& input, std::span<const model::TensorInfo> wanted,
-                   const model::WeightSink& sink) {
-    deliver(context, input, open_model(context, input), wanted, sink);
-}
-
-std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& input) {
-    const Source source = open_model(context, input);
-    auto engine =
-        context.ranks.agree("making room for " + input.label, [&] { return engine::make_engine(source.spec); });
-    deliver(context, input, source, engine->layout().tensors, engine::weights_into(*engine));
-    return engine;
-}
 
 rollout::Trajectories load_trajectories(StageContext& context, const Input& input) {
     return context.ranks.agree("loading " + input.label, [&] {

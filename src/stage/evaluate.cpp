@@ -4,9 +4,10 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/eval/pass_at_k.hpp"
 #include "tdrm/eval/selection.hpp"
+#include "tdrm/stage/maps.hpp"
 #include "tdrm/stage/options.hpp"
+#include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/tables.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -80,7 +81,8 @@ public:
                                             options_.sampler, context.seed,      "evaluate"};
             const auto answers = rollout_map(context, plan, *policy, options_.slots,
                                              context.node.name + " " + input.label, context.directory / input.label,
-                                             answer_attributes(context, input, options_.problems, options_.sampler));
+                                             rollout::answer_attributes(context.task, input.name(), options_.problems,
+                                                                        options_.sampler, context.seed));
             policies.push_back(policy_report(input.label, answers, options_.samples));
             headline[input.label] = policies.back()["pass_at_k"][0]["mean"];
         }

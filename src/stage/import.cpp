@@ -6,11 +6,11 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
 #include "tdrm/base/options.hpp"
+#include "tdrm/rollout/tables.hpp"
 #include "tdrm/stage/map.hpp"
 #include "tdrm/stage/process/solution_ids.hpp"
+#include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/tables.hpp"
-#include "tdrm/store/manifest.hpp"
 #include "tdrm/task/process/solution.hpp"
 
 namespace tdrm::stage {
@@ -63,7 +63,7 @@ std::vector<std::vector<std::size_t>> by_problem(const std::vector<LabelledSolut
 /// A table under construction: trajectories with the labels of their states.
 struct Imported {
     rollout::Trajectories data;
-    StateLabels labels;
+    rollout::StateLabels labels;
 
     void append(const store::FileReader& part) {
         const auto extend = [](auto& to, const auto& more) { to.insert(to.end(), more.begin(), more.end()); };
@@ -145,7 +145,7 @@ private:
     void add_problem(const task::Task& task, const std::vector<LabelledSolution>& solutions,
                      const std::vector<std::size_t>& rows, std::int64_t index, Imported& imported) const {
         const LabelledSolution& first = solutions[rows.front()];
-        const auto prompt = question_ids(task, first.problem);
+        const auto prompt = task.question_ids(first.problem);
         bool added = false;
         for (std::size_t sample = 0; sample < rows.size(); ++sample) {
             const LabelledSolution& solution = solutions[rows[sample]];
@@ -200,13 +200,10 @@ private:
         if (all.data.size() == 0)
             throw DataError(cat("all ", read.solutions.size(),
                                 " solutions are longer than max_tokens (there is nothing to train on). Raise it."));
-        write_answers(context.directory, context.task, all.data, all.labels,
-                      {{"schema", std::string("tdrm-trajectories-1")},
-                       {"task", std::string(context.task.kind())},
-                       {"tokenizer", context.task.vocabulary_fingerprint()},
-                       {"verdict_reasons", reason_names()},
-                       {"format", format_name(options_.format)},
-                       {"counts", nlohmann::json(counts).dump()}});
+        auto attributes = rollout::task_attributes(context.task);
+        attributes.emplace_back("format", format_name(options_.format));
+        attributes.emplace_back("counts", nlohmann::json(counts).dump());
+        rollout::write_answers(context.directory, context.task, all.data, all.labels, attributes);
     }
 
     ImportOptions options_;

@@ -14,22 +14,12 @@ void EvalOptions::fields(Fields& f) {
 }
 
 train::Metrics answer_metrics(const rollout::Trajectories& answers) {
+    const auto figures = rollout::figures_of(answers);
     train::Metrics metrics;
-    double right = 0, cut = 0, solved = 0;
-    for (std::size_t row = 0; row < answers.size(); ++row) {
-        right += static_cast<double>(answers.outcome[row]);
-        cut += answers.finish[row] == static_cast<std::uint8_t>(task::Finish::length) ? 1 : 0;
-    }
-    for (const auto& [begin, end] : answers.groups()) {
-        bool any = false;
-        for (std::size_t row = begin; row < end; ++row) any = any || answers.outcome[row] > 0;
-        solved += any ? 1 : 0;
-    }
-    const auto n = static_cast<double>(answers.size());
-    metrics.set("pass@1", right / n);
-    metrics.set("solved", solved / static_cast<double>(answers.num_problems()));
-    metrics.set("completions/mean_length", static_cast<double>(answers.token.size()) / n);
-    metrics.set("completions/clipped_ratio", cut / n);
+    metrics.set("pass@1", figures.right);
+    metrics.set("solved", figures.solved);
+    metrics.set("completions/mean_length", figures.mean_length);
+    metrics.set("completions/clipped_ratio", figures.cut);
     return metrics;
 }
 
@@ -42,12 +32,12 @@ train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task&
     evaluation.measure = [&ranks, &task, &policy, options, slots, seed](std::int64_t) {
         rollout::Generator generator(policy, options.sampler, task.end_tokens(), slots);
         const std::int64_t size = task.split_size(options.problems);
-        std::vector<rollout::ProblemDraw> draws;
+        std::vector<task::Draw> draws;
         for (std::int64_t i = 0; i < (options.limit > 0 ? std::min(options.limit, size) : size); ++i)
             draws.push_back({i, 0});
         // The same key at every evaluation: differences between updates are the policy's, not the draw's.
         const rollout::RolloutPlan plan{&task, options.problems, options.samples, options.sampler, seed, "eval"};
-        return answer_metrics(rollout::roll_together(ranks, plan, generator, draws));
+        return answer_metrics(rollout::sample_answers_together(ranks, plan, generator, draws));
     };
     return evaluation;
 }

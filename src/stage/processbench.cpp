@@ -5,11 +5,12 @@
 #include "tdrm/reward/loss.hpp"
 #include "tdrm/rollout/scorer.hpp"
 #include "tdrm/stage/map.hpp"
+#include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/process/figures.hpp"
 #include "tdrm/stage/process/solution_ids.hpp"
+#include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/tables.hpp"
 #include "tdrm/store/directory.hpp"
 #include "tdrm/store/manifest.hpp"
 
@@ -20,14 +21,13 @@ using namespace task::process;
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kBlockRows = 64;  ///< rows of a part
-constexpr int kScoreTokens = 4096;       ///< tokens of a scoring pass
 
 struct ProcessbenchOptions {
     std::string value, predictions;
     std::string processbench, prmbench, bigbench_mistake;
     ThresholdOptions threshold;
     std::string separator = "\n\n";
-    ReadOutOptions read_out;
+    rollout::ReadOutOptions read_out;
     std::int64_t limit = 0;
 
     void fields(Fields& f) {
@@ -85,7 +85,7 @@ public:
     }
 
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
-        check_read_out(options_.read_out, task, path + ".read_out", problems);
+        rollout::check_read_out(options_.read_out, task, path + ".read_out", problems);
         if (options_.value.empty() == options_.predictions.empty())
             problems.push_back({"", path + ".value",
                                 "exactly one of value and predictions is needed (one of them says which steps are "
@@ -152,7 +152,7 @@ public:
         if (options_.value.empty()) return Memory();
         const auto value = planned.model("value");
         if (!value) return std::nullopt;
-        return frozen_memory("the value model", *value).add(scoring_memory(*value, kScoreTokens));
+        return frozen_memory("the value model", *value).add(scoring_memory(*value, rollout::kScoreTokens));
     }
 
 private:
@@ -178,7 +178,7 @@ private:
         if (!map_is_done(context, context.directory)) {
             const Input& value = context.input("value");
             const auto model = load_value_model(context, value, options_.read_out);
-            rollout::Scorer scorer = value_scorer(context, *model, value, options_.read_out, kScoreTokens);
+            rollout::Scorer scorer = value_scorer(context, *model, value, options_.read_out, rollout::kScoreTokens);
             MapWork work;
             work.label = context.node.name;
             work.units = static_cast<std::int64_t>(rows.size());
@@ -206,7 +206,7 @@ private:
     /// All steps of a solution in one pass.
     [[nodiscard]] std::vector<float> step_logits(const task::Task& task, rollout::Scorer& scorer,
                                                  const BenchmarkRow& row) const {
-        const auto prompt = question_ids(task, row.problem);
+        const auto prompt = task.question_ids(row.problem);
         const auto solution = solution_ids(task, row.steps, options_.separator, true);
         const rollout::ScoredAnswer answer{solution.ids, solution.step_ends};
         return scorer.score(prompt, std::span(&answer, 1)).front();

@@ -1,6 +1,7 @@
 #include "tdrm/stage/record.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -65,6 +66,16 @@ StageRecord StageRecord::read_finished(const std::string& where, const fs::path&
             cat(where, " isn't there (", directory.string(), " has no stage.json). Run that stage first."));
     if (!record->done) throw ConfigError(cat(where, " isn't finished. Run it to its end first."));
     return *record;
+}
+
+json metrics_json(const train::Metrics& metrics) {
+    json j = json::object();
+    for (const auto& [name, value] : metrics.entries()) j[name] = std::isfinite(value) ? json(value) : json();
+    return j;
+}
+
+void write_results(const fs::path& directory, const json& results) {
+    store::write_text_atomic(directory / "results.json", results.dump(1) + "\n");
 }
 
 std::int64_t referenced_update(const std::string& where, const std::string& version, const fs::path& directory,

@@ -2,11 +2,13 @@
 #include "tdrm/train/rl.hpp"
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/engine/memory.hpp"
+#include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/tables.hpp"
 #include "tdrm/stage/training.hpp"
 #include "tdrm/store/directory.hpp"
+#include "tdrm/train/rl_batch_file.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -22,13 +24,17 @@ struct BatchFields {
 struct ValueRewardFields {
     std::string model;
     double weight = 0.2;
-    reward::ValueState at = reward::ValueState::penultimate;
+    reward::ScoreAt at = reward::ScoreAt::penultimate;
     reward::ValueScale scale = reward::ValueScale::logit;
     void fields(Fields& f) {
         f("model", model, "value model; none = no value in the reward");
         f("weight", weight, "weight of the value");
-        f("at", at, "state whose value counts");
+        f("at", at, "state whose value counts: penultimate or last");
         f("scale", scale, "logit (published) or probability");
+    }
+    [[nodiscard]] std::vector<std::string> validate() const {
+        if (reward::is_one_state(at)) return {};
+        return {"at names all steps, but a reward takes the value of one state. Choose penultimate or last."};
     }
 };
 
@@ -85,7 +91,7 @@ struct RlStageOptions {
     ClipFields clip;
     train::LossMean loss = train::LossMean::token;
     bool mask_truncated = false;
-    ReadOutOptions read_out;
+    rollout::ReadOutOptions read_out;
     engine::SamplerOptions sampler;
     int unit_tokens = 512, slots = 256;
     std::int64_t save_rollouts = 0;
@@ -153,7 +159,7 @@ public:
             problems.push_back({"", path + key, message});
         };
         check_split(task, options_.problems, path + ".problems", problems);
-        check_read_out(options_.read_out, task, path + ".read_out", problems);
+        rollout::check_read_out(options_.read_out, task, path + ".read_out", problems);
         if (!options_.eval.problems.empty())
             check_split(task, options_.eval.problems, path + ".eval.problems", problems);
         const bool gae = options_.advantage.kind == train::AdvantageKind::gae;
@@ -274,10 +280,10 @@ private:
             if (update / options_.epochs % options_.save_rollouts != 0) return;
             context.ranks.agree("saving rollouts", [&] {
                 if (!context.ranks.root()) return;
-                auto attributes =
-                    answer_attributes(context, context.input("policy"), options_.problems, options_.sampler);
+                auto attributes = rollout::answer_attributes(context.task, context.input("policy").name(),
+                                                             options_.problems, options_.sampler, context.seed);
                 attributes.emplace_back("update", update);
-                write_rl_batch(folder / (train::commit_name(update) + ".h5"), context.task, batch, attributes);
+                train::write_rl_batch(folder / (train::commit_name(update) + ".h5"), context.task, batch, attributes);
             });
         });
     }

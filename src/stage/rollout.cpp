@@ -1,9 +1,9 @@
 // Stage `rollout`: answers of a policy to the problems of a split, judged, with the truth of every state where known.
 #include "tdrm/base/errors.hpp"
-#include "tdrm/stage/map.hpp"
+#include "tdrm/stage/maps.hpp"
 #include "tdrm/stage/options.hpp"
+#include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/tables.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -37,9 +37,9 @@ public:
         const auto policy = load_model(context, context.input("policy"));
         const rollout::RolloutPlan plan{&context.task,    options_.problems, options_.samples,
                                         options_.sampler, context.seed,      "rollout"};
-        const auto answers =
-            rollout_map(context, plan, *policy, options_.slots, context.node.name, context.directory,
-                        answer_attributes(context, context.input("policy"), options_.problems, options_.sampler));
+        const auto answers = rollout_map(context, plan, *policy, options_.slots, context.node.name, context.directory,
+                                         rollout::answer_attributes(context.task, context.input("policy").name(),
+                                                                    options_.problems, options_.sampler, context.seed));
         return {0, -1, metrics_json(answer_metrics(answers))};
     }
 

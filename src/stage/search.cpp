@@ -6,10 +6,12 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/engine/memory.hpp"
 #include "tdrm/eval/intervals.hpp"
+#include "tdrm/rollout/tables.hpp"
 #include "tdrm/stage/map.hpp"
+#include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
+#include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/tables.hpp"
 #include "tdrm/store/manifest.hpp"
 
 namespace tdrm::stage {
@@ -25,7 +27,7 @@ struct SearchStageOptions {
     SearchKind kind = SearchKind::greedy;
     int branch = 8;
     int depth = 30;
-    ReadOutOptions read_out;
+    rollout::ReadOutOptions read_out;
     engine::SamplerOptions sampler;
     int slots = 256;
 
@@ -42,51 +44,21 @@ struct SearchStageOptions {
     }
 };
 
-/// Nodes of many trees as flat arrays; /node of search.h5.
-struct NodeTable {
-    std::vector<std::int64_t> tree_offset{0}, token_offset{0};
-    std::vector<std::int32_t> parent, token;
-    std::vector<float> value;
-    std::vector<std::uint8_t> terminal, on_path;
-
-    void add(const rollout::SearchTree& tree) {
-        for (const auto& node : tree.nodes) {
-            parent.push_back(node.parent);
-            value.push_back(node.value);
-            terminal.push_back(node.terminal ? 1 : 0);
-            on_path.push_back(node.on_path ? 1 : 0);
-            token.insert(token.end(), node.ids.begin(), node.ids.end());
-            token_offset.push_back(static_cast<std::int64_t>(token.size()));
-        }
-        tree_offset.push_back(static_cast<std::int64_t>(parent.size()));
-    }
-    [[nodiscard]] store::Columns columns() const {
-        store::Columns c;
-        c.set("tree_offset", tree_offset);
-        c.set("token_offset", token_offset);
-        c.set("parent", parent);
-        c.set("token", token);
-        c.set("value", value);
-        c.set("terminal", terminal);
-        c.set("on_path", on_path);
-        return c;
-    }
-};
-
 class SearchStage final : public Stage {
 public:
     explicit SearchStage(const SearchStageOptions& options) : options_(options) {}
     [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
         check_split(task, options_.problems, path + ".problems", problems);
-        check_read_out(options_.read_out, task, path + ".read_out", problems);
+        rollout::check_read_out(options_.read_out, task, path + ".read_out", problems);
     }
 
     StageOutcome run(StageContext& context) override {
         const auto policy = load_model(context, context.input("policy"));
         const auto value = load_value_model(context, context.input("value"), options_.read_out);
         rollout::Generator generator(*policy, options_.sampler, context.task.end_tokens(), options_.slots);
-        rollout::Scorer scorer = value_scorer(context, *value, context.input("value"), options_.read_out, 4096);
+        rollout::Scorer scorer =
+            value_scorer(context, *value, context.input("value"), options_.read_out, rollout::kScoreTokens);
         MapWork work;
         work.label = context.node.name;
         work.units = context.task.split_size(options_.problems);
@@ -121,19 +93,30 @@ public:
         const auto tokens = rollout::search_tokens(plan, options_.slots, planned.task.max_prompt_tokens(), answer);
         Memory memory = frozen_memory("the policy", *policy).add(prefill_memory(*policy, planned.task, options_.slots));
         memory.add("the policy's cache", engine::decoder_bytes(*policy, tokens, options_.slots));
-        memory.add(frozen_memory("the value model", *value)).add(scoring_memory(*value, 4096));
+        memory.add(frozen_memory("the value model", *value)).add(scoring_memory(*value, rollout::kScoreTokens));
         return memory.add("the value model's cache", engine::decoder_bytes(*value, tokens, 0));
     }
 
 private:
+    [[nodiscard]] std::vector<rollout::SearchTree> trees_of(const rollout::SearchPlan& plan,
+                                                            rollout::Generator& generator, rollout::Scorer& scorer,
+                                                            std::span<const task::Problem> problems) const {
+        switch (options_.kind) {
+            case SearchKind::greedy:
+                return rollout::greedy_search(plan, generator, scorer, problems);
+        }
+        ensure(false, "a kind of search without a search");
+        return {};
+    }
+
     void search(StageContext& context, rollout::Generator& generator, rollout::Scorer& scorer, std::int64_t begin,
                 std::int64_t end, store::FileWriter& part) const {
         std::vector<task::Problem> problems;
         for (std::int64_t i = begin; i < end; ++i) problems.push_back(context.task.problem(options_.problems, i));
         const rollout::SearchPlan plan{&context.task, options_.branch, options_.depth, options_.sampler, context.seed};
-        const auto trees = rollout::greedy_search(plan, generator, scorer, problems);
+        const auto trees = trees_of(plan, generator, scorer, problems);
         rollout::Trajectories answers;
-        NodeTable nodes;
+        rollout::NodeTable nodes;
         for (std::size_t i = 0; i < trees.size(); ++i) {
             answers.add_problem(begin + static_cast<std::int64_t>(i), problems[i]);
             answers.add(trees[i].answer);
@@ -152,14 +135,14 @@ private:
             nodes.append(store::Columns::read(file, "node"));
         }
         store::FileWriter file(context.directory / "trajectories.h5");
-        for (const auto& [name, value] :
-             answer_attributes(context, context.input("policy"), options_.problems, options_.sampler))
+        for (const auto& [name, value] : rollout::answer_attributes(context.task, context.input("policy").name(),
+                                                                    options_.problems, options_.sampler, context.seed))
             file.attribute(name, value);
         file.attribute("value", context.input("value").label);
         file.attribute("value_hash", context.input("value").identity);
         answers.write(file);
         nodes.write(file, "node");
-        write_vocabulary(file, context.task, {answers.prompt_token, nodes.get<std::int32_t>("token")});
+        rollout::write_vocabulary(file, context.task, {answers.prompt_token, nodes.get<std::int32_t>("token")});
         store::write_manifest(context.directory, std::vector{file.close()});
     }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
 #include "tdrm/stage/training.hpp"

@@ -3,14 +3,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
+#include "tdrm/rollout/answers.hpp"
+#include "tdrm/rollout/labels.hpp"
+#include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/tables.hpp"
 #include "tdrm/stage/training.hpp"
+#include "tdrm/train/value_data.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -60,52 +62,6 @@ struct ValueStageOptions {
     }
 };
 
-/// What the states of a table are judged by: the labels where they are trained towards, else the outcome; NaN where it
-/// isn't known.
-std::vector<float> truth_of(const rollout::Trajectories& data, const StateLabels& labels, reward::TargetKind kind) {
-    if (kind == reward::TargetKind::step_label) return labels.truth;
-    std::vector<float> truth;
-    for (std::size_t row = 0; row < data.size(); ++row) {
-        const bool known = labels.outcome_known.empty() || labels.outcome_known[row] != 0;
-        truth.insert(truth.end(), data.step_ends(row).size() + 1,
-                     known ? data.outcome[row] : std::numeric_limits<float>::quiet_NaN());
-    }
-    return truth;
-}
-
-bool any_known(std::span<const float> truth) {
-    return std::any_of(truth.begin(), truth.end(), [](float x) { return !std::isnan(x); });
-}
-
-/// Problem rows in the training part and in the held-out part, decided by identity.
-struct Partition {
-    std::vector<std::size_t> training_rows;
-    rollout::Trajectories held_out;
-    std::vector<float> held_out_truth;  ///< of its states, as truth_of
-};
-
-/// @param truth of all states. With `labelled_only`, trajectories without any label aren't trained on.
-Partition partition(const rollout::Trajectories& data, std::span<const float> truth, bool labelled_only, double holdout,
-                    std::uint64_t seed) {
-    Partition result;
-    const auto groups = data.groups();
-    const auto offsets = rollout::state_offsets(data);
-    for (std::size_t p = 0; p < groups.size(); ++p) {
-        const auto [begin, end] = groups[p];
-        const bool held =
-            Random(random_key(seed, "holdout", static_cast<std::uint64_t>(data.problem_id[p]))).uniform(0) < holdout;
-        if (held) {
-            result.held_out.append_problem(data, p, begin, end);
-            const auto of_problem = truth.subspan(offsets[begin], offsets[end] - offsets[begin]);
-            result.held_out_truth.insert(result.held_out_truth.end(), of_problem.begin(), of_problem.end());
-        }
-        for (std::size_t row = begin; row < end && !held; ++row)
-            if (!labelled_only || any_known(truth.subspan(offsets[row], offsets[row + 1] - offsets[row])))
-                result.training_rows.push_back(row);
-    }
-    return result;
-}
-
 class ValueStage final : public Stage {
 public:
     explicit ValueStage(const ValueStageOptions& options) : options_(options) {}
@@ -121,19 +77,20 @@ public:
 
     StageOutcome run(StageContext& context) override {
         const auto data = load_trajectories(context, context.input("data"));
-        const auto labels =
-            context.ranks.agree("reading labels", [&] { return load_labels(context, context.input("data"), data); });
+        const auto labels = context.ranks.agree("reading labels", [&] {
+            return rollout::load_labels(context.input("data").directory, context.task, data);
+        });
         require_known(context, data, labels);
         const bool by_label = options_.target.kind == reward::TargetKind::step_label;
-        const auto part = partition(data, truth_of(data, labels, options_.target.kind), by_label,
-                                    options_.select.holdout, context.seed);
+        const auto part = train::partition(data, train::truth_of(data, labels, options_.target.kind), by_label,
+                                           options_.select.holdout, context.seed);
         if (part.training_rows.empty())
             context.ranks.fail_together(
                 DataError(cat("stage ", context.node.name,
                               " has no trajectories to train on (all problems of its data are held out, or there "
                               "are none). Lower select.holdout or give it more data.")));
         warn_if_one_sided(context, data);
-        const auto value = start(context);
+        const auto value = new_value_model(context, context.input("init"));
         train::ValueObjective objective(data, part.training_rows, by_label ? labels.truth : std::vector<float>(),
                                         context.task, *value, options_.target, context.seed, options_.batch,
                                         options_.unit_tokens);
@@ -165,15 +122,17 @@ public:
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
-        return training_memory(*spec, options_.unit_tokens, sample, 4096, planned.sum, options_.train.precision);
+        return training_memory(*spec, options_.unit_tokens, sample, rollout::kScoreTokens, planned.sum,
+                               options_.train.precision);
     }
 
 private:
     /// Collective. Refuses data that lack what the target is made of.
-    void require_known(StageContext& context, const rollout::Trajectories& data, const StateLabels& labels) const {
+    void require_known(StageContext& context, const rollout::Trajectories& data,
+                       const rollout::StateLabels& labels) const {
         const auto& target = options_.target;
         if (target.kind == reward::TargetKind::step_label) {
-            if (!any_known(labels.truth))
+            if (!train::any_known(labels.truth))
                 context.ranks.fail_together(DataError(cat(context.input("data").label,
                                                           " has no step labels (targets of kind step_label are these). "
                                                           "Use an outcome or TD target, or import data with labels.")));
@@ -195,28 +154,17 @@ private:
                     " (a value model learns nothing from that). Use problems that the policy solves now and then."));
     }
 
-    /// The body of the init model under a fresh head.
-    std::unique_ptr<engine::Engine> start(StageContext& context) const {
-        const Input& init = context.input("init");
-        model::ModelSpec spec = model_spec(context, init);
-        spec.head = model::Head::value;
-        spec.value_head = {};
-        auto value = engine::fresh_engine(spec, context.seed);
-        deliver_model(context, init, value->layout().tensors, engine::weights_into(*value));
-        return value;
-    }
-
     [[nodiscard]] std::string by() const {
         for (const auto& [each, word] : enum_names(SelectBy{}))
             if (each == options_.select.by) return std::string(word);
         return "";
     }
 
-    train::Evaluation selection(StageContext& context, const Partition& part, engine::Engine& value,
+    train::Evaluation selection(StageContext& context, const train::Partition& part, engine::Engine& value,
                                 std::int64_t updates) const {
         train::Evaluation evaluation;
         if (part.held_out.size() == 0) return evaluation;
-        if (!any_known(part.held_out_truth)) {
+        if (!train::any_known(part.held_out_truth)) {
             if (context.ranks.root())
                 log::warn(cat("stage ", context.node.name,
                               ": nothing is known about its held-out problems, so the last update is taken. Raise "
@@ -228,8 +176,8 @@ private:
         evaluation.higher_is_better = options_.select.by == SelectBy::auc || options_.select.by == SelectBy::accuracy;
         evaluation.patience = options_.select.patience;
         evaluation.measure = [&context, &part, &value](std::int64_t) {
-            rollout::Scorer scorer(value, context.task.probe(), 4096);
-            scorer.read(rollout::value_prompts_of(context.task));
+            rollout::Scorer scorer(value, context.task.probe(), rollout::kScoreTokens);
+            scorer.show(rollout::value_prompts_of(context.task));
             const auto quality = train::value_quality(rollout::score_together(context.ranks, scorer, part.held_out),
                                                       part.held_out_truth);
             train::Metrics metrics;

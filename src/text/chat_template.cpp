@@ -210,11 +210,6 @@ std::string ChatTemplate::render(std::span<const ChatMessage> messages, bool add
     return kept;
 }
 
-std::vector<std::int32_t> ChatTemplate::render_ids(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
-                                                   bool add_generation_prompt) const {
-    return tokenizer.encode(render(messages, add_generation_prompt));
-}
-
 std::vector<std::int32_t> ChatTemplate::probe_ids(const Tokenizer& tokenizer) const {
     auto ids = tokenizer.encode(impl_->end_of_turn);
     if (ids.empty() || !tokenizer.is_special(ids.front())) {

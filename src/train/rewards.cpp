@@ -10,15 +10,15 @@ RewardPart rule_reward(double weight) {
             }};
 }
 
-RewardPart value_reward(double weight, reward::ValueState at, reward::ValueScale scale, const task::Task& task) {
+RewardPart value_reward(double weight, reward::ScoreAt at, reward::ValueScale scale, const task::Task& task) {
     return {"value", weight, [at, scale, &task](const RlBatch& batch) {
                 const auto& answers = batch.answers;
                 const auto states = rollout::state_offsets(answers);
                 std::vector<double> score;
                 for (std::size_t row = 0; row < answers.size(); ++row)
-                    score.push_back(reward::value_score(
-                        std::span(batch.values).subspan(states[row], states[row + 1] - states[row]), at, scale,
-                        task.penultimate(answers.ids(row), answers.step_ends(row))));
+                    score.push_back(
+                        reward::value_score(std::span(batch.values).subspan(states[row], states[row + 1] - states[row]),
+                                            at, scale, task.penultimate(answers.ids(row), answers.step_ends(row))));
                 return score;
             }};
 }

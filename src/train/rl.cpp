@@ -84,9 +84,9 @@ void assign_credit(RlBatch& batch, const RlOptions& options) {
     }
 }
 
-RlObjective::RlObjective(comm::Communicator& ranks, const task::Task& task, std::string split,
-                         engine::Engine& policy, std::optional<rollout::Scorer> scorer, engine::Engine* reference,
-                         const RlOptions& options, std::uint64_t seed)
+RlObjective::RlObjective(comm::Communicator& ranks, const task::Task& task, std::string split, engine::Engine& policy,
+                         std::optional<rollout::Scorer> scorer, engine::Engine* reference, const RlOptions& options,
+                         std::uint64_t seed)
     : ranks_(ranks),
       task_(task),
       split_(std::move(split)),
@@ -103,14 +103,11 @@ RlObjective::RlObjective(comm::Communicator& ranks, const task::Task& task, std:
 void RlObjective::prepare(std::int64_t update) {
     if (update % options_.epochs == 0 || batch_.answers.size() == 0) {
         ensure(update % options_.epochs == 0, "a batch of answers can't be made again in the middle of its epochs");
-        std::vector<rollout::ProblemDraw> draws;
+        std::vector<task::Draw> draws;
         const std::int64_t first = update / options_.epochs * options_.problems;
-        for (std::int64_t i = 0; i < options_.problems; ++i) {
-            const Draw draw = shuffle_(first + i);
-            draws.push_back({draw.index, draw.visit});
-        }
+        for (std::int64_t i = 0; i < options_.problems; ++i) draws.push_back(shuffle_(first + i));
         const rollout::RolloutPlan plan{&task_, split_, options_.samples, options_.sampler, seed_, "rl"};
-        batch_.answers = rollout::roll_together(ranks_, plan, generator_, draws);
+        batch_.answers = rollout::sample_answers_together(ranks_, plan, generator_, draws);
         batch_.values.clear();
         if (scorer_) batch_.values = rollout::score_together(ranks_, *scorer_, batch_.answers);
         assign_credit(batch_, options_);
@@ -132,8 +129,7 @@ void RlObjective::cut() {
         // The first answer of a problem brings the prompt along.
         const bool opens = rows_.empty() || answers.problem[rows_.back()] != answers.problem[row];
         rows_.push_back(row);
-        lengths.push_back(tokens +
-                          (opens ? answers.prompt(static_cast<std::size_t>(answers.problem[row])).size() : 0));
+        lengths.push_back(tokens + (opens ? answers.prompt(static_cast<std::size_t>(answers.problem[row])).size() : 0));
     }
     units_ = rows_.empty() ? Units() : Units(std::move(lengths), static_cast<std::size_t>(options_.unit_tokens));
 }
@@ -164,7 +160,8 @@ Sums RlObjective::differentiate(std::size_t unit) {
         const std::size_t row = rows_[i];
         const auto ids = answers.ids(row);
         const auto prompt_ids = answers.prompt(static_cast<std::size_t>(answers.problem[row]));
-        if (i == units_.begin(unit) || answers.problem[row] != answers.problem[rows_[i - 1]]) prompt = forest.add(prompt_ids);
+        if (i == units_.begin(unit) || answers.problem[row] != answers.problem[rows_[i - 1]])
+            prompt = forest.add(prompt_ids);
         // The last token is predicted, but predicts nothing.
         const int answer = ids.size() > 1 ? forest.add(ids.first(ids.size() - 1), prompt) : -1;
         for (std::size_t t = 0; t < ids.size(); ++t) {
@@ -180,22 +177,21 @@ Sums RlObjective::differentiate(std::size_t unit) {
     if (options_.grpo.beta > 0) reference = reference_logprobs(forest, rows, targets);
     const auto states = policy_.forward(forest, rows, engine::Keep::activations);
     double loss = 0, entropies = 0, kl = 0, low = 0, high = 0, gap = 0, ratio = 0;
-    policy_.token_loss(
-        states, targets, options_.sampler.logprob_temperature(), [&](int r, float logp, float entropy) {
-            const auto i = static_cast<std::size_t>(r);
-            const auto old = static_cast<double>(answers.logprob[tokens[i]]);
-            const auto now = static_cast<double>(logp);
-            const auto token = reward::grpo_token(now, old, reference.empty() ? now : static_cast<double>(reference[i]),
-                                                  static_cast<double>(batch_.advantage[tokens[i]]), options_.grpo);
-            loss += token.loss * weight[i];
-            entropies += static_cast<double>(entropy);
-            kl += token.kl;
-            low += token.clipped_low ? 1 : 0;
-            high += token.clipped_high ? 1 : 0;
-            gap += std::abs(now - old);
-            ratio += token.ratio;
-            return static_cast<float>(token.dloss_dlogp * weight[i]);
-        });
+    policy_.token_loss(states, targets, options_.sampler.logprob_temperature(), [&](int r, float logp, float entropy) {
+        const auto i = static_cast<std::size_t>(r);
+        const auto old = static_cast<double>(answers.logprob[tokens[i]]);
+        const auto now = static_cast<double>(logp);
+        const auto token = reward::grpo_token(now, old, reference.empty() ? now : static_cast<double>(reference[i]),
+                                              static_cast<double>(batch_.advantage[tokens[i]]), options_.grpo);
+        loss += token.loss * weight[i];
+        entropies += static_cast<double>(entropy);
+        kl += token.kl;
+        low += token.clipped_low ? 1 : 0;
+        high += token.clipped_high ? 1 : 0;
+        gap += std::abs(now - old);
+        ratio += token.ratio;
+        return static_cast<float>(token.dloss_dlogp * weight[i]);
+    });
     policy_.backward(forest);
     return {kSums,
             {static_cast<double>(rows.size()), loss, entropies, kl, low, high, gap, ratio,

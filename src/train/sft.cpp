@@ -26,7 +26,7 @@ void SftObjective::prepare(std::int64_t update) {
     answer_tokens_ = 0;
     std::vector<std::size_t> lengths;
     for (int i = 0; i < batch_; ++i) {
-        const Draw draw = shuffle_(update * batch_ + i);
+        const task::Draw draw = shuffle_(update * batch_ + i);
         const task::Problem problem = task_.problem(split_, draw.index);
         Example example{draw.index, problem.prompt.size(), problem.prompt, {}};
         const auto answer = task_.demonstration(problem, seed_, static_cast<std::uint64_t>(draw.visit));

@@ -10,7 +10,7 @@ Shuffle::Shuffle(std::uint64_t seed, std::int64_t n) : seed_(seed), n_(n), half_
     while ((std::int64_t{1} << (2 * half_bits_)) < n) ++half_bits_;
 }
 
-Draw Shuffle::operator()(std::int64_t k) const {
+task::Draw Shuffle::operator()(std::int64_t k) const {
     const std::int64_t visit = k / n_;
     const Random random(random_key(seed_, "shuffle", 0, static_cast<std::uint64_t>(visit)));
     const std::uint64_t mask = (std::uint64_t{1} << half_bits_) - 1;

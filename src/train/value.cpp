@@ -7,7 +7,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/eval/calibration.hpp"
 #include "tdrm/reward/loss.hpp"
-#include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/rollout/answers.hpp"
 
 namespace tdrm::train {
 namespace {
@@ -55,14 +55,13 @@ void ValueObjective::prepare(std::int64_t update) {
     batch_rows_.clear();
     std::vector<std::size_t> lengths;
     weight_ = 0;
-    const std::vector<float> unknown(state_offset_.back(), 0.0F);  // weights don't depend on values
     for (int i = 0; i < batch_; ++i) {
         const std::size_t row = rows_[static_cast<std::size_t>(shuffle_(update * batch_ + i).index)];
         batch_rows_.push_back(row);
         const auto answer = rollout::all_states(data_, row);
         lengths.push_back(prompt_of(row).size() + rollout::forest_tokens(answer, probe_.size()));
-        for (const float w : targets_of(row, std::span(unknown).first(answer.ends.size())).weight)
-            weight_ += static_cast<double>(w);
+        const std::vector<float> unknown(answer.ends.size(), 0.0F);  // weights don't depend on values
+        for (const float w : targets_of(row, unknown).weight) weight_ += static_cast<double>(w);
     }
     units_ = Units(std::move(lengths), unit_tokens_);
 }

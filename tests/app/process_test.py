@@ -50,6 +50,8 @@ stages:
   first: {{do: import, format: processbench, file: {data}/train.jsonl, separator: ""}}
   prm:   {{do: value, init: base, data: steps, target: {{kind: step_label}}, updates: 6, batch: 8}}
   td:    {{do: value, init: base, data: first, target: {{kind: td_lambda, truncated: bootstrap}}, updates: 6, batch: 8}}
+  picks: {{do: best_of_n, data: steps, values: [prm]}}
+  firsts: {{do: best_of_n, data: first, values: [td]}}
   bench: {{do: processbench, value: prm, processbench: {data}/processbench, prmbench: {data}/prmbench,
           bigbench_mistake: {data}/bigbench_mistake, separator: ""}}
 """
@@ -81,6 +83,8 @@ class Process(unittest.TestCase):
         self.assertIn('"kept solutions":60', done.stdout)
         self.check_import(one / "steps")
         self.check_figures(one / "bench")
+        self.check_calibration(one, "steps", "picks", "prm")
+        self.check_calibration(one, "first", "firsts", "td")
         runs.finish(two, ranks=2, config=self.config)
         self.assertEqual(runs.differences(one, two), [])
         self.check_again_from_predictions(one / "bench")
@@ -106,6 +110,23 @@ class Process(unittest.TestCase):
                 self.assertEqual(list(mine[1:]), expected)
                 self.assertEqual(file["trajectory/outcome"][row], expected[-1])
         self.assertEqual(json.loads((folder / "results.json").read_text())["counts"]["rows"], 60)
+
+    def check_calibration(self, run, data, selection, model):
+        """Values are judged by what was imported, not by the truth that the task could compute, and only where something is known."""
+        found = json.loads((run / selection / "results.json").read_text())["values"][model]
+        with h5py.File(run / data / "trajectories.h5") as file, h5py.File(run / data / "labels.h5") as labels, \
+                h5py.File(run / selection / model / "values.h5") as values:
+            value = 1 / (1 + np.exp(-values["state/value"][...].astype(np.float64)))
+            states = np.diff(labels["state/offset"][...])
+            outcome = np.repeat(file["trajectory/outcome"][...].astype(np.float64), states)
+            outcome[np.repeat(labels["trajectory/outcome_known"][...] == 0, states)] = np.nan
+            against = {"truth": labels["state/truth"][...].astype(np.float64), "outcome": outcome}
+        self.assertEqual(found["states"], len(value))
+        for name, truth in against.items():
+            known = ~np.isnan(truth)
+            self.assertEqual(sum(b["count"] for b in found[name]["bins"]), known.sum())
+            self.assertAlmostEqual(found[name]["brier"], np.mean((value - truth)[known] ** 2), places=12)
+        self.assertLess(np.sum(~np.isnan(against["truth"])), len(value))  # nobody labels a question
 
     def check_figures(self, folder):
         """The figures from the stored logits, by the published formulas."""
@@ -206,6 +227,7 @@ class Text(unittest.TestCase):
             self.assertEqual(b"".join(words[i] for i in ids[:first]), b"I multiply first.\n\n")
             self.assertEqual(b"".join(words[i] for i in ids[first:second]), b"$3\\cdot 4=7$.\n\n")
             self.assertEqual(second, len(ids), "the solution goes on, so there is no end token")
+            self.assertEqual(file.attrs["template"], "plain")
             self.assertEqual([str(x) for x in labels["state/truth"][:3]], ["nan", "1.0", "0.0"])
             self.assertEqual(list(labels["trajectory/outcome_known"][:2]), [1, 0])
         runs.finish(two, ranks=2, config=config)

@@ -62,6 +62,8 @@ class TextTasks(unittest.TestCase):
         self.run_in_source(one, config=CHAT)
         self.run_in_source(two, config=CHAT, ranks=2)
         self.assertEqual(runs.differences(one, two), [])
+        with h5py.File(one / "cands/trajectories.h5") as file:
+            self.assertRegex(file.attrs["template"], "^chat:[0-9a-f]{32}$")
         loss = [line["loss"] for line in runs.lines(one / "base/metrics.jsonl")]
         self.assertLess(loss[-1], 0.9 * loss[0])
 

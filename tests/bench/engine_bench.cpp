@@ -10,7 +10,7 @@
 
 #include "fixed_task.hpp"
 #include "measure.hpp"
-#include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/rollout/answers.hpp"
 #include "tdrm/train/sft.hpp"
 
 namespace {
@@ -59,13 +59,13 @@ void decoding(int slots) {
     const auto model = engine::fresh_engine(bench::small_spec(155), 1);
     rollout::Generator generator(*model, {}, task.end_tokens(), slots);
     const rollout::RolloutPlan plan{&task, "all", 8, {}, 1, "bench"};
-    std::vector<rollout::ProblemDraw> draws;
+    std::vector<task::Draw> draws;
     for (int i = 0; i < 256; ++i) draws.push_back({i, 0});
     std::vector<double> times;
     double rate = 0;
     for (int repeat = 0; repeat < 5; ++repeat) {
         rate = std::max(rate, bench::gemm_rate());
-        times.push_back(bench::seconds([&] { (void)rollout::roll(plan, generator, draws); }));
+        times.push_back(bench::seconds([&] { (void)rollout::sample_answers(plan, generator, draws); }));
     }
     const double tokens = 256 * (7 + 8 * 19.0);
     print("decoding", slots, tokens, bench::least(times), 2 * tokens * multiplied(*model), rate);

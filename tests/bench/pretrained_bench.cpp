@@ -64,7 +64,7 @@ void prefill(engine::Engine& model) {
 /// 200 solutions of 6 steps of 20 tokens, each behind a prompt of 80 of its own.
 void score(engine::Engine& model) {
     Random random(random_key(3, "bench"));
-    rollout::Scorer scorer(model, model::ReadOut{{5, 6}, {}, false, 10, 11}, 4096);
+    rollout::Scorer scorer(model, model::ReadOut{{5, 6}, {}, model::TagPlace::leaf, 10, 11}, 4096);
     double seconds = 0;
     for (int a = 0; a < 200; ++a) {
         const auto prompt = random_tokens(random, 80);

@@ -23,7 +23,6 @@ inline const std::vector<double> kBinPrediction{0.12592727272727272, 0.282950000
                                                 0.7198666666666668, 0.8907384615384616};
 inline constexpr double kEce = 0.19376000000000004;
 inline const std::vector<double> kMean95{0.22829377676260593, 0.47170622323739403};
-inline const std::vector<double> kPaired95{0.09624112224828053, 0.26325221108505276};
 inline const std::vector<double> kWilson7Of20{0.18119182410108203, 0.5671457233147638};
 inline const std::vector<double> kWilson0Of20{0.0, 0.1611251580528194};
 inline const std::vector<double> kWilson20Of20{0.8388748419471804, 0.9999999999999999};

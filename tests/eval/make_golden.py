@@ -16,8 +16,6 @@ truth = (rng.uniform(0, 1, 60) < prediction**2).astype(float)
 true_share, mean_prediction = calibration_curve(truth, prediction, n_bins=5)
 counts = np.histogram(prediction, np.linspace(0, 1, 6))[0]
 normal = stats.norm.interval(0.95, truth.mean(), stats.sem(truth))
-difference = prediction - truth
-paired = stats.norm.interval(0.95, difference.mean(), stats.sem(difference))
 
 
 def array(name, values):
@@ -40,7 +38,6 @@ array("kBinTruth", true_share)
 array("kBinPrediction", mean_prediction)
 number("kEce", (counts * abs(true_share - mean_prediction)).sum() / 60)
 array("kMean95", normal)
-array("kPaired95", paired)
 array("kWilson7Of20", proportion_confint(7, 20, method="wilson"))
 array("kWilson0Of20", proportion_confint(0, 20, method="wilson"))
 array("kWilson20Of20", proportion_confint(20, 20, method="wilson"))

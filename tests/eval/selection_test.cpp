@@ -9,6 +9,7 @@
 #include <map>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/random.hpp"
 #include "tdrm/eval/pass_at_k.hpp"
 
 namespace tdrm::eval {
@@ -57,10 +58,10 @@ double best_twin(const Example& example, const Members& members) {
     return sum / count;
 }
 
-double vote_twin(const Example& example, const Members& members, bool weighted) {
+double vote_twin(const Example& example, const Members& members) {
     std::map<std::int32_t, double> votes;
     for (const std::size_t i : members) {
-        if (example.answer[i] >= 0) votes[example.answer[i]] += weighted ? example.score[i] : 1;
+        if (example.answer[i] >= 0) votes[example.answer[i]] += 1;
     }
     double most = -1;
     for (const auto& [answer, count] : votes) most = std::max(most, count);
@@ -114,26 +115,13 @@ TEST(BestOfN, RefusesWhatItCanNotRank) {
     EXPECT_THROW((void)best_of_n({correct, correct, {}}, 0), BugError);
 }
 
-TEST(FirstN, TakesTheEarliestOfTheBestInFileOrder) {
-    const std::vector<double> correct{0, 1, 0, 1}, score{0.1, 0.7, 0.7, 0.9};
-    const Candidates candidates{correct, score, {}};
-    EXPECT_EQ(first_n(candidates, 1), 0);
-    EXPECT_EQ(first_n(candidates, 2), 1);
-    EXPECT_EQ(first_n(candidates, 3), 1);
-    EXPECT_EQ(first_n(candidates, 4), 1);
-}
-
 TEST(MajorityVote, ApproachesTheMeanOverAllSubsets) {
-    for (const bool weighted : {false, true}) {
-        for (std::uint64_t seed = 0; seed < 5; ++seed) {
-            const Example example(10, seed);
-            for (std::int64_t n = 1; n <= 10; ++n) {
-                const double twin =
-                    over_all_subsets(10, n, [&](const Members& m) { return vote_twin(example, m, weighted); });
-                const double vote =
-                    majority_vote(example.candidates(), n, {.subsets = 20000, .seed = 7, .weighted = weighted});
-                EXPECT_NEAR(vote, twin, n == 1 || n == 10 ? 1e-12 : 0.02) << "seed " << seed << " n " << n;
-            }
+    for (std::uint64_t seed = 0; seed < 5; ++seed) {
+        const Example example(10, seed);
+        for (std::int64_t n = 1; n <= 10; ++n) {
+            const double twin = over_all_subsets(10, n, [&](const Members& m) { return vote_twin(example, m); });
+            const double vote = majority_vote(example.candidates(), n, {.subsets = 20000, .seed = 7});
+            EXPECT_NEAR(vote, twin, n == 1 || n == 10 ? 1e-12 : 0.02) << "seed " << seed << " n " << n;
         }
     }
 }
@@ -152,11 +140,10 @@ TEST(MajorityVote, OfNobodyIsWrong) {
     for (std::int64_t n = 1; n <= 3; ++n) EXPECT_EQ(majority_vote({correct, {}, answer}, n), 0);
 }
 
-TEST(MajorityVote, IgnoresTheScoresUnlessWeighted) {
+TEST(MajorityVote, IgnoresTheScores) {
     const std::vector<double> correct{1, 0, 0}, score{0.9, 0.3, 0.2};
     const std::vector<std::int32_t> answer{0, 1, 1};
     EXPECT_EQ(majority_vote({correct, score, answer}, 3), 0);
-    EXPECT_EQ(majority_vote({correct, score, answer}, 3, {.weighted = true}), 1);
 }
 
 TEST(AnswerIds, AreEqualForEqualTexts) {

@@ -57,12 +57,16 @@ void expect_values(const char* name, const model::ReadOut& read_out) {
 }
 
 TEST(ReadOut, TwoLabelsAtASeparatorAreThoseOfTransformersTokenClassification) {
-    expect_values("token_classifier", {{kTag}, {}, true, -1, -1});
+    expect_values("token_classifier", {{kTag}, {}, model::TagPlace::trunk, -1, -1});
 }
 
-TEST(ReadOut, HeadOfTwoLayersIsThatOfQwenMathPrm) { expect_values("qwen_prm", {{kTag}, {}, true, -1, -1}); }
+TEST(ReadOut, HeadOfTwoLayersIsThatOfQwenMathPrm) {
+    expect_values("qwen_prm", {{kTag}, {}, model::TagPlace::trunk, -1, -1});
+}
 
-TEST(ReadOut, TokenPairOfTheLanguageHeadIsThatOfMathShepherd) { expect_values("llama", {{kTag}, {}, true, 3, 4}); }
+TEST(ReadOut, TokenPairOfTheLanguageHeadIsThatOfMathShepherd) {
+    expect_values("llama", {{kTag}, {}, model::TagPlace::trunk, 3, 4});
+}
 
 TEST(ReadOut, LeafGivesWhatTransformersSequenceClassificationGivesForThePrefixAlone) {
     const auto model = engine::load_pretrained(folder_of("sequence_classifier"));
@@ -71,7 +75,8 @@ TEST(ReadOut, LeafGivesWhatTransformersSequenceClassificationGivesForThePrefixAl
         const std::vector<std::int32_t> prompt(all.begin(), all.begin() + kPrompt),
             ids(all.begin() + kPrompt, all.end() - 1);
         const std::vector<ScoredAnswer> answers{{ids, {0, 4, static_cast<std::int32_t>(ids.size())}}};
-        const auto values = Scorer(*model, model::ReadOut{{all.back()}, {}, false, -1, -1}, 1000).score(prompt, answers);
+        const auto values = Scorer(*model, model::ReadOut{{all.back()}, {}, model::TagPlace::leaf, -1, -1}, 1000)
+                                .score(prompt, answers);
         EXPECT_NEAR(values[0][2], entry.at("logits").at(0).get<float>(), 1e-4F);
     }
 }
@@ -81,15 +86,17 @@ TEST(ReadOut, TailStandsBetweenTagAndNextStep) {
     const auto model = engine::load_pretrained(folder_of("token_classifier"));
     const std::vector<std::int32_t> prompt{5, 6, 9}, plain{10, 11, 30, 12, 13, 30, 14}, short_steps{10, 11, 12, 13, 14};
     const std::vector<ScoredAnswer> told{{plain, {2, 5, 7}}}, with_tail{{short_steps, {2, 4, 5}}};
-    const auto a = Scorer(*model, model::ReadOut{{8, kTag}, {}, true, -1, -1}, 1000).score(prompt, told);
-    const auto b = Scorer(*model, model::ReadOut{{8, kTag}, {30}, true, -1, -1}, 1000).score(prompt, with_tail);
+    const auto a =
+        Scorer(*model, model::ReadOut{{8, kTag}, {}, model::TagPlace::trunk, -1, -1}, 1000).score(prompt, told);
+    const auto b =
+        Scorer(*model, model::ReadOut{{8, kTag}, {30}, model::TagPlace::trunk, -1, -1}, 1000).score(prompt, with_tail);
     EXPECT_EQ(a, b);
 }
 
 TEST(ReadOut, StartStateIsALeafThatOthersDontSee) {
     const auto model = engine::load_pretrained(folder_of("qwen_prm"));
     const std::vector<std::int32_t> prompt{5, 6, 9}, ids{10, 11, 12};
-    Scorer scorer(*model, model::ReadOut{{kTag}, {}, true, -1, -1}, 1000);
+    Scorer scorer(*model, model::ReadOut{{kTag}, {}, model::TagPlace::trunk, -1, -1}, 1000);
     const auto with = scorer.score(prompt, std::vector<ScoredAnswer>{{ids, {0, 3}}});
     const auto without = scorer.score(prompt, std::vector<ScoredAnswer>{{ids, {3}}});
     const auto alone = scorer.score(prompt, std::vector<ScoredAnswer>{{{}, {0}}});
@@ -100,11 +107,11 @@ TEST(ReadOut, StartStateIsALeafThatOthersDontSee) {
 TEST(ReadOut, ThatTheModelCantAnswerIsRefused) {
     const auto language = engine::load_pretrained(folder_of("llama"));
     const auto value = engine::load_pretrained(folder_of("qwen_prm"));
-    EXPECT_THROW(Scorer(*language, model::ReadOut{{kTag}, {}, true, -1, -1}, 10), ConfigError);
-    EXPECT_THROW(Scorer(*language, model::ReadOut{{kTag}, {}, true, 3, -1}, 10), DataError);
-    EXPECT_THROW(Scorer(*language, model::ReadOut{{kTag}, {}, true, 3, 64}, 10), DataError);
-    EXPECT_THROW(Scorer(*value, model::ReadOut{{kTag}, {}, true, 3, 4}, 10), ConfigError);
-    EXPECT_THROW(Scorer(*value, model::ReadOut{{64}, {}, true, -1, -1}, 10), DataError);
+    EXPECT_THROW(Scorer(*language, model::ReadOut{{kTag}, {}, model::TagPlace::trunk, -1, -1}, 10), ConfigError);
+    EXPECT_THROW(Scorer(*language, model::ReadOut{{kTag}, {}, model::TagPlace::trunk, 3, -1}, 10), DataError);
+    EXPECT_THROW(Scorer(*language, model::ReadOut{{kTag}, {}, model::TagPlace::trunk, 3, 64}, 10), DataError);
+    EXPECT_THROW(Scorer(*value, model::ReadOut{{kTag}, {}, model::TagPlace::trunk, 3, 4}, 10), ConfigError);
+    EXPECT_THROW(Scorer(*value, model::ReadOut{{64}, {}, model::TagPlace::trunk, -1, -1}, 10), DataError);
 }
 
 }  // namespace

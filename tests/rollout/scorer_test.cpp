@@ -53,7 +53,7 @@ TEST(Scorer, ReadsPromptsAndAnswersAsItIsTold) {
     };
     Scorer plain(*model, probe, 1000), told(*model, probe, 1000);
     EXPECT_FALSE(told.needs_all_states());
-    told.read({[&](task::TokenSpan given) {
+    told.show({[&](task::TokenSpan given) {
                    EXPECT_TRUE(std::equal(given.begin(), given.end(), prompt.begin(), prompt.end()));
                    return other_prompt;
                },

@@ -38,8 +38,7 @@ Continuation draw(const Setting& s, const task::Problem& problem, const task::To
     request.keys = {random_key(s.plan.seed, "search", problem.id, 0, branches)};
     request.first_counter = path.size();
     request.max_tokens = s.task.max_answer_tokens() - static_cast<int>(path.size());
-    if (!last)
-        request.stop = [](std::size_t, std::int32_t token) { return token % 5 == 0; };  // a step of the toy task
+    if (!last) request.stop = [](std::size_t, std::int32_t token) { return token % 5 == 0; };  // a step of the toy task
     return Generator(s.policy, s.plan.sampler, s.task.end_tokens(), 1).run(std::span(&request, 1))[0][0];
 }
 
@@ -126,10 +125,10 @@ protected:
     [[nodiscard]] Setting setting(int branch, int depth) const {
         return {{&task_, branch, depth, {.temperature = 0.9}, 4}, *policy_, *value_, task_};
     }
-    [[nodiscard]] std::vector<SearchTree> search(const Setting& s, const ValueReading& reading = {}) const {
+    [[nodiscard]] std::vector<SearchTree> search(const Setting& s, const ValueView& reading = {}) const {
         Generator generator(*policy_, s.plan.sampler, task_.end_tokens(), 7);
         Scorer scorer(*value_, task_.probe(), 100);
-        scorer.read(reading);
+        scorer.show(reading);
         return greedy_search(s.plan, generator, scorer, problems(task_));
     }
 
@@ -179,10 +178,10 @@ TEST_F(Search, AnswerIsThePathAndIsJudged) {
 TEST_F(Search, ScoringAnswersFromTheirBeginningFindsTheSame) {
     const auto s = setting(3, 30);
     // A reading that changes nothing, but makes the search hand in whole answers with all their states.
-    const ValueReading whole{[](task::TokenSpan prompt) { return task::Tokens(prompt.begin(), prompt.end()); },
-                             [](task::TokenSpan ids, std::span<const std::int32_t> ends) {
-                                 return task::AnswerIds{{ids.begin(), ids.end()}, {ends.begin(), ends.end()}};
-                             }};
+    const ValueView whole{[](task::TokenSpan prompt) { return task::Tokens(prompt.begin(), prompt.end()); },
+                          [](task::TokenSpan ids, std::span<const std::int32_t> ends) {
+                              return task::AnswerIds{{ids.begin(), ids.end()}, {ends.begin(), ends.end()}};
+                          }};
     const auto plain = search(s), read = search(s, whole);
     for (std::size_t p = 0; p < plain.size(); ++p) expect_same(read[p], plain[p]);
 }

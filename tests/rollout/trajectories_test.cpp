@@ -4,6 +4,8 @@
 
 #include <filesystem>
 
+#include "tdrm/rollout/answers.hpp"
+
 namespace tdrm::rollout {
 namespace {
 
@@ -53,6 +55,17 @@ TEST(Trajectories, WritingAndReadingAFileKeepsEverything) {
     writer.close();
     EXPECT_TRUE(same(table, Trajectories::read(store::FileReader(path))));
     std::filesystem::remove(path);
+}
+
+TEST(AnswerFigures, CountAnswersProblemsAndTokens) {
+    auto table = example(0);
+    table.outcome[1] = 0;  // the first problem isn't solved now
+    table.finish[3] = static_cast<std::uint8_t>(task::Finish::stop);
+    const AnswerFigures figures = figures_of(table);
+    EXPECT_EQ(figures.right, 0.25);
+    EXPECT_EQ(figures.solved, 0.5);
+    EXPECT_EQ(figures.mean_length, 4);
+    EXPECT_EQ(figures.cut, 0.75);
 }
 
 TEST(Trajectories, ContentHashChangesWithATokenAndNotWithAVerdict) {

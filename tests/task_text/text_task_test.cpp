@@ -258,6 +258,20 @@ TEST_F(Answers, AreDemonstratedBySolutions) {
                 "has no solution");
 }
 
+TEST(TextTask, SaysHowItsPromptsAreMade) {
+    const std::vector<TextSplit> splits{{"test", {a_problem(1, kQuestion, "4")}}};
+    const TextTask chat(chat_options(), splits);
+    EXPECT_EQ(chat.prompt_form(), "chat:" + chat.format().chat()->fingerprint());
+    auto options = chat_options();
+    options.format.system.clear();
+    EXPECT_EQ(TextTask(options, splits).prompt_form(), chat.prompt_form()) << "the template alone counts";
+    options.format.prompt = "Question: {question}\nAnswer:";
+    EXPECT_EQ(TextTask(options, splits).prompt_form(), "plain");
+    EXPECT_EQ(chat.question_of(chat.problem("test", 0).prompt), kQuestion);
+    EXPECT_EQ(chat.question_of(chat.question_ids(kQuestion)), kQuestion);
+    EXPECT_EQ(chat.question_ids(kQuestion), chat.value_prompt(chat.prompt_ids(kQuestion)));
+}
+
 TEST(TextTask, DropsOrRefusesLongPrompts) {
     TextTaskOptions options = chat_options();
     const auto splits = [] {

@@ -75,17 +75,15 @@ TEST(AssignCredit, GaeComparesTheRewardWithTheValueBeforeEachStep) {
 TEST(AssignCredit, MixesTheValueOfTheChosenStateIntoTheReward) {
     RlOptions options;
     const ToyTask task;
-    const auto value = [&](reward::ValueState at) {
-        return value_reward(0.2, at, reward::ValueScale::probability, task);
-    };
-    options.rewards = {rule_reward(0.8), value(reward::ValueState::penultimate)};
+    const auto value = [&](reward::ScoreAt at) { return value_reward(0.2, at, reward::ValueScale::probability, task); };
+    options.rewards = {rule_reward(0.8), value(reward::ScoreAt::penultimate)};
     RlBatch batch = example_with_values();
     assign_credit(batch, options);
     // Penultimate of the toy task: s_{T-1}, but at least s_1; s_0 where there is no step.
     for (const auto& [row, expected] :
          {std::pair{0, 0.8 + 0.2 * 0.75}, {1, 0.2 * 0.75}, {2, 0.8 + 0.2 * 0.75}, {3, 0.2 * 0.25}, {4, 0.2 * 0.5}})
         EXPECT_NEAR(batch.reward[static_cast<std::size_t>(row)], expected, 1e-7) << row;
-    options.rewards[1] = value(reward::ValueState::last);
+    options.rewards[1] = value(reward::ScoreAt::last);
     assign_credit(batch, options);
     EXPECT_NEAR(batch.reward[0], 0.8 + 0.2 * 0.25, 1e-7);
 }

@@ -42,7 +42,7 @@ TEST(SftGradient, IsOfTheMeanOverTheLearntTokensOfTheBatch) {
     double tokens = 0;
     const Shuffle shuffle(5, ToyTask::kProblems);
     for (std::int64_t k = update * batch; k < (update + 1) * batch; ++k) {
-        const Draw draw = shuffle(k);
+        const task::Draw draw = shuffle(k);
         const auto problem = task.problem("all", draw.index);
         const auto visit = static_cast<std::uint64_t>(draw.visit);
         const auto answer = task.demonstration(problem, 5, visit);

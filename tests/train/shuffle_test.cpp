@@ -55,7 +55,7 @@ TEST(Shuffle, EpochsAndSeedsHaveOrdersOfTheirOwn) {
 TEST(Shuffle, DrawIsTheSameInAnyOrderOfAsking) {
     const std::int64_t n = 37;
     const Shuffle one(5, n), other(5, n);
-    std::vector<Draw> forwards;
+    std::vector<task::Draw> forwards;
     for (std::int64_t k = 0; k < 4 * n; ++k) forwards.push_back(one(k));
     for (std::int64_t k = 4 * n - 1; k >= 0; --k) {
         EXPECT_EQ(other(k).index, forwards[static_cast<std::size_t>(k)].index);

@@ -4,8 +4,6 @@
 #include <cstdint>
 #include <span>
 
-#include "tdrm/base/random.hpp"
-
 namespace tdrm::eval {
 
 inline constexpr double kZ95 = 1.959963984540054;  ///< two-sided 95 % quantile of the standard normal
@@ -22,13 +20,5 @@ struct Interval {
 
 /// mean +- 1.96 std / sqrt(n), std with ddof 1; a single value has no interval (low, high NaN).
 [[nodiscard]] Interval mean_interval(std::span<const double> values);
-
-/// Mean with the 2.5 % and 97.5 % quantiles (linear interpolation) of the means of resamples with replacement.
-[[nodiscard]] Interval bootstrap_interval(std::span<const double> values, Random random, int resamples = 2000);
-
-/// Interval of mean(a - b), where a[i] and b[i] are of the same problem. An interval that excludes 0 separates a from
-/// b.
-/// @throws BugError if lengths differ.
-[[nodiscard]] Interval paired_difference(std::span<const double> a, std::span<const double> b);
 
 }  // namespace tdrm::eval

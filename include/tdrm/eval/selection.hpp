@@ -17,25 +17,20 @@ namespace tdrm::eval {
 
 /// How one of N candidates is chosen.
 enum class Selection {
-    best_of_n,          ///< the highest score
-    first_n,            ///< the highest score among the first N in file order, the earliest of equals: as published
-    majority,           ///< the most frequent answer
-    weighted_majority,  ///< the answer with the largest sum of scores
-    pass_at_n,          ///< a right one if there is any: no selection does better
+    best_of_n,  ///< the highest score
+    majority,   ///< the most frequent answer
+    pass_at_n,  ///< a right one if there is any: no selection does better
 };
 [[nodiscard]] constexpr auto enum_names(Selection) {
     using enum Selection;
-    return std::array<std::pair<Selection, std::string_view>, 5>{{{best_of_n, "best_of_n"},
-                                                                  {first_n, "first_n"},
-                                                                  {majority, "majority"},
-                                                                  {weighted_majority, "weighted_majority"},
-                                                                  {pass_at_n, "pass_at_n"}}};
+    return std::array<std::pair<Selection, std::string_view>, 3>{
+        {{best_of_n, "best_of_n"}, {majority, "majority"}, {pass_at_n, "pass_at_n"}}};
 }
 
 /// The M candidates of one problem, in file order.
 struct Candidates {
     std::span<const double> correct_M;       ///< 0 or 1 (anything in [0, 1] but for pass_at_n)
-    std::span<const double> score_M;         ///< higher is better; weights, at least 0, in weighted_majority
+    std::span<const double> score_M;         ///< higher is better; best_of_n only
     std::span<const std::int32_t> answer_M;  ///< equal answers have equal ids, -1 = no answer; votes only
     std::uint64_t problem = 0;               ///< key of the subsets that votes draw
 };
@@ -49,13 +44,9 @@ struct Candidates {
 /// @throws BugError unless 1 <= N <= M and lengths agree; DataError if a score is NaN.
 [[nodiscard]] double best_of_n(const Candidates& candidates, std::int64_t n);
 
-/// Correctness of the highest-scored of the first N, the earliest of equals.
-[[nodiscard]] double first_n(const Candidates& candidates, std::int64_t n);
-
 struct VoteOptions {
     int subsets = 256;       ///< drawn per problem and N; N = 1 and N = M are exact
     std::uint64_t seed = 0;  ///< subsets depend on (seed, problem, N) alone: all methods see the same ones
-    bool weighted = false;   ///< votes count `score_M` instead of 1
 };
 /// Correctness of the answer with the most votes, averaged over random N-subsets. Equals share the choice; candidates
 /// without an answer have no vote, and if nobody votes the result is 0. The correctness of an answer is the mean over

@@ -33,9 +33,6 @@ struct Verdict {
 /// budget; work outside of it (finding the answer) is linear in the length. Local, thread-safe.
 [[nodiscard]] Verdict verify(std::string_view gold, std::string_view answer, const VerifyOptions& options = {});
 
-/// The same for two answers that are known to be only answers.
-[[nodiscard]] Verdict verify_answers(std::string_view gold, std::string_view answer, const VerifyOptions& options = {});
-
 /// Reads JSONL lines {"gold": ..., "answer": ...} (strings or numbers; optional: "precision", "abs_tolerance",
 /// "strict_symbols", "allow_set_relation") and writes one JSON line per pair: {"line", "equal", "reason", "gold",
 /// "answer", "operations"}. Empty lines are skipped. Returns how many pairs were equal and how many there were. Local.

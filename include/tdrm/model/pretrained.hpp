@@ -13,8 +13,8 @@
 
 namespace tdrm::model {
 
-/// The spec that a config.json (as transformers 4 or 5 writes it) describes: model_type llama, mistral, qwen2 or glm4. The head
-/// is the language head; the weights say whether there is another.
+/// The spec that a config.json (as transformers 4 or 5 writes it) describes: model_type llama, mistral, qwen2 or glm4.
+/// The head is the language head; the weights say whether there is another.
 /// @param origin names the file in messages @throws DataError naming the key and value that isn't supported or is
 /// missing
 [[nodiscard]] ModelSpec spec_of_config(const nlohmann::json& config, const std::string& origin);
@@ -52,8 +52,8 @@ private:
 };
 
 /// Collective. Hands the weights of a folder to `sink`, tensor by tensor in pieces of at most 16 MiB: each byte is read
-/// from disk by one rank and broadcast. `wanted` says where a tensor belongs in the receiver's flat buffer (its layout's
-/// tensors, or some of them); names that it lacks are left out.
+/// from disk by one rank and broadcast. `wanted` says where a tensor belongs in the receiver's flat buffer (its
+/// layout's tensors, or some of them); names that it lacks are left out.
 /// @return names among `wanted` that the folder hasn't got in that shape
 std::vector<std::string> deliver(comm::Communicator& ranks, const Pretrained& source,
                                  std::span<const TensorInfo> wanted, const WeightSink& sink);

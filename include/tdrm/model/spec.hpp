@@ -26,11 +26,6 @@ inline constexpr std::array kDtypes{DtypeNames{Dtype::f32, "fp32", "float32", "F
                                     DtypeNames{Dtype::f16, "fp16", "float16", "F16"}};
 [[nodiscard]] constexpr const DtypeNames& names_of(Dtype dtype) { return kDtypes[static_cast<std::size_t>(dtype)]; }
 
-/// What a stage does with a model.
-enum class Use { train, frozen, ema };
-/// Where a model lives while it isn't computing.
-enum class Residency { device, paged };
-
 /// What is read off the last hidden state.
 enum class Head { language, value };
 

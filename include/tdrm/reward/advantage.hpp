@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "tdrm/reward/score.hpp"
+
 namespace tdrm {
 class Fields;
 }
@@ -16,21 +18,15 @@ namespace tdrm::reward {
 
 /// How a state value enters the reward.
 enum class ValueScale { logit, probability };
-/// Which state's value enters the reward.
-enum class ValueState { penultimate, last };
 
 [[nodiscard]] constexpr auto enum_names(ValueScale) {
     using enum ValueScale;
     return std::array<std::pair<ValueScale, std::string_view>, 2>{{{logit, "logit"}, {probability, "probability"}}};
 }
-[[nodiscard]] constexpr auto enum_names(ValueState) {
-    using enum ValueState;
-    return std::array<std::pair<ValueState, std::string_view>, 2>{{{penultimate, "penultimate"}, {last, "last"}}};
-}
 
 /// z or sigmoid(z), z the logit of the chosen state; `penultimate` is its index t, as the task finds it. (Published sum
 /// of rule and value: 0.8 rule + 0.2 z of the penultimate state.) @throws BugError if the state doesn't exist.
-[[nodiscard]] double value_score(std::span<const float> value_logit_S, ValueState at, ValueScale scale,
+[[nodiscard]] double value_score(std::span<const float> value_logit_S, ScoreAt at, ValueScale scale,
                                  std::int64_t penultimate);
 
 struct GroupOptions {

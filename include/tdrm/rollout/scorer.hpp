@@ -15,6 +15,9 @@
 
 namespace tdrm::rollout {
 
+/// Tokens of a scoring pass where no option says otherwise.
+inline constexpr int kScoreTokens = 4096;
+
 /// An answer under a prompt, with the states whose value is wanted: state k is the prompt and the first ends[k] answer
 /// tokens; ends[0] is usually 0, the state s_0.
 struct ScoredAnswer {
@@ -28,8 +31,8 @@ struct ScoredAnswer {
 void add_states(model::Forest& forest, task::TokenSpan prompt, std::span<const ScoredAnswer> answers,
                 task::TokenSpan probe, std::vector<std::int32_t>& rows);
 
-/// The same for a read-out whose tags stay: after each of its states an answer goes on behind tag and tail. s_0 has a
-/// leaf, since the models of this form were trained without it.
+/// The same for a read-out whose tags stand in the trunk: after each of its states an answer goes on behind tag and
+/// tail. s_0 has a leaf, since the models of this form were trained without it.
 void add_tagged_states(model::Forest& forest, task::TokenSpan prompt, std::span<const ScoredAnswer> answers,
                        const model::ReadOut& read_out, std::vector<std::int32_t>& rows);
 
@@ -39,16 +42,16 @@ void add_tagged_states(model::Forest& forest, task::TokenSpan prompt, std::span<
 /// Number of tokens that an answer adds to a forest, its probes included.
 [[nodiscard]] std::size_t forest_tokens(const ScoredAnswer& answer, std::size_t probe_tokens);
 
-/// How a value model reads what a policy wrote, where that isn't id by id.
-struct ValueReading {
-    /// What it reads in place of a prompt.
+/// What a value model is shown of what a policy wrote, where that isn't id by id.
+struct ValueView {
+    /// In place of a prompt.
     std::function<task::Tokens(task::TokenSpan prompt)> prompt;
-    /// What it reads in place of an answer, if the answers' ids change too: then prompts are whole prompts, and answers
+    /// In place of an answer, if the answers' ids change too: then prompts are whole prompts, and answers
     /// begin at their beginning.
     std::function<task::AnswerIds(task::TokenSpan ids, std::span<const std::int32_t> ends)> answer = {};
 };
-/// Prompts as the task has them for value models. The task must outlive the reading.
-[[nodiscard]] ValueReading value_prompts_of(const task::Task& task);
+/// Prompts as the task has them for value models. The task must outlive the view.
+[[nodiscard]] ValueView value_prompts_of(const task::Task& task);
 
 /// Scores with one frozen value model. Local.
 class Scorer {
@@ -58,32 +61,33 @@ public:
     /// @throws ConfigError if the model has another head than the read-out asks for, DataError if it lacks the tokens
     Scorer(engine::Engine& engine, model::ReadOut read_out, int unit_tokens);
 
-    /// How prompts and answers are read from now on.
-    void read(ValueReading reading) { reading_ = std::move(reading); }
+    /// What it is shown of prompts and answers from now on.
+    void show(ValueView view) { view_ = std::move(view); }
 
     /// Value logits of every state of every answer; the answers share the prompt.
     /// Groups larger than unit_tokens are cut into several passes.
     std::vector<std::vector<float>> score(task::TokenSpan prompt, std::span<const ScoredAnswer> answers);
 
-    /// Whether a state's value depends on where the steps before it ended: their tags stay, or each is encoded again.
-    [[nodiscard]] bool needs_all_states() const { return read_out_.stays || reading_.answer; }
+    /// Whether a state's value depends on where the steps before it ended: their tags stand in the trunk, or each is
+    /// encoded again.
+    [[nodiscard]] bool needs_all_states() const { return read_out_.place == model::TagPlace::trunk || view_.answer; }
 
 private:
-    /// The same, of what the value model reads.
-    std::vector<std::vector<float>> score_read(task::TokenSpan prompt, std::span<const ScoredAnswer> answers);
+    /// The same, of what the value model is shown.
+    std::vector<std::vector<float>> score_shown(task::TokenSpan prompt, std::span<const ScoredAnswer> answers);
 
     friend class PathScorer;
 
     engine::Engine* engine_;
     model::ReadOut read_out_;
-    ValueReading reading_;
+    ValueView view_;
     std::size_t unit_tokens_;
     model::Forest forest_;
     std::vector<std::int32_t> rows_;
 };
 
-/// Values along paths that grow step by step: what a path holds stays in the value model's cache, so a step costs its own
-/// tokens and a probe. For scorers whose values don't depend on the steps before (not `needs_all_states`). Local.
+/// Values along paths that grow step by step: what a path holds stays in the value model's cache, so a step costs its
+/// own tokens and a probe. For scorers whose values don't depend on the steps before (not `needs_all_states`). Local.
 class PathScorer {
 public:
     explicit PathScorer(const Scorer& scorer) : scorer_(scorer) {}

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/rollout/answers.hpp"
 
 namespace tdrm::rollout {
 

@@ -76,6 +76,10 @@ struct Trajectories {
     [[nodiscard]] static Trajectories unpack(std::string_view bytes);
 };
 
+/// First state of each trajectory in a flat array over states (T + 1 a trajectory), and the number of states at the
+/// end.
+[[nodiscard]] std::vector<std::size_t> state_offsets(const Trajectories& data);
+
 /// Hash of what values and labels are aligned to: problems, samples, tokens, steps.
 [[nodiscard]] std::string content_hash(const Trajectories& data);
 

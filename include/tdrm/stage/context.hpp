@@ -10,9 +10,8 @@
 
 #include "tdrm/comm/communicator.hpp"
 #include "tdrm/comm/watchdog.hpp"
-#include "tdrm/engine/load.hpp"
 #include "tdrm/plan/plan.hpp"
-#include "tdrm/rollout/trajectories.hpp"
+#include "tdrm/rollout/tables.hpp"
 #include "tdrm/task/task.hpp"
 #include "tdrm/train/trainer.hpp"
 
@@ -37,6 +36,8 @@ struct Input {
 
     /// Whether it is somebody else's model, hf:DIR.
     [[nodiscard]] bool is_foreign() const { return label.starts_with("hf:"); }
+    /// As files name it, if it is a model.
+    [[nodiscard]] rollout::ModelName name() const { return {label, identity}; }
 };
 
 struct StageContext {
@@ -62,18 +63,10 @@ struct StageOutcome {
     nlohmann::json results = nlohmann::json::object();  ///< headline figures
 };
 
-/// Collective. The model of a commit or of a Hugging Face folder, on an engine. @throws DataError if its vocabulary isn't the task's,
-/// for tasks with a tokenizer if it is smaller, or if the folder's own tokenizer has other tokens
-[[nodiscard]] std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& input);
-/// Collective. Sizes of the model that an input names.
-[[nodiscard]] model::ModelSpec model_spec(StageContext& context, const Input& input);
-/// Collective. Hands over the weights that `wanted` and the model of an input have in common. Checks as load_model.
-void deliver_model(StageContext& context, const Input& input, std::span<const model::TensorInfo> wanted,
-                   const model::WeightSink& sink);
 /// Collective. Trajectories of a finished stage.
 [[nodiscard]] rollout::Trajectories load_trajectories(StageContext& context, const Input& input);
 
-/// Warns when there are fewer units of work than ranks.
+/// Warns, on rank 0, if a stage has fewer units of work than there are ranks.
 void warn_if_idle(const StageContext& context, std::int64_t units);
 
 }  // namespace tdrm::stage

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "tdrm/base/options.hpp"
-#include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/rollout/answers.hpp"
 #include "tdrm/stage/context.hpp"
 #include "tdrm/task/task.hpp"
 #include "tdrm/train/trainer.hpp"

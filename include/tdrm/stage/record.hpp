@@ -1,7 +1,8 @@
-// stage.json of a stage's folder, and the commit that a reference to a stage means.
+// stage.json and results.json of a stage's folder, and the commit that a reference to a stage means.
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
@@ -24,6 +25,11 @@ struct StageRecord {
     /// done
     [[nodiscard]] static StageRecord read_finished(const std::string& where, const std::filesystem::path& directory);
 };
+
+/// Figures for stage.json and results.json; null for numbers that aren't finite, which JSON can't hold.
+[[nodiscard]] nlohmann::json metrics_json(const train::Metrics& metrics);
+/// Writes `directory`/results.json: what the report shows. Local. @throws IoError
+void write_results(const std::filesystem::path& directory, const nlohmann::json& results);
 
 /// The update that "last", "best", "update-100" or "" (a value stage's best, else the last) means; its folder exists.
 /// @throws ConfigError if there is no such commit

@@ -10,6 +10,10 @@
 #include <utility>
 #include <vector>
 
+namespace tdrm::text {
+class Tokenizer;
+}
+
 namespace tdrm::task {
 
 using Token = std::int32_t;
@@ -23,6 +27,12 @@ struct Problem {
     std::uint64_t id = 0;  ///< unique over all splits of the task
     Tokens prompt;
     std::string answer;  ///< canonical text of the gold answer or target
+};
+
+/// Which of a split's problems, or of other items, is drawn, and for how many times it was drawn before.
+struct Draw {
+    std::int64_t index = 0;
+    std::int64_t visit = 0;
 };
 
 /// An answer with the ends of its states: state k is the first ends[k] ids.
@@ -101,6 +111,8 @@ public:
     [[nodiscard]] virtual std::string text(TokenSpan tokens) const = 0;
     /// @throws DataError naming the word that isn't in the vocabulary.
     [[nodiscard]] virtual Tokens parse(std::string_view text) const = 0;
+    /// The tokenizer whose ids these are; null for tasks in words of their own.
+    [[nodiscard]] virtual const text::Tokenizer* tokenizer() const { return nullptr; }
     [[nodiscard]] virtual Token end_token() const = 0;
     /// Tokens that end an answer, `end_token` first: some models were taught several.
     [[nodiscard]] virtual Tokens end_tokens() const { return {end_token()}; }
@@ -111,6 +123,15 @@ public:
     /// What a value model reads in place of `prompt`, a problem's prompt or one with the begin of an answer behind it.
     /// The same ids, but for tasks whose policy has instructions that value models don't get.
     [[nodiscard]] virtual Tokens value_prompt(TokenSpan prompt) const { return {prompt.begin(), prompt.end()}; }
+
+    // Prompts.
+    /// How a question becomes a prompt: "none" if it is the prompt, "plain" for a text around it, "chat:" and the hash
+    /// of the template for a turn of a conversation.
+    [[nodiscard]] virtual std::string prompt_form() const { return "none"; }
+    /// The prompt of a question as a value model reads it. @throws DataError as parse
+    [[nodiscard]] virtual Tokens question_ids(std::string_view question) const { return parse(question); }
+    /// The question of a prompt, the policy's or a value model's. @throws DataError if it isn't one of this task
+    [[nodiscard]] virtual std::string question_of(TokenSpan prompt) const { return text(prompt); }
 
     // Problems.
     [[nodiscard]] virtual std::vector<std::string> split_names() const = 0;

@@ -66,11 +66,6 @@ public:
     /// @throws DataError if the template refuses the messages or reaches something that tdrm doesn't render;
     /// ConfigError if `thinking` must be chosen.
     [[nodiscard]] std::string render(std::span<const ChatMessage> messages, bool add_generation_prompt) const;
-    /// Ids of render(...), without further special tokens.
-    [[nodiscard]] std::vector<std::int32_t> render_ids(const Tokenizer& tokenizer,
-                                                       std::span<const ChatMessage> messages,
-                                                       bool add_generation_prompt) const;
-
     /// What follows the content of an assistant's last turn: the text of the probe at which a value is read
     /// ("<|im_end|>\n", say). Where the template writes nothing (GLM-4), the token that begins the user's next turn,
     /// with which the model itself ends its turn.

@@ -24,7 +24,7 @@ struct RewardPart {
 /// The rule's verdict: 0 or 1.
 [[nodiscard]] RewardPart rule_reward(double weight);
 /// The value of a state of the answer, of the batch's value model. The task must outlive it.
-[[nodiscard]] RewardPart value_reward(double weight, reward::ValueState at, reward::ValueScale scale,
+[[nodiscard]] RewardPart value_reward(double weight, reward::ScoreAt at, reward::ValueScale scale,
                                       const task::Task& task);
 
 /// What a part said about a batch.

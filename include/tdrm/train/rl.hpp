@@ -10,7 +10,7 @@
 
 #include "tdrm/reward/advantage.hpp"
 #include "tdrm/reward/grpo.hpp"
-#include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/rollout/answers.hpp"
 #include "tdrm/train/rewards.hpp"
 #include "tdrm/train/shuffle.hpp"
 #include "tdrm/train/trainer.hpp"
@@ -37,8 +37,8 @@ enum class LossMean {
 }
 
 struct RlOptions {
-    int problems = 32;  ///< per update
-    int samples = 8;    ///< answers per problem: the group
+    int problems = 32;                                ///< per update
+    int samples = 8;                                  ///< answers per problem: the group
     std::vector<RewardPart> rewards{rule_reward(1)};  ///< the reward is their weighted sum
     AdvantageKind advantage = AdvantageKind::group;
     reward::GroupOptions group;

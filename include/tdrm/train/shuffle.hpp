@@ -3,13 +3,9 @@
 
 #include <cstdint>
 
-namespace tdrm::train {
+#include "tdrm/task/task.hpp"
 
-/// Which item a stage draws, and for how many times it drew it before.
-struct Draw {
-    std::int64_t index;
-    std::int64_t visit;
-};
+namespace tdrm::train {
 
 /// Draws all n items in a random order, then all again in another, and so on.
 class Shuffle {
@@ -17,7 +13,7 @@ public:
     /// @param n number of items, at least 1
     Shuffle(std::uint64_t seed, std::int64_t n);
     /// The k-th draw, k from 0. A keyed permutation (Feistel network with cycle walking): O(1), nothing is stored.
-    [[nodiscard]] Draw operator()(std::int64_t k) const;
+    [[nodiscard]] task::Draw operator()(std::int64_t k) const;
 
 private:
     std::uint64_t seed_;

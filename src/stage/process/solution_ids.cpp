@@ -1,13 +1,6 @@
 #include "tdrm/stage/process/solution_ids.hpp"
 
-#include "tdrm/task/text/text_task.hpp"
-
 namespace tdrm::stage {
-
-task::Tokens question_ids(const task::Task& task, const std::string& question) {
-    const auto* text = dynamic_cast<const task::TextTask*>(&task);
-    return text != nullptr ? text->value_prompt_ids(question) : task.parse(question);
-}
 
 SolutionIds solution_ids(const task::Task& task, const std::vector<std::string>& steps, const std::string& separator,
                          bool complete) {

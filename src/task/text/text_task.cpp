@@ -75,13 +75,17 @@ void TextTask::add(TextSplit&& from) {
 std::string TextTask::token_text(Token token) const {
     if (token < 0) throw DataError(cat("token ", token, " is none (ids begin at 0). The file of tokens is damaged."));
     if (token >= vocab_size()) return "\xEF\xBF\xBD";
-    return tokenizer().decode(std::span(&token, 1));
+    return format_.tokenizer().decode(std::span(&token, 1));
 }
 
 std::string TextTask::text(TokenSpan tokens) const {
     for (const Token token : tokens)
         if (token < 0) (void)token_text(token);
-    return tokenizer().decode(tokens);
+    return format_.tokenizer().decode(tokens);
+}
+
+std::string TextTask::prompt_form() const {
+    return format_.chat() != nullptr ? "chat:" + format_.chat()->fingerprint() : "plain";
 }
 
 std::vector<std::string> TextTask::split_names() const {
@@ -153,7 +157,7 @@ Verdict TextTask::verdict(const Problem& problem, TokenSpan answer) const {
     }
     math::VerifyOptions options;
     if (const TextProblem* source = this->source(problem.id)) options.compare.abs_tolerance = source->tolerance;
-    const math::Verdict found = math::verify(problem.answer, tokenizer().decode(content, true), options);
+    const math::Verdict found = math::verify(problem.answer, format_.tokenizer().decode(content, true), options);
     verdict.answer = found.answer;
     verdict.correct = ended && found.equal;
     verdict.reason = !ended                        ? Reason::truncated
@@ -172,10 +176,10 @@ std::vector<std::int32_t> TextTask::step_ends(TokenSpan answer) const {
     const auto is_end = [this](Token id) { return ends(id); };
     const auto end = static_cast<std::size_t>(std::find_if(answer.begin(), answer.end(), is_end) - answer.begin());
     const TokenSpan content = answer.first(end);
-    auto steps = text::split_steps(tokenizer(), content, options_.steps);
+    auto steps = text::split_steps(format_.tokenizer(), content, options_.steps);
     if (end == answer.size()) return steps;  // cut for length: what follows the last delimiter is no step
     const auto last = static_cast<std::size_t>(steps.empty() ? 0 : steps.back());
-    const std::string tail = tokenizer().decode(content.subspan(last), true);
+    const std::string tail = format_.tokenizer().decode(content.subspan(last), true);
     if (tail.find_first_not_of(" \t\r\n") == std::string::npos) return steps;
     const bool full =
         options_.steps.max_steps > 0 && static_cast<std::int32_t>(steps.size()) >= options_.steps.max_steps;
@@ -202,7 +206,7 @@ private:
 }  // namespace
 
 std::unique_ptr<StepTracker> TextTask::track_steps() const {
-    return std::make_unique<TextSteps>(tokenizer(), options_.steps);
+    return std::make_unique<TextSteps>(*tokenizer(), options_.steps);
 }
 
 std::int64_t TextTask::penultimate(TokenSpan answer, std::span<const std::int32_t> step_ends) const {
@@ -210,7 +214,7 @@ std::int64_t TextTask::penultimate(TokenSpan answer, std::span<const std::int32_
     std::int32_t begin = 0;
     for (std::int64_t t = 0; t < steps && steps > 1; ++t) {
         const std::int32_t end = step_ends[static_cast<std::size_t>(t)];
-        const std::string step = tokenizer().decode(
+        const std::string step = format_.tokenizer().decode(
             answer.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)), true);
         begin = end;
         for (const std::string_view marker : {"\\boxed", "####", "The answer is"})

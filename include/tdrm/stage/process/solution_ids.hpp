@@ -10,10 +10,6 @@
 
 namespace tdrm::stage {
 
-/// The prompt that a value model of this task gets for a question: of a text task by its template, without the system
-/// turn; of a built-in task the question itself, in the task's words.
-[[nodiscard]] task::Tokens question_ids(const task::Task& task, const std::string& question);
-
 struct SolutionIds {
     task::Tokens ids;                     ///< all steps
     std::vector<std::int32_t> step_ends;  ///< as Trajectories::step_ends; a step of no tokens ends where it begins

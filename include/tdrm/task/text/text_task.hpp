@@ -54,28 +54,31 @@ public:
     /// @param notes what there is to say about the splits
     TextTask(const TextTaskOptions& options, std::vector<TextSplit> splits, std::vector<std::string> notes = {});
 
-    [[nodiscard]] const text::Tokenizer& tokenizer() const { return format_.tokenizer(); }
     [[nodiscard]] const TextFormat& format() const { return format_; }
     /// See TextFormat.
     [[nodiscard]] Tokens prompt_ids(std::string_view question) const { return format_.prompt_ids(question); }
-    [[nodiscard]] Tokens value_prompt_ids(std::string_view question) const {
-        return format_.value_prompt_ids(question);
-    }
     [[nodiscard]] Tokens encode_answer(std::string_view text) const { return format_.encode_answer(text); }
 
     [[nodiscard]] std::string_view kind() const override { return "text"; }
     [[nodiscard]] std::string fingerprint() const override { return fingerprint_; }
-    [[nodiscard]] int vocab_size() const override { return tokenizer().vocab_size(); }
-    [[nodiscard]] std::string vocabulary_fingerprint() const override { return tokenizer().fingerprint(); }
+    [[nodiscard]] int vocab_size() const override { return format_.tokenizer().vocab_size(); }
+    [[nodiscard]] std::string vocabulary_fingerprint() const override { return format_.tokenizer().fingerprint(); }
     /// U+FFFD for ids above the tokenizer's: models have spare rows, which a policy may draw. `text` leaves them out.
     [[nodiscard]] std::string token_text(Token token) const override;
     [[nodiscard]] std::string text(TokenSpan tokens) const override;
     [[nodiscard]] Tokens parse(std::string_view text) const override { return encode_answer(text); }
+    [[nodiscard]] const text::Tokenizer* tokenizer() const override { return &format_.tokenizer(); }
     [[nodiscard]] Token end_token() const override { return format_.end_token(); }
     [[nodiscard]] Tokens end_tokens() const override { return format_.end_tokens(); }
     [[nodiscard]] Token pad_token() const override { return -1; }
     [[nodiscard]] TokenSpan probe() const override { return format_.probe(); }
     [[nodiscard]] Tokens value_prompt(TokenSpan prompt) const override { return format_.value_prompt(prompt); }
+
+    [[nodiscard]] std::string prompt_form() const override;
+    [[nodiscard]] Tokens question_ids(std::string_view question) const override {
+        return format_.value_prompt_ids(question);
+    }
+    [[nodiscard]] std::string question_of(TokenSpan prompt) const override { return format_.question_of(prompt); }
 
     [[nodiscard]] std::vector<std::string> split_names() const override;
     [[nodiscard]] std::int64_t split_size(std::string_view split) const override;

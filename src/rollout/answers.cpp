@@ -1,13 +1,13 @@
-#include "tdrm/rollout/rollouts.hpp"
+#include "tdrm/rollout/answers.hpp"
 
 namespace tdrm::rollout {
 
-Trajectories roll(const RolloutPlan& plan, Generator& generator, std::span<const ProblemDraw> draws,
-                  const std::function<void()>& on_finished) {
+Trajectories sample_answers(const RolloutPlan& plan, Generator& generator, std::span<const task::Draw> draws,
+                            const std::function<void()>& on_finished) {
     const task::Task& task = *plan.task;
     std::vector<task::Problem> problems;
     std::vector<Request> requests;
-    for (const ProblemDraw& draw : draws) {
+    for (const task::Draw& draw : draws) {
         problems.push_back(task.problem(plan.split, draw.index));
         Request request;
         request.prompt = problems.back().prompt;
@@ -44,15 +44,32 @@ std::pair<std::size_t, std::size_t> share(std::size_t n, int rank, int ranks) {
     return {n * r / size, n * (r + 1) / size};
 }
 
-Trajectories roll_together(comm::Communicator& ranks, const RolloutPlan& plan, Generator& generator,
-                           std::span<const ProblemDraw> draws) {
+Trajectories sample_answers_together(comm::Communicator& ranks, const RolloutPlan& plan, Generator& generator,
+                                     std::span<const task::Draw> draws) {
     const auto [begin, end] = share(draws.size(), ranks.rank(), ranks.size());
     const std::string mine = ranks.agree("generating answers", [&, b = begin, e = end] {
-        return roll(plan, generator, draws.subspan(b, e - b), [&] { ranks.working_on("generating answers"); }).pack();
+        return sample_answers(plan, generator, draws.subspan(b, e - b), [&] { ranks.working_on("generating answers"); })
+            .pack();
     });
     Trajectories table;
     for (const std::string& bytes : ranks.all_gather_bytes(mine)) table.append(Trajectories::unpack(bytes));
     return table;
+}
+
+AnswerFigures figures_of(const Trajectories& answers) {
+    AnswerFigures figures;
+    for (std::size_t row = 0; row < answers.size(); ++row) {
+        figures.right += static_cast<double>(answers.outcome[row]);
+        figures.cut += answers.finish[row] == static_cast<std::uint8_t>(task::Finish::length) ? 1 : 0;
+    }
+    for (const auto& [begin, end] : answers.groups()) {
+        bool any = false;
+        for (std::size_t row = begin; row < end; ++row) any = any || answers.outcome[row] > 0;
+        figures.solved += any ? 1 : 0;
+    }
+    const auto n = static_cast<double>(answers.size());
+    return {figures.right / n, figures.solved / static_cast<double>(answers.num_problems()),
+            static_cast<double>(answers.token.size()) / n, figures.cut / n};
 }
 
 std::vector<float> score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end,
@@ -77,13 +94,6 @@ std::vector<float> score_together(comm::Communicator& ranks, Scorer& scorer, con
     for (const auto& part : ranks.all_gather(std::span<const float>(mine)))
         values.insert(values.end(), part.begin(), part.end());
     return values;
-}
-
-std::vector<std::size_t> state_offsets(const Trajectories& data) {
-    std::vector<std::size_t> offsets{0};
-    for (std::size_t row = 0; row < data.size(); ++row)
-        offsets.push_back(offsets.back() + data.step_ends(row).size() + 1);
-    return offsets;
 }
 
 }  // namespace tdrm::rollout

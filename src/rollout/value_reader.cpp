@@ -1,15 +1,12 @@
-#include "tdrm/stage/value_models.hpp"
+#include "tdrm/rollout/value_reader.hpp"
 
-#include <filesystem>
 #include <memory>
-#include <optional>
 
 #include "tdrm/base/errors.hpp"
-#include "tdrm/model/pretrained.hpp"
-#include "tdrm/task/text/text_task.hpp"
 #include "tdrm/task/text/translation.hpp"
+#include "tdrm/text/tokenizer.hpp"
 
-namespace tdrm::stage {
+namespace tdrm::rollout {
 
 void ReadOutOptions::fields(Fields& f) {
     f("tag", tag, "text behind a step, at whose last token the value is read; none = the end of a turn");
@@ -64,41 +61,39 @@ model::ReadOut read_out_of(const ReadOutOptions& options, const Encoder& encoder
             "read_out.tag is missing: the folder has no chat template and names no eos_token (values are read behind "
             "a text). Give the tag that the model was trained with.");
     read_out.tail = encoder.behind(options.tail);
-    read_out.stays = options.place == TagPlace::trunk;
+    read_out.place = options.place;
     if (!options.positive.empty()) read_out.positive = encoder.one(options.positive, "positive");
     if (!options.negative.empty()) read_out.negative = encoder.one(options.negative, "negative");
     return read_out;
 }
 
-rollout::Scorer scorer_of_text(const task::TextTask& task, engine::Engine& model,
-                               const std::filesystem::path& folder, const ReadOutOptions& options, int unit_tokens) {
-    const auto translation = std::make_shared<const task::Translation>(task.format(), format_of(options, folder),
-                                                                       options.place == TagPlace::trunk);
+Scorer scorer_of_text(const task::Task& task, engine::Engine& model, const std::filesystem::path& folder,
+                      const ReadOutOptions& options, int unit_tokens) {
+    const auto translation = std::make_shared<const task::Translation>(*task.tokenizer(), format_of(options, folder),
+                                                                       options.place == model::TagPlace::trunk);
     const task::TextFormat& format = translation->target();
     if (format.tokenizer().vocab_size() > model.spec().vocab)
         throw DataError(cat("its tokenizer has ", format.tokenizer().vocab_size(), " tokens, the model ",
                             model.spec().vocab, " rows (they don't belong together). Fetch the folder again."));
     const auto read_out = read_out_of(options, {task, &format.tokenizer()}, format.probe());
-    rollout::Scorer scorer(model, read_out, unit_tokens);
-    scorer.read({[translation](task::TokenSpan prompt) { return translation->prompt(prompt); },
+    Scorer scorer(model, read_out, unit_tokens);
+    scorer.show({[&task, translation](task::TokenSpan prompt) { return translation->prompt(task.question_of(prompt)); },
                  [translation](task::TokenSpan ids, std::span<const std::int32_t> ends) {
                      return translation->answer(ids, ends);
                  }});
     return scorer;
 }
 
-rollout::Scorer scorer_of_ids(const task::Task& task, engine::Engine& model, const Input& input,
-                              const ReadOutOptions& options, int unit_tokens) {
+Scorer scorer_of_ids(const task::Task& task, engine::Engine& model, const std::optional<std::filesystem::path>& foreign,
+                     const ReadOutOptions& options, int unit_tokens) {
     std::optional<text::Tokenizer> own;
-    Encoder encoder{task};
-    if (const auto* text = dynamic_cast<const task::TextTask*>(&task)) {
-        if (has_texts(options) && input.is_foreign() && std::filesystem::exists(input.directory / "tokenizer.json"))
-            own = text::Tokenizer::load(input.directory);
-        encoder.tokenizer = own ? &*own : &text->tokenizer();
-    }
-    const auto read_out = read_out_of(input.is_foreign() ? options : ReadOutOptions{}, encoder, task.probe());
-    rollout::Scorer scorer(model, read_out, unit_tokens);
-    scorer.read(rollout::value_prompts_of(task));
+    if (task.tokenizer() != nullptr && has_texts(options) && foreign &&
+        std::filesystem::exists(*foreign / "tokenizer.json"))
+        own = text::Tokenizer::load(*foreign);
+    const Encoder encoder{task, own ? &*own : task.tokenizer()};
+    const auto read_out = read_out_of(foreign ? options : ReadOutOptions{}, encoder, task.probe());
+    Scorer scorer(model, read_out, unit_tokens);
+    scorer.show(value_prompts_of(task));
     return scorer;
 }
 
@@ -109,38 +104,23 @@ void check_read_out(const ReadOutOptions& options, const task::Task& task, const
     const auto wrong = [&](const char* key, const std::string& message) {
         problems.push_back({"", path + key, message});
     };
-    if (options.reads == Reads::ids) {
+    if (options.reads == Shown::ids) {
         if (!options.prompt.empty() || !options.system.empty())
             wrong(options.prompt.empty() ? ".system" : ".prompt",
                   "is only used with reads: text (with ids, the model gets the policy's prompt). Add that, or leave it "
                   "out.");
         return;
     }
-    if (task.kind() != "text")
+    if (task.tokenizer() == nullptr)
         wrong(".reads", cat("the task ", task.kind(), " has no text that another tokenizer could read. Use ids."));
     for (const std::string& problem : format_of(options, "its own").validate()) wrong("", problem);
 }
 
-std::unique_ptr<engine::Engine> load_value_model(StageContext& context, const Input& input,
-                                                 const ReadOutOptions& options) {
-    if (!input.is_foreign() || options.reads == Reads::ids) return load_model(context, input);
-    return engine::load_pretrained(context.ranks, input.directory);
+Scorer value_scorer(const task::Task& task, engine::Engine& model, const std::optional<std::filesystem::path>& foreign,
+                    const ReadOutOptions& options, int unit_tokens) {
+    if (task.tokenizer() != nullptr && foreign && options.reads == Shown::text)
+        return scorer_of_text(task, model, *foreign, options, unit_tokens);
+    return scorer_of_ids(task, model, foreign, options, unit_tokens);
 }
 
-rollout::Scorer value_scorer(StageContext& context, engine::Engine& model, const Input& input,
-                             const ReadOutOptions& options, int unit_tokens) {
-    return context.ranks.agree("reading value model " + input.label, [&]() -> rollout::Scorer {
-        try {
-            const auto* text = dynamic_cast<const task::TextTask*>(&context.task);
-            if (text != nullptr && input.is_foreign() && options.reads == Reads::text)
-                return scorer_of_text(*text, model, input.directory, options, unit_tokens);
-            return scorer_of_ids(context.task, model, input, options, unit_tokens);
-        } catch (const ConfigError& error) {
-            throw ConfigError(cat(input.label, ": ", error.what()));
-        } catch (const DataError& error) {
-            throw DataError(cat(input.label, ": ", error.what()));
-        }
-    });
-}
-
-}  // namespace tdrm::stage
+}  // namespace tdrm::rollout

@@ -14,12 +14,6 @@
 
 namespace tdrm::rollout {
 
-/// A problem of a split, drawn for the `visit`-th time by this stage.
-struct ProblemDraw {
-    std::int64_t index;
-    std::int64_t visit = 0;
-};
-
 /// How answers are drawn. Keys are (seed, purpose, problem id, visit, sample).
 struct RolloutPlan {
     const task::Task* task = nullptr;
@@ -31,15 +25,25 @@ struct RolloutPlan {
 };
 
 /// Local. Answers to the given problems, in their order.
-[[nodiscard]] Trajectories roll(const RolloutPlan& plan, Generator& generator, std::span<const ProblemDraw> draws,
-                                const std::function<void()>& on_finished = {});
+[[nodiscard]] Trajectories sample_answers(const RolloutPlan& plan, Generator& generator,
+                                          std::span<const task::Draw> draws,
+                                          const std::function<void()>& on_finished = {});
 
 /// Problems [begin, end) of n that a rank takes: consecutive and even.
 [[nodiscard]] std::pair<std::size_t, std::size_t> share(std::size_t n, int rank, int ranks);
 
 /// Collective. The same, each rank answering its share; every rank gets the whole table.
-[[nodiscard]] Trajectories roll_together(comm::Communicator& ranks, const RolloutPlan& plan, Generator& generator,
-                                         std::span<const ProblemDraw> draws);
+[[nodiscard]] Trajectories sample_answers_together(comm::Communicator& ranks, const RolloutPlan& plan,
+                                                   Generator& generator, std::span<const task::Draw> draws);
+
+/// Figures of judged answers, at least one.
+struct AnswerFigures {
+    double right = 0;        ///< share of answers
+    double solved = 0;       ///< share of problems with a right answer
+    double mean_length = 0;  ///< tokens
+    double cut = 0;          ///< share of answers that were cut for length
+};
+[[nodiscard]] AnswerFigures figures_of(const Trajectories& answers);
 
 /// Local. Value logits of all states of the trajectories of problem rows [begin, end): for trajectory after trajectory
 /// s_0..s_T. `on_problem` is called before each problem.
@@ -47,9 +51,5 @@ struct RolloutPlan {
                                        const std::function<void()>& on_problem = {});
 /// Collective. Of all trajectories, each rank scoring its share.
 [[nodiscard]] std::vector<float> score_together(comm::Communicator& ranks, Scorer& scorer, const Trajectories& data);
-
-/// First state of each trajectory in a flat array over states (T + 1 a trajectory), and the number of states at the
-/// end.
-[[nodiscard]] std::vector<std::size_t> state_offsets(const Trajectories& data);
 
 }  // namespace tdrm::rollout

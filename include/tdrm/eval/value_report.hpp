@@ -1,0 +1,35 @@
+// What the values of many solutions' states are worth: how true they are, and how smooth.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "tdrm/eval/calibration.hpp"
+
+namespace tdrm::eval {
+
+/// Values against what is known about their states.
+struct Calibration {
+    std::vector<ReliabilityBin> bins;
+    double ece = 0, brier = 0, log_loss = 0, auc = 0;
+};
+
+struct ValueReport {
+    std::int64_t states = 0;
+    double mean_value_change = 0;  ///< mean |V(s_{t+1}) - V(s_t)| before the last state, where the outcome is revealed;
+                                   ///< NaN without such a step
+    std::optional<Calibration> outcome, truth;  ///< nothing where nothing is known
+};
+
+/// @param value_S probabilities of the states of all solutions, one behind the other
+/// @param offset first state of each solution, and the number of states at the end
+/// @param outcome of each solution in [0, 1], NaN where it isn't known
+/// @param truth_S of each state in [0, 1], NaN where it isn't known; empty = of none
+/// @throws BugError if lengths don't fit; DataError for numbers outside [0, 1]
+[[nodiscard]] ValueReport value_report(std::span<const double> value_S, std::span<const std::size_t> offset,
+                                       std::span<const double> outcome, std::span<const double> truth_S);
+
+}  // namespace tdrm::eval

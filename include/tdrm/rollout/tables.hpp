@@ -1,0 +1,65 @@
+// The files that hold answers, what values say of them, and trees of search; docs/formats/trajectories.md is their
+// contract with other programs. labels.hpp has the labels, trajectories.hpp the table itself.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tdrm/rollout/labels.hpp"
+#include "tdrm/engine/sampler.hpp"
+#include "tdrm/rollout/trajectories.hpp"
+#include "tdrm/store/file.hpp"
+#include "tdrm/store/table.hpp"
+#include "tdrm/task/task.hpp"
+
+namespace tdrm::rollout {
+
+struct SearchTree;
+
+using Attributes = std::vector<std::pair<std::string, store::Attribute>>;
+
+/// A model as files name it.
+struct ModelName {
+    std::string label;  ///< as the run file names it
+    std::string hash;   ///< identity of its content
+};
+
+/// What every file of trajectories says: schema, the task and its ids, the names of task::Reason.
+[[nodiscard]] Attributes task_attributes(const task::Task& task);
+/// The same, with how the answers were made.
+[[nodiscard]] Attributes answer_attributes(const task::Task& task, const ModelName& policy, const std::string& split,
+                                           const engine::SamplerOptions& sampler, std::uint64_t seed);
+
+/// Writes /vocabulary: the ids among `tokens` with the bytes that each adds to a text, so that readers need no
+/// tokenizer. Local. @throws DataError for an id outside the vocabulary
+void write_vocabulary(store::FileWriter& file, const task::Task& task,
+                      std::initializer_list<std::span<const std::int32_t>> tokens);
+
+/// Writes `directory`/trajectories.h5, labels.h5 if `labels` has a kind, and the manifest. Local.
+void write_answers(const std::filesystem::path& directory, const task::Task& task, const Trajectories& answers,
+                   const StateLabels& labels, const Attributes& attributes);
+
+/// Writes `directory`/values.h5 and the manifest. @param logits of all states, as state_offsets. Local.
+void write_values(const std::filesystem::path& directory, const Trajectories& data, std::span<const float> logits,
+                  const ModelName& model);
+/// The logits of `directory`/values.h5. Local.
+[[nodiscard]] std::vector<float> load_values(const std::filesystem::path& directory);
+
+/// Nodes of many trees as flat arrays; /node of a search's trajectories.h5.
+struct NodeTable {
+    std::vector<std::int64_t> tree_offset{0}, token_offset{0};
+    std::vector<std::int32_t> parent, token;
+    std::vector<float> value;
+    std::vector<std::uint8_t> terminal, on_path;
+
+    void add(const SearchTree& tree);
+    [[nodiscard]] store::Columns columns() const;
+};
+
+}  // namespace tdrm::rollout

@@ -1,0 +1,28 @@
+// The two maps that several kinds of stages have in common: answers of a policy, values of a table.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tdrm/rollout/answers.hpp"
+#include "tdrm/rollout/tables.hpp"
+#include "tdrm/stage/context.hpp"
+#include "tdrm/stage/models.hpp"
+
+namespace tdrm::stage {
+
+/// Collective. Answers a whole split as a map and writes trajectories.h5 and labels.h5 (the truth of every state, where
+/// the task knows it) with a manifest into `directory`; if they are there already, reads them.
+/// @return the table, on every rank
+[[nodiscard]] rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan,
+                                                engine::Engine& policy, int slots, const std::string& label,
+                                                const std::filesystem::path& directory,
+                                                const rollout::Attributes& attributes);
+
+/// Collective. Value logits of all states of a table as a map; writes values.h5 with a manifest into `directory`.
+[[nodiscard]] std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
+                                           const std::string& label, const std::filesystem::path& directory,
+                                           const rollout::ReadOutOptions& read_out = {});
+
+}  // namespace tdrm::stage

@@ -1,0 +1,28 @@
+// The models that inputs name, checked against the task.
+#pragma once
+
+#include <memory>
+
+#include "tdrm/engine/load.hpp"
+#include "tdrm/rollout/value_reader.hpp"
+#include "tdrm/stage/context.hpp"
+
+namespace tdrm::stage {
+
+/// Collective. The model of a commit or of a Hugging Face folder, on an engine. @throws DataError if its vocabulary
+/// isn't the task's, for tasks with a tokenizer if it is smaller, or if the folder's own tokenizer has other tokens
+[[nodiscard]] std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& input);
+/// Collective. A value model whose body is that of the model, under a fresh head of one row. @throws as load_model
+[[nodiscard]] std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body);
+
+/// Collective. The value model that an input names. @throws DataError as load_model, or with Shown::text if the model
+/// has fewer rows than its folder's tokenizer has tokens
+[[nodiscard]] std::unique_ptr<engine::Engine> load_value_model(StageContext& context, const Input& input,
+                                                               const rollout::ReadOutOptions& options);
+
+/// Collective. A scorer of that model, which must outlive it. `options` count for models named hf:DIR only.
+/// @throws as rollout::value_scorer, naming the input
+[[nodiscard]] rollout::Scorer value_scorer(StageContext& context, engine::Engine& model, const Input& input,
+                                           const rollout::ReadOutOptions& options, int unit_tokens);
+
+}  // namespace tdrm::stage

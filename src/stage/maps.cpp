@@ -1,0 +1,77 @@
+#include "tdrm/stage/maps.hpp"
+
+#include <algorithm>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/stage/map.hpp"
+
+namespace tdrm::stage {
+namespace {
+
+constexpr std::int64_t kBlockAnswers = 2048;  ///< answers of a part: some seconds of work for small models
+
+}  // namespace
+
+rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan, engine::Engine& policy,
+                                  int slots, const std::string& label, const std::filesystem::path& directory,
+                                  const rollout::Attributes& attributes) {
+    if (!map_is_done(context, directory)) {
+        rollout::Generator generator(policy, plan.sampler, context.task.end_tokens(), slots);
+        MapWork work;
+        work.label = label;
+        work.units = context.task.split_size(plan.split);
+        work.block = block_size(work.units, std::max<std::int64_t>(1, kBlockAnswers / plan.samples));
+        work.directory = directory;
+        work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
+            std::vector<task::Draw> draws;
+            for (std::int64_t i = begin; i < end; ++i) draws.push_back({i, 0});
+            const auto alive = [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); };
+            rollout::sample_answers(plan, generator, draws, alive).write(part);
+        };
+        work.merge = [&](const std::vector<std::filesystem::path>& parts) {
+            rollout::Trajectories all;
+            for (const auto& part : parts) all.append(rollout::Trajectories::read(store::FileReader(part)));
+            rollout::write_answers(directory, context.task, all, rollout::state_labels(context.task, all), attributes);
+        };
+        warn_if_idle(context, (work.units + work.block - 1) / work.block);
+        run_map(context, work);
+    }
+    return context.ranks.agree("reading " + label, [&] {
+        return rollout::Trajectories::read(store::FileReader(directory / "trajectories.h5"));
+    });
+}
+
+std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
+                             const std::string& label, const std::filesystem::path& directory,
+                             const rollout::ReadOutOptions& read_out) {
+    if (!map_is_done(context, directory)) {
+        const auto model = load_value_model(context, value, read_out);
+        rollout::Scorer scorer = value_scorer(context, *model, value, read_out, rollout::kScoreTokens);
+        MapWork work;
+        work.label = label;
+        work.units = static_cast<std::int64_t>(data.num_problems());
+        work.block = block_size(
+            work.units,
+            std::max<std::int64_t>(
+                1, kBlockAnswers * work.units / std::max<std::int64_t>(1, static_cast<std::int64_t>(data.size()))));
+        work.directory = directory;
+        work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
+            part.write(
+                "state/value",
+                rollout::score(scorer, data, static_cast<std::size_t>(begin), static_cast<std::size_t>(end),
+                               [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); }));
+        };
+        work.merge = [&](const std::vector<std::filesystem::path>& parts) {
+            std::vector<float> logits;
+            for (const auto& part : parts) {
+                const auto more = store::FileReader(part).read<float>("state/value");
+                logits.insert(logits.end(), more.begin(), more.end());
+            }
+            rollout::write_values(directory, data, logits, value.name());
+        };
+        run_map(context, work);
+    }
+    return context.ranks.agree("reading " + label, [&] { return rollout::load_values(directory); });
+}
+
+}  // namespace tdrm::stage

@@ -1,0 +1,53 @@
+#include "tdrm/eval/value_report.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "tdrm/base/errors.hpp"
+
+namespace tdrm::eval {
+
+const double kUnknown = std::nan("");
+// Two solutions: three steps and a right outcome, one step and a wrong one.
+const std::vector<double> kValues{0.5, 0.25, 0.75, 1, 0.5, 0};
+const std::vector<std::size_t> kOffsets{0, 4, 6};
+
+TEST(ValueReport, TakesTheOutcomeAsTheTruthOfEveryState) {
+    const ValueReport report = value_report(kValues, kOffsets, std::vector<double>{1, 0}, {});
+    EXPECT_EQ(report.states, 6);
+    ASSERT_TRUE(report.outcome);
+    EXPECT_DOUBLE_EQ(report.outcome->brier, (0.25 + 0.5625 + 0.0625 + 0 + 0.25 + 0) / 6);
+    EXPECT_DOUBLE_EQ(report.outcome->auc, 6.5 / 8);
+    EXPECT_FALSE(report.truth);
+}
+
+TEST(ValueReport, LeavesTheStepThatRevealsTheOutcomeOutOfTheChange) {
+    const std::vector<double> outcome{1, 0};
+    EXPECT_DOUBLE_EQ(value_report(kValues, kOffsets, outcome, {}).mean_value_change, (0.25 + 0.5) / 2);
+    const std::vector<double> short_one{0.5, 0.75};
+    EXPECT_TRUE(std::isnan(
+        value_report(short_one, std::vector<std::size_t>{0, 2}, std::vector<double>{1}, {}).mean_value_change));
+}
+
+TEST(ValueReport, ComparesWithWhatIsKnownOnly) {
+    const std::vector<double> truth{kUnknown, 1, 1, kUnknown, kUnknown, 0};
+    const ValueReport report = value_report(kValues, kOffsets, std::vector<double>{kUnknown, kUnknown}, truth);
+    EXPECT_FALSE(report.outcome);
+    ASSERT_TRUE(report.truth);
+    EXPECT_DOUBLE_EQ(report.truth->brier, (0.5625 + 0.0625 + 0) / 3);
+    EXPECT_EQ(report.truth->auc, 1);
+    std::int64_t counted = 0;
+    for (const auto& bin : report.truth->bins) counted += bin.count;
+    EXPECT_EQ(counted, 3);
+    const std::vector<double> half{1, kUnknown};
+    EXPECT_DOUBLE_EQ(value_report(kValues, kOffsets, half, {}).outcome->brier, (0.25 + 0.5625 + 0.0625 + 0) / 4);
+}
+
+TEST(ValueReport, RefusesWhatDoesntFit) {
+    EXPECT_THROW((void)value_report(kValues, kOffsets, std::vector<double>{1}, {}), BugError);
+    EXPECT_THROW((void)value_report(kValues, kOffsets, std::vector<double>{1, 0}, std::vector<double>{1}), BugError);
+}
+
+}  // namespace tdrm::eval

@@ -1,0 +1,139 @@
+#include "tdrm/rollout/tables.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "../task/helpers.hpp"
+#include "tdrm/rollout/search.hpp"
+#include "tdrm/store/manifest.hpp"
+
+namespace tdrm::rollout {
+namespace {
+
+namespace fs = std::filesystem;
+
+class TablesTest : public testing::Test {
+protected:
+    void SetUp() override { fs::create_directories(folder); }
+    void TearDown() override { fs::remove_all(folder); }
+    [[nodiscard]] store::FileReader open(const char* name) const { return store::FileReader(folder / name); }
+
+    const fs::path folder = fs::temp_directory_path() / ("tdrm_tables_test_" + std::to_string(getpid()));
+    const std::unique_ptr<task::Task> task = task::chain();
+};
+
+/// Demonstrations of the first problems of a split, as a policy might have answered.
+Trajectories demonstrations(const task::Task& task, std::int64_t problems) {
+    Trajectories table;
+    for (std::int64_t p = 0; p < problems; ++p) {
+        const auto problem = task.problem("dev", p);
+        table.add_problem(p, problem);
+        Trajectory t;
+        t.ids = task.demonstration(problem, 1, 0);
+        t.logprob.assign(t.ids.size(), -1);
+        t.step_ends = task.step_ends(t.ids);
+        t.verdict = task.verdict(problem, t.ids);
+        table.add(t);
+    }
+    return table;
+}
+
+TEST_F(TablesTest, AnswersAreWrittenWithWhatMadeThemAndTheirTruth) {
+    const auto data = demonstrations(*task, 3);
+    engine::SamplerOptions sampler;
+    sampler.top_k = 7;
+    const auto attributes = answer_attributes(*task, {"base", "1234"}, "dev", sampler, 5);
+    write_answers(folder, *task, data, state_labels(*task, data), attributes);
+    EXPECT_TRUE(store::verify(folder).empty());
+    const auto file = open("trajectories.h5");
+    EXPECT_EQ(Trajectories::read(file).pack(), data.pack());
+    EXPECT_EQ(file.attribute<std::string>("/", "schema"), "tdrm-trajectories-1");
+    EXPECT_EQ(file.attribute<std::string>("/", "task"), "chain");
+    EXPECT_EQ(file.attribute<std::string>("/", "template"), "none");
+    EXPECT_EQ(file.attribute<std::string>("/", "policy"), "base");
+    EXPECT_EQ(file.attribute<std::string>("/", "policy_hash"), "1234");
+    EXPECT_EQ(file.attribute<std::int64_t>("/", "top_k"), 7);
+    EXPECT_TRUE(file.attribute<std::string>("/", "verdict_reasons").starts_with("correct,correct_despite_error,"));
+    const auto labels = load_labels(folder, *task, data);
+    EXPECT_EQ(labels.kind, "no_error_so_far");
+    EXPECT_EQ(labels.truth, std::vector<float>(state_offsets(data).back(), 1.0F));
+}
+
+TEST_F(TablesTest, VocabularyIsTheIdsThatOccurWithTheBytesThatEachAdds) {
+    const auto data = demonstrations(*task, 1);
+    write_answers(folder, *task, data, {}, {});
+    const auto file = open("trajectories.h5");
+    const auto id = file.read<std::int32_t>("vocabulary/id");
+    const auto offset = file.read<std::int64_t>("vocabulary/text_offset");
+    const auto bytes = file.read<std::uint8_t>("vocabulary/text");
+    EXPECT_TRUE(std::is_sorted(id.begin(), id.end()));
+    std::string text;
+    for (const std::int32_t token : data.ids(0)) {
+        const auto at = static_cast<std::size_t>(std::find(id.begin(), id.end(), token) - id.begin());
+        ASSERT_LT(at, id.size());
+        text.append(bytes.begin() + offset[at], bytes.begin() + offset[at + 1]);
+    }
+    EXPECT_EQ(text, " " + task->text(data.ids(0)));
+    EXPECT_FALSE(fs::exists(folder / "labels.h5"));  // labels without a kind say nothing
+}
+
+TEST_F(TablesTest, LabelsFromElsewhereAreKeptAndComeBeforeTheTasksOwnTruth) {
+    const auto data = demonstrations(*task, 2);
+    StateLabels labels = state_labels(*task, data);
+    labels.kind = "local";
+    labels.source = "somebody";
+    labels.truth.assign(labels.truth.size(), 0.25F);
+    labels.truth.front() = std::nanf("");
+    labels.outcome_known = {1, 0};
+    write_answers(folder, *task, data, labels, {});
+    const auto loaded = load_labels(folder, *task, data);
+    EXPECT_EQ(loaded.kind, "local");
+    EXPECT_EQ(loaded.source, "somebody");
+    EXPECT_TRUE(std::isnan(loaded.truth.front()));
+    EXPECT_EQ(loaded.truth.back(), 0.25F);
+    EXPECT_EQ(loaded.outcome_known, labels.outcome_known);
+    EXPECT_EQ(loaded.step_right, labels.step_right);
+    fs::remove(folder / "labels.h5");
+    EXPECT_EQ(load_labels(folder, *task, data).truth, state_labels(*task, data).truth);
+}
+
+TEST_F(TablesTest, LabelsOfOtherTrajectoriesAreRefused) {
+    const auto data = demonstrations(*task, 2);
+    write_labels(folder / "labels.h5", data, state_labels(*task, data));
+    EXPECT_THROW((void)read_labels(folder / "labels.h5", demonstrations(*task, 3)), DataError);
+    auto changed = data;
+    changed.token.back() += 1;  // as many states, other answers
+    EXPECT_THROW((void)read_labels(folder / "labels.h5", changed), DataError);
+}
+
+TEST_F(TablesTest, ValuesComeBackAndSayWhoseTheyAre) {
+    const auto data = demonstrations(*task, 2);
+    std::vector<float> logits(state_offsets(data).back());
+    for (std::size_t s = 0; s < logits.size(); ++s) logits[s] = static_cast<float>(s) / 8;
+    write_values(folder, data, logits, {"td", "77"});
+    EXPECT_TRUE(store::verify(folder).empty());
+    EXPECT_EQ(load_values(folder), logits);
+    EXPECT_EQ(open("values.h5").attribute<std::string>("/", "describes"), content_hash(data));
+    EXPECT_EQ(open("values.h5").attribute<std::string>("/", "model"), "td");
+    logits.pop_back();
+    EXPECT_THROW(write_values(folder, data, logits, {"td", "77"}), BugError);
+}
+
+TEST(NodeTable, HoldsTreesBehindOneAnother) {
+    SearchTree tree;
+    tree.nodes = {{-1, {4, 5}, 0.5F, false, true}, {0, {6}, 1.5F, true, true}};
+    NodeTable table;
+    table.add(tree);
+    table.add({{{-1, {7}, -1, false, false}}, {}});
+    EXPECT_EQ(table.tree_offset, (std::vector<std::int64_t>{0, 2, 3}));
+    EXPECT_EQ(table.token_offset, (std::vector<std::int64_t>{0, 2, 3, 4}));
+    EXPECT_EQ(table.columns().get<std::int32_t>("parent"), (std::vector<std::int32_t>{-1, 0, -1}));
+    EXPECT_EQ(table.columns().get<std::int32_t>("token"), (std::vector<std::int32_t>{4, 5, 6, 7}));
+    EXPECT_EQ(table.columns().get<std::uint8_t>("on_path"), (std::vector<std::uint8_t>{1, 1, 0}));
+}
+
+}  // namespace
+}  // namespace tdrm::rollout
