@@ -19,7 +19,12 @@ using rollout::ToyTask;
 class Trainee {
 public:
     explicit Trainee(model::Head head = model::Head::language, std::uint64_t seed = 1)
-        : model_(rollout::toy_model(head, seed)) {}
+        : model_(rollout::toy_model(head, seed)) {
+        if (head == model::Head::language) return;
+        const auto score = model_.values().subspan(static_cast<std::size_t>(model_.layout().head),
+                                                   static_cast<std::size_t>(model_.spec().width));
+        for (float& weight : score) weight *= 0.1F;  // values around 1/2, so that targets aren't saturated
+    }
     Trainee(const Trainee&) = delete;
     Trainee& operator=(const Trainee&) = delete;
 
