@@ -22,6 +22,7 @@ stages:
   td_n:      {{do: value, init: base, data: rolls, batch: {TRAJECTORIES}, updates: 3, select: {{holdout: 0}},
               target: {{kind: td_n, n: 2, gamma: 0.9, shaping: normalised}}}}
   reference: {{do: value, like: td_n, target: {{kind: reference, n: 2, gamma: 1, shaping: none}}}}
+  outcome:   {{do: value, like: td_n, target: {{kind: outcome, n: 1, gamma: 1, shaping: none}}}}
   impatient: {{do: value, init: base, data: rolls, batch: 32, updates: 25, select: {{holdout: 0.3, every: 1}},
               optimizer: {{lr: 0.02, schedule: constant}}}}
   patient:   {{do: value, like: impatient, select: {{patience: 3}}}}
@@ -203,7 +204,10 @@ class Options(unittest.TestCase):
                 backup = 0.8**2 * 0.5 if t + 2 <= last else 0
                 yield y if t == last else rewards + backup, 0 if t == 0 < last else 1
 
-        self.check_first_update("reference", targets)
+        self.assertTrue(np.isin(self.check_first_update("reference", targets), [0, 1]).all(), "solutions are short")
+        # Where the shaping saturates at the outcome, the untrained s_0 is what is left.
+        self.check_first_update("outcome", lambda y, prefix: [(y, 1) for _ in prefix])
+        self.assertNotAlmostEqual(self.lines("reference")[0]["grad_norm"], self.lines("outcome")[0]["grad_norm"], 4)
 
     def test_patience_stops_after_so_many_measurements_without_a_new_best(self):
         figures = [line["eval/log_loss"] for line in self.lines("impatient")]

@@ -39,6 +39,14 @@ TEST(GroupAdvantage, LeavesOneOutOfItsBaseline) {
     }
 }
 
+TEST(GroupAdvantage, LeaveOneOutIsDividedByTheDeviationOfTheWholeGroup) {
+    const std::vector<double> rewards{1, 0, 0, 1};
+    const auto advantages = group_advantages(rewards, {.leave_one_out = true});
+    const double deviation = std::sqrt(1.0 / 3);
+    for (std::size_t i = 0; i < 4; ++i)
+        EXPECT_NEAR(advantages[i], (rewards[i] > 0 ? 2.0 / 3 : -2.0 / 3) / (deviation + 1e-4), 1e-12);
+}
+
 TEST(StepAdvantage, OfLambdaOneIsRewardMinusBaseline) {
     const std::vector<double> values{0.2, 0.5, 0.9, 0.4};
     const auto advantages = step_advantages(values, 1);

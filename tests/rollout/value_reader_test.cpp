@@ -38,7 +38,7 @@ TEST_F(ValueReader, TextsOfAReadOutAreWordsOfATaskWithoutATokenizer) {
     const auto tag = task->parse("= ;");
     EXPECT_EQ(score(value_scorer(*task, *value, folder, options, 1000)), score(Scorer(*value, tag, 1000)));
     options.positive = "+ -";
-    EXPECT_THROW((void)value_scorer(*task, toy_model(), folder, options, 1000), ConfigError) << "two tokens";
+    EXPECT_THROW((void)value_scorer(*task, *toy_model(), folder, options, 1000), ConfigError) << "two tokens";
 }
 
 TEST_F(ValueReader, OnlyATaskWithATokenizerHasATextToShow) {

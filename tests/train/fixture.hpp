@@ -23,6 +23,11 @@ public:
     explicit Learner(model::Head head = model::Head::language, std::uint64_t seed = 1)
         : engine_(rollout::toy_model(head, seed)) {
         engine_->begin_training({});
+        if (head == model::Head::language) return;
+        std::vector<float> score(static_cast<std::size_t>(engine_->spec().width));
+        engine_->read(engine::Array::weights, engine_->layout().head, score);
+        for (float& weight : score) weight *= 0.1F;  // values around 1/2, so that targets aren't saturated
+        engine_->write(engine::Array::weights, engine_->layout().head, score);
     }
 
     [[nodiscard]] engine::Engine& engine() const { return *engine_; }

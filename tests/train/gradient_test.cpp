@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "twin.hpp"
 
@@ -13,12 +14,13 @@ constexpr double kTwin = 1e-4;   // fp32 against double
 constexpr double kUnits = 1e-5;  // sums of fp32 in another order
 
 /// Compares the batch of `update` with the twin's loss and gradient, cut into one unit, a few, and a unit a sample.
+/// @param few_tokens unit_tokens that make a few
 template <class Make>
 void expect_twin(const Learner& trainee, Make make, std::int64_t update, double loss,
-                 const std::vector<double>& gradient) {
+                 const std::vector<double>& gradient, int few_tokens = 60) {
     std::vector<std::vector<double>> found;
     std::vector<std::size_t> units;
-    for (const int unit_tokens : {100'000, 60, 1}) {
+    for (const int unit_tokens : {100'000, few_tokens, 1}) {
         const std::unique_ptr<Objective> objective = make(unit_tokens);
         objective->prepare(update);
         const auto batch = gradient_of(trainee, *objective);
@@ -83,6 +85,28 @@ rollout::Trajectories random_answers(const ToyTask& task) {
     }
     return table;
 }
+
+/// A wrong answer of about 500 tokens: where the published shaping is small enough not to saturate targets.
+rollout::Trajectories long_answer(const ToyTask& task) {
+    rollout::Trajectories table;
+    Random random(random_key(6, "long answer"));
+    table.add_problem(0, task.problem("all", 0));
+    rollout::Trajectory t;
+    t.ids = rollout::toy_tokens(random, 505, 21);
+    t.logprob.assign(t.ids.size(), -1);
+    t.step_ends = {470, 490, 505};
+    table.add(t);
+    return table;
+}
+
+/// What a value model is trained on, and unit_tokens that make a few units of a batch.
+struct ValueData {
+    rollout::Trajectories answers;
+    std::vector<std::size_t> rows;
+    int batch, few_tokens;
+};
+ValueData short_data() { return {random_answers(ToyTask()), {0, 1, 2, 3, 5}, 7, 60}; }  // two rows twice
+ValueData long_data() { return {long_answer(ToyTask()), {0}, 3, 1200}; }
 
 /// One label a state: random, none for s_0 and a few others.
 std::vector<float> random_labels(std::span<const std::size_t> offsets) {
@@ -160,19 +184,18 @@ private:
     }
 };
 
-void expect_value_twin(const reward::TargetOptions& options) {
+void expect_value_twin(const reward::TargetOptions& options, const ValueData& value_data = short_data()) {
     SCOPED_TRACE(std::string(enum_names(options.kind)[static_cast<std::size_t>(options.kind)].second));
     const ToyTask task;
     Learner trainee(model::Head::value);
-    const auto data = random_answers(task);
+    const auto& [data, rows, batch, few_tokens] = value_data;
     const auto offsets = rollout::state_offsets(data);
     const auto labels = random_labels(offsets);
-    const std::vector<std::size_t> rows{0, 1, 2, 3, 5};
-    const int batch = 7;  // two rows twice
     const Twin twin(trainee);
     const Shuffle shuffle(2, std::ssize(rows));
     at::Tensor sum = at::zeros({}, at::kDouble);
     double weight = 0, distance_to_target = 0, trained = 0;
+    std::map<std::size_t, std::vector<at::Tensor>> logits_of;
     for (std::int64_t k = 0; k < batch; ++k) {
         const std::size_t row = rows[static_cast<std::size_t>(shuffle(k).index)];
         NaiveTargets naive{options,
@@ -182,12 +205,12 @@ void expect_value_twin(const reward::TargetOptions& options) {
                            data.finish[row] == static_cast<std::uint8_t>(task::Finish::length),
                            std::span(labels).subspan(offsets[row], offsets[row + 1] - offsets[row])};
         for (const auto end : data.step_ends(row)) naive.lengths.push_back(end);
-        std::vector<at::Tensor> logits;
-        for (const auto length : naive.lengths) {
+        auto& logits = logits_of[row];  // of its states
+        for (std::size_t t = logits.size(); t < naive.lengths.size(); ++t)
             logits.push_back(twin.value_logit(data.prompt(static_cast<std::size_t>(data.problem[row])),
-                                              data.ids(row).first(static_cast<std::size_t>(length)), task.probe()));
-            naive.V.push_back(logits.back().sigmoid().item<double>());
-        }
+                                              data.ids(row).first(static_cast<std::size_t>(naive.lengths[t])),
+                                              task.probe()));
+        for (const at::Tensor& logit : logits) naive.V.push_back(logit.sigmoid().item<double>());
         for (std::size_t t = 0; t < logits.size(); ++t) {
             const State state = naive.at(t);
             const auto p = logits[t].sigmoid();
@@ -199,12 +222,12 @@ void expect_value_twin(const reward::TargetOptions& options) {
         }
     }
     const auto loss = sum / weight;
-    const auto make = [&](int unit_tokens) {
+    const auto make = [&, &data = data, &rows = rows, batch = batch](int unit_tokens) {
         return value_objective(trainee, task, data, rows,
                                options.kind == reward::TargetKind::step_label ? labels : std::vector<float>(), options,
                                2, batch, unit_tokens);
     };
-    expect_twin(trainee, make, 0, loss.item<double>(), twin.gradient(loss));
+    expect_twin(trainee, make, 0, loss.item<double>(), twin.gradient(loss), few_tokens);
     const auto objective = make(100);
     objective->prepare(0);
     EXPECT_NEAR(gradient_of(trainee, *objective).metrics.get("target/mean_delta"), distance_to_target / trained, 1e-5);
@@ -223,6 +246,12 @@ TEST(ValueGradient, IsOfTheTargetsByTheirDefinition) {
     expect_value_twin({.kind = td_lambda, .lambda = 1});
     expect_value_twin({.kind = reference});
     expect_value_twin({.kind = reference, .n = 2});
+}
+
+TEST(ValueGradient, ShapesByTheTokensBeforeEachState) {
+    expect_value_twin({.kind = reward::TargetKind::reference}, long_data());
+    expect_value_twin({.kind = reward::TargetKind::td_n, .gamma = 0.9, .shaping = reward::Shaping::cosine},
+                      long_data());
 }
 
 TEST(ValueGradient, TreatsCutAnswersAsTheOptionSays) {
@@ -275,8 +304,9 @@ void expect_every_sort_of_answer(const RlBatch& batch, const RlCase& c) {
     const auto cut = std::count(batch.answers.finish.begin(), batch.answers.finish.end(), 1);
     EXPECT_GT(cut, 1);
     EXPECT_LT(cut, std::ssize(batch.answers.finish) - 1);
-    if (c.options.advantage == AdvantageKind::group && c.options.grpo.beta == 0)
-        EXPECT_GT(std::count(batch.trains.begin(), batch.trains.end(), 0), 1) << "a group with equal rewards";
+    const bool all_train = c.options.advantage == AdvantageKind::gae || c.options.grpo.beta > 0;
+    const auto idle = std::count(batch.trains.begin(), batch.trains.end(), 0);  // a group with equal rewards
+    EXPECT_TRUE(all_train || idle > 1);
 }
 
 void expect_rl_twin(const RlCase& c) {
@@ -287,7 +317,7 @@ void expect_rl_twin(const RlCase& c) {
     comm::Communicator ranks;
     const auto start = policy.weights();
     const auto make = [&](int unit_tokens) {
-        std::copy(start.begin(), start.end(), policy.model().values().begin());
+        policy.engine().write(engine::Array::weights, 0, start);
         RlOptions options = c.options;
         options.unit_tokens = unit_tokens;
         auto objective =

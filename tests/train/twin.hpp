@@ -1,6 +1,8 @@
 // The slow readable twins of the training losses: one sequence at a time, in double, differentiated by libtorch.
 #pragma once
 
+#include <ATen/Parallel.h>
+
 #include <cmath>
 
 #include "../model/oracle.hpp"
@@ -11,7 +13,9 @@ namespace tdrm::train {
 /// A loss of a model's weights, and its gradient.
 class Twin {
 public:
-    explicit Twin(const Learner& learner) : model_(learner.engine().spec()), oracle_(with_weights(learner)) {}
+    explicit Twin(const Learner& learner) : model_(learner.engine().spec()), oracle_(with_weights(learner)) {
+        at::set_num_threads(1);  // its tensors are too small to share
+    }
 
     /// log p(id | before) of an answer's ids, T numbers.
     [[nodiscard]] at::Tensor logprobs(task::TokenSpan prompt, task::TokenSpan ids, double temperature = 1) const {
