@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/ledger.hpp"
 
 namespace tdrm::rollout {
 
@@ -129,6 +130,7 @@ std::vector<std::vector<float>> Scorer::score_read(task::TokenSpan prompt, std::
             add_states(forest_, prompt, answers.subspan(first, last - first), read_out_.tag, rows_);
         }
         const float* hidden = transformer_.forward(forest_, rows_, work_, false);
+        ledger::count(ledger::Work::scored, forest_.num_tokens());
         std::vector<float> logits(rows_.size());
         model::read_values(transformer_.model(), read_out_, hidden, static_cast<int>(rows_.size()), logits.data());
         auto next = logits.begin();

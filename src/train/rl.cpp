@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/ledger.hpp"
 #include "tdrm/reward/loss.hpp"
 
 namespace tdrm::train {
@@ -105,9 +106,15 @@ void RlObjective::prepare(std::int64_t update) {
             draws.push_back({draw.index, draw.visit});
         }
         const rollout::RolloutPlan plan{&task_, split_, options_.samples, options_.sampler, seed_, "rl"};
-        batch_.answers = rollout::roll_together(ranks_, plan, generator_, draws);
+        {
+            const ledger::In section(ledger::Section::generate);
+            batch_.answers = rollout::roll_together(ranks_, plan, generator_, draws);
+        }
         batch_.values.clear();
-        if (scorer_) batch_.values = rollout::score_together(ranks_, *scorer_, batch_.answers);
+        if (scorer_) {
+            const ledger::In section(ledger::Section::score);
+            batch_.values = rollout::score_together(ranks_, *scorer_, batch_.answers);
+        }
         assign_credit(batch_, task_, options_);
         if (on_batch_) on_batch_(update, batch_);
     }
@@ -205,6 +212,7 @@ std::vector<double> RlObjective::differentiate(std::size_t unit, float* gradient
         },
         d_hidden_.data(), gradient, work_);
     transformer_.backward(forest, rows, d_hidden_.data(), gradient, work_);
+    ledger::count(ledger::Work::trained, forest.num_tokens());
     return {static_cast<double>(rows.size()),        loss, entropies, kl, low, high, gap, ratio,
             static_cast<double>(forest.num_tokens())};
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/ledger.hpp"
 
 namespace tdrm::train {
 
@@ -80,6 +81,7 @@ std::vector<double> SftObjective::differentiate(std::size_t unit, float* gradien
         },
         d_hidden_.data(), gradient, work_);
     transformer_.backward(forest, rows, d_hidden_.data(), gradient, work_);
+    ledger::count(ledger::Work::trained, forest.num_tokens());
     return {loss, entropies, static_cast<double>(rows.size()), static_cast<double>(forest.num_tokens())};
 }
 

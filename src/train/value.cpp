@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/ledger.hpp"
 #include "tdrm/eval/calibration.hpp"
 #include "tdrm/reward/loss.hpp"
 #include "tdrm/rollout/rollouts.hpp"
@@ -100,6 +101,7 @@ std::vector<double> ValueObjective::differentiate(std::size_t unit, float* gradi
     d_hidden_.resize(probes.size() * static_cast<std::size_t>(model_.spec().width));
     model::value_backward(model_, hidden, d_logits_, d_hidden_.data(), gradient);
     transformer_.backward(forest, probes, d_hidden_.data(), gradient, work_);
+    ledger::count(ledger::Work::trained, forest.num_tokens());
     return {loss,
             statistics.states,
             statistics.interior,
