@@ -4,8 +4,10 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tdrm/stage/context.hpp"
+#include "tdrm/store/manifest.hpp"
 
 namespace tdrm::stage {
 
@@ -14,6 +16,7 @@ struct StageRecord {
     std::string kind, identity, identity_text;
     bool done = false;
     StageOutcome outcome;
+    std::vector<store::FileEntry> files;  ///< of a finished stage: those that no manifest covers
 
     /// Writes `directory`/stage.json with its own hash. @throws IoError
     void write(const std::filesystem::path& directory) const;
@@ -24,6 +27,10 @@ struct StageRecord {
     /// done
     [[nodiscard]] static StageRecord read_finished(const std::string& where, const std::filesystem::path& directory);
 };
+
+/// Sizes and hashes of the files in a finished stage's folder that no manifest covers, by their path in there: results,
+/// metrics, rollouts. Those that tell the time alone are left out, so that equal runs have equal records.
+[[nodiscard]] std::vector<store::FileEntry> loose_files(const std::filesystem::path& directory);
 
 /// The update that "last", "best", "update-100" or "" (a value stage's best, else the last) means; its folder exists.
 /// @throws ConfigError if there is no such commit
