@@ -1,7 +1,9 @@
 """Damaged files are seen, named, and never used: the run goes on from what is whole, or says what to do."""
 
 import pathlib
+import random
 import shutil
+import subprocess
 import tempfile
 import unittest
 
@@ -169,6 +171,50 @@ class Corruption(unittest.TestCase):
         self.assertIn("every manifest verifies", done.stdout)
         for stage in self.whole.glob("*/stage.json"):
             self.assertIn(stage.parent.name, done.stdout)
+
+    def test_inspect_finds_every_changed_byte_and_every_cut(self):
+        folder = self.copy(self.whole)
+        # Said in docs/formats/run.md: nothing relies on the history, and the rest isn't part of the run.
+        targets = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size > 0
+                   and path.name not in ("history.jsonl", ".lock") and ".ranks" not in path.parts]
+        names = {path.name for path in targets}
+        self.assertLessEqual({"config.yaml", "stage.json", "results.json", "metrics.jsonl", "timing.jsonl", "performance.json", "manifest.json",
+                              "checkpoint.h5", "trajectories.h5", "values.h5", "labels.h5"}, names)
+        chance = random.Random(11)
+        # Every kind of file is met, then files at random.
+        chosen = [chance.choice([path for path in targets if path.name == name]) for name in sorted(names)] * 2
+        chosen += [chance.choice(targets) for _ in range(200 - len(chosen))]
+        for number, path in enumerate(chosen):
+            whole = path.read_bytes()
+            if number % 4 == 3:
+                damaged = whole[: chance.randrange(len(whole))]
+            else:
+                at = chance.randrange(len(whole))
+                damaged = whole[:at] + bytes([whole[at] ^ chance.randrange(1, 256)]) + whole[at + 1:]
+            path.write_bytes(damaged)
+            done = runs.tdrm("inspect", folder)
+            name = path.relative_to(folder)
+            self.assertEqual(done.returncode, 65, f"change {number}, {name}: {len(damaged)} of {len(whole)} bytes\n{done.stdout}")
+            self.assertIn(path.name, done.stdout.partition("DAMAGED:")[2], name)
+            path.write_bytes(whole)
+        self.assertEqual(runs.tdrm("inspect", folder).returncode, 0, "it was whole before and after")
+
+    def test_the_report_refuses_what_does_not_verify(self):
+        def digit(path):
+            data = bytearray(path.read_bytes())
+            at = next(i for i in range(len(data) - 1, 0, -1) if data[i:i + 1].isdigit())
+            data[at] = ord("1") if data[at] != ord("1") else ord("2")
+            path.write_bytes(data)
+
+        for name, words in (("score/results.json", "Make the stage again with --redo"), ("base/metrics.jsonl", "Make the stage again with --redo"),
+                            ("score/stage.json", "Make the stage again with --redo score"), ("config.yaml", "Start the run again")):
+            with self.subTest(name):
+                folder = self.copy(self.whole)
+                digit(folder / name)
+                made = subprocess.run([runs.SOURCE / "tools/report", folder, "--out", folder / "page"], capture_output=True, text=True, check=False)
+                self.assertEqual(made.returncode, 65, made.stderr)
+                self.assertIn(f"{folder / name} is damaged", made.stderr)
+                self.assertIn(words, made.stderr)
 
     def test_inspect_sees_damaged_metrics(self):
         folder = self.copy(self.whole)
