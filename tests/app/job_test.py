@@ -78,6 +78,14 @@ class Job(unittest.TestCase):
             for name in self.figures["newest"]:
                 self.assertIn(f"\n{name}: ", block)
 
+    def test_damaged_figures_are_begun_anew(self):
+        folder = self.root / "damaged"
+        runs.finish(folder, more=["--until", "base"])
+        (folder / "performance.json").write_text("{}")
+        done = runs.finish(folder, more=["--until", "rolls"])
+        self.assertIn("performance.json is damaged", done.stdout)
+        self.assertEqual(json.loads((folder / "performance.json").read_text())["newest"], ["rolls"])
+
     def test_a_start_without_work_has_no_figures(self):
         before = (self.run_folder / "performance.json").read_bytes()
         again = runs.finish(self.run_folder)
@@ -114,6 +122,14 @@ class MaxTime(unittest.TestCase):
         self.assertIn("stopped because its time was up during rolls", done.stdout)
         runs.finish(folder, ranks=2)
         self.assertEqual(runs.differences(runs.reference(), folder), [])
+
+    def test_a_start_stops_between_stages(self):
+        folder, settings = self.root / "between", ["stages.base.updates=1"]
+        for where in ("after update 1 of base", "before stage rolls"):
+            done = runs.tdrm(*runs.run_arguments(folder, settings=settings, more=["--max-time", "0"]))
+            self.assertEqual(done.returncode, 75, done.stdout)
+            self.assertIn(f"stopped because its time was up {where}", done.stdout)
+            self.assertEqual(done.stdout.count("Performance:"), 1)
 
     def test_time_that_is_long_enough_changes_nothing(self):
         folder = self.root / "long"
