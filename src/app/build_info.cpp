@@ -1,8 +1,11 @@
 #include <hdf5.h>
 #include <mpi.h>
+#include <torch/version.h>
 
 #include <fstream>
+#include <sstream>
 
+#include "machine.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
@@ -11,14 +14,37 @@
 namespace tdrm::app {
 namespace {
 
-std::string processor() {
+/// What /proc/cpuinfo says of the first processor.
+struct Processor {
+    std::string model, flags;
+};
+
+Processor processor() {
     std::ifstream file("/proc/cpuinfo");
-    std::string line, model, flags;
-    while (std::getline(file, line)) {
-        if (model.empty() && line.starts_with("model name")) model = line.substr(line.find(':') + 2);
-        if (flags.empty() && line.starts_with("flags")) flags = line;
+    Processor found;
+    for (std::string line; std::getline(file, line);) {
+        if (found.model.empty() && line.starts_with("model name")) found.model = line.substr(line.find(':') + 2);
+        if (found.flags.empty() && line.starts_with("flags")) found.flags = line;
     }
-    return cat(model, " (features ", hash_hex(flags).substr(0, 8), ")");
+    return found;
+}
+
+std::string features_hash(const Processor& processor) { return hash_hex(processor.flags).substr(0, 8); }
+
+/// Those features of the processor that decide how fast and with which instructions it multiplies.
+std::string vector_features(const Processor& processor) {
+    std::string found;
+    std::istringstream flags(processor.flags);
+    for (std::string flag; flags >> flag;)
+        if (flag.starts_with("avx") || flag.starts_with("amx") || flag == "fma" || flag == "f16c")
+            found += (found.empty() ? "" : " ") + flag;
+    return found.empty() ? "none" : found;
+}
+
+std::string hdf5_library() {
+    unsigned major = 0, minor = 0, release = 0;
+    H5get_libversion(&major, &minor, &release);
+    return cat(major, ".", minor, ".", release);
 }
 
 }  // namespace
@@ -30,6 +56,20 @@ std::string build_info() {
                comm::built_with_nccl() ? ", with NCCL" : ", without NCCL");
 }
 
-std::string fingerprint() { return build_info() + "; " + processor(); }
+std::string about() {
+    const Processor cpu = processor();
+    const std::string nccl = comm::nccl_version();
+    return cat("tdrm " TDRM_VERSION " (" TDRM_REVISION ")", "\ncompiler    g++ ", __VERSION__, ", " TDRM_FLAGS,
+               "\nprocessor   ", cpu.model, " (features ", features_hash(cpu), ": ", vector_features(cpu), ")",
+               "\nMPI         ", mpi_library(), ", built with ", OMPI_MAJOR_VERSION, ".", OMPI_MINOR_VERSION, ".",
+               OMPI_RELEASE_VERSION, "\nHDF5        ", hdf5_library(), ", built with ", H5_VERS_MAJOR, ".",
+               H5_VERS_MINOR, ".", H5_VERS_RELEASE, "\nlibtorch    " TORCH_VERSION, "\nNCCL        ",
+               nccl.empty() ? "not built in" : nccl + ", built in; training doesn't use it yet");
+}
+
+std::string fingerprint() {
+    const Processor cpu = processor();
+    return cat(build_info(), "; ", cpu.model, " (features ", features_hash(cpu), ")");
+}
 
 }  // namespace tdrm::app

@@ -1,16 +1,14 @@
-#include <mpi.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <thread>
 #include <vector>
 
+#include "machine.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/random.hpp"
@@ -23,19 +21,6 @@ namespace {
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-/// GFLOP/s of one rank's matrix products.
-double gemm_rate() {
-    constexpr int n = 768;
-    std::vector<float> a(n * n, 0.5F), b(n * n, 0.25F), c(n * n);
-    model::ops::PackedMatrix packed;
-    packed.pack(b.data(), n, n);
-    model::ops::gemm_nt(c.data(), a.data(), packed, n);
-    const auto start = std::chrono::steady_clock::now();
-    constexpr int repeats = 20;
-    for (int i = 0; i < repeats; ++i) model::ops::gemm_nt(c.data(), a.data(), packed, n);
-    return 2.0 * n * n * n * repeats / seconds_since(start) / 1e9;
 }
 
 /// Whether a row's product has the same bits for any number of rows; exact mode rests on it.
@@ -56,15 +41,13 @@ bool rows_are_invariant() {
 }
 
 std::string rank_line(int rank) {
-    char host[256] = "";
-    gethostname(host, sizeof host - 1);
     cpu_set_t cpus;
     CPU_ZERO(&cpus);
     const int allowed = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 0;
     char line[400];
     std::snprintf(line, sizeof line,
                   "  rank %-4d host %-20s may use %d of %u processors, matrix products %.0f GFLOP/s, rows %s", rank,
-                  host, allowed, std::thread::hardware_concurrency(), gemm_rate(),
+                  host_name().c_str(), allowed, std::thread::hardware_concurrency(), gemm_rate() / 1e9,
                   rows_are_invariant() ? "invariant" : "NOT INVARIANT");
     return line;
 }
@@ -85,15 +68,11 @@ std::string gpus(int num_ranks) {
     std::ifstream driver("/proc/driver/nvidia/version");
     std::string version;
     std::getline(driver, version);
-    const std::string nccl = comm::built_with_nccl() ? "NCCL is built in" : "built without NCCL";
-    if (devices == 0) return "none here (" + nccl + "; the MPI collectives are used)";
-    return cat(devices, " for ", num_ranks, " ranks, driver ", version, "; ", nccl);
-}
-
-std::string launcher() {
-    if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr)
-        return std::getenv("SLURM_JOB_ID") != nullptr ? "mpirun within a Slurm job" : "mpirun";
-    return std::getenv("SLURM_PROCID") != nullptr ? "srun" : "none (one rank)";
+    const std::string nccl =
+        comm::built_with_nccl() ? "NCCL " + comm::nccl_version() + " is built in" : "no NCCL is built in";
+    const std::string use = cat(" (not used: models are computed on CPUs and summed by MPI; ", nccl, ")");
+    if (devices == 0) return "none here" + use;
+    return cat(devices, " for ", num_ranks, " ranks, driver ", version, use);
 }
 
 }  // namespace
@@ -103,12 +82,8 @@ int doctor(comm::Communicator& ranks, const std::string& directory) {
     bool sound = true;
     for (const auto& line : lines) sound = sound && line.find("NOT INVARIANT") == std::string::npos;
     if (!ranks.root()) return sound ? 0 : static_cast<int>(ExitCode::data);
-    char version[MPI_MAX_LIBRARY_VERSION_STRING];
-    int length = 0;
-    MPI_Get_library_version(version, &length);
     std::printf("build      %s\nprocessor  %s\nMPI        %s\nlauncher   %s, %d ranks\n", build_info().c_str(),
-                fingerprint().substr(build_info().size() + 2).c_str(),
-                std::string(version).substr(0, std::string(version).find(',')).c_str(), launcher().c_str(),
+                fingerprint().substr(build_info().size() + 2).c_str(), mpi_library().c_str(), launcher().c_str(),
                 ranks.size());
     for (const auto& line : lines) std::printf("%s\n", line.c_str());
     std::printf("GPUs       %s\n", gpus(ranks.size()).c_str());

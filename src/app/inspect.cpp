@@ -3,13 +3,16 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
+#include "performance.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/store/checkpoint.hpp"
 #include "tdrm/store/manifest.hpp"
+#include "tdrm/store/sealed.hpp"
 #include "tdrm/train/state.hpp"
 
 namespace tdrm::app {
@@ -52,18 +55,57 @@ std::string metrics_damage(const fs::path& stage) {
                             : "";
 }
 
+/// "" if every whole line is a JSON object; a killed start may leave an unfinished last one.
+std::string lines_damage(const fs::path& path) {
+    std::ifstream file(path);
+    for (std::string line; std::getline(file, line) && !file.eof();)
+        if (!nlohmann::json::parse(line, nullptr, false).is_object())
+            return path.filename().string() + " has a line that is no JSON";
+    return "";
+}
+
 /// Part files whose bytes don't have the hash in their name are found when the stage goes on; this looks at the rest:
-/// problems of all manifests in a stage, and of its metrics.
-std::vector<std::string> damage(const fs::path& stage) {
+/// problems of all manifests in a stage, of the files that its record knows, and of its logs.
+std::vector<std::string> damage(const fs::path& stage, const std::optional<stage::StageRecord>& record,
+                                const nlohmann::json& performance) {
     std::vector<std::string> problems;
-    if (const std::string problem = metrics_damage(stage); !problem.empty())
-        problems.push_back(stage.string() + ": " + problem);
+    const auto note = [&](const fs::path& folder, const std::string& problem) {
+        if (!problem.empty() && fs::exists(folder)) problems.push_back(folder.string() + ": " + problem);
+    };
+    const bool done = record && record->done;
+    if (done)
+        for (const store::FileEntry& file : record->files) note(stage, store::problem_of(stage, file));
+    if (!done || record->files.empty()) note(stage, metrics_damage(stage));
+    note(stage, done ? timing_damage(performance, stage) : lines_damage(stage / "timing.jsonl"));
     for (const fs::path& file : files_below(stage)) {
         const fs::path folder = file.parent_path();
         if (file.filename() != "manifest.json" || folder.extension() == ".tmp") continue;
-        for (const std::string& problem : store::verify(folder))
-            if (fs::exists(folder)) problems.push_back(folder.string() + ": " + problem);
+        for (const std::string& problem : store::verify(folder)) note(folder, problem);
     }
+    return problems;
+}
+
+int count_resumed(const fs::path& history) {
+    std::ifstream file(history);
+    int resumed = 0;
+    for (std::string line; std::getline(file, line);) {
+        const auto j = nlohmann::json::parse(line, nullptr, false);
+        resumed += j.is_object() && j.contains("event") && j["event"] == "resumed" ? 1 : 0;
+    }
+    return resumed;
+}
+
+/// What is wrong with the files in the run's own folder.
+std::vector<std::string> damage_of_run(const fs::path& run, const nlohmann::json& performance) {
+    std::vector<std::string> problems;
+    if (!store::read_sealed_text(run / "config.yaml"))
+        problems.push_back((run / "config.yaml").string() +
+                           " is damaged (its hash doesn't match). Start the run again to write it anew.");
+    if (performance.is_null() && fs::exists(run / "performance.json"))
+        problems.push_back((run / "performance.json").string() +
+                           " is damaged (its hash doesn't match). It holds no results: remove it.");
+    if (const std::string problem = lines_damage(run / "history.jsonl"); !problem.empty())
+        problems.push_back(run.string() + ": " + problem);
     return problems;
 }
 
@@ -81,26 +123,26 @@ int inspect(const std::string& directory) {
         if (entry.is_directory() && !other && !fs::is_empty(entry.path())) stages.push_back(entry.path());
     }
     std::sort(stages.begin(), stages.end());
-    std::vector<std::string> problems;
+    const auto performance = store::read_sealed(fs::path(directory) / "performance.json").value_or(nlohmann::json());
+    std::vector<std::string> problems = damage_of_run(directory, performance);
     for (const auto& stage : stages) {
+        std::optional<stage::StageRecord> record;
         try {
-            if (const auto record = stage::StageRecord::read(stage)) print_stage(stage, *record);
+            record = stage::StageRecord::read(stage);
+            if (record) print_stage(stage, *record);
         } catch (const Error& error) {
             std::printf("%-30s %-10s %-9s %8s %6s %9.1f\n", stage.filename().c_str(), "?", "DAMAGED", "-", "-",
                         megabytes(stage));
             problems.emplace_back(error.what());
         }
-        for (auto& problem : damage(stage)) problems.push_back(std::move(problem));
+        for (auto& problem : damage(stage, record, performance)) problems.push_back(std::move(problem));
     }
-    std::ifstream history(fs::path(directory) / "history.jsonl");
-    int resumed = 0;
-    for (std::string line; std::getline(history, line);) {
-        const auto j = nlohmann::json::parse(line, nullptr, false);
-        resumed += j.is_object() && j.value("event", "") == "resumed" ? 1 : 0;
-    }
-    std::printf("\n%zu stages, resumed %d times; %s\n", stages.size(), resumed,
+    std::printf("\n%zu stages, resumed %d times; %s\n", stages.size(),
+                count_resumed(fs::path(directory) / "history.jsonl"),
                 problems.empty() ? "every manifest verifies" : "DAMAGED:");
     for (const std::string& problem : problems) std::printf("  %s\n", problem.c_str());
+    if (const std::string text = performance.is_null() ? "" : performance_text(performance); !text.empty())
+        std::printf("\n%s\n", text.c_str());
     return problems.empty() ? 0 : static_cast<int>(ExitCode::data);
 }
 

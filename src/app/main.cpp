@@ -15,6 +15,7 @@ Examples
   mpirun -np 2 tdrm run configs/countdown.yaml            the same command again resumes
   mpirun -np 2 tdrm run configs/countdown.yaml --set run.seed=2 --set run.dir=runs/s2
   tdrm run configs/countdown.yaml --dry-run               what would be done
+  tdrm run configs/countdown.yaml --max-time 3h55m        commits and ends with 75 by then
   tdrm run configs/countdown.yaml --until "td[*]"         these stages and what they need
   tdrm explain rl.advantage                               help on options of the run file
   tdrm inspect runs/countdown                             what is there, is it whole
@@ -24,7 +25,7 @@ Examples
   tdrm tokenize --tokenizer DIR < texts.txt               token ids of each line
 
 Exit codes: 0 done, 64 usage or configuration, 65 data, 70 bug, 71 communication, 74 file system,
-75 stopped on request after a commit (start again to go on).)";
+75 stopped on request or at --max-time after a commit (start again to go on).)";
 
 /// The command line as a choice of verb.
 struct CommandLine {
@@ -73,6 +74,16 @@ void define(CLI::App& app, CommandLine& line) {
     run->add_flag("--dry-run", line.run.dry_run, "print the plan only");
     run->add_option("--ranks", line.run.plan_ranks, "ranks that --dry-run plans for");
     run->add_option("--memory", line.run.memory_gb, "GB a rank may use: --dry-run ends with 64 if a stage needs more");
+    run->add_option_function<std::string>(
+        "--max-time",
+        [&line](const std::string& text) {
+            line.run.max_time = tdrm::read_duration(text);
+            if (!line.run.max_time)
+                throw CLI::ValidationError("--max-time", "\"" + text +
+                                                             "\" is no duration (it says when to stop). Write 3h55m, "
+                                                             "90m, 3600 for seconds, or 1-12:00:00 as Slurm does");
+        },
+        "stop after this time since the start, like a stop request: commit, end with 75. 3h55m, 90m, 1-12:00:00");
     app.add_subcommand("inspect", "what a run folder holds, whether it is whole, how it ended")
         ->add_option("run", line.directory, "run folder")
         ->required();
@@ -96,7 +107,7 @@ void define(CLI::App& app, CommandLine& line) {
     app.add_subcommand("verify", "are pairs of mathematical answers the same, and why")
         ->add_option("--file", line.pairs, "a line {\"gold\", \"answer\"} each (JSONL)")
         ->required();
-    app.set_version_flag("--version", [] { return tdrm::app::build_info(); });
+    app.set_version_flag("--version", [] { return tdrm::app::about(); });
 }
 
 /// Runs the verb if it needs neither ranks nor their launcher.

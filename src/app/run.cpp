@@ -1,12 +1,12 @@
 // `tdrm run`: from a run file to finished stages.
-#include <unistd.h>
-
 #include <chrono>
 #include <ctime>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "machine.hpp"
+#include "performance.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
@@ -17,6 +17,7 @@
 #include "tdrm/stage/stage.hpp"
 #include "tdrm/stage/task_options.hpp"
 #include "tdrm/store/directory.hpp"
+#include "tdrm/store/sealed.hpp"
 #include "tdrm/train/state.hpp"
 
 namespace tdrm::app {
@@ -38,6 +39,8 @@ BoundPlan bind(const plan::PlanRequest& request) {
     BoundPlan bound;
     Problems problems;
     bound.plan = plan::load_plan(request, references, problems);
+    if (bound.plan.run.entries.empty() && bound.plan.task.entries.empty() && bound.plan.stages.empty())
+        throw_if_any(problems, request.file);  // nothing was read, so nothing else is known to be missing
     parse(bound.plan.run, bound.run, problems, "run");
     bound.task = stage::make_task(bound.plan.task, static_cast<std::uint64_t>(bound.run.seed), problems);
     for (const plan::StageNode& node : bound.plan.stages) {
@@ -57,10 +60,26 @@ BoundPlan bind(const plan::PlanRequest& request) {
 
 class Runner {
 public:
-    Runner(comm::Communicator& ranks, comm::Watchdog& watchdog, BoundPlan& bound)
-        : ranks_(ranks), watchdog_(watchdog), bound_(bound), directory_(bound.run.dir) {}
+    Runner(comm::Communicator& ranks, comm::Watchdog& watchdog, BoundPlan& bound, std::optional<Seconds> max_time)
+        : ranks_(ranks),
+          watchdog_(watchdog),
+          bound_(bound),
+          directory_(bound.run.dir),
+          max_time_(max_time),
+          performance_(ranks, bound.run.dir) {}
 
     void run_all() {
+        try {
+            run_stages();
+        } catch (const Error& error) {
+            if (error.code() == ExitCode::preempted) say_performance();
+            throw;
+        }
+        say_performance();
+    }
+
+private:
+    void run_stages() {
         // All at once, what depends on others first: a kill in between leaves no stage beside what it wasn't made from.
         ranks_.agree("removing the stages to redo", [&] {
             for (auto node = bound_.plan.stages.rbegin(); ranks_.root() && node != bound_.plan.stages.rend(); ++node)
@@ -69,13 +88,13 @@ public:
         for (std::size_t i = 0; i < bound_.plan.stages.size(); ++i) {
             if (!bound_.plan.stages[i].selected) continue;
             if (ranks_.any(comm::stop_requested()))
-                ranks_.fail_together(Preempted(cat("stopped on request before stage ", bound_.plan.stages[i].name,
-                                                   ". Start the same command again to go on.")));
+                ranks_.fail_together(
+                    Preempted(cat("stopped ", comm::stop_reason(), " before stage ", bound_.plan.stages[i].name,
+                                  ". Start the same command again to go on.")));
             run_stage(i);
         }
     }
 
-private:
     void run_stage(std::size_t index) {
         const plan::StageNode& node = bound_.plan.stages[index];
         stage::Stage& stage = *bound_.stages[index];
@@ -98,10 +117,11 @@ private:
         });
         if (!ranks_.all(todo)) return;
         const auto start = std::chrono::steady_clock::now();
-        record.outcome = stage.run(context);
+        record.outcome = measured(stage, context);
         ranks_.agree("finishing stage " + node.name, [&] {
             if (!ranks_.root()) return;
             record.done = true;
+            record.files = stage::loose_files(directory);
             record.write(directory);
             const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
             log::info(
@@ -109,6 +129,27 @@ private:
                     ranks_.root() && !record.outcome.results.empty() ? "  " + record.outcome.results.dump() : ""));
             note("finished", node.name, seconds);
         });
+    }
+
+    /// Collective. Runs the stage and books its figures, whether it ends or is stopped.
+    stage::StageOutcome measured(stage::Stage& stage, stage::StageContext& context) {
+        performance_.begin();
+        // Not before the first stage that has work: each start gets on by an update at least, however short its time.
+        if (max_time_) comm::stop_after(ranks_, std::exchange(max_time_, std::nullopt)->value);
+        try {
+            auto outcome = stage.run(context);
+            performance_.end(context.node.name);
+            return outcome;
+        } catch (const Error& error) {
+            const auto shared = ranks_.shared_failure();  // until the next collective
+            if (!shared || shared->code != ExitCode::preempted) throw;
+            performance_.end(context.node.name);
+            ranks_.fail_together(Preempted(shared->message));
+        }
+    }
+
+    void say_performance() const {
+        if (const std::string text = performance_.text(); !text.empty()) log::info(text);
     }
 
     /// Whether the stage has work to do. Rank 0 prepares its folder; the others wait in the agree section's end.
@@ -188,12 +229,10 @@ private:
 
     /// history.jsonl: when and where the run was worked on. Not part of its results.
     void note(const std::string& event, const std::string& stage, double seconds) const {
-        char host[256] = "";
-        gethostname(host, sizeof host - 1);
         std::ofstream file(directory_ / "history.jsonl", std::ios::app);
         file << nlohmann::json{{"event", event},       {"stage", stage},
                                {"seconds", seconds},   {"time", std::time(nullptr)},
-                               {"host", host},         {"ranks", ranks_.size()},
+                               {"host", host_name()},  {"ranks", ranks_.size()},
                                {"build", build_info()}}
                     .dump()
              << "\n";
@@ -204,6 +243,8 @@ private:
     BoundPlan& bound_;
     fs::path directory_;
     std::map<std::string, std::string> folder_hash_;  ///< of Hugging Face folders, by path
+    std::optional<Seconds> max_time_;                 ///< until it is handed on
+    Performance performance_;
 };
 
 /// Every rank holds the lock: a rank that outlives a killed start keeps the next one out until it is gone.
@@ -284,12 +325,13 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
         });
         return 0;
     }
+    if (ranks.root()) log::info(start_header(ranks));
     const fs::path directory = bound.run.dir;
     const std::optional<store::RunLock> lock = lock_run(ranks, directory, bound.run.wait);
     ranks.agree("preparing the run's folder", [&] {
         if (!ranks.root()) return;
         store::remove_leftovers(directory);
-        store::write_text_atomic(directory / "config.yaml", plan::resolved_text(bound.plan));
+        store::write_sealed_text(directory / "config.yaml", plan::resolved_text(bound.plan));
     });
     comm::Watchdog watchdog(ranks, directory / ".ranks",
                             {std::chrono::milliseconds(static_cast<std::int64_t>(bound.run.silence.value * 1000))});
@@ -298,7 +340,7 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
         comm::Communicator& ranks;
         ~Unwatch() { ranks.watch(nullptr); }
     } unwatch{ranks};
-    Runner(ranks, watchdog, bound).run_all();
+    Runner(ranks, watchdog, bound, request.max_time).run_all();
     if (ranks.root()) log::info("all stages are finished; look at them with: tools/report " + directory.string());
     return 0;
 }

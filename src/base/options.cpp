@@ -71,6 +71,43 @@ std::string seconds_text(double value) {
     return number_text(value) + "s";
 }
 
+/// "3h55m": numbers with a unit each, the longest first.
+std::optional<double> read_units(std::string_view text) {
+    double sum = 0;
+    auto unit = kUnits.begin();
+    while (!text.empty()) {
+        const std::size_t digits = text.find_first_not_of("0123456789.");
+        if (digits == std::string_view::npos) return std::nullopt;
+        unit = std::find_if(unit, kUnits.end(), [&](const auto& each) { return each.first == text[digits]; });
+        const auto number = read_number(text.substr(0, digits));
+        if (unit == kUnits.end() || !number) return std::nullopt;
+        sum += *number * unit++->second;
+        text.remove_prefix(digits + 1);
+    }
+    return sum;
+}
+
+/// "1-12:00:00": days, hours, minutes, seconds; the last may be missing behind days, the first without.
+std::optional<double> read_clock(std::string_view text) {
+    const std::size_t dash = text.find('-');
+    const bool has_days = dash != std::string_view::npos;
+    std::vector<double> numbers;
+    for (std::string_view rest = text; !rest.empty();) {
+        const std::size_t end = std::min(rest.find_first_of(numbers.empty() && has_days ? "-" : ":"), rest.size());
+        const std::string_view digits = rest.substr(0, end);
+        const auto number = read_number(digits);
+        if (!number || digits.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
+        numbers.push_back(*number);
+        if (end + 1 == rest.size()) return std::nullopt;  // nothing behind the last mark
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    if (numbers.size() < 2 || numbers.size() > (has_days ? 4U : 3U)) return std::nullopt;
+    double sum = 0;
+    auto unit = kUnits.end() - static_cast<std::ptrdiff_t>(has_days ? kUnits.size() : numbers.size());
+    for (const double number : numbers) sum += number * unit++->second;
+    return sum;
+}
+
 std::string joined_path(const std::string& path, const std::string& name) {
     return path.empty() ? name : path + "." + name;
 }
@@ -130,6 +167,19 @@ Codec codec(std::string& value, const Range&) {
         value = node.scalar;
     };
     return {type, read, [&value](bool) { return Yaml::text(value); }, nullptr, nullptr};
+}
+
+std::optional<Seconds> read_duration(std::string_view text) {
+    if (text.empty()) return std::nullopt;
+    std::optional<double> seconds;
+    if (text.find_first_of(":-") != std::string_view::npos) {
+        seconds = read_clock(text);
+    } else if (text.find_first_not_of("0123456789.") == std::string_view::npos) {
+        seconds = read_number(text);
+    } else {
+        seconds = read_units(text);
+    }
+    return seconds ? std::optional(Seconds{*seconds}) : std::nullopt;
 }
 
 Codec codec(Seconds& value, const Range& range) {

@@ -38,6 +38,7 @@ private:
 
 #if !TDRM_HAS_NCCL
 bool built_with_nccl() noexcept { return false; }
+std::string nccl_version() { return ""; }
 
 std::unique_ptr<Collectives> make_nccl_collectives(Communicator& ranks, const CollectivesOptions& /*options*/) {
     ranks.agree("choosing the transport", [] {

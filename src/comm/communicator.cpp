@@ -30,6 +30,7 @@ void sum_over_network(Communicator::Impl& impl, std::span<T> in_place) {
 template <class T>
 void sum_large(Communicator::Impl& impl, const char* kind, std::span<T> in_place) {
     const CollectiveScope scope(impl, kind, in_place.size_bytes());
+    const ledger::In section(ledger::Section::sum);
     if (impl.size == 1) return;
     if (impl.one_node && impl.options.shared_memory) {
         sum_in_shared_memory(impl, in_place);

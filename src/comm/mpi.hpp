@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "tdrm/base/ledger.hpp"
 #include "tdrm/comm/communicator.hpp"
 
 namespace tdrm::comm {
@@ -33,7 +34,7 @@ struct Communicator::Impl {
     int exceptions_at_birth = 0;
 };
 
-/// Around each collective: keeps the rules (no collective in an agree section) and tells the watchdog.
+/// Around each collective: keeps the rules (no collective in an agree section), tells the watchdog, books the time.
 class CollectiveScope {
 public:
     CollectiveScope(Communicator::Impl& impl, const char* kind, std::size_t bytes);
@@ -43,6 +44,7 @@ public:
 
 private:
     Communicator::Impl& impl_;
+    ledger::In waiting_{ledger::Section::waiting};
 };
 
 /// Adds through shared memory; all ranks are on one node.

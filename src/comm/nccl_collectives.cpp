@@ -175,6 +175,12 @@ ncclUniqueId share_unique_id(Communicator& ranks) {
 
 bool built_with_nccl() noexcept { return true; }
 
+std::string nccl_version() {
+    int version = 0;  // 21803 is 2.18.3
+    ncclGetVersion(&version);
+    return cat(version / 10000, ".", version / 100 % 100, ".", version % 100);
+}
+
 std::unique_ptr<Collectives> make_nccl_collectives(Communicator& ranks, const CollectivesOptions& options) {
     const std::string device = ranks.agree("looking for a GPU", [&] { return take_device(options.device); });
     const auto devices = ranks.all_gather_bytes(device);

@@ -4,16 +4,23 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <optional>
 
 #include "mpi.hpp"
 
 namespace tdrm::comm {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 volatile sig_atomic_t stop_flag = 0;
+const Clock::time_point program_start = Clock::now();
+std::optional<Clock::time_point> deadline;
 
 void note_stop(int /*signal*/) { stop_flag = 1; }
 
@@ -94,7 +101,19 @@ Session::~Session() {
     MPI_Finalize();
 }
 
-bool stop_requested() noexcept { return stop_flag != 0; }
+bool stop_requested() noexcept { return stop_flag != 0 || (deadline && Clock::now() >= *deadline); }
+
+void stop_after(Communicator& ranks, double seconds) {
+    double left = seconds - std::chrono::duration<double>(Clock::now() - program_start).count();
+    ranks.broadcast(std::as_writable_bytes(std::span(&left, 1)));
+    constexpr double kForever = 1e9;  // seconds; more would overflow the clock
+    deadline = Clock::now() +
+               std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(std::min(left, kForever)));
+}
+
+std::string_view stop_reason() noexcept {
+    return stop_flag == 0 && deadline ? "because its time was up" : "on request";
+}
 
 int run_guarded(int argc, char** argv, const std::function<int(Communicator&)>& body) {
     try {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/ledger.hpp"
 #include "tdrm/base/random.hpp"
 
 namespace tdrm::model {
@@ -195,6 +196,7 @@ const float* Transformer::run(std::span<const std::int32_t> tokens, std::span<co
         ops::swiglu(inner, gate_up, T, s.ffn);
         add_block(x, inner, at.down, -1, at.ffn_norm, kept.fed, kept.fed_rstd, T, s.ffn, work);
     }
+    ledger::count(ledger::Work::flop, 2 * s.product_parameters() * T);
     const int R = static_cast<int>(rows.size());
     float* top_rows = work.top_rows.resize(area(R, s.width));
     for (int r = 0; r < R; ++r)
@@ -289,11 +291,13 @@ void Transformer::backward(const Forest& forest, std::span<const std::int32_t> r
                                model_->at(at.input_norm), T, s.width);
     }
     ops::embed_backward(gradient + layout.embedding, dx, forest.tokens(), s.width);
+    ledger::count(ledger::Work::flop, 4 * s.product_parameters() * T);
 }
 
 void token_logits(const Model& model, const float* hidden, int rows, float* logits) {
     const ModelSpec& s = model.spec();
     ops::gemm_nt(logits, hidden, model.packed(model.layout().head, s.vocab, s.width), rows);
+    ledger::count(ledger::Work::flop, 2.0 * s.vocab * s.width * rows);
 }
 
 namespace {
@@ -341,6 +345,7 @@ void token_loss(const Model& model, const float* hidden, std::span<const std::in
         ops::log_softmax_backward(logits, logp, coefficient, chunk, s.vocab, temperature);
         ops::gemm_nn(d_hidden + area(first, s.width), logits, model.at(model.layout().head), count, s.vocab, s.width);
         ops::gemm_tn(gradient + model.layout().head, logits, hidden + area(first, s.width), count, s.vocab, s.width);
+        ledger::count(ledger::Work::flop, 4.0 * s.vocab * s.width * count);
     });
 }
 

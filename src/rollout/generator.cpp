@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/ledger.hpp"
 
 namespace tdrm::rollout {
 namespace {
@@ -40,11 +41,10 @@ public:
     }
 
     std::vector<std::vector<Continuation>> finish() {
-        for (;;) {
-            admit();
-            if (slots_.empty()) return std::move(results_);
-            decode();
-        }
+        const std::int64_t before = owner_.stats_.tokens;
+        for (admit(); !slots_.empty(); admit()) decode();
+        ledger::count(ledger::Work::generated, static_cast<double>(owner_.stats_.tokens - before));
+        return std::move(results_);
     }
 
 private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/ledger.hpp"
 
 namespace tdrm::rollout {
 
@@ -129,6 +130,7 @@ std::vector<std::vector<float>> Scorer::score_shown(task::TokenSpan prompt, std:
         } else {
             add_states(forest_, prompt, answers.subspan(first, last - first), read_out_.tag, rows_);
         }
+        ledger::count(ledger::Work::scored, forest_.num_tokens());
         std::vector<float> logits(rows_.size());
         engine_->values(engine_->forward(forest_, rows_, engine::Keep::nothing), read_out_, logits);
         auto next = logits.begin();
@@ -161,6 +163,7 @@ void PathScorer::append_all(std::span<const engine::Append> runs) {
         while (last < runs.size() && (last == first || tokens + runs[last].tokens.size() <= scorer_.unit_tokens_))
             tokens += runs[last++].tokens.size();
         decoder_->values(runs.subspan(first, last - first), {}, scorer_.read_out_, {});
+        ledger::count(ledger::Work::scored, static_cast<double>(tokens));
         first = last;
     }
 }
@@ -204,6 +207,7 @@ std::vector<PathScorer::Scored> PathScorer::score(std::span<const Step> steps) {
         }
         logits.resize(read.size());
         decoder_->values(runs, read, scorer_.read_out_, logits);
+        ledger::count(ledger::Work::scored, static_cast<double>(tokens));
         for (std::size_t i = 0; i < probes.size(); ++i) {
             decoder_->close(probes[i]);
             result[result.size() - probes.size() + i].value = logits[i];

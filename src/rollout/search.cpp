@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/ledger.hpp"
 
 namespace tdrm::rollout {
 namespace {
@@ -97,7 +98,7 @@ private:
                 return steps[sample]->push(token);
             };
         }
-        const auto children = generator_.run(requests);
+        const auto children = drawn(requests);
         const auto judged = judge(live, children);
         for (std::size_t i = 0; i < live.size(); ++i) choose_step(live[i], children[i], judged[i]);
     }
@@ -127,8 +128,14 @@ private:
 
     using Children = std::vector<std::vector<Continuation>>;
 
+    Children drawn(std::span<const Request> requests) {
+        const ledger::In section(ledger::Section::generate);
+        return generator_.run(requests);
+    }
+
     /// Values of the states after all children of a round.
     std::vector<std::vector<Judged>> judge(std::span<const std::size_t> live, const Children& children) {
+        const ledger::In section(ledger::Section::score);
         std::vector<std::vector<Judged>> result(live.size());
         if (!caches_values()) {
             for (std::size_t i = 0; i < live.size(); ++i) result[i] = judge_whole(paths_[live[i]], children[i]);

@@ -4,6 +4,7 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
+#include "tdrm/base/ledger.hpp"
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/progress.hpp"
 #include "tdrm/comm/session.hpp"
@@ -41,6 +42,7 @@ std::vector<std::int64_t> missing_blocks(StageContext& context, const MapWork& w
 void write_part(StageContext& context, const MapWork& work, std::int64_t block) {
     const std::int64_t begin = block * work.block;
     const std::int64_t end = std::min(begin + work.block, work.units);
+    const ledger::In section(ledger::Section::work);
     context.watchdog.unit(cat("units ", begin, " to ", end - 1));
     const auto path = parts_of(work) / (part_prefix(block) + "h5");
     store::FileWriter part(path);
@@ -109,7 +111,7 @@ void run_map(StageContext& context, const MapWork& work) {
         if (!comm::stop_requested()) progress.update(blocks);  // another rank may have ended last
     }
     if (ranks.any(comm::stop_requested()))
-        ranks.fail_together(Preempted(cat("stopped on request during ", work.label,
+        ranks.fail_together(Preempted(cat("stopped ", comm::stop_reason(), " during ", work.label,
                                           " (finished parts are kept). Start the same command again to go on.")));
     ranks.agree("merging " + work.label, [&] {
         if (!ranks.root()) return;
@@ -118,6 +120,7 @@ void run_map(StageContext& context, const MapWork& work) {
             if (part.empty())
                 throw IoError(cat("a part of ", work.label, " vanished from ", parts_of(work).string(),
                                   " (the table would have a hole). Start the same command again."));
+        const ledger::In section(ledger::Section::merge);
         work.merge(parts);
         store::remove_directory(parts_of(work));
     });

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "tdrm/base/errors.hpp"
-#include "tdrm/base/hash.hpp"
 #include "tdrm/store/directory.hpp"
+#include "tdrm/store/sealed.hpp"
 #include "tdrm/train/trainer.hpp"
 
 namespace tdrm::stage {
@@ -22,14 +22,17 @@ bool holds_something(const fs::path& directory) {
     return std::any_of(fs::directory_iterator(directory), fs::directory_iterator(), counts);
 }
 
-/// The record without its hash; nothing if it isn't what write() wrote.
-std::optional<json> whole_record(const fs::path& path) {
-    std::ifstream file(path);
-    json record = json::parse(file, nullptr, false);
-    if (!record.is_object() || !record.contains("hash")) return std::nullopt;
-    const json hash = record["hash"];
-    record.erase("hash");
-    return hash == json(hash_hex(record.dump())) ? std::optional(record) : std::nullopt;
+nlohmann::json to_json(const std::vector<store::FileEntry>& files) {
+    json list = json::array();
+    for (const auto& file : files) list.push_back({{"name", file.name}, {"bytes", file.bytes}, {"hash", file.hash}});
+    return list;
+}
+
+std::vector<store::FileEntry> files_of(const json& record) {
+    std::vector<store::FileEntry> files;
+    for (const json& file : record.value("files", json::array()))
+        files.push_back({file.at("name"), file.at("bytes"), file.at("hash")});
+    return files;
 }
 
 }  // namespace
@@ -39,14 +42,14 @@ void StageRecord::write(const fs::path& directory) const {
                 {"identity", identity}, {"identity_text", identity_text},
                 {"done", done},         {"updates", outcome.updates},
                 {"best", outcome.best}, {"results", outcome.results}};
-    record["hash"] = hash_hex(record.dump());
-    store::write_text_atomic(directory / "stage.json", record.dump(1) + "\n");
+    if (done) record["files"] = to_json(files);
+    store::write_sealed(directory / "stage.json", std::move(record));
 }
 
 std::optional<StageRecord> StageRecord::read(const fs::path& directory) {
     if (!holds_something(directory)) return std::nullopt;
     const fs::path path = directory / "stage.json";
-    const auto record = whole_record(path);
+    const auto record = store::read_sealed(path);
     if (!record)
         throw DataError(
             cat(path.string(), fs::exists(path) ? " is damaged" : " is missing",
@@ -56,7 +59,29 @@ std::optional<StageRecord> StageRecord::read(const fs::path& directory) {
                        record->at("identity"),
                        record->at("identity_text"),
                        record->at("done"),
-                       {record->at("updates"), record->at("best"), record->at("results")}};
+                       {record->at("updates"), record->at("best"), record->at("results")},
+                       files_of(*record)};
+}
+
+std::vector<store::FileEntry> loose_files(const fs::path& directory) {
+    std::vector<fs::path> found;
+    std::set<fs::path> covered{directory / "stage.json", directory / "timing.jsonl"};
+    for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+        if (!entry.is_regular_file()) continue;
+        found.push_back(entry.path());
+        if (entry.path().filename() != "manifest.json") continue;
+        covered.insert(entry.path());
+        for (const auto& file : store::read_manifest(entry.path().parent_path()).files)
+            covered.insert(entry.path().parent_path() / file.name);
+    }
+    std::sort(found.begin(), found.end());
+    std::vector<store::FileEntry> files;
+    for (const fs::path& path : found) {
+        if (covered.contains(path)) continue;
+        files.push_back(store::entry_of(path));
+        files.back().name = fs::relative(path, directory).string();
+    }
+    return files;
 }
 
 StageRecord StageRecord::read_finished(const std::string& where, const fs::path& directory) {

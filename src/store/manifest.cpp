@@ -68,6 +68,9 @@ Manifest read_manifest(const fs::path& directory) {
             if (!stays_inside(manifest.files.back().name))
                 throw DataError(cat(path.string(), " names a file outside its folder."));
         }
+        content["hash"] = hash;
+        if (content.dump(2) + "\n" != text)
+            throw DataError(cat(path.string(), " is damaged (its text isn't the one that was written)."));
         return manifest;
     } catch (const json::exception&) {
         throw DataError(cat(path.string(), " is damaged (not the JSON that tdrm writes)."));

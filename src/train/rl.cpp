@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/ledger.hpp"
 #include "tdrm/reward/loss.hpp"
 
 namespace tdrm::train {
@@ -107,9 +108,15 @@ void RlObjective::prepare(std::int64_t update) {
         const std::int64_t first = update / options_.epochs * options_.problems;
         for (std::int64_t i = 0; i < options_.problems; ++i) draws.push_back(shuffle_(first + i));
         const rollout::RolloutPlan plan{&task_, split_, options_.samples, options_.sampler, seed_, "rl"};
-        batch_.answers = rollout::sample_answers_together(ranks_, plan, generator_, draws);
+        {
+            const ledger::In section(ledger::Section::generate);
+            batch_.answers = rollout::sample_answers_together(ranks_, plan, generator_, draws);
+        }
         batch_.values.clear();
-        if (scorer_) batch_.values = rollout::score_together(ranks_, *scorer_, batch_.answers);
+        if (scorer_) {
+            const ledger::In section(ledger::Section::score);
+            batch_.values = rollout::score_together(ranks_, *scorer_, batch_.answers);
+        }
         assign_credit(batch_, options_);
         if (on_batch_) on_batch_(update, batch_);
     }
@@ -193,6 +200,7 @@ Sums RlObjective::differentiate(std::size_t unit) {
         return static_cast<float>(token.dloss_dlogp * weight[i]);
     });
     policy_.backward(forest);
+    ledger::count(ledger::Work::trained, forest.num_tokens());
     return {kSums,
             {static_cast<double>(rows.size()), loss, entropies, kl, low, high, gap, ratio,
              static_cast<double>(forest.num_tokens())}};

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/ledger.hpp"
 
 namespace tdrm::train {
 
@@ -72,6 +73,7 @@ Sums SftObjective::differentiate(std::size_t unit) {
         return coefficient;
     });
     policy_.backward(forest);
+    ledger::count(ledger::Work::trained, forest.num_tokens());
     sums["rows"] = static_cast<double>(rows.size());
     sums["tokens"] = static_cast<double>(forest.num_tokens());
     return sums;

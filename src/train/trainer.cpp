@@ -4,9 +4,11 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/ledger.hpp"
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/progress.hpp"
 #include "tdrm/comm/session.hpp"
@@ -46,23 +48,29 @@ namespace {
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-/// Seconds by phase of one update.
+/// Seconds by phase of one update, all that happens in a phase included; the ledger has them without what is nested.
 class Phases {
 public:
-    void next(const char* name) {
-        const double t = now();
-        if (phase_ != nullptr) seconds_.set(phase_, t - begin_);
-        phase_ = name;
-        begin_ = t;
+    void next(ledger::Section phase) {
+        end();
+        phase_ = phase;
+        begin_ = now();
+        section_.emplace(phase);
     }
     Metrics finish() {
-        next(nullptr);
+        end();
         return std::exchange(seconds_, {});
     }
 
 private:
-    const char* phase_ = nullptr;
+    void end() {
+        if (section_) seconds_.set(std::string(ledger::name(phase_)), now() - begin_);
+        section_.reset();
+    }
+
+    ledger::Section phase_{};
     double begin_ = 0;
+    std::optional<ledger::In> section_;
     Metrics seconds_;
 };
 
@@ -95,9 +103,9 @@ public:
         Progress progress(options_.label, options_.updates, state_.update);
         while (state_.update < options_.updates && !state_.stopped) {
             Metrics metrics = update();
-            phases_.next("eval");
+            phases_.next(ledger::Section::eval);
             evaluate(metrics);
-            phases_.next("commit");
+            phases_.next(ledger::Section::commit);
             log_.metrics(state_.update, metrics);
             const bool committed = commit_due();
             if (committed) commit();
@@ -105,8 +113,8 @@ public:
             progress.update(state_.update, headline(metrics));
             if (stop_ && committed)
                 ranks_.fail_together(
-                    Preempted(cat("stopped on request after update ", state_.update, " of ", options_.label,
-                                  " (it is committed). Start the same command again to go on.")));
+                    Preempted(cat("stopped ", comm::stop_reason(), " after update ", state_.update, " of ",
+                                  options_.label, " (it is committed). Start the same command again to go on.")));
         }
         prune(true);
         return result();
@@ -146,15 +154,15 @@ private:
     /// One optimiser update on the global batch.
     Metrics update() {
         const std::int64_t u = state_.update;
-        phases_.next("batch");
+        phases_.next(ledger::Section::batch);
         objective_.prepare(u);
-        phases_.next("gradient");
+        phases_.next(ledger::Section::gradient);
         std::vector<UnitReport> mine = differentiate();
-        phases_.next("sum");
+        phases_.next(ledger::Section::sum);
         const auto reports = gather(mine);
         std::vector<double> norms;
         for (const Trainee& trainee : trainees_) norms.push_back(sum_gradients(trainee));
-        phases_.next("step");
+        phases_.next(ledger::Section::step);
         std::vector<double> rates;
         for (std::size_t i = 0; i < trainees_.size(); ++i) {
             const auto step = adamw_step(trainees_[i].optimizer, u, trainees_[i].horizon, norms[i]);
@@ -162,6 +170,7 @@ private:
             rates.push_back(step.lr);
         }
         ++state_.update;
+        if (ranks_.root()) ledger::count(ledger::Work::updates, 1);
         return figures(reports, norms, rates);
     }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/ledger.hpp"
 #include "tdrm/eval/calibration.hpp"
 #include "tdrm/reward/loss.hpp"
 #include "tdrm/rollout/answers.hpp"
@@ -98,6 +99,7 @@ Sums ValueObjective::differentiate(std::size_t unit) {
     for (float& d : d_logits_) d = static_cast<float>(static_cast<double>(d) / weight_);
     value_.value_loss(states, d_logits_);
     value_.backward(forest);
+    ledger::count(ledger::Work::trained, forest.num_tokens());
     return {kSums,
             {loss, statistics.states, statistics.interior, statistics.delta, statistics.transitions,
              statistics.value_change, static_cast<double>(forest.num_tokens())}};

@@ -1,13 +1,15 @@
 """Damaged files are seen, named, and never used: the run goes on from what is whole, or says what to do."""
 
 import pathlib
+import random
 import shutil
+import subprocess
 import tempfile
 import unittest
 
 import runs
 
-SETTINGS = ["task.splits.sft=1000", "stages.base.commit.at=10", "stages.rolls.samples=32"]
+SETTINGS = ["task.splits.sft=1000", "stages.base.commit.at=10", "stages.rolls.samples=32", "stages.rule.save_rollouts=5"]
 
 
 def flip(path):
@@ -32,6 +34,12 @@ def empty(path):
 
 def garbage(path):
     path.write_text("{\"kind\": 3, ")
+
+
+def damaged_somewhere(data, chance):
+    """One byte changed to any other, or, once in four times, the end cut off."""
+    at = chance.randrange(len(data))
+    return data[:at] if chance.random() < 0.25 else data[:at] + bytes([data[at] ^ chance.randrange(1, 256)]) + data[at + 1:]
 
 
 def remove(path):
@@ -169,6 +177,55 @@ class Corruption(unittest.TestCase):
         self.assertIn("every manifest verifies", done.stdout)
         for stage in self.whole.glob("*/stage.json"):
             self.assertIn(stage.parent.name, done.stdout)
+
+    def test_inspect_finds_every_changed_byte_and_every_cut(self):
+        folder = self.copy(self.whole)
+        # Said in docs/formats/run.md: nothing relies on the history, and the rest isn't part of the run.
+        targets = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size > 0
+                   and path.name not in ("history.jsonl", ".lock") and ".ranks" not in path.parts]
+        names = {path.name for path in targets}
+        self.assertLessEqual({"config.yaml", "stage.json", "results.json", "metrics.jsonl", "timing.jsonl", "performance.json", "manifest.json",
+                              "checkpoint.h5", "trajectories.h5", "values.h5", "labels.h5", "update-000000.h5"}, names)
+        chance = random.Random(11)
+        # Every kind of file is met, then files at random.
+        waiting = [chance.choice([path for path in targets if path.name == name]) for name in sorted(names)] * 2
+        waiting += [chance.choice(targets) for _ in range(200 - len(waiting))]
+        while waiting:
+            # Many at once, but one a stage, since a damaged record or manifest hides what it would tell of others.
+            taken, whole = set(), {}
+            for path in list(waiting):
+                keys = {path.relative_to(folder).parts[0]} | ({"time"} if path.name in ("performance.json", "timing.jsonl") else set())
+                if taken & keys:
+                    continue
+                taken |= keys
+                waiting.remove(path)
+                whole[path] = path.read_bytes()
+                path.write_bytes(damaged_somewhere(whole[path], chance))
+            done = runs.tdrm("inspect", folder)
+            self.assertEqual(done.returncode, 65, done.stdout)
+            problems = done.stdout.partition("DAMAGED:")[2].partition("Performance:")[0].splitlines()
+            for path, content in whole.items():
+                found = any(str(folder / path.relative_to(folder).parts[0]) in line and path.name in line for line in problems)
+                self.assertTrue(found, f"{path}\n{path.read_bytes()[:3000]}\n{done.stdout}")
+                path.write_bytes(content)
+        self.assertEqual(runs.tdrm("inspect", folder).returncode, 0, "it was whole before and after")
+
+    def test_the_report_refuses_what_does_not_verify(self):
+        def digit(path):
+            data = bytearray(path.read_bytes())
+            at = next(i for i in range(len(data) - 1, 0, -1) if data[i:i + 1].isdigit())
+            data[at] = ord("1") if data[at] != ord("1") else ord("2")
+            path.write_bytes(data)
+
+        for name, words in (("score/results.json", "Make the stage again with --redo"), ("base/metrics.jsonl", "Make the stage again with --redo"),
+                            ("score/stage.json", "Make the stage again with --redo score"), ("config.yaml", "Start the run again")):
+            with self.subTest(name):
+                folder = self.copy(self.whole)
+                digit(folder / name)
+                made = subprocess.run([runs.SOURCE / "tools/report", folder, "--out", folder / "page"], capture_output=True, text=True, check=False)
+                self.assertEqual(made.returncode, 65, made.stderr)
+                self.assertIn(f"{folder / name} is damaged", made.stderr)
+                self.assertIn(words, made.stderr)
 
     def test_inspect_sees_damaged_metrics(self):
         folder = self.copy(self.whole)

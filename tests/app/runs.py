@@ -26,7 +26,7 @@ MPIEXEC = os.environ.get("MPIEXEC", "mpirun")
 SMOKE = SOURCE / "configs/smoke.yaml"
 
 # Build, host and time: what equal runs may differ in.
-NOT_RESULTS = {"history.jsonl", "timing.jsonl", ".lock"}
+NOT_RESULTS = {"history.jsonl", "timing.jsonl", "performance.json", ".lock"}
 
 
 def command(*arguments, ranks=1):
@@ -102,8 +102,8 @@ def files(folder):
 
 
 def without_folder(text):
-    """config.yaml without the line that names the run's folder."""
-    return re.sub(r"^  dir: .*\n", "", text, flags=re.MULTILINE)
+    """config.yaml without the line that names the run's folder, and without its hash."""
+    return re.sub(r"^(# hash|  dir): .*\n", "", text, flags=re.MULTILINE)
 
 
 def h5_content(path):

@@ -265,6 +265,24 @@ TEST(Options, ExplainTeachesTypeRangeAndDefault) {
               "lambda: a number in [0, 1]; default 0.8\n    weight of long backups\n");
 }
 
+TEST(Durations, AreWrittenInUnitsOrAsSlurmWritesThem) {
+    const std::vector<std::pair<std::string, double>> table{
+        {"90", 90},          {"0", 0},         {"0s", 0},           {"2h", 7200},           {"90m", 5400},
+        {"1.5h", 5400},      {"3h55m", 14100}, {"1d12h", 129600},   {"1h0m5s", 3605},       {"55:30", 3330},
+        {"12:00:00", 43200}, {"1-12", 129600}, {"1-12:30", 131400}, {"1-12:00:30", 129630}, {"0.5", 0.5}};
+    for (const auto& [text, seconds] : table) {
+        const auto read = read_duration(text);
+        ASSERT_TRUE(read) << text;
+        EXPECT_EQ(read->value, seconds) << text;
+    }
+}
+
+TEST(Durations, AnythingElseIsNone) {
+    for (const char* text : {"",    "h",   "3x",      "3h55",      "55m3h", "1h1h", "-1",     "-",      "1-",  "1-2-3",
+                             "12:", ":30", "1:2:3:4", "1-1:2:3:4", "1e3",   "inf",  "1.5:00", "3h 55m", "+3h", "soon"})
+        EXPECT_FALSE(read_duration(text)) << text;
+}
+
 std::string explain_error(std::string_view key) {
     try {
         return explain(Options{}, key);

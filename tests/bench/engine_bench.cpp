@@ -10,6 +10,7 @@
 
 #include "fixed_task.hpp"
 #include "measure.hpp"
+#include "tdrm/engine/load.hpp"
 #include "tdrm/rollout/answers.hpp"
 #include "tdrm/train/sft.hpp"
 

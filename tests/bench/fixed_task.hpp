@@ -44,7 +44,9 @@ public:
     [[nodiscard]] std::unique_ptr<task::StepTracker> track_steps() const override {
         struct Never final : task::StepTracker {
             bool push(task::Token) override { return false; }
-            [[nodiscard]] std::unique_ptr<task::StepTracker> clone() const override { return std::make_unique<Never>(); }
+            [[nodiscard]] std::unique_ptr<task::StepTracker> clone() const override {
+                return std::make_unique<Never>();
+            }
         };
         return std::make_unique<Never>();
     }

@@ -15,6 +15,7 @@
 #include "fixed_task.hpp"
 #include "measure.hpp"
 #include "tdrm/comm/session.hpp"
+#include "tdrm/engine/load.hpp"
 #include "tdrm/train/rl.hpp"
 
 namespace {

@@ -81,7 +81,8 @@ int main() {
         theirs.push_back(bench::seconds([&] { from_the_start(task, whole, scorer, problems); }));
     }
     const double a = bench::least(ours), b = bench::least(theirs);
-    std::printf("%s\n", nlohmann::json{{"search", "greedy"}, {"cached_seconds", a}, {"from_start_seconds", b}, {"ratio", b / a}}
-                            .dump()
-                            .c_str());
+    std::printf("%s\n",
+                nlohmann::json{{"search", "greedy"}, {"cached_seconds", a}, {"from_start_seconds", b}, {"ratio", b / a}}
+                    .dump()
+                    .c_str());
 }

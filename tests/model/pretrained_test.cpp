@@ -12,7 +12,7 @@
 namespace tdrm::model {
 namespace {
 
-Model load_pretrained(const fs::path& folder) {
+Model load_pretrained(const std::filesystem::path& folder) {
     const Pretrained source(folder);
     Model model(source.spec());
     EXPECT_TRUE(deliver(source, model.layout().tensors, model.sink()).empty());

@@ -103,14 +103,13 @@ TEST(Whitening, GivesTokensMeanZeroAndVarianceOne) {
     EXPECT_EQ(none[0], 1);
 }
 
-TEST(MixedReward, AddsTheChosenValueOnTheChosenScale) {
-    const std::vector<float> logits{-1, 2, 5};
-    EXPECT_EQ(mixed_reward({}, 1, {}, 0), 1);
-    EXPECT_NEAR(mixed_reward({.rule = 0.8, .value = 0.2}, 1, logits, 1), 0.8 + 0.2 * 2, 1e-12);
-    EXPECT_NEAR(mixed_reward({.rule = 0.8, .value = 0.2, .at = ScoreAt::last}, 0, logits, 1), 1, 1e-12);
-    EXPECT_NEAR(mixed_reward({.rule = 0, .value = 1, .scale = ValueScale::probability}, 0, logits, 1), sigmoid(2),
-                1e-12);
-    EXPECT_THROW((void)mixed_reward({.value = 1}, 0, logits, 3), BugError);
+TEST(ValueScore, IsTheLogitOrTheProbabilityOfThePenultimateOrTheLastState) {
+    const std::vector<float> logits{0, 2, 5};
+    EXPECT_EQ(value_score(logits, ScoreAt::penultimate, ValueScale::logit, 1), 2);
+    EXPECT_EQ(value_score(logits, ScoreAt::last, ValueScale::logit, 1), 5);
+    EXPECT_NEAR(value_score(logits, ScoreAt::penultimate, ValueScale::probability, 1), sigmoid(2), 1e-12);
+    EXPECT_THROW((void)value_score(logits, ScoreAt::penultimate, ValueScale::logit, 3), BugError);
+    EXPECT_THROW((void)value_score(logits, ScoreAt::mean, ValueScale::logit, 1), BugError);
 }
 
 }  // namespace tdrm::reward

@@ -7,6 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
+from tdrm_report.manifests import hash_hex  # noqa: E402  (behind the path)
+
 KINDS = {"base": "sft", "td": "value", "orm": "value", "rule": "rl", "sum": "rl", "bon": "best_of_n", "score": "evaluate"}
 
 
@@ -18,7 +20,8 @@ def make_run(path, stages, seed=1, more=""):
         lines.append(f"  {name}:\n    do: {KINDS[name.partition('[')[0]]}\n    seed: {seed}{more}")
         if content:
             make_stage(path / name, KINDS[name.partition("[")[0]], content)
-    (path / "config.yaml").write_text("\n".join(lines) + "\n")
+    text = "\n".join(lines) + "\n"
+    (path / "config.yaml").write_text(f"# hash: {hash_hex(text.encode())}\n{text}")
     return path
 
 
@@ -27,7 +30,9 @@ def make_stage(directory, kind, content):
     options = "".join(f"  {key}: {value}\n" for key, value in content.get("options", {}).items())
     text = f"kind: {kind}\nseed: 1\noptions:\n{options}inputs: {{}}\n"
     record = {"schema": 1, "kind": kind, "identity_text": text, "done": True, "updates": 0, "best": -1, "results": {}}
-    (directory / "stage.json").write_text(json.dumps(record | content.get("record", {})))
+    record |= content.get("record", {})
+    seal = hash_hex(json.dumps(record, separators=(",", ":"), sort_keys=True).encode())
+    (directory / "stage.json").write_text(json.dumps(record | {"hash": seal}, indent=1, sort_keys=True))
     if "results" in content:
         (directory / "results.json").write_text(json.dumps(content["results"]))
     if "metrics" in content:

@@ -4,6 +4,7 @@ import ctypes
 import ctypes.util
 import json
 import mmap
+import re
 from functools import cache
 
 from .errors import DamagedRun
@@ -50,12 +51,38 @@ def manifest_problems(directory, hash_below=HASH_BELOW):
         text = json.dumps(content, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
         if hash_hex(text.encode()) != manifest["hash"]:
             return [f"{where} is damaged (its own hash doesn't match)"]
-        return [problem for entry in manifest["files"] if (problem := _file_problem(directory, entry, hash_below))]
+        return [problem for entry in manifest["files"] if (problem := file_problem(directory, entry, hash_below))]
     except (OSError, ValueError, KeyError, TypeError) as error:
         return [f"{where} can't be read ({error})"]
 
 
-def _file_problem(directory, entry, hash_below):
+_WORD_OR_SPACE = re.compile(r'"(?:[^"\\]|\\.)*"|\s+')
+
+
+def sealed_json_problem(path):
+    """What is wrong with a JSON object that holds its own hash (of its compact text without that key), such as stage.json;
+    None if it is whole or isn't there."""
+    try:
+        text = path.read_text()
+        seal = f'"hash":"{json.loads(text)["hash"]}"'
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{path} can't be read ({error})"
+    # Numbers stay as they are written: another program may write the same ones in another way.
+    compact = _WORD_OR_SPACE.sub(lambda found: found[0] if found[0][0] == '"' else "", text)
+    content = compact.replace(seal + ",", "", 1).replace("," + seal, "", 1)
+    return None if f'"hash":"{hash_hex(content.encode())}"' == seal else f"{path} is damaged (its own hash doesn't match)"
+
+
+def sealed_text(text):
+    """The text behind the first line, "# hash: HASH"; None if that isn't its hash."""
+    line, _, content = text.partition("\n")
+    return content if line == f"# hash: {hash_hex(content.encode())}" else None
+
+
+def file_problem(directory, entry, hash_below=HASH_BELOW):
+    """What is wrong with the file that an entry {name, bytes, hash} describes; None if it is whole."""
     path = directory / entry["name"]
     if not path.exists():
         return f"{path} is missing"

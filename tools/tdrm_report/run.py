@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import DamagedRun, NotARun
-from .manifests import HASH_BELOW, manifest_problems
+from .manifests import HASH_BELOW, file_problem, manifest_problems, sealed_json_problem, sealed_text
 
 
 def read_json(path):
@@ -93,9 +93,16 @@ class Stage:
         found = settings(self.record.get("identity_text", ""))
         return {".".join(path[1:]): value for path, value in found.items() if path[0] == "options"}
 
+    def checked(self, name):
+        """Path of a file. @throws DamagedRun if the record knows another content"""
+        for entry in self.record.get("files", []):
+            if entry["name"] == name and (problem := file_problem(self.directory, entry)):
+                raise DamagedRun(f"{problem.replace('of the manifest', 'in stage.json')}. Make the stage again with --redo.")
+        return self.directory / name
+
     @cached_property
     def metrics(self):
-        return read_table(self.directory / "metrics.jsonl")
+        return read_table(self.checked("metrics.jsonl"))
 
     @cached_property
     def timing(self):
@@ -104,7 +111,7 @@ class Stage:
     @cached_property
     def results(self):
         """results.json of best_of_n, evaluate and search; {} if there is none."""
-        return read_json(self.directory / "results.json")
+        return read_json(self.checked("results.json"))
 
     def manifests(self):
         """Folders of this stage whose files have a manifest; not those being written."""
@@ -114,7 +121,7 @@ class Stage:
                 yield path.parent
 
     def problems(self, hash_below=HASH_BELOW):
-        """Damage that the manifests show."""
+        """Damage that the manifests show. Files of the record are looked at when they are read (`checked`)."""
         return [problem for folder in self.manifests() for problem in manifest_problems(folder, hash_below)]
 
 
@@ -182,5 +189,10 @@ def load_run(path):
     kinds = {keys[1]: value for keys, value in config.items() if keys[0] == "stages" and keys[2:] == ("do",)}
     if not kinds:
         raise DamagedRun(f"{path}/config.yaml names no stages (a run has some). Start the run again to write it anew.")
+    if sealed_text(text) is None:
+        raise DamagedRun(f"{path}/config.yaml is damaged (its first line holds another hash). Start the run again to write it anew.")
+    for name in kinds:
+        if problem := sealed_json_problem(path / name / "stage.json"):
+            raise DamagedRun(f"{problem}. Make the stage again with --redo {name}.")
     stages = {name: Stage(name, kind, path / name, read_json(path / name / "stage.json")) for name, kind in kinds.items()}
     return Run(path, text, config, stages, list(read_lines(path / "history.jsonl")))

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <iosfwd>
+#include <optional>
 #include <string>
 
+#include "tdrm/base/options.hpp"
 #include "tdrm/comm/communicator.hpp"
 #include "tdrm/plan/plan.hpp"
 
@@ -12,8 +14,9 @@ namespace tdrm::app {
 struct RunRequest {
     plan::PlanRequest plan;
     bool dry_run = false;
-    int plan_ranks = 0;    ///< of --dry-run; 0 = as started
-    double memory_gb = 0;  ///< per rank, of --dry-run; 0 = don't judge
+    std::optional<Seconds> max_time;  ///< since the start, after which to stop
+    int plan_ranks = 0;               ///< of --dry-run; 0 = as started
+    double memory_gb = 0;             ///< per rank, of --dry-run; 0 = don't judge
 };
 
 struct TokenizeRequest {
@@ -58,6 +61,8 @@ int check_model(const CheckModelRequest& request);
 
 /// Version, revision, compiler, libraries: one line.
 [[nodiscard]] std::string build_info();
+/// The same and more, a line each: whatever a report of a fault should say about the program and the processor.
+[[nodiscard]] std::string about();
 /// What has to be equal on all ranks of an exact run: build, processor model.
 [[nodiscard]] std::string fingerprint();
 

@@ -42,6 +42,10 @@ struct Seconds {
     friend bool operator==(Seconds, Seconds) = default;
 };
 
+/// 90s, 3h55m, 1d12h, 0.5h; a bare number, which is seconds; or as Slurm writes it: 55:00 (minutes), 12:00:00, 1-12,
+/// 1-12:00:00. Nothing if it is none of these.
+[[nodiscard]] std::optional<Seconds> read_duration(std::string_view text);
+
 /// Allowed numbers, an interval. Also holds for each number in an optional, list or map.
 struct Range {
     double low = -std::numeric_limits<double>::infinity();

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "tdrm/comm/communicator.hpp"
 
@@ -40,6 +41,8 @@ struct CollectivesOptions {
 
 /// Whether this program was built with NCCL.
 [[nodiscard]] bool built_with_nccl() noexcept;
+/// Version of the NCCL library at run time, e.g. 2.18.3; "" if the program was built without.
+[[nodiscard]] std::string nccl_version();
 
 /// Collective. `ranks` must outlive the result.
 /// @throws ConfigError on every rank if NCCL was asked for and the build has none, a rank finds no GPU, or two ranks

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <string_view>
 
 #include "tdrm/comm/communicator.hpp"
 
@@ -32,9 +33,14 @@ private:
 /// @returns the exit code; what the body returned if it threw nothing
 int run_guarded(int argc, char** argv, const std::function<int(Communicator&)>& body);
 
-/// Local. Whether SIGTERM, SIGUSR1 or SIGINT has asked this process to stop after the next commit; a second SIGINT ends
-/// it at once. Ranks learn of it at different times: act on `ranks.any(stop_requested())`.
+/// Local. Whether SIGTERM, SIGUSR1 or SIGINT has asked this process to stop after the next commit, or its time is up; a
+/// second SIGINT ends it at once. Ranks learn of it at different times: act on `ranks.any(stop_requested())`.
 /// (mpirun hands SIGUSR1 on to its ranks; on SIGTERM it kills them shortly afterwards.)
 [[nodiscard]] bool stop_requested() noexcept;
+/// Collective. From now on a stop is requested as soon as so many seconds have passed since rank 0's program started.
+/// (Every rank waits for the moment by its own clock, counted from rank 0's answer, so that none has to ask.)
+void stop_after(Communicator& ranks, double seconds);
+/// Local. "on request" or "because its time was up", for the message.
+[[nodiscard]] std::string_view stop_reason() noexcept;
 
 }  // namespace tdrm::comm

@@ -87,6 +87,10 @@ struct ModelSpec {
     [[nodiscard]] int query_width() const { return heads * head_dim; }
     [[nodiscard]] int kv_width() const { return kv_heads * head_dim; }
     [[nodiscard]] int qkv_width() const { return query_width() + 2 * kv_width(); }
+    /// Parameters of the matrices that every token is multiplied with; a head's, which reads some rows only, aside.
+    [[nodiscard]] double product_parameters() const {
+        return static_cast<double>(layers) * width * (qkv_width() + query_width() + 3.0 * ffn);
+    }
     /// Blocks norm what they add to the residual stream.
     [[nodiscard]] bool sandwich_norms() const { return family == Family::glm4; }
     /// Rotary pairs are neighbours.

@@ -5,8 +5,10 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tdrm/stage/context.hpp"
+#include "tdrm/store/manifest.hpp"
 
 namespace tdrm::stage {
 
@@ -15,6 +17,7 @@ struct StageRecord {
     std::string kind, identity, identity_text;
     bool done = false;
     StageOutcome outcome;
+    std::vector<store::FileEntry> files;  ///< of a finished stage: those that no manifest covers
 
     /// Writes `directory`/stage.json with its own hash. @throws IoError
     void write(const std::filesystem::path& directory) const;
@@ -30,6 +33,10 @@ struct StageRecord {
 [[nodiscard]] nlohmann::json metrics_json(const train::Metrics& metrics);
 /// Writes `directory`/results.json: what the report shows. Local. @throws IoError
 void write_results(const std::filesystem::path& directory, const nlohmann::json& results);
+
+/// Sizes and hashes of the files in a finished stage's folder that no manifest covers, by their path in there: results,
+/// metrics, rollouts. Those that tell the time alone are left out, so that equal runs have equal records.
+[[nodiscard]] std::vector<store::FileEntry> loose_files(const std::filesystem::path& directory);
 
 /// The update that "last", "best", "update-100" or "" (a value stage's best, else the last) means; its folder exists.
 /// @throws ConfigError if there is no such commit
