@@ -1,6 +1,7 @@
 // The backward pass's matrix products, by libtorch (MKL).
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <torch/version.h>
 
 #include "tdrm/model/ops.hpp"
 
@@ -22,6 +23,8 @@ void multiply(at::Tensor out, const at::Tensor& a, const at::Tensor& b, float be
 }
 
 }  // namespace
+
+std::string torch_version() { return TORCH_VERSION; }
 
 void use_one_thread() { at::set_num_threads(1); }
 

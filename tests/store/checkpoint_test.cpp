@@ -149,7 +149,7 @@ TEST_F(CheckpointTest, AFailureOnOneRankLeavesTheOldStateAndRaisesOnAll) {
 }
 
 TEST_F(CheckpointTest, DamageIsNamedOnEveryRank) {
-    save("update-1", 1, 100);
+    save("update-1", 1, 40);
     only_root([&] { flip_bit(path_ / "update-1" / "part-0003.h5", 900); });
     for (int repeat = 0; repeat < 2; ++repeat) {
         const std::string message = repeat == 0
@@ -161,7 +161,7 @@ TEST_F(CheckpointTest, DamageIsNamedOnEveryRank) {
 }
 
 TEST_F(CheckpointTest, TheNewestWholeOneIsFound) {
-    for (const int update : {9, 10, 11, 200}) save("update-" + std::to_string(update), update, 100);
+    for (const int update : {9, 10, 11, 200}) save("update-" + std::to_string(update), update, 40);
     only_root([&] {
         EXPECT_EQ(newest_valid_checkpoint(path_).directory, path_ / "update-200");
         fs::create_directory(path_ / "update-300.tmp");

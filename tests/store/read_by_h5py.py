@@ -69,7 +69,7 @@ def main(writer, mpiexec):
         for ranks in (1, 2, 4):
             write(writer, mpiexec, root / str(ranks), ranks)
         reference = contents(root / "1")
-        assert len(reference) == 30 + 2 + 1 + 2 + 30 + 2, sorted(reference)  # parts, index and manifest of each checkpoint
+        assert len(reference) == 10 + 2 + 1 + 2 + 10 + 2, sorted(reference)  # parts, index and manifest of each checkpoint
         for ranks in (2, 4):
             assert contents(root / str(ranks)) == reference, f"{ranks} ranks wrote other bytes than one"
         shutil.move(root / "2" / "update-5", root / "moved")  # the parts are found relative to checkpoint.h5

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -39,6 +40,8 @@ void gemm_tn(float* w, const float* y, const float* x, int m, int n, int k, floa
 
 /// gemm_nn and gemm_tn use one thread from now on. (Their results would depend on how libtorch splits them.)
 void use_one_thread();
+/// Of libtorch.
+[[nodiscard]] std::string torch_version();
 
 /// x_TD = embedding_VD[token]
 void embed(float* x, const float* embedding, std::span<const std::int32_t> tokens, int width);
