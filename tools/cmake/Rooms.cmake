@@ -8,6 +8,8 @@ target_compile_options(tdrm_flags INTERFACE -march=${TDRM_ARCH} -Wall -Wextra -W
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   # g++ 12 warns about its own AVX-512 headers. Promotions: clang would name each float that is read into a double.
   target_compile_options(tdrm_flags INTERFACE -Wdouble-promotion -Wno-maybe-uninitialized)
+else()
+  target_compile_options(tdrm_flags INTERFACE -Wno-unused-lambda-capture)  # where `if constexpr` leaves it unused
 endif()
 if(TDRM_WERROR)
   target_compile_options(tdrm_flags INTERFACE -Werror)
