@@ -61,8 +61,9 @@ std::string explanation(const std::string& key) {
         const std::string title = rest.empty() ? cat(head, ": ", kind->second.summary, "\n\n") : "";
         return title + kind->second.explain(rest);
     }
-    Keys names{"task"};
+    Keys names;
     for (const auto& [name, unused] : parts()) names.push_back(name);
+    names.insert(names.begin() + 1, "task");
     throw ConfigError(cat("there is nothing to explain under \"", head, "\". ", did_you_mean(head, names)));
 }
 
