@@ -68,9 +68,9 @@ public:
     [[nodiscard]] std::int64_t size(std::string_view group) const;
     /// The saved buffer, padding included.
     [[nodiscard]] std::vector<float> read_flat(std::string_view group) const;
-    /// Fills `data`, laid out by `tensors`, whatever the saved offsets were; elements between tensors aren't touched.
+    /// Fills `data`, laid out by `wanted`, whatever the saved offsets were; elements between tensors aren't touched.
     /// @throws DataError that lists the tensors which are missing, unexpected or of another shape
-    void read_flat(std::string_view group, std::span<float> data, std::span<const TensorView> tensors) const;
+    void read_flat(std::string_view group, std::span<float> data, std::span<const TensorView> wanted) const;
     /// All tensors of a group by name.
     [[nodiscard]] std::map<std::string, Tensor> read(std::string_view group) const;
 
