@@ -11,6 +11,8 @@ if [ "${1:-}" = --long ]; then
   labels=()
   shift
 fi
-tools/build.sh
+# Warnings are errors here, and only here: users may have other compilers.
+tools/install.sh --tests
+CMAKE_ARGS="-DTDRM_WERROR=ON ${CMAKE_ARGS:-}" tools/build.sh
 [ "$(id -u)" = 0 ] && export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 exec ctest --test-dir build --output-on-failure --no-tests=error -j "$(nproc)" "${labels[@]}" "$@"

@@ -1,17 +1,29 @@
 #!/usr/bin/env bash
-# What reads other people's bytes, under AddressSanitizer and UndefinedBehaviorSanitizer: a million mutated answers for the
-# verifier, a million mutated safetensors headers, and the ordinary tests of tokenizers, templates, tasks and the store.
-# Builds into build/sanitized. A long test.
+# Tests under AddressSanitizer (with leaks, but where libtorch is linked) and UndefinedBehaviorSanitizer: what reads other people's
+# bytes (a million mutated answers for the verifier, a million mutated safetensors headers, tokenizers, templates, tasks, the
+# store), and what computes and communicates (base, rollout, train; comm on two ranks). Builds into build/sanitized. A long test.
+#
+#   tests/sanitized.sh [TEST...]      e.g. base_test exact_sum_test; default: all of the above
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tests=(math_test model_test text_test task_text_test task_process_test store_test)
+alone=(base_test math_test text_test task_text_test task_process_test store_test)
+with_torch=(model_test rollout_test train_test)
+on_ranks=(communicator_test exact_sum_test collectives_test checkpoint_test)
+tests=("$@")
+[ $# -gt 0 ] || tests=("${alone[@]}" "${with_torch[@]}" "${on_ranks[@]}")
 export BUILD_DIR=build/sanitized CMAKE_ARGS="-DTDRM_SANITIZE=address,undefined ${CMAKE_ARGS:-}"
 tools/build.sh "${tests[@]}"
-# Libraries of others hold memory to the end, and MPI's finalizer is none of ours: no leak check.
-export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TDRM_FUZZ_ROUNDS=1000000
+[ "$(id -u)" = 0 ] && export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+# Leaks are those of this program: tests/sanitized.supp says which libraries keep memory to the end, and why that is right.
+export LSAN_OPTIONS=suppressions=$PWD/tests/sanitized.supp:print_suppressions=0
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TDRM_FUZZ_ROUNDS=1000000
 failed=
 for test in "${tests[@]}"; do
+  start=()
+  [[ " ${on_ranks[*]} " == *" $test "* ]] && start=(mpirun --bind-to none --oversubscribe -np 2)
+  # libtorch registers its operators for good, in memory that no name of a library tells.
+  [[ " ${with_torch[*]} " == *" $test "* ]] && start=(env ASAN_OPTIONS=detect_leaks=0)
   echo "sanitized: $test"
-  (cd $BUILD_DIR/tests && "./$test" --gtest_brief=1) || failed+=" $test"
+  (cd $BUILD_DIR/tests && "${start[@]}" "./$test" --gtest_brief=1) || failed+=" $test"
 done
 [ -z "$failed" ] || { echo "sanitized: failed:$failed"; exit 1; }

@@ -3,6 +3,7 @@
 #
 #   tools/install.sh            system packages (as root, Debian), libtorch, the Python tools
 #   tools/install.sh --check    only list what is missing
+#   tools/install.sh --tests    also what only tests use; those that lack it are skipped
 #
 # libtorch comes from the PyPI wheel torch 2.11.0, of which only the headers and the CPU libraries are unpacked
 # into .deps/torch. To use your own, set before building:
@@ -14,6 +15,8 @@ torch_version=2.11.0
 packages=(g++ cmake make ninja-build ccache git pkg-config python3 python3-venv
           libopenmpi-dev openmpi-bin libhdf5-dev libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev
           nlohmann-json3-dev libpcre2-dev libutf8proc-dev libgmp-dev libxxhash-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev)
+# Linters, the second compiler, and what reads manual pages and modulefiles.
+test_packages=(clang clang-format clang-tidy groff-base tcl)
 
 say() { printf 'install: %s\n' "$*"; }
 
@@ -70,8 +73,17 @@ install_torch() {
   echo "$torch_version" >"$deps/torch/version"
 }
 
+# Without root the tests do without.
+install_test_packages() {
+  packages=("${test_packages[@]}")
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then install_packages; return; fi
+  mapfile -t missing < <(missing_packages)
+  [ ${#missing[@]} -eq 0 ] || say "some tests will be skipped, since these packages are missing: ${missing[*]}"
+}
+
 [ "${1:-}" = --check ] && check_only=1
 mkdir -p "$deps"
 install_packages
+[ "${1:-}" = --tests ] && install_test_packages
 install_python
 install_torch

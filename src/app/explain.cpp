@@ -9,36 +9,66 @@
 
 namespace tdrm::app {
 
-int explain_key(const std::string& key) {
+namespace {
+
+using Keys = std::vector<std::string>;
+
+/// The parts of a run file that have options, each with its keys.
+std::vector<std::pair<std::string, Keys>> parts() {
+    std::vector<std::pair<std::string, Keys>> result{{"run", option_keys(stage::RunOptions{})}};
+    for (const auto& kind : stage::task_kinds()) result.emplace_back(kind, stage::task_keys(kind));
+    for (const auto& [name, kind] : stage::stage_kinds()) result.emplace_back(name, kind.keys());
+    return result;
+}
+
+std::string overview() {
+    std::string text =
+        "A run file has three parts. tdrm explain PART[.KEY] tells more.\n\n  run         folder, seed, sums\n  "
+        "task        countdown, chain or text (tdrm explain text)\n"
+        "  stages      a map of names to stages; `do:` is one of\n\n";
+    for (const auto& [name, kind] : stage::stage_kinds()) {
+        const std::string space(name.size() < 11 ? 11 - name.size() : 0, ' ');
+        text += cat("  ", name, space, " ", kind.summary, "\n");
+    }
+    return text +
+           "\nAll stages also have: like (copy another stage's options), each (one stage per combination), seed.";
+}
+
+}  // namespace
+
+Keys explain_keys() {
+    Keys result;
+    for (const auto& [part, keys] : parts()) {
+        result.push_back(part);
+        for (const auto& key : keys) result.push_back(part + "." + key);
+    }
+    return result;
+}
+
+std::string explanation(const std::string& key) {
     const auto dot = key.find('.');
     std::string head = key.substr(0, dot);
     std::string rest = dot == std::string::npos ? "" : key.substr(dot + 1);
     if (head == "stages") {  // stages.NAME.key says no more than KIND.key
         throw ConfigError("say the kind of the stage instead of its name, e.g. tdrm explain rl.advantage.lambda.");
     }
-    if (head.empty()) {
-        std::printf(
-            "A run file has three parts. tdrm explain PART[.KEY] tells more.\n\n  run         folder, seed, sums\n  "
-            "task        countdown, chain or text (tdrm explain text)\n"
-            "  stages      a map of names to stages; `do:` is one of\n\n");
-        for (const auto& [name, kind] : stage::stage_kinds())
-            std::printf("  %-11s %s\n", name.c_str(), kind.summary.c_str());
-        std::printf(
-            "\nAll stages also have: like (copy another stage's options), each (one stage per combination), seed.\n");
-        return 0;
+    if (head.empty()) return overview();
+    if (head == "run") return explain(stage::RunOptions{}, rest);
+    if (const Keys tasks = stage::task_kinds(); head == "task" || std::ranges::count(tasks, head) != 0) {
+        return stage::explain_task(head, rest);
     }
-    if (head == "run") {
-        std::printf("%s\n", explain(stage::RunOptions{}, rest).c_str());
-    } else if (head == "task" || head == "countdown" || head == "chain" || head == "text") {
-        std::printf("%s\n", stage::explain_task(head, rest).c_str());
-    } else if (const auto kind = stage::stage_kinds().find(head); kind != stage::stage_kinds().end()) {
-        if (rest.empty()) std::printf("%s: %s\n\n", head.c_str(), kind->second.summary.c_str());
-        std::printf("%s\n", kind->second.explain(rest).c_str());
-    } else {
-        std::vector<std::string> names{"run", "task", "countdown", "chain", "text"};
-        for (const auto& [name, unused] : stage::stage_kinds()) names.push_back(name);
-        throw ConfigError(cat("there is nothing to explain under \"", head, "\". ", did_you_mean(head, names)));
+    if (const auto kind = stage::stage_kinds().find(head); kind != stage::stage_kinds().end()) {
+        const std::string title = rest.empty() ? cat(head, ": ", kind->second.summary, "\n\n") : "";
+        return title + kind->second.explain(rest);
     }
+    Keys names;
+    for (const auto& [name, unused] : parts()) names.push_back(name);
+    names.insert(names.begin() + 1, "task");
+    throw ConfigError(cat("there is nothing to explain under \"", head, "\". ", did_you_mean(head, names)));
+}
+
+int explain_key(const std::string& key) {
+    std::printf("%s\n", explanation(key).c_str());
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <optional>
 
+#include "manual.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
@@ -10,9 +11,8 @@
 
 namespace {
 
-constexpr const char* kExamples = R"(
-Examples
-  mpirun -np 2 tdrm run configs/countdown.yaml            the same command again resumes
+constexpr const char* kExamples =
+    R"(  mpirun -np 2 tdrm run configs/countdown.yaml            the same command again resumes
   mpirun -np 2 tdrm run configs/countdown.yaml --set run.seed=2 --set run.dir=runs/s2
   tdrm run configs/countdown.yaml --dry-run               what would be done
   tdrm run configs/countdown.yaml --max-time 3h55m        commits and ends with 75 by then
@@ -22,9 +22,10 @@ Examples
   tdrm export runs/countdown/grpo@best grpo-hf            for transformers
   mpirun -np 2 tdrm doctor                                what a job here will meet
   tdrm verify --file pairs.jsonl                          are two answers the same, and why
-  tdrm tokenize --tokenizer DIR < texts.txt               token ids of each line
+  tdrm tokenize --tokenizer DIR < texts.txt               token ids of each line)";
 
-Exit codes: 0 done, 64 usage or configuration, 65 data, 70 bug, 71 communication, 74 file system,
+constexpr const char* kExitCodes =
+    R"(0 done, 64 usage or configuration, 65 data, 70 bug, 71 communication, 74 file system,
 75 stopped on request or at --max-time after a commit (start again to go on).)";
 
 /// The command line as a choice of verb.
@@ -32,7 +33,7 @@ struct CommandLine {
     std::string verb;
     tdrm::app::RunRequest run;
     tdrm::app::TokenizeRequest tokenize;
-    std::string directory = ".", key, pairs;
+    std::string directory = ".", key, pairs, shell;
     tdrm::app::ExportRequest to_export;
     tdrm::app::CheckModelRequest check_model;
 };
@@ -63,7 +64,7 @@ void define_tokenize(CLI::App& app, tdrm::app::TokenizeRequest& request) {
 
 void define(CLI::App& app, CommandLine& line) {
     app.require_subcommand(1);
-    app.footer(kExamples);
+    app.footer(tdrm::cat("\nExamples\n", kExamples, "\n\nExit codes: ", kExitCodes));
     auto* run = app.add_subcommand("run", "execute the stages of a run file, going on where an earlier start stopped");
     run->add_option("file", line.run.plan.file, "run file (YAML)")->required();
     run->add_option("--set", line.run.plan.set, "override an option: --set run.seed=2")->allow_extra_args(false);
@@ -107,12 +108,25 @@ void define(CLI::App& app, CommandLine& line) {
     app.add_subcommand("verify", "are pairs of mathematical answers the same, and why")
         ->add_option("--file", line.pairs, "a line {\"gold\", \"answer\"} each (JSONL)")
         ->required();
+    app.add_subcommand("man", "the manual page")->group("");  // for cmake --install
+    app.add_subcommand("completion", "completion for a shell")
+        ->group("")
+        ->add_option("shell", line.shell, "bash")
+        ->required()
+        ->check(CLI::IsMember({"bash"}));
     app.set_version_flag("--version", [] { return tdrm::app::about(); });
 }
 
+int print(const std::string& text) {
+    std::cout << text;
+    return std::cout.flush() ? 0 : static_cast<int>(tdrm::ExitCode::io);
+}
+
 /// Runs the verb if it needs neither ranks nor their launcher.
-std::optional<int> run_local(const CommandLine& line) {
+std::optional<int> run_local(const CLI::App& app, const CommandLine& line) {
     try {
+        if (line.verb == "man") return print(tdrm::app::manual_page(app, kExamples, kExitCodes));
+        if (line.verb == "completion") return print(tdrm::app::bash_completion(app));
         if (line.verb == "inspect") return tdrm::app::inspect(line.directory);
         if (line.verb == "export") return tdrm::app::export_model(line.to_export);
         if (line.verb == "check-model") return tdrm::app::check_model(line.check_model);
@@ -142,7 +156,7 @@ int main(int argc, char** argv) {
         return code == 0 ? 0 : static_cast<int>(tdrm::ExitCode::usage);
     }
     line.verb = app.get_subcommands().front()->get_name();
-    if (const auto code = run_local(line)) return *code;
+    if (const auto code = run_local(app, line)) return *code;
     return tdrm::comm::run_guarded(argc, argv, [&](tdrm::comm::Communicator& ranks) {
         tdrm::log::set_rank(ranks.rank());
         return line.verb == "run" ? tdrm::app::run(ranks, line.run) : tdrm::app::doctor(ranks, line.directory);

@@ -219,6 +219,16 @@ std::vector<std::string> Fields::names() const {
     return result;
 }
 
+std::vector<std::string> Fields::keys() const {
+    std::vector<std::string> result;
+    for (const Field& field : fields_) {
+        result.push_back(field.name());
+        if (!field.codec().fields) continue;
+        for (const std::string& key : field.codec().fields->keys()) result.push_back(joined_path(field.name(), key));
+    }
+    return result;
+}
+
 void Fields::read(const Yaml& node, const Reading& reading) const {
     if (!node.is_map() && !node.is_null()) {
         return reading.mismatch(node, "a map", "Known keys are " + join(names()) + ".");

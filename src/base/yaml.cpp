@@ -48,7 +48,7 @@ private:
         }
         Yaml converted = convert(value, depth + 1);
         converted.line = key.Mark().line + 1;
-        map.entries.emplace_back(key.Scalar(), std::move(converted));
+        map.entries.push_back({key.Scalar(), std::move(converted)});
     }
 
     [[noreturn]] void fail(const YAML::Node& node, const std::string& message) const {
@@ -66,6 +66,10 @@ Yaml Yaml::of(Kind kind) {
     node.kind = kind;
     return node;
 }
+
+Yaml Yaml::list() { return of(Kind::list); }
+
+Yaml Yaml::map() { return of(Kind::map); }
 
 Yaml Yaml::plain(std::string text) {
     Yaml node = of(Kind::scalar);
@@ -95,21 +99,21 @@ Yaml& Yaml::at(std::string_view key) {
         items.clear();
     }
     if (Yaml* value = find(key)) return *value;
-    return entries.emplace_back(key, Yaml()).second;
+    return entries.emplace_back(Entry{std::string(key), Yaml()}).value;
 }
 
 Yaml Yaml::take(std::string_view key) {
     const auto found =
-        std::find_if(entries.begin(), entries.end(), [&](const auto& entry) { return entry.first == key; });
+        std::find_if(entries.begin(), entries.end(), [&](const auto& entry) { return entry.key == key; });
     if (found == entries.end()) return {};
-    Yaml value = std::move(found->second);
+    Yaml value = std::move(found->value);
     entries.erase(found);
     return value;
 }
 
 std::vector<std::string> Yaml::keys() const {
     std::vector<std::string> names;
-    for (const auto& entry : entries) names.push_back(entry.first);
+    for (const auto& entry : entries) names.push_back(entry.key);
     return names;
 }
 

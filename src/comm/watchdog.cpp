@@ -82,7 +82,7 @@ std::optional<Record> read_record(const std::filesystem::path& path) {
 // Some file systems show a record while it is being written.
 std::optional<Record> read_record_patiently(const std::filesystem::path& path) {
     for (int tries = 0; tries < 5; ++tries) {
-        if (const auto record = read_record(path)) return record;
+        if (auto record = read_record(path)) return record;
         std::this_thread::sleep_for(milliseconds(20));
     }
     return std::nullopt;

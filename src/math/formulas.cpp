@@ -23,7 +23,7 @@ std::vector<Formula> find_formulas(std::string_view text) {
         }
         const std::size_t begin = i + open.size();
         std::size_t end = begin;
-        while (end < text.size() && !starts(text, end, close)) end += text[end] == '\\' && close[0] == '$' ? 2 : 1;
+        while (end < text.size() && !starts(text, end, close)) end += text[end] == '\\' && close[0] == '$' ? 2U : 1U;
         if (end >= text.size()) break;
         formulas.push_back({i, end + close.size(), trimmed(text.substr(begin, end - begin))});
         i = end + close.size() - 1;

@@ -61,7 +61,7 @@ private:
     [[nodiscard]] std::size_t thousands_separator() const {
         std::size_t length = braced(',');
         if (length > 0)
-            length += text_.substr(at_ + length).starts_with("\\!") ? 2 : 0;
+            length += text_.substr(at_ + length).starts_with("\\!") ? 2U : 0U;
         else if (ahead(",\\!"))
             length = 3;
         else if (ahead("\\,"))

@@ -83,8 +83,9 @@ void check_cover(const std::map<std::string, StoredTensor>& tensors, std::uint64
                  const std::string& origin) {
     std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
     for (const auto& [name, t] : tensors) {
+        const std::string& dtype = t.dtype;
         const auto format =
-            std::find_if(kFormats.begin(), kFormats.end(), [&](const Format& f) { return f.name == t.dtype; });
+            std::find_if(kFormats.begin(), kFormats.end(), [&](const Format& f) { return f.name == dtype; });
         ranges.emplace_back(t.begin, t.begin + t.size * format->bytes);
     }
     std::sort(ranges.begin(), ranges.end());

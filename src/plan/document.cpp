@@ -71,7 +71,7 @@ void mark(Yaml& node) {
     node.file = "--set";
     node.line = 0;
     for (auto& item : node.items) mark(item);
-    for (auto& entry : node.entries) mark(entry.second);
+    for (auto& entry : node.entries) mark(entry.value);
 }
 
 std::string fault_of(const Setting& setting, const Yaml& document) {

@@ -103,7 +103,7 @@ private:
         merged.file = own.file;
         merged.line = own.line;
         if (own.find("each") || !inherited.is_map()) return merged;
-        std::erase_if(inherited.entries, [&](const auto& entry) { return sets(own, entry.first); });
+        std::erase_if(inherited.entries, [&](const auto& entry) { return sets(own, entry.key); });
         if (!inherited.entries.empty()) merged.at("each") = std::move(inherited);
         return merged;
     }

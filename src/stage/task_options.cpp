@@ -71,4 +71,12 @@ std::string explain_task(const std::string& kind, const std::string& key) {
     return explain(CountdownFields{}, key);
 }
 
+std::vector<std::string> task_keys(const std::string& kind) {
+    if (kind == "chain") return option_keys(ChainFields{});
+    if (kind == "text") return option_keys(TextTaskFields{});
+    return option_keys(CountdownFields{});
+}
+
+std::vector<std::string> task_kinds() { return {"countdown", "chain", "text"}; }
+
 }  // namespace tdrm::stage

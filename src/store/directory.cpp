@@ -86,7 +86,7 @@ fs::path temporary_of(const fs::path& final) { return with_suffix(final, ".tmp")
 fs::path begin_directory(const fs::path& final) {
     return file_system([&] {
         restore_old(final);
-        const fs::path temporary = temporary_of(final);
+        fs::path temporary = temporary_of(final);
         fs::remove_all(temporary);
         fs::create_directories(temporary);
         return temporary;

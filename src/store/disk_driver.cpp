@@ -85,7 +85,7 @@ H5FD_class_t driver_class() {
     driver.name = "tdrm";
     driver.maxaddr = (haddr_t{1} << 62) - 1;
     driver.fc_degree = H5F_CLOSE_STRONG;
-    driver.fapl_size = sizeof(Disk*);
+    driver.fapl_size = sizeof(void*);  // a Disk*
     driver.open = open_file;
     driver.close = close_file;
     driver.query = [](const H5FD_t*, unsigned long* features) -> herr_t {

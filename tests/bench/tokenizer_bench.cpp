@@ -24,7 +24,7 @@ void load(benchmark::State& state, const std::string& json) {
 
 void encode_whole(benchmark::State& state, const Tokenizer& tokenizer, const std::string& text) {
     for (auto _ : state) benchmark::DoNotOptimize(tokenizer.encode(text));
-    state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * text.size()));
+    state.SetBytesProcessed(state.iterations() * std::ssize(text));
 }
 
 void encode_lines(benchmark::State& state, const Tokenizer& tokenizer, const std::string& text) {
@@ -33,7 +33,7 @@ void encode_lines(benchmark::State& state, const Tokenizer& tokenizer, const std
     for (std::string line; std::getline(stream, line);) lines.push_back(line);
     for (auto _ : state)
         for (const std::string& line : lines) benchmark::DoNotOptimize(tokenizer.encode(line));
-    state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * text.size()));
+    state.SetBytesProcessed(state.iterations() * std::ssize(text));
 }
 
 /// The word cache must not be what is measured: each text is new to a tokenizer that was just loaded.
@@ -44,7 +44,7 @@ void encode_cold(benchmark::State& state, const std::string& json, const std::st
         state.ResumeTiming();
         benchmark::DoNotOptimize(tokenizer.encode(text));
     }
-    state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * text.size()));
+    state.SetBytesProcessed(state.iterations() * std::ssize(text));
 }
 
 }  // namespace

@@ -157,7 +157,7 @@ TEST(Verifier, SurvivesMutatedAnswers) {
         ASSERT_LE(verdict.operations, options.budget) << gold << "  |  " << answer;
         ASSERT_FALSE(verdict.reason.empty());
         equal += verdict.equal ? 1 : 0;
-        over += verdict.reason == "budget" ? 1 : 0;
+        over += verdict.reason == "budget" ? 1U : 0U;
         largest = std::max(largest, verdict.operations);
     }
     std::cout << pairs << " pairs, " << equal << " equal, " << over << " over the budget, at most " << largest

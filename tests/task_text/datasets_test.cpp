@@ -37,7 +37,7 @@ void check(const std::string& root, const Expected& expected) {
         math::VerifyOptions options;
         options.compare.abs_tolerance = problem.tolerance;
         const auto verdict = math::verify(problem.answer, "So the answer is \\boxed{" + problem.answer + "}.", options);
-        unlike += !problem.solution.empty() && !math::verify(problem.answer, problem.solution, options).equal ? 1 : 0;
+        unlike += !problem.solution.empty() && !math::verify(problem.answer, problem.solution, options).equal ? 1U : 0U;
         if (verdict.equal) continue;
         ++wrong;
         std::printf("%s: gold %s: %s\n", problem.name.c_str(), problem.answer.c_str(), verdict.reason.c_str());

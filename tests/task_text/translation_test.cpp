@@ -143,7 +143,9 @@ TEST(Translation, WithTrimmedStepsAndTagsIsTheWholeTextInThePublishedForm) {
         }
         EXPECT_EQ(tokenizer.decode(all),
                   "Why? Because. First, 2 + 2 is 4. (+)\nThen it is 4. (+)\nThe answer is 4 (+)");
-        if (options.tokenizer == kLlama2) EXPECT_EQ(all, tokenizer.encode(tokenizer.decode(all)));
+        if (options.tokenizer == kLlama2) {
+            EXPECT_EQ(all, tokenizer.encode(tokenizer.decode(all)));
+        }
     }
 }
 

@@ -18,8 +18,10 @@ target_link_libraries(tdrm_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
 # libtorch without find_package(Torch), which wants the whole CUDA toolkit even for a CPU program. Its include
 # directories come last, because it ships its own fmt.
 set(TORCH_DIR "$ENV{TORCH_DIR}" CACHE PATH "Folder that holds include/ and lib/ of libtorch")
+set(TDRM_TORCH_IS_OURS OFF)  # unpacked by tools/install.sh
 if(NOT TORCH_DIR)
   set(TORCH_DIR ${CMAKE_SOURCE_DIR}/.deps/torch)
+  set(TDRM_TORCH_IS_OURS ON)
 endif()
 if(NOT EXISTS ${TORCH_DIR}/lib/libtorch_cpu.so)
   message(FATAL_ERROR "libtorch isn't in ${TORCH_DIR} (lib/libtorch_cpu.so is missing). "
@@ -29,8 +31,7 @@ add_library(tdrm_torch INTERFACE)
 target_compile_options(tdrm_torch INTERFACE "SHELL:-idirafter ${TORCH_DIR}/include"
                                             "SHELL:-idirafter ${TORCH_DIR}/include/torch/csrc/api/include")
 target_link_libraries(tdrm_torch INTERFACE ${TORCH_DIR}/lib/libtorch_cpu.so ${TORCH_DIR}/lib/libc10.so)
-target_link_options(tdrm_torch INTERFACE -Wl,-rpath,${TORCH_DIR}/lib -Wl,-rpath-link,${TORCH_DIR}/lib
-                                         -Wl,--allow-shlib-undefined)
+target_link_options(tdrm_torch INTERFACE -Wl,-rpath-link,${TORCH_DIR}/lib -Wl,--allow-shlib-undefined)
 
 # NCCL is compiled and linked wherever the CUDA toolkit is; elsewhere the MPI collectives remain.
 set(TDRM_HAS_NCCL OFF)
@@ -46,5 +47,9 @@ if(TDRM_WITH_NCCL)
     target_link_libraries(tdrm_nccl INTERFACE ${NCCL_LIBRARY} CUDA::cudart)
     target_compile_definitions(tdrm_nccl INTERFACE TDRM_HAS_NCCL=1)
   endif()
+endif()
+if(TDRM_WITH_NCCL STREQUAL REQUIRED AND NOT TDRM_HAS_NCCL)
+  message(FATAL_ERROR "NCCL or the CUDA toolkit is missing (TDRM_WITH_NCCL=REQUIRED, as in the preset cuda). "
+                      "Set NCCL_HOME and CUDAToolkit_ROOT, or configure with -DTDRM_WITH_NCCL=ON.")
 endif()
 message(STATUS "NCCL: ${TDRM_HAS_NCCL}")

@@ -4,6 +4,7 @@
 #include <iosfwd>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tdrm/base/options.hpp"
 #include "tdrm/comm/communicator.hpp"
@@ -36,6 +37,11 @@ int inspect(const std::string& directory);
 int doctor(comm::Communicator& ranks, const std::string& directory);
 /// Local. `tdrm explain KEY`: help on an option such as rl.advantage.lambda, a kind of stage, or everything.
 int explain_key(const std::string& key);
+/// All keys that `tdrm explain` takes; the parts of a run file (run, kinds of tasks and stages) are those without a
+/// dot.
+[[nodiscard]] std::vector<std::string> explain_keys();
+/// Local. What `tdrm explain KEY` prints about a key. @throws ConfigError if there is no such key
+[[nodiscard]] std::string explanation(const std::string& key);
 
 /// Local. `tdrm tokenize`: each line of `in` as a JSON list of ids (or back), or a comparison with a file of expected
 /// ids. 65 if something differs. @throws DataError with the line's number at the first line that can't be read; the

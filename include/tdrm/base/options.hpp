@@ -122,6 +122,8 @@ public:
     [[nodiscard]] const std::vector<Field>& all() const { return fields_; }
     [[nodiscard]] const Field* find(std::string_view name) const;
     [[nodiscard]] std::vector<std::string> names() const;
+    /// Dotted keys of all options, those inside others behind them: all that `explain` knows.
+    [[nodiscard]] std::vector<std::string> keys() const;
     /// Reads a map; unknown keys, missing required fields and bad values become problems. Null reads as an empty map.
     void read(const Yaml& node, const Reading& reading) const;
     [[nodiscard]] Yaml write(bool identity) const;
@@ -192,6 +194,12 @@ template <OptionsStruct T>
 template <OptionsStruct T>
 [[nodiscard]] std::string explain(T options, std::string_view key) {
     return codec(options, {}).fields->explain(key);
+}
+
+/// The keys that `explain` knows.
+template <OptionsStruct T>
+[[nodiscard]] std::vector<std::string> option_keys(T options) {
+    return codec(options, {}).fields->keys();
 }
 
 // ---- implementation of the templates ----

@@ -11,12 +11,13 @@ namespace tdrm {
 /// One node. Maps keep the order of the file; keys are texts and unique.
 struct Yaml {
     enum class Kind { null, scalar, list, map };
+    struct Entry;
 
     Kind kind = Kind::null;
     std::string scalar;
     bool quoted = false;  ///< a scalar in quotes is a text, whatever it looks like
     std::vector<Yaml> items;
-    std::vector<std::pair<std::string, Yaml>> entries;
+    std::vector<Entry> entries;
     std::string file;  ///< where it was read, for messages
     int line = 0;      ///< from 1; 0 if unknown. A map's value has the line of its key.
 
@@ -24,8 +25,8 @@ struct Yaml {
     [[nodiscard]] static Yaml plain(std::string text);
     /// A text, which is quoted where it could be read as something else.
     [[nodiscard]] static Yaml text(std::string text);
-    [[nodiscard]] static Yaml list() { return of(Kind::list); }
-    [[nodiscard]] static Yaml map() { return of(Kind::map); }
+    [[nodiscard]] static Yaml list();
+    [[nodiscard]] static Yaml map();
     [[nodiscard]] static Yaml of(Kind kind);
 
     [[nodiscard]] bool is_null() const { return kind == Kind::null; }
@@ -49,6 +50,12 @@ struct Yaml {
 
     /// "configs/a.yaml:12", "--set" or "".
     [[nodiscard]] std::string where() const;
+};
+
+/// One key of a map.
+struct Yaml::Entry {
+    std::string key;
+    Yaml value;
 };
 
 /// Reads one document. @throws ConfigError with file and line if it isn't YAML, holds a key twice, has keys that aren't

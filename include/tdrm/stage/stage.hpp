@@ -40,6 +40,7 @@ struct StageKind {
     bool trains = false;                  ///< has commits and a best one
     std::function<std::unique_ptr<Stage>(const Yaml& options, const std::string& path, Problems& problems)> make;
     std::function<std::string(std::string_view key)> explain;
+    std::function<std::vector<std::string>()> keys;  ///< that `explain` knows
 };
 
 /// All kinds, by the word behind `do:`.
@@ -55,16 +56,17 @@ struct StageKind {
 [[nodiscard]] StageKind import_kind();
 [[nodiscard]] StageKind processbench_kind();
 
-/// Fills `make` and `explain` of a kind from its options struct and its stage class.
+/// Fills the functions of a kind from its options struct and its stage class.
 template <class Options, class StageClass>
 StageKind kind_of(std::string summary, std::vector<std::string> references, bool trains = false) {
-    StageKind kind{std::move(summary), std::move(references), trains, {}, {}};
+    StageKind kind{std::move(summary), std::move(references), trains, {}, {}, {}};
     kind.make = [](const Yaml& yaml, const std::string& path, Problems& problems) -> std::unique_ptr<Stage> {
         Options options;
         parse(yaml, options, problems, path);
         return std::make_unique<StageClass>(options);
     };
     kind.explain = [](std::string_view key) { return explain(Options{}, key); };
+    kind.keys = [] { return option_keys(Options{}); };
     return kind;
 }
 

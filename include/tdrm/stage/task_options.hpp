@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "tdrm/base/yaml.hpp"
 #include "tdrm/task/task.hpp"
@@ -14,5 +15,9 @@ namespace tdrm::stage {
 [[nodiscard]] std::unique_ptr<task::Task> make_task(const Yaml& options, std::uint64_t seed, Problems& problems);
 /// Help on the options of a kind of task.
 [[nodiscard]] std::string explain_task(const std::string& kind, const std::string& key);
+/// The keys that `explain_task` knows.
+[[nodiscard]] std::vector<std::string> task_keys(const std::string& kind);
+/// The kinds of tasks.
+[[nodiscard]] std::vector<std::string> task_kinds();
 
 }  // namespace tdrm::stage

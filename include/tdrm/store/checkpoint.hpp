@@ -49,9 +49,9 @@ struct FlatState {
 inline constexpr std::int64_t kPartElements = std::int64_t{1} << 24;
 
 /// Writes the folder `directory` as one commit. Collective: all ranks hand in equal states; file p holds part p of all
-/// of them and is written by rank p % size, rank 0 adds checkpoint.h5 (virtual datasets, `progress` of rank 0) and the manifest, then renames. If any
-/// rank fails, all throw and neither a new nor a temporary folder remains; an existing `directory` is replaced only by
-/// a whole one. Equal states give equal bytes for any number of ranks.
+/// of them and is written by rank p % size, rank 0 adds checkpoint.h5 (virtual datasets, `progress` of rank 0) and the
+/// manifest, then renames. If any rank fails, all throw and neither a new nor a temporary folder remains; an existing
+/// `directory` is replaced only by a whole one. Equal states give equal bytes for any number of ranks.
 /// @param part_elements  length of a part; part of the format only in that a reader finds it in the file
 /// @throws IoError on a full disk or the like; PeerError on the ranks that did nothing wrong
 void save_checkpoint(comm::Communicator& ranks, const std::filesystem::path& directory,
@@ -81,15 +81,15 @@ public:
     /// The saved buffer, padding included.
     [[nodiscard]] std::vector<float> read_flat(std::string_view group) const;
     /// Hands the tensors over in pieces that fit into memory beside them: `sink` gets the values that belong at `first`
-    /// of a flat buffer laid out by `tensors`, whatever the saved offsets were; elements between tensors aren't read.
+    /// of a flat buffer laid out by `wanted`, whatever the saved offsets were; elements between tensors aren't read.
     using Sink = std::function<void(std::int64_t first, std::span<const float> values)>;
     /// @throws DataError that lists the tensors which are missing, unexpected or of another shape
-    void deliver(std::string_view group, std::span<const TensorView> tensors, const Sink& sink) const;
-    /// The same for those that both have with the same name and shape. @return names among `tensors` of the others
-    std::vector<std::string> deliver_common(std::string_view group, std::span<const TensorView> tensors,
+    void deliver(std::string_view group, std::span<const TensorView> wanted, const Sink& sink) const;
+    /// The same for those that both have with the same name and shape. @return names among `wanted` of the others
+    std::vector<std::string> deliver_common(std::string_view group, std::span<const TensorView> wanted,
                                             const Sink& sink) const;
     /// The same into memory.
-    void read_flat(std::string_view group, std::span<float> data, std::span<const TensorView> tensors) const;
+    void read_flat(std::string_view group, std::span<float> data, std::span<const TensorView> wanted) const;
     /// All tensors of a group by name.
     [[nodiscard]] std::map<std::string, Tensor> read(std::string_view group) const;
 

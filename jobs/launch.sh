@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Where mpirun puts ranks. Sourced by quickstart.sh and slurm/run.sbatch; docs/cluster.md tells why.
+#
+#   physical_cores               cores that this process may use; the hardware threads of a core count once
+#   binding_options CORES RANKS  options of mpirun (Open MPI 4) for RANKS ranks on a node with CORES cores
+#
+# A rank is one thread, so it gets a core to itself, and ranks are dealt to the NUMA nodes in turn: each one's memory lies beside
+# it, and all memory channels work. With fewer cores than ranks the kernel places them, and with BIND=none, too.
+
+physical_cores() {
+  { lscpu -p=CPU,CORE,SOCKET 2>/dev/null || seq 0 $(($(nproc) - 1)) | sed 's/.*/&,&,0/'; } |
+    awk -F, -v allowed="$(sed -n 's/^Cpus_allowed_list:[ \t]*//p' /proc/self/status)" '
+      BEGIN {
+        n = split(allowed, ranges, ",")
+        for (i = 1; i <= n; ++i) {
+          last = split(ranges[i], ends, "-")
+          for (cpu = ends[1] + 0; cpu <= ends[last] + 0; ++cpu) may[cpu] = 1
+        }
+      }
+      !/^#/ && ($1 in may) && !seen[$2 "," $3]++ { ++cores }
+      END { print cores + 0 }'
+}
+
+binding_options() {  # CORES RANKS
+  if [ "${BIND:-numa}" = none ] || [ "$1" -lt "$2" ]; then
+    echo "--bind-to none --oversubscribe"
+  else
+    echo "--map-by numa --bind-to core"
+  fi
+}
