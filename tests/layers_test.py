@@ -28,6 +28,9 @@ OWNERS = {
     r"torch/|ATen/|c10/": {"model"},
 }
 
+# Where an engine's numbers lie is nobody's business above it.
+ENGINES_OWN = re.compile(r"tdrm/model/(buffer|kv_cache|ops|transformer)\.hpp")
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
@@ -56,6 +59,8 @@ def faults(root):
             own = header.startswith("tdrm/")
             if own and room_of_folders(header.split("/")[1:-1]) not in ROOMS[: ROOMS.index(room) + 1]:
                 found.append(f"{path.relative_to(root)} ({room}) includes {header}, which lies above it")
+            if ENGINES_OWN.match(header) and room not in ("model", "engine"):
+                found.append(f"{path.relative_to(root)} ({room}) includes {header}, which only engines see")
             for library, owners in OWNERS.items():
                 if not own and re.match(library, header) and room not in owners:
                     found.append(f"{path.relative_to(root)} ({room}) includes {header}, which belongs to {', '.join(sorted(owners))}")
@@ -71,7 +76,10 @@ def the_test_can_fail():
         below = pathlib.Path(name) / "src/task/process/y.cpp"
         below.parent.mkdir(parents=True)
         below.write_text('#include "tdrm/task/text/text_task.hpp"\n#include "tdrm/task/task.hpp"\n')
-        return len(faults(pathlib.Path(name))[0]) == 3
+        above = pathlib.Path(name) / "src/train/z.cpp"
+        above.parent.mkdir(parents=True)
+        above.write_text('#include "tdrm/model/ops.hpp"\n#include "tdrm/engine/engine.hpp"\n')
+        return len(faults(pathlib.Path(name))[0]) == 4
 
 
 def main():

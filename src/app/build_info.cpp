@@ -9,7 +9,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
 #include "tdrm/comm/collectives.hpp"
-#include "tdrm/model/ops.hpp"
+#include "tdrm/engine/self_test.hpp"
 
 namespace tdrm::app {
 namespace {
@@ -63,7 +63,7 @@ std::string about() {
                "\nprocessor   ", cpu.model, " (features ", features_hash(cpu), ": ", vector_features(cpu), ")",
                "\nMPI         ", mpi_library(), ", built with ", OMPI_MAJOR_VERSION, ".", OMPI_MINOR_VERSION, ".",
                OMPI_RELEASE_VERSION, "\nHDF5        ", hdf5_library(), ", built with ", H5_VERS_MAJOR, ".",
-               H5_VERS_MINOR, ".", H5_VERS_RELEASE, "\nlibtorch    ", model::ops::torch_version(), "\nNCCL        ",
+               H5_VERS_MINOR, ".", H5_VERS_RELEASE, "\nlibtorch    ", engine::torch_version(), "\nNCCL        ",
                nccl.empty() ? "not built in" : nccl + ", built in; training doesn't use it yet");
 }
 

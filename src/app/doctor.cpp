@@ -2,18 +2,15 @@
 
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <thread>
-#include <vector>
 
 #include "machine.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
-#include "tdrm/base/random.hpp"
 #include "tdrm/comm/collectives.hpp"
-#include "tdrm/model/ops.hpp"
+#include "tdrm/engine/self_test.hpp"
 #include "tdrm/store/directory.hpp"
 
 namespace tdrm::app {
@@ -23,23 +20,6 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// Whether a row's product has the same bits for any number of rows; exact mode rests on it.
-bool rows_are_invariant() {
-    constexpr int n = 160, k = 128, rows = 512;
-    Random random(random_key(1, "doctor"));
-    std::vector<float> x(rows * k), w(n * k), whole(rows * n), part(rows * n);
-    for (float& v : x) v = static_cast<float>(random.next_normal());
-    for (float& v : w) v = static_cast<float>(random.next_normal());
-    model::ops::PackedMatrix packed;
-    packed.pack(w.data(), n, k);
-    model::ops::gemm_nt(whole.data(), x.data(), packed, rows);
-    for (const int m : {1, 7, 16, 100, 255}) {
-        model::ops::gemm_nt(part.data(), x.data(), packed, m);
-        if (std::memcmp(part.data(), whole.data(), sizeof(float) * static_cast<std::size_t>(m * n)) != 0) return false;
-    }
-    return true;
-}
-
 std::string rank_line(int rank) {
     cpu_set_t cpus;
     CPU_ZERO(&cpus);
@@ -47,8 +27,8 @@ std::string rank_line(int rank) {
     char line[400];
     std::snprintf(line, sizeof line,
                   "  rank %-4d host %-20s may use %d of %u processors, matrix products %.0f GFLOP/s, rows %s", rank,
-                  host_name().c_str(), allowed, std::thread::hardware_concurrency(), gemm_rate() / 1e9,
-                  rows_are_invariant() ? "invariant" : "NOT INVARIANT");
+                  host_name().c_str(), allowed, std::thread::hardware_concurrency(), engine::product_rate() / 1e9,
+                  engine::rows_are_invariant() ? "invariant" : "NOT INVARIANT");
     return line;
 }
 

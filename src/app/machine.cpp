@@ -3,16 +3,13 @@
 #include <mpi.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
-#include <vector>
 
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
-#include "tdrm/model/ops.hpp"
 
 namespace tdrm::app {
 namespace {
@@ -45,23 +42,6 @@ std::string launcher() {
     const std::string where = job == nullptr ? "" : cat(", Slurm job ", job);
     if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) return "mpirun" + where;
     return (std::getenv("SLURM_PROCID") != nullptr ? "srun" : "none") + where;
-}
-
-double gemm_rate() {
-    constexpr int n = 768;
-    constexpr double kEnough = 0.1;  // seconds
-    std::vector<float> a(n * n, 0.5F), b(n * n, 0.25F), c(n * n);
-    model::ops::PackedMatrix packed;
-    packed.pack(b.data(), n, n);
-    model::ops::gemm_nt(c.data(), a.data(), packed, n);
-    const auto start = std::chrono::steady_clock::now();
-    double seconds = 0;
-    int products = 0;
-    for (; seconds < kEnough; ++products) {
-        model::ops::gemm_nt(c.data(), a.data(), packed, n);
-        seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    }
-    return 2.0 * n * n * n * products / seconds;
 }
 
 std::string mpi_library() {

@@ -10,9 +10,6 @@ namespace tdrm::app {
 [[nodiscard]] std::string host_name();
 /// "mpirun", "srun, Slurm job 1234", "none".
 [[nodiscard]] std::string launcher();
-/// Floating-point operations a second of this process's matrix products; takes about a tenth of a second. On all ranks
-/// at once it is what they get beside each other.
-[[nodiscard]] double gemm_rate();
 /// Version of the MPI library at run time, e.g. "Open MPI v4.1.4". May be called before MPI starts.
 [[nodiscard]] std::string mpi_library();
 /// Top of a start's log: who runs what, where, on what, in about ten lines. Local.

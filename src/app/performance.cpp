@@ -16,6 +16,7 @@
 #include "tdrm/base/ledger.hpp"
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/progress.hpp"
+#include "tdrm/engine/self_test.hpp"
 #include "tdrm/store/manifest.hpp"
 #include "tdrm/store/sealed.hpp"
 
@@ -190,7 +191,7 @@ Performance::Performance(comm::Communicator& ranks, const std::filesystem::path&
 void Performance::begin() {
     if (gemm_rate_ == 0) {
         ranks_.barrier();  // so that all measure at once
-        gemm_rate_ = ranks_.sum(gemm_rate());
+        gemm_rate_ = ranks_.sum(engine::product_rate());
         ranks_.agree("writing performance.json", [&] {
             if (!ranks_.root()) return;
             const auto path = run_ / "performance.json";

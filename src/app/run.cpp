@@ -284,12 +284,13 @@ void print_plan(const BoundPlan& bound, train::SumMode sum, int ranks, double me
     std::printf("run folder   %s\ntask         %s, vocabulary of %d tokens\nranks        %d, sums %s\n\n",
                 bound.run.dir.c_str(), std::string(bound.task->kind()).c_str(), bound.task->vocab_size(), ranks,
                 sum == train::SumMode::fast ? "fast" : "exact");
+    const double program = stage::resident_bytes();
     std::string too_big;
     for (std::size_t i = 0; i < bound.plan.stages.size(); ++i) {
         const plan::StageNode& node = bound.plan.stages[i];
         const auto memory = bound.stages[i]->memory(
             {*bound.task, sum, [&](std::string_view key) { return planned_model(bound, sum, node, key); }});
-        const double bytes = stage::kProgramBytes + (memory ? memory->total() : 0);
+        const double bytes = program + (memory ? memory->total() : 0);
         const std::string need = !memory ? "memory unknown until its model is read"
                                  : memory->empty()
                                      ? cat(stage::bytes_text(bytes), " a rank")

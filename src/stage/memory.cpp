@@ -1,5 +1,7 @@
 #include "tdrm/stage/memory.hpp"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdio>
 
@@ -8,6 +10,8 @@
 
 namespace tdrm::stage {
 namespace {
+
+constexpr double kProductBytes = 25e6;  ///< of libtorch's matrix products at work, code and buffers: measured
 
 /// A unit ends where it comes closest to its even share of the batch: half a sample beyond, as a rule.
 double longest_unit(int unit_tokens, int sample_tokens) {
@@ -20,6 +24,12 @@ std::string bytes_text(double bytes) {
     char text[32];
     std::snprintf(text, sizeof text, bytes >= 1e9 ? "%.1f GB" : "%.0f MB", bytes / (bytes >= 1e9 ? 1e9 : 1e6));
     return text;
+}
+
+double resident_bytes() {
+    rusage used{};
+    getrusage(RUSAGE_SELF, &used);
+    return 1024.0 * static_cast<double>(used.ru_maxrss);
 }
 
 Memory& Memory::add(std::string what, double bytes) {
@@ -63,6 +73,7 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
     const double unit = engine::pass_bytes(spec, tokens, tokens, engine::Keep::activations);
     const double other = engine::pass_bytes(spec, other_pass, other_pass, engine::Keep::nothing);
     memory.add("activations of a unit", std::max(unit, other));
+    memory.add("products of the backward pass", kProductBytes);
     return memory.add("logits", engine::loss_bytes(spec, tokens)).add("a commit", engine::commit_bytes(spec));
 }
 

@@ -91,9 +91,10 @@ public:
             options_.sampler.max_tokens > 0 ? options_.sampler.max_tokens : planned.task.max_answer_tokens();
         const rollout::SearchPlan plan{&planned.task, options_.branch, options_.depth, options_.sampler, 0};
         const auto tokens = rollout::search_tokens(plan, options_.slots, planned.task.max_prompt_tokens(), answer);
+        const auto pass = std::min<std::int64_t>(rollout::kScoreTokens, tokens);
         Memory memory = frozen_memory("the policy", *policy).add(prefill_memory(*policy, planned.task, options_.slots));
         memory.add("the policy's cache", engine::decoder_bytes(*policy, tokens, options_.slots));
-        memory.add(frozen_memory("the value model", *value)).add(scoring_memory(*value, rollout::kScoreTokens));
+        memory.add(frozen_memory("the value model", *value)).add(scoring_memory(*value, static_cast<int>(pass)));
         return memory.add("the value model's cache", engine::decoder_bytes(*value, tokens, 0));
     }
 

@@ -17,6 +17,7 @@ void write_rl_batch(const std::filesystem::path& path, const task::Task& task, c
         std::vector<double> weighted;
         for (std::size_t row = 0; row < answers.size(); ++row) weighted.push_back(part.weighted(row));
         file.write("trajectory/reward_" + part.name, weighted);
+        file.attribute("reward_weight_" + part.name, part.weight);
     }
     file.write("trajectory/trainable", batch.trains);
     file.write("token/advantage", batch.advantage);

@@ -219,6 +219,9 @@ class Formats(unittest.TestCase):
         parts = file["trajectory/reward_rule"][...] + file["trajectory/reward_value"][...]
         np.testing.assert_array_equal(file["trajectory/reward_rule"][...], 0.8 * file["trajectory/outcome"][...].astype(np.float64))
         np.testing.assert_allclose(file["trajectory/reward"][...], parts, rtol=1e-12)
+        self.assertEqual((file.attrs["reward_weight_rule"], file.attrs["reward_weight_value"]), (0.8, 0.2))
+        for name, weight in (("rule", 0.8), ("value", 0.2)):
+            self.assertAlmostEqual(metrics[f"rewards/{name}/mean"], file[f"trajectory/reward_{name}"][...].mean() / weight, 6)
         # The value's part is 0.2 times the logit of one of the answer's states.
         offsets, values = file["state/offset"][...], file["state/value"][...].astype(np.float64)
         for row, part in enumerate(file["trajectory/reward_value"][...]):
@@ -227,6 +230,9 @@ class Formats(unittest.TestCase):
     def check_step(self, file, metrics):
         # gamma = lambda = 1: the reward minus the value of the state before the step.
         offsets, values = file["state/offset"][...], sigmoid(file["state/value"][...])
+        self.assertEqual(file.attrs["reward_weight_value"], 0)  # only looked at
+        self.assertFalse(file["trajectory/reward_value"][...].any())
+        self.assertAlmostEqual(metrics["value/mean"], values.mean(), 6)
         first = file["trajectory/token_offset"][:-1]
         expected = file["trajectory/reward"][...] - values[offsets[:-1]]
         np.testing.assert_allclose(file["token/advantage"][...][first], expected, rtol=1e-5, atol=1e-6)

@@ -1,4 +1,5 @@
 #include "tdrm/model/pretrained.hpp"
+#include "tdrm/model/transformer.hpp"
 
 #include <gtest/gtest.h>
 

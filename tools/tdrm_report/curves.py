@@ -32,7 +32,7 @@ PANELS = {
         ("right answers in training batches", PERCENT, "rewards/rule/mean", False),
         ("pass@1 on the evaluation split", PERCENT, "eval/pass@1", False),
         ("reward that was trained on", "", "reward", False),
-        ("mean value of states", "", "rewards/value/mean", False),
+        ("mean value of states", "", "value/mean", False),
         ("entropy of the next token", "nats", "entropy", False),
         ("groups without spread (teach nothing)", PERCENT, "frac_reward_zero_std", False),
         ("tokens whose ratio was clipped", PERCENT, "clip_ratio/region_mean", False),

@@ -9,7 +9,8 @@
 
 #include "tdrm/comm/communicator.hpp"
 #include "tdrm/model/safetensors.hpp"
-#include "tdrm/model/transformer.hpp"
+#include "tdrm/model/spec.hpp"
+#include "tdrm/model/weights.hpp"
 
 namespace tdrm::model {
 
@@ -66,8 +67,6 @@ std::vector<std::string> deliver(const Pretrained& source, std::span<const Tenso
 /// Collective: the same, each file hashed by one rank.
 [[nodiscard]] std::string pretrained_hash(comm::Communicator& ranks, const std::filesystem::path& directory);
 
-/// Fills `out` with the model's weights from `first` on.
-using WeightReader = std::function<void(std::int64_t first, std::span<float> out)>;
 /// Writes config.json and safetensors, in shards of at most `shard_bytes`, into an existing folder. Local.
 void save_pretrained(const ModelSpec& spec, const WeightReader& weights, const std::filesystem::path& directory,
                      Dtype dtype, const nlohmann::json& extra_config = {}, std::uint64_t shard_bytes = 5'000'000'000);

@@ -11,17 +11,9 @@
 #include "tdrm/model/kv_cache.hpp"
 #include "tdrm/model/ops.hpp"
 #include "tdrm/model/spec.hpp"
+#include "tdrm/model/weights.hpp"
 
 namespace tdrm::model {
-
-/// Takes over the values that belong at `first` of a model's flat buffer. Weights come to a model through a sink,
-/// tensor by tensor, in pieces, so that no second copy of them is ever needed.
-using WeightSink = std::function<void(std::int64_t first, std::span<const float> values)>;
-
-/// A fresh model. Matrices Normal(0, 1 / (3 inputs)) (the variance of PyTorch's linear layers), token vectors
-/// Normal(0, 1) unless they are the head too, norms 1, biases 0; a score head starts at zero, so that every value
-/// starts at probability one half. A pure function of (spec, seed).
-void initial_weights(const ModelSpec& spec, std::uint64_t seed, const WeightSink& sink);
 
 /// A model: its spec and all its parameters in one flat fp32 buffer.
 class Model {

@@ -34,8 +34,8 @@ private:
 /// "1.2 GB"
 [[nodiscard]] std::string bytes_text(double bytes);
 
-/// The program itself, its libraries and MPI: measured.
-inline constexpr double kProgramBytes = 140e6;
+/// What this process takes now: before a stage, the program itself, its libraries and MPI.
+[[nodiscard]] double resident_bytes();
 
 /// A model that only answers or scores.
 [[nodiscard]] Memory frozen_memory(const std::string& name, const model::ModelSpec& spec);

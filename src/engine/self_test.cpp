@@ -1,0 +1,47 @@
+#include "tdrm/engine/self_test.hpp"
+
+#include <chrono>
+#include <cstring>
+#include <vector>
+
+#include "tdrm/base/random.hpp"
+#include "tdrm/model/ops.hpp"
+
+namespace tdrm::engine {
+
+double product_rate() {
+    constexpr int n = 768;
+    constexpr double kEnough = 0.1;  // seconds
+    std::vector<float> a(n * n, 0.5F), b(n * n, 0.25F), c(n * n);
+    model::ops::PackedMatrix packed;
+    packed.pack(b.data(), n, n);
+    model::ops::gemm_nt(c.data(), a.data(), packed, n);
+    const auto start = std::chrono::steady_clock::now();
+    double seconds = 0;
+    int products = 0;
+    for (; seconds < kEnough; ++products) {
+        model::ops::gemm_nt(c.data(), a.data(), packed, n);
+        seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+    return 2.0 * n * n * n * products / seconds;
+}
+
+bool rows_are_invariant() {
+    constexpr int n = 160, k = 128, rows = 512;
+    Random random(random_key(1, "doctor"));
+    std::vector<float> x(rows * k), w(n * k), whole(rows * n), part(rows * n);
+    for (float& v : x) v = static_cast<float>(random.next_normal());
+    for (float& v : w) v = static_cast<float>(random.next_normal());
+    model::ops::PackedMatrix packed;
+    packed.pack(w.data(), n, k);
+    model::ops::gemm_nt(whole.data(), x.data(), packed, rows);
+    for (const int m : {1, 7, 16, 100, 255}) {
+        model::ops::gemm_nt(part.data(), x.data(), packed, m);
+        if (std::memcmp(part.data(), whole.data(), sizeof(float) * static_cast<std::size_t>(m * n)) != 0) return false;
+    }
+    return true;
+}
+
+std::string torch_version() { return model::ops::torch_version(); }
+
+}  // namespace tdrm::engine
