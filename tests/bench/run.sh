@@ -2,7 +2,7 @@
 # Runs the benchmarks and prints ratios measured in one go: against TRL and transformers, against the machine's own rate of
 # matrix products, and 2 ranks against 1. Let nothing else run meanwhile.
 #
-#   tests/bench/run.sh [engine] [grpo] [ranks] [text] [language]        default: all
+#   tests/bench/run.sh [engine] [search] [grpo] [ranks] [text] [language]        default: all
 #
 # The peers' packages are installed into .deps/peers the first time (some GB); nothing but this script uses them. PEERS=python
 # names an interpreter that has them already. `language` needs SMOLLM2=DIR, a Hugging Face folder made by jobs/smollm2-gsm8k.sh;
@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 tools/build.sh tdrm benchmarks
 [ "$(id -u)" = 0 ] && export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-what=${*:-engine grpo ranks text language}
+what=${*:-engine search grpo ranks text language}
 
 peers() {
   if [ -n "${PEERS:-}" ]; then return; fi
@@ -25,6 +25,10 @@ ratio() { python3 -c "print(f'{float(\"$1\")/float(\"$2\"):.2f}')"; }
 if [[ $what == *engine* ]]; then
   echo "== engine: share of the machine's rate of fp32 matrix products, one thread"
   build/tests/engine_bench
+fi
+if [[ $what == *search* ]]; then
+  echo "== greedy search on cached segments against the same search from the start, prompts of 200 tokens, 8 steps"
+  build/tests/search_bench
 fi
 if [[ $what == *grpo* ]]; then
   peers
