@@ -135,12 +135,11 @@ int export_model(const ExportRequest& request) {
             if (!source.empty() && fs::exists(source / name))
                 copied += fs::copy_file(source / name, folder / name) ? 1 : 0;
     });
-    std::printf(
-        "%s: %lld parameters -> %s (%s, %s, %s)\n", request.source.c_str(),
-        static_cast<long long>(engine->num_parameters()), target.c_str(),
-        spec.head == model::Head::value ? "sequence classification, one label" : "causal language model",
-        std::string(model::names_of(dtype).option).c_str(),
-        copied > 0 ? cat(copied, " tokenizer files from ", source.string()).c_str() : "without a tokenizer");
+    std::printf("%s: %lld parameters -> %s (%s, %s, %s)\n", request.source.c_str(),
+                static_cast<long long>(engine->num_parameters()), target.c_str(),
+                spec.head == model::Head::value ? "sequence classification, one label" : "causal language model",
+                std::string(model::names_of(dtype).option).c_str(),
+                copied > 0 ? cat(copied, " tokenizer files from ", source.string()).c_str() : "without a tokenizer");
     return 0;
 }
 

@@ -63,9 +63,7 @@ Rows CpuEngine::passed(const float* hidden, std::size_t rows) {
     return {static_cast<int>(rows), ++pass_};
 }
 
-float* CpuEngine::d_hidden() {
-    return d_hidden_.resize(rows_.size() * static_cast<std::size_t>(spec().width));
-}
+float* CpuEngine::d_hidden() { return d_hidden_.resize(rows_.size() * static_cast<std::size_t>(spec().width)); }
 
 Rows CpuEngine::forward(const model::Forest& forest, std::span<const std::int32_t> rows, Keep keep) {
     if (keep == Keep::activations) rows_.assign(rows.begin(), rows.end());
@@ -92,8 +90,7 @@ std::unique_ptr<Decoder> CpuEngine::decoder(std::int64_t max_tokens, const Sampl
 
 void CpuEngine::begin_training(const TrainingSetup& setup) { training_.emplace(layout(), setup, model_.values()); }
 
-void CpuEngine::token_loss(Rows rows, std::span<const std::int32_t> targets, float temperature,
-                           const TokenLoss& loss) {
+void CpuEngine::token_loss(Rows rows, std::span<const std::int32_t> targets, float temperature, const TokenLoss& loss) {
     model::token_loss(model_, hidden(rows), targets, temperature, loss, d_hidden(), training().gradient().data(),
                       work_);
 }

@@ -65,8 +65,8 @@ double CpuTraining::reduce(comm::Communicator& ranks) {
 double CpuTraining::norm() const {
     double total = 0;
     for (const Range& piece : pieces_)
-        total += squared_norm(std::span<const float>(gradient_)
-                                  .subspan(static_cast<std::size_t>(piece.begin), static_cast<std::size_t>(piece.size())));
+        total += squared_norm(std::span<const float>(gradient_).subspan(static_cast<std::size_t>(piece.begin),
+                                                                        static_cast<std::size_t>(piece.size())));
     return total;
 }
 

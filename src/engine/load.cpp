@@ -3,9 +3,8 @@
 namespace tdrm::engine {
 
 model::WeightSink weights_into(Engine& engine) {
-    return [&engine](std::int64_t first, std::span<const float> values) {
-        engine.write(Array::weights, first, values);
-    };
+    return
+        [&engine](std::int64_t first, std::span<const float> values) { engine.write(Array::weights, first, values); };
 }
 
 model::WeightReader weights_of(const Engine& engine) {
@@ -26,8 +25,7 @@ std::unique_ptr<Engine> load_pretrained(const std::filesystem::path& directory) 
 }
 
 std::unique_ptr<Engine> load_pretrained(comm::Communicator& ranks, const std::filesystem::path& directory) {
-    const auto source =
-        ranks.agree("opening " + directory.string(), [&] { return model::Pretrained(directory); });
+    const auto source = ranks.agree("opening " + directory.string(), [&] { return model::Pretrained(directory); });
     auto engine = ranks.agree("making room for " + directory.string(), [&] { return make_engine(source.spec()); });
     model::deliver(ranks, source, engine->layout().tensors, weights_into(*engine));
     return engine;

@@ -175,8 +175,7 @@ std::pair<std::vector<Piece>, std::vector<std::string>> pieces_of(const Pretrain
 
 }  // namespace
 
-std::vector<std::string> deliver(const Pretrained& source, std::span<const TensorInfo> wanted,
-                                 const WeightSink& sink) {
+std::vector<std::string> deliver(const Pretrained& source, std::span<const TensorInfo> wanted, const WeightSink& sink) {
     const auto [pieces, missing] = pieces_of(source, wanted);
     std::vector<float> values;
     for (const Piece& piece : pieces) {
@@ -262,9 +261,9 @@ void save_pretrained(const ModelSpec& spec, const WeightReader& weights, const f
             shards.emplace_back();
             filled = 0;
         }
-        shards.back().push_back({tensor.name, tensor.shape, [&weights, at = tensor.offset](std::int64_t first, std::span<float> out) {
-                                     weights(at + first, out);
-                                 }});
+        shards.back().push_back(
+            {tensor.name, tensor.shape,
+             [&weights, at = tensor.offset](std::int64_t first, std::span<float> out) { weights(at + first, out); }});
         filled += bytes;
         total += bytes;
     }

@@ -111,7 +111,8 @@ void Checkpoint::read_views(std::string_view group, std::span<const TensorView> 
                 } else {
                     const auto stored = file.read_range<BFloat16>(group, begin - piece.begin, count);
                     values.resize(stored.size());
-                    std::transform(stored.begin(), stored.end(), values.begin(), [](BFloat16 x) { return to_float(x); });
+                    std::transform(stored.begin(), stored.end(), values.begin(),
+                                   [](BFloat16 x) { return to_float(x); });
                 }
                 take(i, begin - saved[i].offset, values);
                 begin += count;
@@ -183,8 +184,7 @@ std::vector<std::string> Checkpoint::deliver_common(std::string_view group, std:
 std::map<std::string, Tensor> Checkpoint::read(std::string_view group) const {
     std::map<std::string, Tensor> tensors_by_name;
     for (const TensorView& view : tensors(group))
-        tensors_by_name[view.name] = {view.shape,
-                                      std::vector<float>(static_cast<std::size_t>(elements(view.shape)))};
+        tensors_by_name[view.name] = {view.shape, std::vector<float>(static_cast<std::size_t>(elements(view.shape)))};
     read_views(group, tensors(group), [&](std::size_t i, std::int64_t first, std::span<const float> values) {
         std::copy(values.begin(), values.end(), tensors_by_name[tensors(group)[i].name].values.begin() + first);
     });

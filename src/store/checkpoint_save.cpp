@@ -128,8 +128,7 @@ void check(std::span<const FlatState> states, std::int64_t part_elements) {
         for (const TensorView& tensor : *state.tensors) {
             const std::int64_t count =
                 std::accumulate(tensor.shape.begin(), tensor.shape.end(), std::int64_t{1}, std::multiplies<>());
-            ensure(tensor.offset >= 0 && tensor.offset + count <= state.size,
-                   "a tensor lies within its flat buffer");
+            ensure(tensor.offset >= 0 && tensor.offset + count <= state.size, "a tensor lies within its flat buffer");
         }
     }
 }

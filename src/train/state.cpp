@@ -72,9 +72,9 @@ struct Kept {
     engine::Array array;
     const char* group;
 };
-constexpr std::array kKept{Kept{engine::Array::weights, "model"}, Kept{engine::Array::first_moment, "optimizer/exp_avg"},
-                           Kept{engine::Array::second_moment, "optimizer/exp_avg_sq"},
-                           Kept{engine::Array::master, "optimizer/master"}};
+constexpr std::array kKept{
+    Kept{engine::Array::weights, "model"}, Kept{engine::Array::first_moment, "optimizer/exp_avg"},
+    Kept{engine::Array::second_moment, "optimizer/exp_avg_sq"}, Kept{engine::Array::master, "optimizer/master"}};
 
 std::string group_of(const Trainee& trainee, const Kept& kept) {
     return trainee.name.empty() ? kept.group : cat(trainee.name, "/", kept.group);
@@ -84,12 +84,9 @@ std::string group_of(const Trainee& trainee, const Kept& kept) {
 
 void save_state(comm::Communicator& ranks, const std::filesystem::path& directory, const TrainingState& state,
                 std::span<const Trainee> trainees) {
-    nlohmann::json progress{{"update", state.update},
-                            {"best", state.best},
-                            {"best_figure", state.best_figure},
-                            {"since_best", state.since_best},
-                            {"stopped", state.stopped},
-                            {"metrics_bytes", state.log.bytes},
+    nlohmann::json progress{{"update", state.update},           {"best", state.best},
+                            {"best_figure", state.best_figure}, {"since_best", state.since_best},
+                            {"stopped", state.stopped},         {"metrics_bytes", state.log.bytes},
                             {"metrics_hash", state.log.hash}};
     std::vector<std::vector<store::TensorView>> tensors;
     tensors.reserve(trainees.size());

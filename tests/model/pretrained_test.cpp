@@ -1,5 +1,4 @@
 #include "tdrm/model/pretrained.hpp"
-#include "tdrm/model/transformer.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,6 +8,7 @@
 #include <numeric>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/model/transformer.hpp"
 
 namespace tdrm::model {
 namespace {

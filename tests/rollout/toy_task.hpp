@@ -67,7 +67,9 @@ public:
     [[nodiscard]] std::unique_ptr<task::StepTracker> track_steps() const override {
         struct Steps final : task::StepTracker {
             bool push(task::Token token) override { return token % 5 == 0; }
-            [[nodiscard]] std::unique_ptr<task::StepTracker> clone() const override { return std::make_unique<Steps>(); }
+            [[nodiscard]] std::unique_ptr<task::StepTracker> clone() const override {
+                return std::make_unique<Steps>();
+            }
         };
         return std::make_unique<Steps>();
     }

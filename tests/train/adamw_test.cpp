@@ -1,4 +1,6 @@
 // AdamW against libtorch's own, in double.
+#include "tdrm/engine/adamw.hpp"
+
 #include <gtest/gtest.h>
 #include <torch/optim/adamw.h>
 
@@ -7,7 +9,6 @@
 #include "tdrm/base/bfloat16.hpp"
 #include "tdrm/base/random.hpp"
 #include "tdrm/model/spec.hpp"
-#include "tdrm/engine/adamw.hpp"
 #include "tdrm/train/optimizer.hpp"
 
 namespace tdrm::train {
@@ -104,7 +105,8 @@ TEST(AdamW, FollowsTorchOverTenUpdates) {
     for (int u = 0; u < kUpdates; ++u) clipped += std::sqrt(engine::squared_norm(gradient(u))) > kOptions.clip ? 1 : 0;
     ASSERT_EQ(clipped, kUpdates / 2) << "the gradients are on both sides of the bound";
     auto values = start(), rounded = start();
-    engine::AdamW in_fp32(layout(), engine::WeightFormat::fp32, values), in_bf16(layout(), engine::WeightFormat::bf16, rounded);
+    engine::AdamW in_fp32(layout(), engine::WeightFormat::fp32, values),
+        in_bf16(layout(), engine::WeightFormat::bf16, rounded);
     for (int u = 0; u < kUpdates; ++u) {
         step(in_fp32, values, u);
         step(in_bf16, rounded, u);

@@ -1,4 +1,3 @@
-#include "tdrm/engine/adamw.hpp"
 #include "tdrm/train/optimizer.hpp"
 
 #include <gtest/gtest.h>
@@ -6,6 +5,7 @@
 #include <cmath>
 
 #include "tdrm/base/bfloat16.hpp"
+#include "tdrm/engine/adamw.hpp"
 #include "tdrm/model/spec.hpp"
 
 namespace tdrm::train {
@@ -32,13 +32,13 @@ std::vector<float> start() {
 /// With a constant gradient AdamW moves every parameter by the learning rate.
 void train(engine::AdamW& optimizer, std::vector<float>& values, int updates, double lr) {
     const std::vector<float> gradient(values.size(), 1.0F);
-    for (int u = 0; u < updates; ++u)
-        optimizer.step(values, gradient, {.lr = lr, .update = u}, {0, layout().size});
+    for (int u = 0; u < updates; ++u) optimizer.step(values, gradient, {.lr = lr, .update = u}, {0, layout().size});
 }
 
 TEST(AdamW, Bf16WeightsAreTheRoundedWeightsOfAnFp32Training) {
     std::vector<float> exact = start(), rounded = start();
-    engine::AdamW in_fp32(layout(), engine::WeightFormat::fp32, exact), in_bf16(layout(), engine::WeightFormat::bf16, rounded);
+    engine::AdamW in_fp32(layout(), engine::WeightFormat::fp32, exact),
+        in_bf16(layout(), engine::WeightFormat::bf16, rounded);
     EXPECT_TRUE(in_fp32.master().empty());
     for (int round = 0; round < 3; ++round) {
         for (std::size_t i = 0; i < exact.size(); ++i) {

@@ -1,5 +1,5 @@
-// The contract between what is learnt and where numbers lie. An engine holds a model on some device and computes with it;
-// nothing above this header sees a pointer to its numbers. Another device is another implementation of this header.
+// The contract between what is learnt and where numbers lie. An engine holds a model on some device and computes with
+// it; nothing above this header sees a pointer to its numbers. Another device is another implementation of this header.
 #pragma once
 
 #include <cstdint>
@@ -89,9 +89,9 @@ struct DecodeStep {
     std::uint64_t counter;
 };
 
-/// Cached decoding: sequences are segments of a tree, so a prompt is computed once for all that continue it. Local. Rows
-/// never depend on each other: what a segment gets is a function of the tokens that it sees, whatever else is computed
-/// in the same pass (bit for bit).
+/// Cached decoding: sequences are segments of a tree, so a prompt is computed once for all that continue it. Local.
+/// Rows never depend on each other: what a segment gets is a function of the tokens that it sees, whatever else is
+/// computed in the same pass (bit for bit).
 class Decoder {
 public:
     virtual ~Decoder() = default;

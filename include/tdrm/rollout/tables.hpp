@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "tdrm/rollout/labels.hpp"
 #include "tdrm/engine/sampler.hpp"
+#include "tdrm/rollout/labels.hpp"
 #include "tdrm/rollout/trajectories.hpp"
 #include "tdrm/store/file.hpp"
 #include "tdrm/store/table.hpp"

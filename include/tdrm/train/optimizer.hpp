@@ -32,7 +32,8 @@ enum class Schedule { constant, linear, cosine };
 
 /// Formats of numbers in training. Arithmetic, gradients and moments are fp32 in any case (docs/adr/0012).
 struct PrecisionOptions {
-    engine::WeightFormat weights = engine::WeightFormat::fp32;  ///< of the model that is computed with, evaluated and stored
+    engine::WeightFormat weights =
+        engine::WeightFormat::fp32;  ///< of the model that is computed with, evaluated and stored
     void fields(Fields& f);
 };
 

@@ -90,8 +90,8 @@ struct TrainingResult {
 };
 
 /// Collective. Trains in place until `updates`, from the newest whole commit in the directory if there is one. Writes
-/// commits, metrics.jsonl and timing.jsonl. At the end there remain the last commit, the best one and those asked for by
-/// `commit.at`.
+/// commits, metrics.jsonl and timing.jsonl. At the end there remain the last commit, the best one and those asked for
+/// by `commit.at`.
 /// @throws Preempted after a commit if a stop was requested
 TrainingResult train(comm::Communicator& ranks, std::span<const Trainee> trainees, Objective& objective,
                      const Evaluation& evaluation, const TrainerOptions& options);
