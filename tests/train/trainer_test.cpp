@@ -170,5 +170,59 @@ TEST_F(Trainer, DamagedCommitGoesOnceTrainingHasPassedIt) {
     EXPECT_EQ(commits(), (Updates{6, 9})) << "4 isn't asked for any more, 8 is damaged";
 }
 
+/// Gradients by the same rule for two models, those of the second upside down.
+class PairObjective final : public Objective {
+public:
+    PairObjective(const Learner& first, const Learner& second)
+        : first_(3, first, rule), second_(3, second, upside_down) {}
+    void prepare(std::int64_t update) override {
+        first_.prepare(update);
+        second_.prepare(update);
+    }
+    [[nodiscard]] const Units& units() const override { return first_.units(); }
+    [[nodiscard]] std::string unit_name(std::size_t unit) const override { return first_.unit_name(unit); }
+    [[nodiscard]] std::span<const std::string_view> sum_names() const override { return first_.sum_names(); }
+    Sums differentiate(std::size_t unit) override {
+        (void)second_.differentiate(unit);
+        return first_.differentiate(unit);
+    }
+    void metrics(const Sums& sums, Metrics& out) const override { first_.metrics(sums, out); }
+
+private:
+    static float upside_down(std::int64_t update, std::size_t unit, std::size_t parameter) {
+        return -rule(update, unit, parameter);
+    }
+    RuledObjective first_, second_;
+};
+
+TEST_F(Trainer, TwoTraineesLearnBesideEachOtherAndComeBackFromOneCommit) {
+    run();
+    const auto alone = weights_;
+    options_.directory = folder_ / "pair";
+    std::filesystem::create_directories(options_.directory);
+    options_.commit.at = 3;
+    const auto train_pair = [&](const Learner& policy, const Learner& critic) {
+        PairObjective objective(policy, critic);
+        OptimizerOptions slower = options_.optimizer;
+        slower.lr /= 10;
+        const std::vector<Trainee> trainees{
+            {"", policy.engine(), options_.optimizer, {}, options_.horizon},
+            {"critic", critic.engine(), slower, {engine::WeightFormat::bf16}, options_.horizon}};
+        train(ranks_, trainees, objective, {}, options_);
+    };
+    Learner policy, critic(model::Head::value), policy_again, critic_again(model::Head::value);
+    train_pair(policy, critic);
+    EXPECT_EQ(policy.weights(), alone) << "a second trainee changes nothing for the first";
+    const store::Checkpoint commit(options_.directory / commit_name(8));
+    EXPECT_TRUE(commit.has("model") && commit.has("critic/model") && commit.has("critic/optimizer/master"));
+    const std::string metrics = store::bytes_of(options_.directory / "metrics.jsonl");
+    EXPECT_NE(metrics.find("critic/grad_norm"), std::string::npos);
+    store::remove_directory(options_.directory / commit_name(8));  // resumes after 6
+    train_pair(policy_again, critic_again);
+    EXPECT_EQ(policy_again.weights(), policy.weights());
+    EXPECT_EQ(critic_again.weights(), critic.weights());
+    EXPECT_EQ(store::bytes_of(options_.directory / "metrics.jsonl"), metrics);
+}
+
 }  // namespace
 }  // namespace tdrm::train
