@@ -11,8 +11,9 @@ namespace tdrm::engine {
 
 double product_rate() {
     constexpr int n = 768;
+    constexpr std::size_t area = std::size_t{n} * n;
     constexpr double kEnough = 0.1;  // seconds
-    std::vector<float> a(n * n, 0.5F), b(n * n, 0.25F), c(n * n);
+    std::vector<float> a(area, 0.5F), b(area, 0.25F), c(area);
     model::ops::PackedMatrix packed;
     packed.pack(b.data(), n, n);
     model::ops::gemm_nt(c.data(), a.data(), packed, n);
@@ -29,7 +30,10 @@ double product_rate() {
 bool rows_are_invariant() {
     constexpr int n = 160, k = 128, rows = 512;
     Random random(random_key(1, "doctor"));
-    std::vector<float> x(rows * k), w(n * k), whole(rows * n), part(rows * n);
+    const auto floats = [](int height, int width) {
+        return std::vector<float>(static_cast<std::size_t>(height) * static_cast<std::size_t>(width));
+    };
+    auto x = floats(rows, k), w = floats(n, k), whole = floats(rows, n), part = floats(rows, n);
     for (float& v : x) v = static_cast<float>(random.next_normal());
     for (float& v : w) v = static_cast<float>(random.next_normal());
     model::ops::PackedMatrix packed;

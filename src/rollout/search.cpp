@@ -10,6 +10,8 @@ namespace {
 
 /// A problem's path so far.
 struct Path {
+    Path(const task::Problem* p, std::unique_ptr<task::StepTracker> s) : problem(p), steps(std::move(s)) {}
+
     const task::Problem* problem;
     std::unique_ptr<task::StepTracker> steps;
     SearchTree tree = {};
@@ -47,7 +49,7 @@ public:
           cached_(scorer),
           best_(problems.size()),
           max_tokens_(plan.sampler.max_tokens > 0 ? plan.sampler.max_tokens : task_.max_answer_tokens()) {
-        for (const auto& problem : problems) paths_.push_back({&problem, task_.track_steps()});
+        for (const auto& problem : problems) paths_.emplace_back(&problem, task_.track_steps());
     }
 
     std::vector<SearchTree> run() {

@@ -1,6 +1,7 @@
 // Stage `best_of_n`: choosing among stored candidates by values, against majority vote and pass@N.
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/options.hpp"
@@ -131,7 +132,7 @@ nlohmann::json value_report(const rollout::Trajectories& data, std::span<const f
 
 class BestOfNStage final : public Stage {
 public:
-    explicit BestOfNStage(const BestOfNOptions& options) : options_(options) {}
+    explicit BestOfNStage(BestOfNOptions options) : options_(std::move(options)) {}
     [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
         rollout::check_read_out(options_.read_out, task, path + ".read_out", problems);

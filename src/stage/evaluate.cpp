@@ -1,5 +1,6 @@
 // Stage `evaluate`: policies side by side on the same problems with the same random numbers.
 #include <algorithm>
+#include <utility>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/eval/pass_at_k.hpp"
@@ -64,7 +65,7 @@ nlohmann::json policy_report(const std::string& label, const rollout::Trajectori
 
 class EvaluateStage final : public Stage {
 public:
-    explicit EvaluateStage(const EvaluateOptions& options) : options_(options) {}
+    explicit EvaluateStage(EvaluateOptions options) : options_(std::move(options)) {}
     [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
         check_split(task, options_.problems, path + ".problems", problems);

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 #include <unordered_map>
+#include <utility>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
@@ -82,7 +83,7 @@ struct Imported {
 
 class ImportStage final : public Stage {
 public:
-    explicit ImportStage(const ImportOptions& options) : options_(options) {}
+    explicit ImportStage(ImportOptions options) : options_(std::move(options)) {}
 
     /// The files count by what they hold, not by where they lie.
     [[nodiscard]] std::string identity() const override {

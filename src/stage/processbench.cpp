@@ -1,4 +1,6 @@
 // Stage `processbench`: how well a value model, or stored predictions, find the wrong steps of published benchmarks.
+#include <utility>
+
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
 #include "tdrm/base/options.hpp"
@@ -71,7 +73,7 @@ void keep_first_rows(BenchmarkRows& data, std::int64_t limit) {
 
 class ProcessbenchStage final : public Stage {
 public:
-    explicit ProcessbenchStage(const ProcessbenchOptions& options) : options_(options) {}
+    explicit ProcessbenchStage(ProcessbenchOptions options) : options_(std::move(options)) {}
 
     /// The files count by what they hold, not by where they lie.
     [[nodiscard]] std::string identity() const override {

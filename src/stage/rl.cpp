@@ -1,6 +1,8 @@
 // Stage `rl`: GRPO of a policy, with the rule's reward, a value model in the reward, or as per-step baseline.
 #include "tdrm/train/rl.hpp"
 
+#include <utility>
+
 #include "tdrm/base/errors.hpp"
 #include "tdrm/engine/memory.hpp"
 #include "tdrm/stage/models.hpp"
@@ -146,7 +148,7 @@ struct RlStageOptions {
 
 class RlStage final : public Stage {
 public:
-    explicit RlStage(const RlStageOptions& options) : options_(options) {}
+    explicit RlStage(RlStageOptions options) : options_(std::move(options)) {}
     [[nodiscard]] std::string identity() const override {
         RlStageOptions resolved = options_;
         resolved.train = options_.train.resolved(options_.updates);

@@ -1,4 +1,6 @@
 // Stage `rollout`: answers of a policy to the problems of a split, judged, with the truth of every state where known.
+#include <utility>
+
 #include "tdrm/base/errors.hpp"
 #include "tdrm/stage/maps.hpp"
 #include "tdrm/stage/options.hpp"
@@ -26,7 +28,7 @@ struct RolloutStageOptions {
 
 class RolloutStage final : public Stage {
 public:
-    explicit RolloutStage(const RolloutStageOptions& options) : options_(options) {}
+    explicit RolloutStage(RolloutStageOptions options) : options_(std::move(options)) {}
     [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
 
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {

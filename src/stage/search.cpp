@@ -2,6 +2,7 @@
 #include "tdrm/rollout/search.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/engine/memory.hpp"
@@ -46,7 +47,7 @@ struct SearchStageOptions {
 
 class SearchStage final : public Stage {
 public:
-    explicit SearchStage(const SearchStageOptions& options) : options_(options) {}
+    explicit SearchStage(SearchStageOptions options) : options_(std::move(options)) {}
     [[nodiscard]] std::string identity() const override { return tdrm::identity(options_); }
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
         check_split(task, options_.problems, path + ".problems", problems);
@@ -72,7 +73,7 @@ public:
         if (!map_is_done(context, context.directory)) run_map(context, work);
         const auto answers = context.ranks.agree("reading answers", [&] {
             const store::FileReader file(context.directory / "trajectories.h5");
-            const auto table = rollout::Trajectories::read(file);
+            auto table = rollout::Trajectories::read(file);
             if (context.ranks.root()) report(context, table, file);
             return table;
         });

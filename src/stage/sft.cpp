@@ -2,6 +2,7 @@
 #include "tdrm/train/sft.hpp"
 
 #include <cmath>
+#include <utility>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/stage/models.hpp"
@@ -40,7 +41,7 @@ struct SftStageOptions {
 
 class SftStage final : public Stage {
 public:
-    explicit SftStage(const SftStageOptions& options) : options_(options) {}
+    explicit SftStage(SftStageOptions options) : options_(std::move(options)) {}
 
     [[nodiscard]] std::string identity() const override {
         SftStageOptions resolved = options_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
@@ -64,7 +65,7 @@ struct ValueStageOptions {
 
 class ValueStage final : public Stage {
 public:
-    explicit ValueStage(const ValueStageOptions& options) : options_(options) {}
+    explicit ValueStage(ValueStageOptions options) : options_(std::move(options)) {}
     [[nodiscard]] std::string identity() const override {
         ValueStageOptions resolved = options_;
         resolved.train = options_.train.resolved(options_.updates);

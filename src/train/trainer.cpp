@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <ranges>
 #include <set>
 
 #include "tdrm/base/errors.hpp"
@@ -307,12 +308,12 @@ private:
             auto updates = committed_updates(options_.directory);
             std::erase_if(updates, [&](std::int64_t u) { return u > state_.update; });
             int keep = finished ? 1 : options_.commit.keep;
-            for (auto u = updates.rbegin(); u != updates.rend(); ++u) {
-                const bool damaged = damaged_.contains(commit_name(*u));
+            for (const std::int64_t u : std::views::reverse(updates)) {
+                const bool damaged = damaged_.contains(commit_name(u));
                 const bool newest = !damaged && keep-- > 0;
-                const bool asked = options_.commit.at > 0 && *u % options_.commit.at == 0;
-                if (damaged || (!newest && !asked && *u != state_.best))
-                    store::remove_directory(options_.directory / commit_name(*u));
+                const bool asked = options_.commit.at > 0 && u % options_.commit.at == 0;
+                if (damaged || (!newest && !asked && u != state_.best))
+                    store::remove_directory(options_.directory / commit_name(u));
             }
         });
     }

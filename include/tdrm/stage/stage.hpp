@@ -63,7 +63,7 @@ StageKind kind_of(std::string summary, std::vector<std::string> references, bool
     kind.make = [](const Yaml& yaml, const std::string& path, Problems& problems) -> std::unique_ptr<Stage> {
         Options options;
         parse(yaml, options, problems, path);
-        return std::make_unique<StageClass>(options);
+        return std::make_unique<StageClass>(std::move(options));
     };
     kind.explain = [](std::string_view key) { return explain(Options{}, key); };
     kind.keys = [] { return option_keys(Options{}); };

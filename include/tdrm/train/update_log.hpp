@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 
 #include "tdrm/base/hash.hpp"
 #include "tdrm/train/metrics.hpp"
@@ -24,7 +25,7 @@ struct LogMark {
 
 class UpdateLog {
 public:
-    UpdateLog(const std::filesystem::path& directory, bool writes) : directory_(directory), writes_(writes) {}
+    UpdateLog(std::filesystem::path directory, bool writes) : directory_(std::move(directory)), writes_(writes) {}
 
     /// Drops what was written after the commit of `update` (a killed run wrote it), and opens both files for appending.
     /// @throws IoError
