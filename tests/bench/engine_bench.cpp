@@ -1,7 +1,6 @@
 // How much of the machine's rate of matrix products the engine reaches, on the default experiment's model: training
 // steps by unit size, and decoding by slots. One thread, the best of several times.   engine_bench [train|decode
 // [SIZE]]
-#include <ATen/Parallel.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -75,7 +74,6 @@ void decoding(int slots) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    at::set_num_threads(1);
     const std::string_view only = argc > 1 ? argv[1] : "";
     const auto sizes = [&](std::vector<int> all) { return argc > 2 ? std::vector{std::atoi(argv[2])} : all; };
     if (only != "decode")

@@ -4,7 +4,6 @@
 //   mpirun --bind-to none -np 2 grpo_bench PROMPT_TOKENS ANSWER_TOKENS [UPDATES]
 //
 // Prints one JSON line, which run.sh compares with other programs' lines.
-#include <ATen/Parallel.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -80,7 +79,6 @@ int measure(comm::Communicator& ranks, int prompt, int answer, int updates) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    at::set_num_threads(1);
     if (argc < 3) {
         std::fprintf(stderr, "usage: grpo_bench PROMPT_TOKENS ANSWER_TOKENS [UPDATES]\n");
         return 64;

@@ -1,7 +1,6 @@
 // Clocks and the machine's own rate of matrix products, which speeds are compared with.
 #pragma once
 
-#include <ATen/ATen.h>
 #include <time.h>
 
 #include <algorithm>
@@ -43,14 +42,8 @@ inline double median(std::vector<double> values) {
 
 inline double least(const std::vector<double>& values) { return *std::min_element(values.begin(), values.end()); }
 
-/// FLOP/s of libtorch's (MKL's) fp32 products of 1024 x 1024 matrices on one thread, best of several.
-inline double gemm_rate() {
-    constexpr int n = 1024;
-    const at::Tensor a = at::rand({n, n}), b = at::rand({n, n});
-    at::Tensor c = at::empty({n, n});
-    double best = 1e9;
-    for (int i = 0; i < 6; ++i) best = std::min(best, seconds([&] { at::mm_out(c, a, b.t()); }));
-    return 2.0 * n * n * n / best;
-}
+/// FLOP/s of libtorch's (MKL's) fp32 products of 1024 x 1024 matrices on one thread, best of several. From then on
+/// libtorch uses one thread.
+[[nodiscard]] double gemm_rate();
 
 }  // namespace tdrm::bench

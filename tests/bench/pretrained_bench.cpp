@@ -1,6 +1,5 @@
 // Decoding, prefill and scoring with a model of a Hugging Face folder, to be compared with transformers
 // (pretrained_peer.py). One thread.   pretrained_bench FOLDER [decode|prefill|score]
-#include <ATen/Parallel.h>
 
 #include <cstdio>
 #include <cstring>
@@ -78,7 +77,6 @@ void score(engine::Engine& model) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    at::set_num_threads(1);
     if (argc < 2) return 64;
     const auto loaded = engine::load_pretrained(argv[1]);
     engine::Engine& model = *loaded;

@@ -26,7 +26,7 @@ endif()
 # commands (clang, clang-tidy) include the text.
 set(headers <nlohmann/json.hpp> <algorithm> <array> <cmath> <cstdint> <filesystem> <fstream> <functional> <map> <memory> <optional> <set>
             <span> <sstream> <string> <string_view> <utility> <vector>)
-set(CMAKE_PCH_WARN_INVALID OFF)  # a file with other optimisation just doesn't use it
+# Sources with other optimisation must skip it (SKIP_PRECOMPILE_HEADERS): g++ would take over that of the header.
 if(NOT CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   set(CMAKE_DISABLE_PRECOMPILE_HEADERS ON)
 endif()
