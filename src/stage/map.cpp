@@ -30,7 +30,7 @@ std::vector<std::int64_t> missing_blocks(StageContext& context, const MapWork& w
         if (!context.ranks.root()) return;
         std::filesystem::create_directories(parts_of(work));
         const auto parts = whole_parts(parts_of(work), blocks);
-        for (std::size_t b = 0; b < parts.size(); ++b) text += parts[b].empty() ? '1' : '0';
+        for (const auto& part : parts) text += part.empty() ? '1' : '0';
     });
     text = context.ranks.broadcast_text(text);
     std::vector<std::int64_t> missing;
