@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
@@ -9,6 +8,8 @@
 #include "performance.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/json.hpp"
+#include "tdrm/base/json_rows.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/store/checkpoint.hpp"
 #include "tdrm/store/manifest.hpp"
@@ -57,11 +58,17 @@ std::string metrics_damage(const fs::path& stage) {
 
 /// "" if every whole line is a JSON object; a killed start may leave an unfinished last one.
 std::string lines_damage(const fs::path& path) {
-    std::ifstream file(path);
-    for (std::string line; std::getline(file, line) && !file.eof();)
-        if (!nlohmann::json::parse(line, nullptr, false).is_object())
-            return path.filename().string() + " has a line that is no JSON";
-    return "";
+    std::string problem;
+    try {
+        if (!is_there(path)) return "";
+        rows::for_each_line(path, [&](std::string_view line, bool whole) {
+            if (whole && !parse_json_or_discard(line).is_object())
+                problem = path.filename().string() + " has a line that is no JSON object";
+        });
+    } catch (const Error& error) {
+        problem = error.what();
+    }
+    return problem;
 }
 
 /// Part files whose bytes don't have the hash in their name are found when the stage goes on; this looks at the rest:
@@ -86,12 +93,12 @@ std::vector<std::string> damage(const fs::path& stage, const std::optional<stage
 }
 
 int count_resumed(const fs::path& history) {
-    std::ifstream file(history);
     int resumed = 0;
-    for (std::string line; std::getline(file, line);) {
-        const auto j = nlohmann::json::parse(line, nullptr, false);
-        resumed += j.is_object() && j.contains("event") && j["event"] == "resumed" ? 1 : 0;
-    }
+    if (fs::is_regular_file(history))
+        rows::for_each_line(history, [&](std::string_view line, bool) {
+            const auto j = parse_json_or_discard(line);
+            resumed += j.is_object() && j.contains("event") && j["event"] == "resumed" ? 1 : 0;
+        });
     return resumed;
 }
 

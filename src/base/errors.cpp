@@ -1,5 +1,6 @@
 #include "tdrm/base/errors.hpp"
 
+#include <filesystem>
 #include <new>
 
 namespace tdrm {
@@ -9,6 +10,11 @@ Failure describe(const std::exception& error) {
     if (const auto* own = dynamic_cast<const Error*>(&error)) failure.code = own->code();
     if (dynamic_cast<const std::bad_alloc*>(&error)) {
         failure.message = "out of memory (an allocation was refused). Lower unit_tokens or slots, or use more ranks.";
+    }
+    if (const auto* refused = dynamic_cast<const std::filesystem::filesystem_error*>(&error)) {
+        failure.code = ExitCode::io;
+        failure.message = cat("the file system refused ", refused->path1().string().substr(0, 500), " (",
+                              refused->code().message(), "). Check the path and its rights.");
     }
     try {
         std::rethrow_if_nested(error);

@@ -3,16 +3,16 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/files.hpp"
 
 namespace tdrm {
 namespace {
 
 constexpr int kMaxNodes = 100'000;  // aliases of aliases can stand for any number of nodes
 constexpr int kMaxDepth = 64;
+constexpr std::uint64_t kMaxBytes = std::uint64_t{4} << 20;
 
 class Converter {
 public:
@@ -152,18 +152,7 @@ Yaml parse_yaml(const std::string& text, const std::string& file) {
     }
 }
 
-Yaml read_yaml(const std::string& path) {
-    std::ifstream stream(path, std::ios::binary);
-    std::string text;
-    bool good = stream.good();
-    try {
-        text.assign(std::istreambuf_iterator<char>(stream), {});
-    } catch (const std::ios_base::failure&) {  // a folder opens, but can't be read
-        good = false;
-    }
-    if (!good) throw IoError(cat("can't read ", path, " (it isn't there, or isn't a readable file). Check the path."));
-    return parse_yaml(text, path);
-}
+Yaml read_yaml(const std::string& path) { return parse_yaml(read_file(path, "", kMaxBytes), path); }
 
 Yaml merge(Yaml base, const Yaml& over) {
     if (!base.is_map() || !over.is_map()) return over;
