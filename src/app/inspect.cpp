@@ -130,7 +130,7 @@ int inspect(const std::string& directory) {
         if (entry.is_directory() && !other && !fs::is_empty(entry.path())) stages.push_back(entry.path());
     }
     std::sort(stages.begin(), stages.end());
-    const auto performance = store::read_sealed(fs::path(directory) / "performance.json").value_or(nlohmann::json());
+    const auto performance = read_performance(directory);
     std::vector<std::string> problems = damage_of_run(directory, performance);
     for (const auto& stage : stages) {
         std::optional<stage::StageRecord> record;

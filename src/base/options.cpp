@@ -183,7 +183,9 @@ std::optional<Seconds> read_duration(std::string_view text) {
 }
 
 Codec codec(Seconds& value, const Range& range) {
-    const Range positive = std::isfinite(range.low) ? range : at_least(0);
+    constexpr double kLongest = 10'000 * 86400.0;  // clocks count nanoseconds in 64 bits
+    Range positive = std::isfinite(range.low) ? range : at_least(0);
+    positive.high = std::min(positive.high, kLongest);
     const std::string type = "a duration such as 60s, 5m or 1h";
     const auto read = [&value, positive, type](const Yaml& node, const Reading& reading) {
         const auto seconds = node.is_scalar() ? read_seconds(node.scalar) : std::nullopt;

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kMaxNodes = 100'000;  // aliases of aliases can stand for any number of nodes
 constexpr int kMaxDepth = 64;
-constexpr std::uint64_t kMaxBytes = std::uint64_t{4} << 20;
+constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 20;
 
 class Converter {
 public:

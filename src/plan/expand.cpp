@@ -11,6 +11,7 @@ namespace tdrm::plan {
 namespace {
 
 constexpr std::size_t kMaxVariants = 10'000;
+constexpr std::size_t kMaxCopies = 50;  // like of like of ...
 
 /// One key of an `each` with its values.
 struct Axis {
@@ -95,6 +96,11 @@ private:
             problem(like, path(name) + ".like",
                     cat(join(std::vector<std::string>(circle, active_.end()), " -> "), " -> ", *circle,
                         " copy each other (none has options of its own). Remove one like."));
+            return own;
+        }
+        if (active_.size() > kMaxCopies) {
+            problem(like, path(name) + ".like",
+                    cat("more than ", kMaxCopies, " stages copy each other in a row. Copy the first one instead."));
             return own;
         }
         Yaml base = source(name, like, target);

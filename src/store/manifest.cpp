@@ -55,7 +55,8 @@ Manifest read_manifest(const fs::path& directory) {
         }
         Manifest manifest{{}, content.at("extra")};
         for (const json& file : content.at("files")) {
-            manifest.files.push_back({file.at("name"), file.at("bytes"), file.at("hash")});
+            manifest.files.push_back(
+                {file.at("name"), file.at("bytes").get_ref<const json::number_integer_t&>(), file.at("hash")});
             if (!stays_inside(manifest.files.back().name))
                 throw DataError(cat(path.string(), " names a file outside its folder."));
         }
