@@ -30,6 +30,20 @@ std::vector<fs::path> files_below(const fs::path& directory) {
     return files;
 }
 
+/// Commits of a stage that nothing vouches for.
+std::vector<fs::path> commits_without_manifest(const fs::path& stage) {
+    std::vector<fs::path> found;
+    std::error_code gone;
+    for (fs::directory_iterator entry(stage, gone), end; !gone && entry != end; entry.increment(gone)) {
+        const fs::path& folder = entry->path();
+        std::error_code ignored;
+        if (folder.filename().string().starts_with("update-") && folder.extension() != ".tmp" &&
+            fs::is_directory(folder, ignored) && !fs::is_regular_file(folder / "manifest.json", ignored))
+            found.push_back(folder);
+    }
+    return found;
+}
+
 double megabytes(const fs::path& directory) {
     double bytes = 0;
     for (const fs::path& file : files_below(directory)) {
@@ -84,6 +98,7 @@ std::vector<std::string> damage(const fs::path& stage, const std::optional<stage
         for (const store::FileEntry& file : record->files) note(stage, store::problem_of(stage, file));
     if (!done || record->files.empty()) note(stage, metrics_damage(stage));
     note(stage, done ? timing_damage(performance, stage) : lines_damage(stage / "timing.jsonl"));
+    for (const fs::path& commit : commits_without_manifest(stage)) note(commit, "manifest.json is missing or no file");
     for (const fs::path& file : files_below(stage)) {
         const fs::path folder = file.parent_path();
         if (file.filename() != "manifest.json" || folder.extension() == ".tmp") continue;

@@ -260,7 +260,10 @@ std::string timing_damage(const json& content, const std::filesystem::path& stag
     const json& entry = content["stages"][name];
     if (!entry.contains("timing_hash")) return "";
     const auto timing = stage / "timing.jsonl";
+    constexpr std::uintmax_t kMaxBytes = std::uintmax_t{1}
+                                         << 30U;  // a line an update; what is longer isn't worth a hash
     if (!std::filesystem::exists(timing)) return "timing.jsonl is missing";
+    if (std::filesystem::file_size(timing) > kMaxBytes) return "timing.jsonl is damaged";
     return hash_file(timing) == entry["timing_hash"].get<std::string>() ? "" : "timing.jsonl is damaged";
 }
 

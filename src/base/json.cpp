@@ -90,8 +90,8 @@ json parse_json(std::string_view text, std::string_view origin) {
         return json::parse(text);
     } catch (const json::parse_error& error) {  // its own text may quote half a character
         fail(origin, text, error.byte > 0 ? error.byte - 1 : 0,
-             text.empty() ? "the text is empty, not JSON. Fetch or write it again."
-                          : "this isn't JSON (or isn't UTF-8). Fetch or write it again.");
+             text.empty() ? "the text is empty, which is no JSON. Fetch or write it again."
+                          : "this is no JSON (or no UTF-8). Fetch or write it again.");
     } catch (const json::out_of_range&) {
         throw DataError(cat(origin, ": a number is too large for JSON's 64-bit numbers. Correct it."));
     }

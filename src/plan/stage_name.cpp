@@ -149,6 +149,8 @@ std::string name_fault(std::string_view name) {
 }
 
 std::string suggest_stage(std::string_view pattern, const std::vector<std::string>& names) {
+    constexpr std::size_t kMost = 500;  // each is compared letter by letter, for each problem anew
+    if (names.size() > kMost) return cat("There are ", names.size(), " stages.");
     std::vector<std::string> candidates;
     for (const auto& name : names) {
         std::string candidate = pattern.find('[') == std::string_view::npos ? StageName::parse(name).base : name;

@@ -34,7 +34,7 @@ struct ImportOptions : ReadRules {
         f("separator", separator, "text behind each step but the last");
         f("max_tokens", max_tokens,
           "longest question with its solution, in tokens; longer ones are left out and counted; 0 = any length",
-          at_least(0));
+          between(0, 1e8));
     }
 };
 

@@ -91,7 +91,7 @@ TEST(Json, AByteOrderMarkIsSkippedAndPythonsWordsForNoNumberAreNull) {
 
 TEST(Json, AMessageNamesThePlaceAndQuotesNothing) {
     const auto failure = failure_of([&] { (void)parse_json("{\"a\": 1,\n  \"b\": \xE2\x82}", "f"); });
-    EXPECT_EQ(failure.message, "f: line 2, column 8: this isn't JSON (or isn't UTF-8). Fetch or write it again.");
+    EXPECT_EQ(failure.message, "f: line 2, column 8: this is no JSON (or no UTF-8). Fetch or write it again.");
     EXPECT_NE(failure_of([] { (void)parse_json("", "f"); }).message.find("empty"), std::string::npos);
     EXPECT_EQ(failure_of([] { (void)parse_json("[1e999]", "f"); }).code, ExitCode::data);
 }

@@ -50,14 +50,14 @@ TEST(Hostile, MutatedConfigsAreReadOrRefused) {
 }
 
 /// A copy of a tiny model, in which a test replaces a file.
-class Folder : public testing::Test {
+class ModelFolder : public testing::Test {
 protected:
-    Folder() : path_(fs::path(testing::TempDir()) / "tdrm_hostile_model") {
+    ModelFolder() : path_(fs::path(testing::TempDir()) / "tdrm_hostile_model") {
         fs::remove_all(path_);
         fs::create_directories(path_);
         for (const char* name : {"config.json", "model.safetensors"}) fs::copy(kData / "llama" / name, path_ / name);
     }
-    ~Folder() override { fs::remove_all(path_); }
+    ~ModelFolder() override { fs::remove_all(path_); }
 
     void write(const std::string& name, const std::string& text) {
         fs::remove_all(path_ / name);
@@ -79,7 +79,7 @@ protected:
     fs::path path_;
 };
 
-TEST_F(Folder, DeepValuesAreRefusedInEachFile) {
+TEST_F(ModelFolder, DeepValuesAreRefusedInEachFile) {
     std::string deep;
     for (int i = 0; i < 200'000; ++i) deep += R"({"a":[)";
     auto config = read_json(path_ / "config.json").dump();
@@ -95,7 +95,7 @@ TEST_F(Folder, DeepValuesAreRefusedInEachFile) {
     refuse(ExitCode::data, "header");
 }
 
-TEST_F(Folder, OnlyRegularFilesAreRead) {
+TEST_F(ModelFolder, OnlyRegularFilesAreRead) {
     for (const std::string name : {"config.json", "model.safetensors"}) {
         const std::string good = read_file(kData / "llama" / name);
         fs::remove(path_ / name);
@@ -117,12 +117,12 @@ TEST_F(Folder, OnlyRegularFilesAreRead) {
     EXPECT_NO_THROW(Pretrained{path_});
 }
 
-TEST_F(Folder, AFileFarTooLongIsRefusedBeforeItIsRead) {
+TEST_F(ModelFolder, AFileFarTooLongIsRefusedBeforeItIsRead) {
     fs::resize_file(path_ / "config.json", std::uintmax_t{1} << 40U);  // of zeros that take no room
     refuse(ExitCode::data, "more than");
 }
 
-TEST_F(Folder, ConfigsThatAreNoneAreRefused) {
+TEST_F(ModelFolder, ConfigsThatAreNoneAreRefused) {
     for (const char* text :
          {"", "[]", "null", "7", "\"x\"", "{", "{}", "{\"model_type\": 3}", "\xFF\xFE{\0}\0", "nonsense"}) {
         write("config.json", text);
@@ -132,7 +132,7 @@ TEST_F(Folder, ConfigsThatAreNoneAreRefused) {
     EXPECT_NO_THROW(Pretrained{path_});
 }
 
-TEST_F(Folder, AnIndexThatNamesOtherPlacesIsRefused) {
+TEST_F(ModelFolder, AnIndexThatNamesOtherPlacesIsRefused) {
     for (const char* map : {R"({"a":"../x"})", R"({"a":"/etc/passwd"})", R"({"a":7})", R"([])", R"("x")", R"({"a":""})",
                             R"({"a":"."})", R"({"a":".."})"}) {
         write("model.safetensors.index.json", std::string(R"({"weight_map":)") + map + "}");

@@ -15,13 +15,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class Folder : public testing::Test {
+class RunFiles : public testing::Test {
 protected:
-    Folder() : path_(fs::path(testing::TempDir()) / "tdrm_hostile_plan") {
+    RunFiles() : path_(fs::path(testing::TempDir()) / "tdrm_hostile_plan") {
         fs::remove_all(path_);
         fs::create_directories(path_);
     }
-    ~Folder() override { fs::remove_all(path_); }
+    ~RunFiles() override { fs::remove_all(path_); }
 
     void write(const std::string& name, const std::string& text) { std::ofstream(path_ / name) << text; }
 
@@ -42,7 +42,7 @@ protected:
     fs::path path_;
 };
 
-TEST_F(Folder, IncludesThatDoubleAreBounded) {
+TEST_F(RunFiles, IncludesThatDoubleAreBounded) {
     for (int i = 0; i < 20; ++i) write(cat("f", i, ".yaml"), cat("include: [f", i + 1, ".yaml, f", i + 1, ".yaml]\n"));
     write("f20.yaml", "run: {dir: x}\n");
     write("run.yaml", "include: f0.yaml\n");
@@ -52,7 +52,7 @@ TEST_F(Folder, IncludesThatDoubleAreBounded) {
     EXPECT_LT(problems().size(), 3000U) << "the problem is told once";
 }
 
-TEST_F(Folder, AListOfOneLargeFileIsBounded) {
+TEST_F(RunFiles, AListOfOneLargeFileIsBounded) {
     std::string large = "run:\n", list;
     for (int i = 0; i < 20000; ++i) large += cat("  k", i, ": 1\n");
     for (int i = 0; i < 99; ++i) list += "large.yaml, ";
@@ -61,14 +61,14 @@ TEST_F(Folder, AListOfOneLargeFileIsBounded) {
     expect_problem("100000 nodes");
 }
 
-TEST_F(Folder, AChainOfIncludesIsBounded) {
+TEST_F(RunFiles, AChainOfIncludesIsBounded) {
     for (int i = 0; i < 60; ++i) write(cat("f", i, ".yaml"), cat("include: f", i + 1, ".yaml\n"));
     write("f60.yaml", "run: {dir: x}\n");
     write("run.yaml", "include: f0.yaml\n");
     expect_problem("20 files within each other");
 }
 
-TEST_F(Folder, WhatIsNoRegularFileIsNamed) {
+TEST_F(RunFiles, WhatIsNoRegularFileIsNamed) {
     ASSERT_EQ(::mkfifo((path_ / "fifo").c_str(), 0600), 0);
     fs::create_symlink("loop", path_ / "loop");
     fs::create_directory(path_ / "folder");
