@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests under AddressSanitizer (with leaks, but where libtorch is linked) and UndefinedBehaviorSanitizer: what reads other people's
+# Tests under AddressSanitizer (with leaks, but where libtorch is loaded) and UndefinedBehaviorSanitizer: what reads other people's
 # bytes (a million mutated answers for the verifier, a million mutated safetensors headers, tokenizers, templates, tasks, the
 # store), and what computes and communicates (base, rollout, train; comm on two ranks). Builds into build/sanitized. A long test.
 #
@@ -16,6 +16,8 @@ tools/build.sh "${tests[@]}"
 [ "$(id -u)" = 0 ] && export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # Leaks are those of this program: tests/sanitized.supp says which libraries keep memory to the end, and why that is right.
 export LSAN_OPTIONS=suppressions=$PWD/tests/sanitized.supp:print_suppressions=0
+# AddressSanitizer opens modules in the program's place, and so without its run path.
+export LD_LIBRARY_PATH=$PWD/$BUILD_DIR/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TDRM_FUZZ_ROUNDS=1000000
 failed=
 for test in "${tests[@]}"; do

@@ -58,7 +58,10 @@ std::string gpus(int num_ranks) {
 }  // namespace
 
 int doctor(comm::Communicator& ranks, const std::string& directory) {
-    const auto lines = ranks.all_gather_bytes(ranks.agree("looking around", [&] { return rank_line(ranks.rank()); }));
+    const auto lines = ranks.all_gather_bytes(ranks.agree("looking around", [&] {
+        engine::load_libraries();
+        return rank_line(ranks.rank());
+    }));
     bool sound = true;
     for (const auto& line : lines) sound = sound && line.find("NOT INVARIANT") == std::string::npos;
     if (!ranks.root()) return sound ? 0 : static_cast<int>(ExitCode::data);

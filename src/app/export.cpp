@@ -1,11 +1,11 @@
 // `tdrm export`: a commit as a Hugging Face folder.
 #include <array>
 #include <cstdio>
-#include <fstream>
 #include <set>
 
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/json.hpp"
 #include "tdrm/model/pretrained.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
@@ -74,8 +74,7 @@ fs::path tokenizer_folder(fs::path run, std::string stage) {
 /// Ids of the special tokens, from the source's config.json; transformers asks for them to stop and to pad.
 nlohmann::json token_ids(const fs::path& source) {
     nlohmann::json ids = nlohmann::json::object();
-    std::ifstream file(source / "config.json");
-    const auto config = file ? nlohmann::json::parse(file, nullptr, false) : nlohmann::json();
+    const auto config = read_json_if_there(source / "config.json");
     for (const char* key : kTokenKeys)
         if (config.is_object() && config.contains(key)) ids[key] = config[key];
     return ids;

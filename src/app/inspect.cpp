@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
@@ -9,6 +8,8 @@
 #include "performance.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/json.hpp"
+#include "tdrm/base/json_rows.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/store/checkpoint.hpp"
 #include "tdrm/store/manifest.hpp"
@@ -27,6 +28,20 @@ std::vector<fs::path> files_below(const fs::path& directory) {
     for (fs::recursive_directory_iterator entry(directory, gone), end; !gone && entry != end; entry.increment(gone))
         if (std::error_code ignored; entry->is_regular_file(ignored)) files.push_back(entry->path());
     return files;
+}
+
+/// Commits of a stage that nothing vouches for.
+std::vector<fs::path> commits_without_manifest(const fs::path& stage) {
+    std::vector<fs::path> found;
+    std::error_code gone;
+    for (fs::directory_iterator entry(stage, gone), end; !gone && entry != end; entry.increment(gone)) {
+        const fs::path& folder = entry->path();
+        std::error_code ignored;
+        if (folder.filename().string().starts_with("update-") && folder.extension() != ".tmp" &&
+            fs::is_directory(folder, ignored) && !fs::is_regular_file(folder / "manifest.json", ignored))
+            found.push_back(folder);
+    }
+    return found;
 }
 
 double megabytes(const fs::path& directory) {
@@ -57,11 +72,17 @@ std::string metrics_damage(const fs::path& stage) {
 
 /// "" if every whole line is a JSON object; a killed start may leave an unfinished last one.
 std::string lines_damage(const fs::path& path) {
-    std::ifstream file(path);
-    for (std::string line; std::getline(file, line) && !file.eof();)
-        if (!nlohmann::json::parse(line, nullptr, false).is_object())
-            return path.filename().string() + " has a line that is no JSON";
-    return "";
+    std::string problem;
+    try {
+        if (!is_there(path)) return "";
+        rows::for_each_line(path, [&](std::string_view line, bool whole) {
+            if (whole && !parse_json_or_discard(line).is_object())
+                problem = path.filename().string() + " has a line that is no JSON object";
+        });
+    } catch (const Error& error) {
+        problem = error.what();
+    }
+    return problem;
 }
 
 /// Part files whose bytes don't have the hash in their name are found when the stage goes on; this looks at the rest:
@@ -77,6 +98,7 @@ std::vector<std::string> damage(const fs::path& stage, const std::optional<stage
         for (const store::FileEntry& file : record->files) note(stage, store::problem_of(stage, file));
     if (!done || record->files.empty()) note(stage, metrics_damage(stage));
     note(stage, done ? timing_damage(performance, stage) : lines_damage(stage / "timing.jsonl"));
+    for (const fs::path& commit : commits_without_manifest(stage)) note(commit, "manifest.json is missing or no file");
     for (const fs::path& file : files_below(stage)) {
         const fs::path folder = file.parent_path();
         if (file.filename() != "manifest.json" || folder.extension() == ".tmp") continue;
@@ -86,12 +108,12 @@ std::vector<std::string> damage(const fs::path& stage, const std::optional<stage
 }
 
 int count_resumed(const fs::path& history) {
-    std::ifstream file(history);
     int resumed = 0;
-    for (std::string line; std::getline(file, line);) {
-        const auto j = nlohmann::json::parse(line, nullptr, false);
-        resumed += j.is_object() && j.contains("event") && j["event"] == "resumed" ? 1 : 0;
-    }
+    if (fs::is_regular_file(history))
+        rows::for_each_line(history, [&](std::string_view line, bool) {
+            const auto j = parse_json_or_discard(line);
+            resumed += j.is_object() && j.contains("event") && j["event"] == "resumed" ? 1 : 0;
+        });
     return resumed;
 }
 
@@ -123,7 +145,7 @@ int inspect(const std::string& directory) {
         if (entry.is_directory() && !other && !fs::is_empty(entry.path())) stages.push_back(entry.path());
     }
     std::sort(stages.begin(), stages.end());
-    const auto performance = store::read_sealed(fs::path(directory) / "performance.json").value_or(nlohmann::json());
+    const auto performance = read_performance(directory);
     std::vector<std::string> problems = damage_of_run(directory, performance);
     for (const auto& stage : stages) {
         std::optional<stage::StageRecord> record;

@@ -25,8 +25,8 @@ constexpr const char* kExamples =
   tdrm tokenize --tokenizer DIR < texts.txt               token ids of each line)";
 
 constexpr const char* kExitCodes =
-    R"(0 done, 64 usage or configuration, 65 data, 70 bug, 71 communication, 74 file system,
-75 stopped on request or at --max-time after a commit (start again to go on).)";
+    R"(0 done, 64 usage or configuration, 65 data, 69 a missing part of the installation, 70 bug,
+71 communication, 74 file system, 75 stopped on request or at --max-time after a commit (start again to go on).)";
 
 /// The command line as a choice of verb.
 struct CommandLine {

@@ -120,10 +120,10 @@ Sums sum_of(const std::vector<json>& stages, ledger::Work work) {
     const auto name = std::string(enum_names(work)[static_cast<std::size_t>(work)].second);
     Sums sums;
     for (const json& stage : stages) {
-        const double amount = stage["work"][name];
+        const double amount = stage.at("work").at(name);
         if (amount <= 0) continue;
         sums.amount += amount;
-        sums.seconds += stage["seconds"].get<double>();
+        sums.seconds += stage.at("seconds").get<double>();
     }
     return sums;
 }
@@ -140,10 +140,10 @@ std::string rates(const std::vector<json>& stages) {
     if (done.amount > 0) add(print("%.3g h per 10k updates", 1e4 / done.rate() / 3600));
     double computed = 0, possible = 0;
     for (const json& stage : stages) {
-        const double of_stage = stage["work"]["flop"];
+        const double of_stage = stage.at("work").at("flop");
         if (of_stage <= 0) continue;
         computed += of_stage;
-        possible += stage["seconds"].get<double>() * stage["gemm_flop_per_s"].get<double>();
+        possible += stage.at("seconds").get<double>() * stage.at("gemm_flop_per_s").get<double>();
     }
     if (possible > 0) text += print("; %.0f %% of the measured GEMM rate", 100 * computed / possible);
     return text;
@@ -152,14 +152,14 @@ std::string rates(const std::vector<json>& stages) {
 std::string resources(const std::vector<json>& stages, std::int64_t starts) {
     double seconds = 0, available = 0, cpu = 0, peak = 0, commits = 0;
     for (const json& stage : stages) {
-        const double of_stage = stage["seconds"];
+        const double of_stage = stage.at("seconds");
         seconds += of_stage;
-        available += of_stage * stage["ranks"].get<double>();
-        cpu += stage["cpu_seconds"].get<double>();
-        peak = std::max(peak, stage["peak_bytes"].get<double>());
-        commits += stage["sections"]["commit"]["max"].get<double>();
+        available += of_stage * stage.at("ranks").get<double>();
+        cpu += stage.at("cpu_seconds").get<double>();
+        peak = std::max(peak, stage.at("peak_bytes").get<double>());
+        commits += stage.at("sections").at("commit").at("max").get<double>();
     }
-    const int ranks = stages.back()["ranks"];
+    const int ranks = stages.back().at("ranks");
     return cat(ranks, ranks == 1 ? " rank" : " ranks", " x 1 thread, ", print("%.0f", 100 * cpu / available),
                " % CPU use, peak ", print("%.0f", peak / 1e6), " MB/rank, ", starts, starts == 1 ? " start" : " starts",
                ", ", print("%.1f", 100 * commits / seconds), " % of the time in commits");
@@ -167,7 +167,7 @@ std::string resources(const std::vector<json>& stages, std::int64_t starts) {
 
 /// A table of sections; those that took less than a thousandth of the time are left out.
 std::string table(const std::string& name, const json& stage) {
-    const double seconds = stage["seconds"];
+    const double seconds = stage.at("seconds");
     const std::string done = rates({stage});
     std::string text = cat("\n", name, ": ", time_text(seconds), done.empty() ? "" : ", ", done,
                            "\n  section        min s      avg s      max s  imbalance   share");
@@ -175,11 +175,12 @@ std::string table(const std::string& name, const json& stage) {
     for (const auto& [section, known] : enum_names(ledger::Section{})) names.emplace_back(known);
     names.emplace_back("other");
     for (const std::string& section : names) {
-        const json& figures = stage["sections"][section];
-        const double average = figures["avg"], highest = figures["max"];
+        const json& figures = stage.at("sections").at(section);
+        const double average = figures.at("avg"), highest = figures.at("max");
         if (average < seconds / 1000) continue;
-        text += print("\n  %-9s %10.3f %10.3f %10.3f %8.1f %% %5.1f %%", section.c_str(), figures["min"].get<double>(),
-                      average, highest, 100 * (highest / average - 1), 100 * average / seconds);
+        text +=
+            print("\n  %-9s %10.3f %10.3f %10.3f %8.1f %% %5.1f %%", section.c_str(), figures.at("min").get<double>(),
+                  average, highest, 100 * (highest / average - 1), 100 * average / seconds);
     }
     return text;
 }
@@ -195,7 +196,7 @@ void Performance::begin() {
         ranks_.agree("writing performance.json", [&] {
             if (!ranks_.root()) return;
             const auto path = run_ / "performance.json";
-            content_ = store::read_sealed(path).value_or(json());
+            content_ = read_performance(run_);
             if (content_.is_null() && std::filesystem::exists(path))
                 log::warn(cat(path.string(), " is damaged, so figures of earlier starts are gone (results aren't)."));
             if (content_.is_null()) content_ = {{"schema", 1}, {"starts", 0}, {"stages", json::object()}};
@@ -231,13 +232,26 @@ std::string Performance::text() const { return content_.is_null() ? "" : perform
 std::string performance_text(const json& content) {
     std::vector<json> stages;
     std::string tables;
-    for (const std::string name : content["newest"]) {
-        stages.push_back(content["stages"][name]);
+    for (const std::string name : content.at("newest")) {
+        stages.push_back(content.at("stages").at(name));
         tables += table(name, stages.back());
     }
     if (stages.empty()) return "";
     const std::string done = rates(stages);
-    return cat("Performance: ", done, done.empty() ? "" : "; ", resources(stages, content["starts"]), tables);
+    return cat("Performance: ", done, done.empty() ? "" : "; ", resources(stages, content.at("starts")), tables);
+}
+
+json read_performance(const std::filesystem::path& run) {
+    json content = store::read_sealed(run / "performance.json").value_or(json());
+    try {
+        if (content.is_null()) return content;
+        (void)performance_text(content);
+        for (const auto& [name, entry] : content.at("stages").items()) (void)entry.value("timing_hash", std::string());
+        (void)content.at("starts").get_ref<const json::number_integer_t&>();
+        return content;
+    } catch (const json::exception&) {  // sealed, but by another version
+        return {};
+    }
 }
 
 std::string timing_damage(const json& content, const std::filesystem::path& stage) {
@@ -246,7 +260,10 @@ std::string timing_damage(const json& content, const std::filesystem::path& stag
     const json& entry = content["stages"][name];
     if (!entry.contains("timing_hash")) return "";
     const auto timing = stage / "timing.jsonl";
+    constexpr std::uintmax_t kMaxBytes = std::uintmax_t{1}
+                                         << 30U;  // a line an update; what is longer isn't worth a hash
     if (!std::filesystem::exists(timing)) return "timing.jsonl is missing";
+    if (std::filesystem::file_size(timing) > kMaxBytes) return "timing.jsonl is damaged";
     return hash_file(timing) == entry["timing_hash"].get<std::string>() ? "" : "timing.jsonl is damaged";
 }
 

@@ -32,6 +32,9 @@ private:
 /// The block of the newest start, of performance.json: a line of rates, and a table for each stage.
 [[nodiscard]] std::string performance_text(const nlohmann::json& content);
 
+/// The performance.json of a run; null if there is none, or one that is damaged or has another form.
+[[nodiscard]] nlohmann::json read_performance(const std::filesystem::path& run);
+
 /// What is wrong with a finished stage's timing.jsonl, of which performance.json holds the hash; "" if nothing is.
 [[nodiscard]] std::string timing_damage(const nlohmann::json& content, const std::filesystem::path& stage);
 

@@ -4,6 +4,7 @@
 
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/json.hpp"
 #include "tdrm/text/tokenizer.hpp"
 
 namespace tdrm::app {
@@ -13,7 +14,7 @@ using nlohmann::json;
 
 /// Ids beyond 32 bits are as unknown as -1.
 std::vector<std::int32_t> read_ids(const std::string& line) {
-    const json list = json::parse(line);
+    const json list = parse_json(line, "the list");
     std::vector<std::int32_t> ids;
     for (const json& id : list.get_ref<const json::array_t&>()) {
         if (!id.is_number_integer())
@@ -26,7 +27,7 @@ std::vector<std::int32_t> read_ids(const std::string& line) {
 
 std::string convert(const text::Tokenizer& tokenizer, const std::string& line, const TokenizeRequest& request) {
     if (request.decode) return json(tokenizer.decode(read_ids(line), request.skip_special)).dump();
-    const std::string text = request.json ? json::parse(line).get<std::string>() : line;
+    const std::string text = request.json ? parse_json(line, "the text").get<std::string>() : line;
     return json(tokenizer.encode(text, request.add_special)).dump();
 }
 
@@ -52,8 +53,8 @@ int check_lines(const text::Tokenizer& tokenizer, const std::string& file, std::
         const nlohmann::ordered_json printed = {{"line", mismatch.line},
                                                 {"differs", mismatch.what},
                                                 {"text", mismatch.text},
-                                                {"expected", json::parse(mismatch.expected)},
-                                                {"found", json::parse(mismatch.found)}};
+                                                {"expected", parse_json(mismatch.expected, "expected")},
+                                                {"found", parse_json(mismatch.found, "found")}};
         out << printed.dump() << '\n';
     }
     out << report.checked << " lines checked, " << report.mismatches.size() << " differences\n";

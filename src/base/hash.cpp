@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/files.hpp"
 
 namespace tdrm {
 
@@ -39,13 +40,14 @@ std::string hash_hex(std::string_view text) {
 }
 
 std::string hash_file(const std::filesystem::path& path) {
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
-    if (!file) throw IoError(cat("can't read ", path.string(), " (", std::strerror(errno), ")."));
+    const RegularFile file(path);
     Hasher hasher;
-    std::vector<char> block(1 << 20);
-    while (const std::size_t got = std::fread(block.data(), 1, block.size(), file.get()))
+    std::vector<std::byte> block(1 << 20);
+    std::uint64_t place = 0;
+    while (const std::size_t got = file.read_at(place, block)) {
         hasher.update(block.data(), got);
-    if (std::ferror(file.get())) throw IoError(cat("reading ", path.string(), " failed (", std::strerror(errno), ")."));
+        place += got;
+    }
     return hasher.hex();
 }
 

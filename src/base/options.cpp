@@ -183,12 +183,16 @@ std::optional<Seconds> read_duration(std::string_view text) {
 }
 
 Codec codec(Seconds& value, const Range& range) {
-    const Range positive = std::isfinite(range.low) ? range : at_least(0);
+    constexpr double kLongest = 10'000 * 86400.0;  // clocks count nanoseconds in 64 bits
+    const Range asked = std::isfinite(range.low) ? range : at_least(0);
+    Range allowed = asked;
+    allowed.high = std::min(asked.high, kLongest);
     const std::string type = "a duration such as 60s, 5m or 1h";
-    const auto read = [&value, positive, type](const Yaml& node, const Reading& reading) {
+    const auto read = [&value, asked, allowed, type](const Yaml& node, const Reading& reading) {
         const auto seconds = node.is_scalar() ? read_seconds(node.scalar) : std::nullopt;
         if (!seconds) return reading.mismatch(node, type, "Give a number with a unit (s, m, h, d).");
-        if (!positive.holds(*seconds)) return reading.mismatch(node, type, "Seconds must be" + positive.text() + ".");
+        if (const Range& broken = asked.holds(*seconds) ? allowed : asked; !broken.holds(*seconds))
+            return reading.mismatch(node, type, "Seconds must be" + broken.text() + ".");
         value.value = *seconds;
     };
     return {type, read, [&value](bool) { return Yaml::plain(seconds_text(value.value)); }, nullptr, nullptr};

@@ -1,18 +1,62 @@
 #include "tdrm/base/yaml.hpp"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
+#include <sstream>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/files.hpp"
 
 namespace tdrm {
 namespace {
 
 constexpr int kMaxNodes = 100'000;  // aliases of aliases can stand for any number of nodes
 constexpr int kMaxDepth = 64;
+constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 20;
+
+/// Looks at a text before the library builds nodes of it, which it does without bound: for a "}" that closes nothing,
+/// say, it finds documents for ever.
+class Survey : public YAML::EventHandler {
+public:
+    explicit Survey(const std::string& text) {
+        std::istringstream stream(text);
+        YAML::Parser parser(stream);
+        while (parser.HandleNextDocument(*this)) {
+        }
+    }
+    [[nodiscard]] int documents() const { return documents_; }
+
+    void OnDocumentStart(const YAML::Mark& mark) override {
+        if (documents_++ > 0 && mark.pos <= position_) throw YAML::ParserException(mark, "something closes nothing");
+        position_ = mark.pos;
+    }
+    void OnDocumentEnd() override {}
+    void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { count(mark); }
+    void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { count(mark); }
+    void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t, const std::string&) override {
+        count(mark);
+    }
+    void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                         YAML::EmitterStyle::value) override {
+        count(mark);
+    }
+    void OnSequenceEnd() override {}
+    void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+        count(mark);
+    }
+    void OnMapEnd() override {}
+
+private:
+    void count(const YAML::Mark& mark) {
+        if (++events_ > 2 * kMaxNodes) throw YAML::ParserException(mark, cat("more than ", kMaxNodes, " nodes"));
+    }
+
+    int documents_ = 0, position_ = 0, events_ = 0;
+};
 
 class Converter {
 public:
@@ -35,15 +79,17 @@ public:
             for (const auto& item : node) result.items.push_back(convert(item, depth + 1));
         } else if (node.IsMap()) {
             result.kind = Yaml::Kind::map;
-            for (const auto& entry : node) add_entry(result, entry.first, entry.second, depth);
+            std::unordered_set<std::string> seen;
+            for (const auto& entry : node) add_entry(result, seen, entry.first, entry.second, depth);
         }
         return result;
     }
 
 private:
-    void add_entry(Yaml& map, const YAML::Node& key, const YAML::Node& value, int depth) {
+    void add_entry(Yaml& map, std::unordered_set<std::string>& seen, const YAML::Node& key, const YAML::Node& value,
+                   int depth) {
         if (!key.IsScalar()) fail(key, "a key isn't a word (keys are option or stage names).");
-        if (map.find(key.Scalar())) {
+        if (!seen.insert(key.Scalar()).second) {
             fail(key, cat("the key \"", key.Scalar(), "\" is there twice (one of them would be lost). Remove one."));
         }
         Yaml converted = convert(value, depth + 1);
@@ -141,35 +187,29 @@ std::string Yaml::where() const { return line > 0 ? cat(file, ":", line) : file;
 
 Yaml parse_yaml(const std::string& text, const std::string& file) {
     try {
-        const auto documents = YAML::LoadAll(text);
-        if (documents.size() > 1) {
-            throw ConfigError(
-                cat(file, ": there are ", documents.size(), " documents (only one is read). Remove \"---\"."));
-        }
-        return documents.empty() ? Yaml{} : Converter(file).convert(documents.front());
+        const int documents = Survey(text).documents();
+        if (documents > 1)
+            throw ConfigError(cat(file, ": there are ", documents, " documents (only one is read). Remove \"---\"."));
+        return documents == 0 ? Yaml{} : Converter(file).convert(YAML::Load(text));
     } catch (const YAML::Exception& error) {
         throw ConfigError(cat(file, ":", error.mark.line + 1, ": broken YAML (", error.msg, ")."));
     }
 }
 
-Yaml read_yaml(const std::string& path) {
-    std::ifstream stream(path, std::ios::binary);
-    std::string text;
-    bool good = stream.good();
-    try {
-        text.assign(std::istreambuf_iterator<char>(stream), {});
-    } catch (const std::ios_base::failure&) {  // a folder opens, but can't be read
-        good = false;
-    }
-    if (!good) throw IoError(cat("can't read ", path, " (it isn't there, or isn't a readable file). Check the path."));
-    return parse_yaml(text, path);
-}
+Yaml read_yaml(const std::string& path) { return parse_yaml(read_file(path, "", kMaxBytes), path); }
 
 Yaml merge(Yaml base, const Yaml& over) {
     if (!base.is_map() || !over.is_map()) return over;
+    std::unordered_map<std::string, std::size_t> places;
+    for (std::size_t i = 0; i < base.entries.size(); ++i) places.emplace(base.entries[i].key, i);
     for (const auto& [key, value] : over.entries) {
-        Yaml& target = base.at(key);
-        target = merge(std::move(target), value);
+        const auto [place, is_new] = places.emplace(key, base.entries.size());
+        if (is_new) {
+            base.entries.push_back({key, value});
+        } else {
+            Yaml& target = base.entries[place->second].value;
+            target = merge(std::move(target), value);
+        }
     }
     return base;
 }
@@ -191,7 +231,9 @@ std::vector<std::string> split_path(std::string_view dotted) {
 std::string ConfigProblem::text() const {
     std::string prefix = where.empty() ? "" : where + ": ";
     if (!path.empty()) prefix += path + ": ";
-    return prefix + message;
+    std::string all = prefix + message;
+    std::erase(all, '\0');  // exceptions would end their text there
+    return all;
 }
 
 void throw_if_any(const Problems& problems, std::string_view what) {

@@ -8,8 +8,6 @@
 namespace tdrm::engine {
 
 CpuEngine::CpuEngine(const model::ModelSpec& spec) : Engine(spec), model_(spec), transformer_(model_) {
-    // One thread a rank: results then don't depend on how libtorch would split its products.
-    model::ops::use_one_thread();
     std::ranges::fill(model_.values(), 0.0F);
 }
 
@@ -88,7 +86,10 @@ std::unique_ptr<Decoder> CpuEngine::decoder(std::int64_t max_tokens, const Sampl
     return std::make_unique<CpuDecoder>(*this, max_tokens, sampler);
 }
 
-void CpuEngine::begin_training(const TrainingSetup& setup) { training_.emplace(layout(), setup, model_.values()); }
+void CpuEngine::begin_training(const TrainingSetup& setup) {
+    model::ops::load_products();
+    training_.emplace(layout(), setup, model_.values());
+}
 
 void CpuEngine::token_loss(Rows rows, std::span<const std::int32_t> targets, float temperature, const TokenLoss& loss) {
     model::token_loss(model_, hidden(rows), targets, temperature, loss, d_hidden(), training().gradient().data(),

@@ -10,10 +10,10 @@ namespace tdrm::engine {
 
 void SamplerOptions::fields(Fields& f) {
     f("temperature", temperature, "softmax temperature; 0 = greedy", at_least(0));
-    f("top_k", top_k, "keep the k most likely tokens; 0 = all", at_least(0));
+    f("top_k", top_k, "keep the k most likely tokens; 0 = all", between(0, 1e9));
     f("top_p", top_p, "keep the fewest most likely tokens whose mass reaches p", between(0, 1));
     f("min_p", min_p, "keep tokens at least this share as likely as the likeliest", between(0, 1));
-    f("max_tokens", max_tokens, "bound on the tokens of an answer; 0 = the task's", at_least(0));
+    f("max_tokens", max_tokens, "bound on the tokens of an answer; 0 = the task's", between(0, 1e8));
 }
 
 namespace {

@@ -46,6 +46,8 @@ bool rows_are_invariant() {
     return true;
 }
 
+void load_libraries() { model::ops::load_products(); }
+
 std::string torch_version() { return model::ops::torch_version(); }
 
 }  // namespace tdrm::engine

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
 #include <set>
 #include <sstream>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
+#include "tdrm/base/json.hpp"
 #include "tdrm/store/directory.hpp"
 
 namespace tdrm::model {
@@ -18,13 +18,7 @@ using nlohmann::json;
 
 constexpr std::int64_t kPiece = std::int64_t{1} << 22;  ///< elements that one rank reads and hands on at once
 
-json read_json(const fs::path& path) {
-    std::ifstream file(path);
-    if (!file) throw IoError(cat("can't read ", path.string(), " (a model's folder needs it). Check the path."));
-    json j = json::parse(file, nullptr, false);
-    if (j.is_discarded()) throw DataError(cat(path.string(), " is no JSON. Fetch the file again."));
-    return j;
-}
+constexpr const char* kWhy = "a model's folder needs it";
 
 /// Names of the weight files, relative to the folder.
 std::set<std::string> weight_files(const fs::path& directory) {
@@ -36,7 +30,7 @@ std::set<std::string> weight_files(const fs::path& directory) {
             " has neither model.safetensors nor model.safetensors.index.json (weights of other formats aren't read). "
             "Convert the model to safetensors."));
     }
-    const json j = read_json(index);
+    const json j = read_json(index, kWhy);
     if (!j.is_object() || !j.contains("weight_map") || !j["weight_map"].is_object())
         throw DataError(cat(index.string(), " has no weight_map. Fetch the file again."));
     std::set<std::string> names;
@@ -60,7 +54,7 @@ std::string shape_text(const std::vector<std::int64_t>& shape) { return json(sha
 }  // namespace
 
 Pretrained::Pretrained(const fs::path& directory)
-    : directory_(directory), config_(read_json(directory / "config.json")) {
+    : directory_(directory), config_(read_json(directory / "config.json", kWhy)) {
     spec_ = spec_of_config(config_, (directory / "config.json").string());
     open_files();
     find_head();
@@ -251,7 +245,7 @@ void save_pretrained(const ModelSpec& spec, const WeightReader& weights, const f
                      const json& extra_config, std::uint64_t shard_bytes) {
     ensure(spec.head == Head::language || spec.value_head == ValueHead{}, "only value heads of one row are exported");
     auto config = config_of_spec(spec, dtype);
-    if (extra_config.is_object()) config.update(nlohmann::ordered_json::parse(extra_config.dump()));
+    if (extra_config.is_object()) config.update(nlohmann::ordered_json(extra_config));
     store::write_text_atomic(directory / "config.json", config.dump(2) + "\n");
     std::vector<std::vector<NamedTensor>> shards(1);
     std::uint64_t filled = 0, total = 0;

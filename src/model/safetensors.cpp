@@ -12,6 +12,8 @@
 
 #include "tdrm/base/bfloat16.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/files.hpp"
+#include "tdrm/base/json.hpp"
 #include "tdrm/store/directory.hpp"
 
 namespace tdrm::model {
@@ -124,13 +126,7 @@ std::uint16_t float_to_half(float x) {
     return static_cast<std::uint16_t>(sign | static_cast<std::uint16_t>((rounded >> 13U) - (112U << 10U)));
 }
 
-std::ifstream open(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file)
-        throw IoError(
-            cat("can't read ", path.string(), " (", std::strerror(errno), "). Check the path and its rights."));
-    return file;
-}
+constexpr const char* kWhy = "it holds weights";
 
 }  // namespace
 
@@ -161,7 +157,7 @@ void from_float(std::byte* out, const float* in, std::size_t n, Dtype dtype) {
 
 std::map<std::string, StoredTensor> parse_safetensors_header(std::string_view header, std::uint64_t data_begin,
                                                              std::uint64_t data_size, const std::string& origin) {
-    const json root = json::parse(header, nullptr, false);
+    const json root = parse_json_or_discard(header);
     if (!root.is_object()) refuse(origin, "its header isn't a JSON object");
     std::map<std::string, StoredTensor> tensors;
     for (const auto& [name, entry] : root.items())
@@ -172,18 +168,19 @@ std::map<std::string, StoredTensor> parse_safetensors_header(std::string_view he
 }
 
 SafetensorsFile::SafetensorsFile(std::filesystem::path path) : path_(std::move(path)) {
-    std::ifstream file = open(path_);
-    std::error_code error;
-    const std::uint64_t size = std::filesystem::file_size(path_, error);
-    if (error) throw IoError(cat("can't read ", path_.string(), " (", error.message(), "). Check the path."));
+    const RegularFile file(path_, kWhy);
+    const std::uint64_t size = file.size();
+    std::string beginning(std::min<std::uint64_t>(size, 64), '\0');
+    (void)file.read_at(0, std::as_writable_bytes(std::span(beginning)));
+    refuse_lfs_pointer(path_, beginning);
     std::uint64_t length = 0;
     if (size < sizeof length) refuse(path_.string(), cat("it has ", size, " bytes"));
-    file.read(reinterpret_cast<char*>(&length), sizeof length);
+    std::memcpy(&length, beginning.data(), sizeof length);
     if (length > kLongestHeader || length > size - sizeof length)
         refuse(path_.string(), cat("its header would have ", length, " bytes, the file has ", size));
     std::string header(length, '\0');
-    file.read(header.data(), static_cast<std::streamsize>(length));
-    if (!file) throw IoError(cat("can't read the header of ", path_.string(), "."));
+    if (file.read_at(sizeof length, std::as_writable_bytes(std::span(header))) != length)
+        throw IoError(cat("can't read the header of ", path_.string(), " (has the file changed?)."));
     tensors_ = parse_safetensors_header(header, sizeof length + length, size - sizeof length - length, path_.string());
 }
 
@@ -197,14 +194,15 @@ void SafetensorsFile::read(const std::string& name, std::uint64_t first, std::sp
         throw DataError(cat(path_.string(), ": tensor ", name, " is stored as ", tensor.dtype,
                             " (only F32, BF16 and F16 can be computed with). Convert the model."));
     const Dtype dtype = names->dtype;
-    std::ifstream file = open(path_);
-    file.seekg(static_cast<std::streamoff>(tensor.begin + first * size_of(dtype)));
+    const RegularFile file(path_, kWhy);
+    std::uint64_t place = tensor.begin + first * size_of(dtype);
     std::vector<std::byte> bytes;
     for (std::size_t at = 0; at < out.size(); at += kPiece) {
         const std::size_t n = std::min(kPiece, out.size() - at);
         bytes.resize(n * size_of(dtype));
-        file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-        if (!file) throw IoError(cat("can't read tensor ", name, " of ", path_.string(), " (has the file changed?)."));
+        if (file.read_at(place, bytes) != bytes.size())
+            throw IoError(cat("can't read tensor ", name, " of ", path_.string(), " (has the file changed?)."));
+        place += bytes.size();
         to_float(out.data() + at, bytes.data(), n, dtype);
     }
 }

@@ -7,14 +7,19 @@
 #include "tdrm/base/options.hpp"
 
 namespace tdrm::model {
+namespace {
+
+constexpr double kMostLayers = 10'000, kWidest = 1 << 20;  // far beyond any model, so that products of sizes fit
+
+}  // namespace
 
 void ModelSpec::fields(Fields& f) {
-    f("layers", layers, "decoder layers", at_least(1));
-    f("width", width, "hidden width", at_least(1));
-    f("heads", heads, "query heads", at_least(1));
-    f("kv_heads", kv_heads, "key/value heads (grouped-query attention); 0 = heads", at_least(0));
-    f("head_dim", head_dim, "width of a head; 0 = width / heads", at_least(0));
-    f("ffn", ffn, "inner width of SwiGLU; 0 = 8/3 width, rounded up to a multiple of 64", at_least(0));
+    f("layers", layers, "decoder layers", between(1, kMostLayers));
+    f("width", width, "hidden width", between(1, kWidest));
+    f("heads", heads, "query heads", between(1, kWidest));
+    f("kv_heads", kv_heads, "key/value heads (grouped-query attention); 0 = heads", between(0, kWidest));
+    f("head_dim", head_dim, "width of a head; 0 = width / heads", between(0, kWidest));
+    f("ffn", ffn, "inner width of SwiGLU; 0 = 8/3 width, rounded up to a multiple of 64", between(0, kWidest));
     f("rope_theta", rope_theta, "base of the rotary frequencies", at_least(1));
     f("norm_eps", norm_eps, "epsilon of RMSNorm", at_least(0));
     f("tied", tied, "the language head is the embedding");

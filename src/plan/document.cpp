@@ -10,12 +10,25 @@
 namespace tdrm::plan {
 namespace {
 
+constexpr int kMaxFiles = 100;        // includes of includes can stand for any number of files
+constexpr int kMaxNodes = 100'000;    // in all of them, as many as one file may have
+constexpr std::size_t kMaxOpen = 20;  // a file within a file within ...
+
+int nodes_of(const Yaml& node) {
+    int nodes = 1;
+    for (const auto& item : node.items) nodes += nodes_of(item);
+    for (const auto& entry : node.entries) nodes += nodes_of(entry.value);
+    return nodes;
+}
+
 class Reader {
 public:
     explicit Reader(Problems& problems) : problems_(problems) {}
 
     Yaml read(const std::string& file, const std::string& included_at) {
-        const auto place = std::filesystem::weakly_canonical(file).string();
+        if (too_much_) return {};
+        std::error_code refused;  // a link to itself, a name that is too long: reading says so
+        const auto place = std::filesystem::weakly_canonical(file, refused).string();
         if (std::find(open_.begin(), open_.end(), place) != open_.end()) {
             problems_.push_back(
                 {included_at, "include", cat(file, " includes itself (nothing is first). Remove one include.")});
@@ -24,6 +37,13 @@ public:
         Yaml document;
         try {
             document = read_yaml(file);
+            nodes_ += nodes_of(document);
+            if (++files_ > kMaxFiles || nodes_ > kMaxNodes || open_.size() > kMaxOpen) {
+                too_much_ = true;
+                throw ConfigError(cat(file, ": the run file and what it includes are too large (more than ", kMaxFiles,
+                                      " files, each counted as often as it is read, ", kMaxNodes, " nodes, or ",
+                                      kMaxOpen, " files within each other). Include less."));
+            }
         } catch (const Error& error) {
             problems_.push_back({included_at, "", error.what()});
             return {};
@@ -64,6 +84,8 @@ public:
 private:
     Problems& problems_;
     std::vector<std::string> open_;
+    int files_ = 0, nodes_ = 0;
+    bool too_much_ = false;
 };
 
 /// Settings have no lines, only their text.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "stage_name.hpp"
 #include "tdrm/base/errors.hpp"
@@ -11,6 +12,7 @@ namespace tdrm::plan {
 namespace {
 
 constexpr std::size_t kMaxVariants = 10'000;
+constexpr std::size_t kMaxCopies = 50;  // like of like of ...
 
 /// One key of an `each` with its values.
 struct Axis {
@@ -95,6 +97,11 @@ private:
             problem(like, path(name) + ".like",
                     cat(join(std::vector<std::string>(circle, active_.end()), " -> "), " -> ", *circle,
                         " copy each other (none has options of its own). Remove one like."));
+            return own;
+        }
+        if (active_.size() > kMaxCopies) {
+            problem(like, path(name) + ".like",
+                    cat("more than ", kMaxCopies, " stages copy each other in a row. Copy the first one instead."));
             return own;
         }
         Yaml base = source(name, like, target);
@@ -221,10 +228,15 @@ private:
 std::vector<SingleStage> expand_stages(const Yaml& stages, const std::vector<Setting>& settings, Problems& problems) {
     Expander expander(stages, settings, problems);
     std::vector<SingleStage> result;
+    std::set<std::string> taken;
     for (const auto& [name, options] : stages.entries) {
+        if (result.size() > kMaxVariants) {
+            problems.push_back(
+                {options.where(), "stages", cat("more than ", kMaxVariants, " stages in all. Vary less.")});
+            break;
+        }
         for (const auto& stage : expander.variants(name)) {
-            const bool is_new =
-                std::none_of(result.begin(), result.end(), [&](const auto& s) { return s.name == stage.name; });
+            const bool is_new = taken.insert(stage.name).second;
             std::string fault = name_fault(stage.name);
             if (!is_new) fault = "another stage has this name (they would share a folder). Rename one.";
             if (fault.empty()) {

@@ -11,13 +11,14 @@
 namespace tdrm::plan {
 namespace {
 
+constexpr std::size_t kMaxDigits = 18;  // fits 64 bits
 constexpr std::string_view kForms = "References are NAME, NAME@best, run:DIR/NAME, hf:DIR and file:PATH.";
 
 std::string version_fault(const std::string& version) {
     if (version == "last" || version == "best") return "";
     const std::string digits = version.starts_with("update-") ? version.substr(7) : "";
-    const bool is_number =
-        !digits.empty() && std::all_of(digits.begin(), digits.end(), [](unsigned char c) { return std::isdigit(c); });
+    const bool is_number = !digits.empty() && digits.size() <= kMaxDigits &&
+                           std::all_of(digits.begin(), digits.end(), [](unsigned char c) { return std::isdigit(c); });
     if (is_number) return "";
     const std::vector<std::string> known{"last", "best", "update-100"};
     return cat("there is no version \"", version, "\" (after @). ", did_you_mean(version, known));

@@ -54,6 +54,28 @@ bool all_of(std::string_view text, std::string_view extra) {
     });
 }
 
+std::string lower(std::string_view text) {  // some file systems take both cases for one
+    std::string result(text);
+    std::transform(result.begin(), result.end(), result.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return result;
+}
+
+/// Why a name would meet something else in the folder of the run, or "".
+std::string reserved_fault(std::string_view name) {
+    if (name == "report") return "\"report\" is the folder of the report. Take another name.";
+    for (const std::string_view ending : {".tmp", ".old"})
+        if (name.ends_with(ending))
+            return cat("a name that ends in \"", ending,
+                       "\" is one of folders that a start removes. Take another name.");
+    for (const std::string_view ending : {".yaml", ".yml", ".json", ".jsonl", ".h5", ".html", ".log", ".txt", ".csv"})
+        if (name.ends_with(ending))
+            return cat("a name that ends in \"", ending,
+                       "\" is one of files in the run's folder (config.yaml, history.jsonl, performance.json). Take "
+                       "another name.");
+    return "";
+}
+
 }  // namespace
 
 std::size_t find_outside(std::string_view text, char wanted) {
@@ -113,7 +135,7 @@ std::string name_fault(std::string_view name) {
         return cat("the name is longer than ", kMaxNameLength,
                    " characters (it names a folder). Shorten it, or vary less.");
     }
-    if (name == "report") return "\"report\" is the folder of the report. Take another name.";
+    if (const std::string fault = reserved_fault(lower(name)); !fault.empty()) return fault;
     const StageName parts = StageName::parse(name);
     bool good =
         !parts.base.empty() && std::isalpha(static_cast<unsigned char>(parts.base[0])) && all_of(parts.base, "_-.");
@@ -127,6 +149,8 @@ std::string name_fault(std::string_view name) {
 }
 
 std::string suggest_stage(std::string_view pattern, const std::vector<std::string>& names) {
+    constexpr std::size_t kMost = 500;  // each is compared letter by letter, for each problem anew
+    if (names.size() > kMost) return cat("There are ", names.size(), " stages.");
     std::vector<std::string> candidates;
     for (const auto& name : names) {
         std::string candidate = pattern.find('[') == std::string_view::npos ? StageName::parse(name).base : name;

@@ -9,7 +9,7 @@ namespace tdrm::reward {
 void TargetOptions::fields(Fields& f) {
     f("kind", kind, "what the values of states are trained towards");
     f("gamma", gamma, "discount per step; reference always takes 0.8", above_up_to(0, 1));
-    f("n", n, "steps before the backup of td_n and reference", at_least(1));
+    f("n", n, "steps before the backup of td_n and reference", between(1, 1e9));
     f("lambda", lambda, "of td_lambda: 0 is one-step TD, 1 is Monte Carlo", between(0, 1));
     f("shaping", shaping, "rewards of the steps in td_n and td_lambda; reference always takes cosine");
     f("truncated", truncated, "answers cut for length: outcome 0, outcome V(s_T), or not trained on");

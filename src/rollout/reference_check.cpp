@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/json.hpp"
 #include "tdrm/rollout/generator.hpp"
 
 namespace tdrm::rollout {
@@ -113,10 +113,10 @@ private:
 
 }  // namespace
 
+constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 30;  // log-probs of whole vocabularies
+
 std::vector<ReferenceCase> read_reference(const std::filesystem::path& path) {
-    std::ifstream file(path);
-    if (!file) throw IoError(cat("can't read ", path.string(), ". Check the path."));
-    const json j = json::parse(file, nullptr, false);
+    const json j = read_json(path, "it holds the reference", kMaxBytes);
     if (!j.is_array()) throw DataError(cat(path.string(), " is no JSON list of cases. See `tdrm check-model --help`."));
     std::vector<ReferenceCase> cases;
     for (const json& entry : j) {

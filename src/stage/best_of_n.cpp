@@ -32,7 +32,7 @@ struct BestOfNOptions {
         f("at", at,
           "score of an answer: value of its last or penultimate state; minimum, mean or product over its steps");
         f("read_out", read_out, "how value models named hf:DIR are read");
-        f("subsets", subsets, "random subsets that majority votes are averaged over", at_least(1));
+        f("subsets", subsets, "random subsets that majority votes are averaged over", between(1, 1e9));
     }
 };
 

@@ -23,9 +23,9 @@ struct EvaluateOptions {
     void fields(Fields& f) {
         f("policies", policies, "models to compare").required();
         f("problems", problems, "split to answer").required();
-        f("samples", samples, "answers per problem", at_least(1));
+        f("samples", samples, "answers per problem", between(1, 1e6));
         f("sampler", sampler, "how answers are drawn");
-        f("slots", slots, "sequences decoded together", at_least(1)).not_identity();
+        f("slots", slots, "sequences decoded together", between(1, 1e6)).not_identity();
     }
 };
 

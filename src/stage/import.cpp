@@ -6,6 +6,7 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
+#include "tdrm/base/json.hpp"
 #include "tdrm/base/options.hpp"
 #include "tdrm/rollout/tables.hpp"
 #include "tdrm/stage/map.hpp"
@@ -33,7 +34,7 @@ struct ImportOptions : ReadRules {
         f("separator", separator, "text behind each step but the last");
         f("max_tokens", max_tokens,
           "longest question with its solution, in tokens; longer ones are left out and counted; 0 = any length",
-          at_least(0));
+          between(0, 1e8));
     }
 };
 
@@ -128,7 +129,7 @@ public:
             const store::FileReader file(context.directory / "trajectories.h5");
             return file.attribute<std::string>("/", "counts");
         });
-        const auto counts = nlohmann::json::parse(text);
+        const auto counts = parse_json(text, (context.directory / "trajectories.h5").string());
         if (context.ranks.root())
             write_results(context.directory,
                           {{"kind", "import"}, {"format", format_name(options_.format)}, {"counts", counts}});

@@ -7,9 +7,9 @@ namespace tdrm::stage {
 
 void EvalOptions::fields(Fields& f) {
     f("problems", problems, "split to evaluate on; none = no evaluation");
-    f("every", every, "updates between evaluations; 0 = at the end only", at_least(0));
-    f("samples", samples, "answers per problem", at_least(1));
-    f("limit", limit, "use the first problems of the split only; 0 = all", at_least(0));
+    f("every", every, "updates between evaluations; 0 = at the end only", between(0, 1e9));
+    f("samples", samples, "answers per problem", between(1, 1e6));
+    f("limit", limit, "use the first problems of the split only; 0 = all", between(0, 1e9));
     f("sampler", sampler, "how answers are drawn");
 }
 

@@ -45,7 +45,7 @@ struct ProcessbenchOptions {
           "ProcessBench subset on which another threshold is chosen by F1; empty = none");
         f("separator", separator, "text behind each step but the last");
         f("read_out", read_out, "how a value model named hf:DIR is read");
-        f("limit", limit, "use the first rows of each subset only; 0 = all", at_least(0));
+        f("limit", limit, "use the first rows of each subset only; 0 = all", between(0, 1e9));
     }
     [[nodiscard]] const std::string& path(Benchmark benchmark) const {
         return benchmark == Benchmark::processbench ? processbench

@@ -1,6 +1,7 @@
 #include "tdrm/stage/record.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -28,10 +29,13 @@ nlohmann::json to_json(const std::vector<store::FileEntry>& files) {
     return list;
 }
 
+/// @throws json::exception if it is none; a real number beyond 64 bits couldn't be converted
+std::int64_t whole(const json& number) { return number.get_ref<const json::number_integer_t&>(); }
+
 std::vector<store::FileEntry> files_of(const json& record) {
     std::vector<store::FileEntry> files;
     for (const json& file : record.value("files", json::array()))
-        files.push_back({file.at("name"), file.at("bytes"), file.at("hash")});
+        files.push_back({file.at("name"), whole(file.at("bytes")), file.at("hash")});
     return files;
 }
 
@@ -55,12 +59,19 @@ std::optional<StageRecord> StageRecord::read(const fs::path& directory) {
             cat(path.string(), fs::exists(path) ? " is damaged" : " is missing",
                 " (so nobody knows which options the files beside it belong to). Make the stage again with --redo ",
                 directory.filename().string(), "."));
-    return StageRecord{record->at("kind"),
-                       record->at("identity"),
-                       record->at("identity_text"),
-                       record->at("done"),
-                       {record->at("updates"), record->at("best"), record->at("results")},
-                       files_of(*record)};
+    try {
+        return StageRecord{record->at("kind"),
+                           record->at("identity"),
+                           record->at("identity_text"),
+                           record->at("done"),
+                           {whole(record->at("updates")), whole(record->at("best")), record->at("results")},
+                           files_of(*record)};
+    } catch (const json::exception&) {
+        throw DataError(cat(path.string(),
+                            " isn't a record that this program writes (another version did?). Use that "
+                            "one, or make the stage again with --redo ",
+                            directory.filename().string(), "."));
+    }
 }
 
 std::vector<store::FileEntry> loose_files(const fs::path& directory) {
@@ -114,7 +125,10 @@ std::int64_t referenced_update(const std::string& where, const std::string& vers
                     " has no best update (it was trained without evaluation). Give it eval or select, or use @last."));
         update = record.outcome.best;
     } else if (version.starts_with("update-")) {
-        update = std::stoll(version.substr(7));
+        const std::string_view digits = std::string_view(version).substr(7);
+        const auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), update);
+        if (fault != std::errc() || end != digits.data() + digits.size())
+            throw ConfigError(cat(where, ": \"", version, "\" names no update that there can be. Correct the number."));
     }
     const fs::path commit = directory / train::commit_name(update);
     if (!fs::exists(commit))

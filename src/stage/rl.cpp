@@ -18,8 +18,8 @@ namespace {
 struct BatchFields {
     int problems = 32, samples = 8;
     void fields(Fields& f) {
-        f("problems", problems, "problems per update", at_least(1));
-        f("samples", samples, "answers per problem: the group", at_least(1));
+        f("problems", problems, "problems per update", between(1, 1e5));
+        f("samples", samples, "answers per problem: the group", between(1, 1e4));
     }
 };
 
@@ -106,8 +106,8 @@ struct RlStageOptions {
         f("policy", policy, "model to start from").required();
         f("problems", problems, "split to learn from").required();
         f("batch", batch, "the global batch, whatever the number of ranks");
-        f("updates", updates, "optimiser updates", at_least(1)).not_identity();
-        f("epochs", epochs, "updates made of one batch of answers", at_least(1));
+        f("updates", updates, "optimiser updates", between(1, 1e9)).not_identity();
+        f("epochs", epochs, "updates made of one batch of answers", between(1, 1e6));
         f("reward", reward, "what an answer is worth");
         f("advantage", advantage, "how rewards become advantages of tokens");
         f("kl", kl, "penalty for leaving a reference policy");
@@ -116,10 +116,10 @@ struct RlStageOptions {
         f("mask_truncated", mask_truncated, "answers that were cut don't train (otherwise they count as wrong)");
         f("read_out", read_out, "how a value model named hf:DIR is read");
         f("sampler", sampler, "how answers are drawn");
-        f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", at_least(1));
-        f("slots", slots, "sequences decoded together", at_least(1)).not_identity();
+        f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", between(1, 1e8));
+        f("slots", slots, "sequences decoded together", between(1, 1e6)).not_identity();
         f("save_rollouts", save_rollouts,
-          "keep the answers, rewards and advantages of every N-th batch in rollouts/; 0 = none", at_least(0))
+          "keep the answers, rewards and advantages of every N-th batch in rollouts/; 0 = none", between(0, 1e9))
             .not_identity();
         train.fields(f);
         f("eval", eval, "evaluation while training").not_identity();
@@ -223,7 +223,8 @@ public:
 
     [[nodiscard]] std::string plan(const task::Task& task) const override {
         return cat(options_.updates, " updates of ", options_.batch.problems, " problems x ", options_.batch.samples,
-                   " answers, at most ", options_.batch.problems * options_.batch.samples * task.max_answer_tokens(),
+                   " answers, at most ",
+                   std::int64_t{options_.batch.problems} * options_.batch.samples * task.max_answer_tokens(),
                    " tokens an update");
     }
 

@@ -20,9 +20,9 @@ struct RolloutStageOptions {
     void fields(Fields& f) {
         f("policy", policy, "model that answers").required();
         f("problems", problems, "split to answer").required();
-        f("samples", samples, "answers per problem", at_least(1));
+        f("samples", samples, "answers per problem", between(1, 1e6));
         f("sampler", sampler, "how answers are drawn");
-        f("slots", slots, "sequences decoded together", at_least(1)).not_identity();
+        f("slots", slots, "sequences decoded together", between(1, 1e6)).not_identity();
     }
 };
 
@@ -48,7 +48,9 @@ public:
     [[nodiscard]] std::string plan(const task::Task& task) const override {
         return cat(task.split_size(options_.problems), " problems of split ", options_.problems, " x ",
                    options_.samples, " answers, at most ",
-                   task.split_size(options_.problems) * options_.samples * task.max_answer_tokens(), " tokens");
+                   number_text(static_cast<double>(task.split_size(options_.problems)) * options_.samples *
+                               static_cast<double>(task.max_answer_tokens())),
+                   " tokens");
     }
 
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {

@@ -37,11 +37,11 @@ struct SearchStageOptions {
         f("value", value, "value model that chooses among them").required();
         f("problems", problems, "split to answer").required();
         f("kind", kind, "greedy: one path, the best continuation of each step");
-        f("branch", branch, "continuations of each step", at_least(1));
-        f("depth", depth, "bound on the steps; the last one runs to the end", at_least(1));
+        f("branch", branch, "continuations of each step", between(1, 1e6));
+        f("depth", depth, "bound on the steps; the last one runs to the end", between(1, 1e6));
         f("read_out", read_out, "how a value model named hf:DIR is read");
         f("sampler", sampler, "how steps are drawn");
-        f("slots", slots, "sequences decoded together", at_least(1)).not_identity();
+        f("slots", slots, "sequences decoded together", between(1, 1e6)).not_identity();
     }
 };
 

@@ -30,10 +30,10 @@ struct SftStageOptions {
         f("init", init, "model to start from; none = a fresh one of the sizes under `model`");
         f("model", model, "sizes of a fresh model");
         f("problems", problems, "split whose demonstrations are learnt");
-        f("epochs", epochs, "passes over the split", above(0));
-        f("updates", updates, "optimiser updates; 0 = as many as the epochs need", at_least(0)).not_identity();
-        f("batch", batch, "demonstrations per update", at_least(1));
-        f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", at_least(1));
+        f("epochs", epochs, "passes over the split", above_up_to(0, 1e6));
+        f("updates", updates, "optimiser updates; 0 = as many as the epochs need", between(0, 1e9)).not_identity();
+        f("batch", batch, "demonstrations per update", between(1, 1e9));
+        f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", between(1, 1e8));
         train.fields(f);
         f("eval", eval, "evaluation while training").not_identity();
     }

@@ -16,10 +16,10 @@ struct CountdownFields : task::CountdownOptions {
         f("kind", kind, "countdown");
         f("numbers", numbers, "numbers of a problem", between(3, 5));
         f("max_number", max_number, "largest number", between(2, 100));
-        f("max_target", max_target, "largest target", at_least(1));
+        f("max_target", max_target, "largest target", between(1, 1e9));
         f("max_result", max_result, "largest result of a step", at_most(1000));
         f("noise", noise, "probability that a step of a demonstration is random legal play", between(0, 1));
-        f("splits", splits, "split names with their numbers of problems, disjoint", at_least(0)).required();
+        f("splits", splits, "split names with their numbers of problems, disjoint", between(0, 1e9)).required();
         f("repeating", repeating, "splits that may hold a problem twice, in another order");
     }
 };
@@ -28,11 +28,11 @@ struct ChainFields : task::ChainOptions {
     std::string kind = "chain";
     void fields(Fields& f) {
         f("kind", kind, "chain");
-        f("min_steps", min_steps, "fewest operations of a problem", at_least(1));
+        f("min_steps", min_steps, "fewest operations of a problem", between(1, 1e9));
         f("max_steps", max_steps, "most operations of a problem", between(1, 16));
         f("modulus", modulus, "numbers are 0 to modulus - 1", between(2, 100));
         f("noise", noise, "probability that a step of a demonstration is wrong", between(0, 1));
-        f("splits", splits, "split names with their numbers of problems, disjoint", at_least(0)).required();
+        f("splits", splits, "split names with their numbers of problems, disjoint", between(0, 1e9)).required();
         f("repeating", repeating, "splits that may hold a problem twice");
     }
 };

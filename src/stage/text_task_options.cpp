@@ -4,8 +4,8 @@ namespace tdrm::stage {
 
 void StepFields::fields(Fields& f) {
     f("delimiter", delimiter, "what separates two steps: a blank line, a newline, or the number of the next step");
-    f("max_step_tokens", max_step_tokens, "a longer step is ended there; 0 = no bound", at_least(0));
-    f("max_steps", max_steps, "later tokens belong to no step; 0 = no bound", at_least(0));
+    f("max_step_tokens", max_step_tokens, "a longer step is ended there; 0 = no bound", between(0, 1e8));
+    f("max_steps", max_steps, "later tokens belong to no step; 0 = no bound", between(0, 1e8));
 }
 
 void TextFileFields::fields(Fields& f) {
@@ -23,7 +23,7 @@ void TextFileFields::fields(Fields& f) {
 void TextSplitFields::fields(Fields& f) {
     f("file", file, "entry of `files`").required();
     f("rows", rows, "rows of the file, 0-99 for the first hundred; empty = any that no other split names");
-    f("problems", problems, "how many, drawn at random; 0 = all that are left", at_least(0));
+    f("problems", problems, "how many, drawn at random; 0 = all that are left", between(0, 1e9));
 }
 
 void TextTaskFields::fields(Fields& f) {
@@ -36,8 +36,8 @@ void TextTaskFields::fields(Fields& f) {
     f("probe", format.probe, "text at whose last token values are read; empty = the end of the assistant's turn");
     f("value_sees_system", format.value_sees_system, "whether value models get the system turn too");
     f("steps", steps, "how answers are cut into steps");
-    f("max_prompt_tokens", max_prompt_tokens, "longest prompt", at_least(1));
-    f("max_answer_tokens", max_answer_tokens, "longest answer, with its end token", at_least(1));
+    f("max_prompt_tokens", max_prompt_tokens, "longest prompt", between(1, 1e8));
+    f("max_answer_tokens", max_answer_tokens, "longest answer, with its end token", between(1, 1e8));
     f("too_long", too_long, "problems with longer prompts: error or drop");
     f("data", data, "folder in which the files' paths begin").not_identity();
     f("overlap", overlap, "problems in two splits: warn, drop (from the earlier split) or error");

@@ -35,8 +35,8 @@ struct SelectOptions {
         f("holdout", holdout, "share of the problems that is held out to choose the best update; 0 = none",
           from_to_below(0, 1));
         f("by", by, "figure on the held-out problems that chooses");
-        f("every", every, "updates between measurements; 0 = an eighth of the training", at_least(0));
-        f("patience", patience, "stop after so many measurements without a new best; 0 = never", at_least(0));
+        f("every", every, "updates between measurements; 0 = an eighth of the training", between(0, 1e9));
+        f("patience", patience, "stop after so many measurements without a new best; 0 = never", between(0, 1e9));
     }
 };
 
@@ -54,10 +54,10 @@ struct ValueStageOptions {
         f("init", init, "model whose body is the start (its head is replaced by a fresh one)").required();
         f("data", data, "judged trajectories").required();
         f("target", target, "what the values are trained towards");
-        f("epochs", epochs, "passes over the trajectories", above(0));
-        f("updates", updates, "optimiser updates; 0 = as many as the epochs need", at_least(0)).not_identity();
-        f("batch", batch, "trajectories per update", at_least(1));
-        f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", at_least(1));
+        f("epochs", epochs, "passes over the trajectories", above_up_to(0, 1e6));
+        f("updates", updates, "optimiser updates; 0 = as many as the epochs need", between(0, 1e9)).not_identity();
+        f("batch", batch, "trajectories per update", between(1, 1e9));
+        f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", between(1, 1e8));
         train.fields(f);
         f("select", select, "held-out problems, and how they choose the best update");
     }

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/json.hpp"
 #include "tdrm/store/checkpoint.hpp"
 #include "tdrm/store/manifest.hpp"
 
@@ -46,8 +47,9 @@ Checkpoint::Checkpoint(const fs::path& directory) : directory_(directory) {
             throw DataError(
                 cat(directory.string(), " is a checkpoint of another version. Use the program that wrote it."));
         }
-        progress_ = json::parse(file.read_strings("progress").at(0));
-        for (const json& entry : json::parse(file.read_strings("layout").at(0))) {
+        progress_ = parse_json(file.read_strings("progress").at(0), cat(directory.string(), ", progress"));
+        const json layout = parse_json(file.read_strings("layout").at(0), cat(directory.string(), ", layout"));
+        for (const json& entry : layout) {
             State state;
             state.size = entry.at("size");
             if (entry.contains("type")) state.type = type_named(entry.at("type"), directory);

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/json.hpp"
 #include "tdrm/store/checkpoint.hpp"
 #include "tdrm/store/directory.hpp"
 #include "tdrm/store/manifest.hpp"
@@ -138,7 +139,8 @@ std::vector<FileEntry> gather_entries(comm::Communicator& ranks, const std::vect
     for (const FileEntry& entry : mine) text.push_back({entry.name, entry.bytes, entry.hash});
     std::vector<FileEntry> all;
     for (const std::string& theirs : ranks.all_gather_bytes(text.dump())) {
-        for (const json& entry : json::parse(theirs)) all.push_back({entry.at(0), entry.at(1), entry.at(2)});
+        for (const json& entry : parse_json(theirs, "the files of another rank"))
+            all.push_back({entry.at(0), entry.at(1), entry.at(2)});
     }
     std::sort(all.begin(), all.end(), [](const FileEntry& a, const FileEntry& b) { return a.name < b.name; });
     return all;

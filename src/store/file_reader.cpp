@@ -4,6 +4,7 @@
 #include "file_types.hpp"
 #include "hdf5.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/files.hpp"
 #include "tdrm/store/file.hpp"
 
 namespace tdrm::store {
@@ -71,6 +72,7 @@ FileReader::FileReader(const fs::path& path) : state_(std::make_unique<State>())
     state_->path = path;
     state_->bytes = static_cast<std::int64_t>(fs::file_size(path, error));
     if (error) throw IoError(cat("can't read ", path.string(), " (", error.message(), ")."));
+    (void)RegularFile(path);  // the library would wait for a pipe's writer
     const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
     H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);
 #if H5_VERSION_GE(1, 10, 7)

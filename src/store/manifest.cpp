@@ -1,10 +1,8 @@
 #include "tdrm/store/manifest.hpp"
 
-#include <fstream>
-#include <sstream>
-
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
+#include "tdrm/base/json.hpp"
 #include "tdrm/store/directory.hpp"
 
 namespace tdrm::store {
@@ -20,14 +18,6 @@ bool stays_inside(const fs::path& name) {
         if (part == "..") return false;
     }
     return true;
-}
-
-std::string text_of_file(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream text;
-    text << file.rdbuf();
-    if (!file) throw DataError(cat(path.string(), " is missing or can't be read."));
-    return text.str();
 }
 
 }  // namespace
@@ -51,9 +41,10 @@ void write_manifest(const fs::path& directory, std::span<const FileEntry> files,
 
 Manifest read_manifest(const fs::path& directory) {
     const fs::path path = directory / "manifest.json";
-    const std::string text = text_of_file(path);
+    if (!is_there(path)) throw DataError(cat(path.string(), " is missing or can't be read."));
+    const std::string text = read_file(path);
+    json content = parse_json_or_discard(text);
     try {
-        json content = json::parse(text);
         const std::string hash = content.at("hash");
         content.erase("hash");
         if (hash_hex(content.dump()) != hash)
@@ -64,7 +55,8 @@ Manifest read_manifest(const fs::path& directory) {
         }
         Manifest manifest{{}, content.at("extra")};
         for (const json& file : content.at("files")) {
-            manifest.files.push_back({file.at("name"), file.at("bytes"), file.at("hash")});
+            manifest.files.push_back(
+                {file.at("name"), file.at("bytes").get_ref<const json::number_integer_t&>(), file.at("hash")});
             if (!stays_inside(manifest.files.back().name))
                 throw DataError(cat(path.string(), " names a file outside its folder."));
         }

@@ -1,9 +1,8 @@
 #include "tdrm/store/sealed.hpp"
 
-#include <fstream>
-#include <sstream>
-
+#include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
+#include "tdrm/base/json.hpp"
 #include "tdrm/store/directory.hpp"
 
 namespace tdrm::store {
@@ -11,12 +10,13 @@ namespace {
 
 using nlohmann::json;
 
-/// The bytes of a file, "" if it can't be read.
+/// The bytes of a regular file, "" if it can't be read.
 std::string bytes_of(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
+    try {
+        return read_file(path);
+    } catch (const Error&) {
+        return {};
+    }
 }
 
 std::string sealed(json content) {
@@ -34,7 +34,7 @@ void write_sealed(const std::filesystem::path& path, json content) {
 
 std::optional<json> read_sealed(const std::filesystem::path& path) {
     const std::string text = bytes_of(path);
-    json content = json::parse(text, nullptr, false);
+    json content = parse_json_or_discard(text);
     if (!content.is_object()) return std::nullopt;
     content.erase("hash");
     // Sealed again it must be the same text: a hash of the values alone would miss what doesn't change them.

@@ -1,11 +1,11 @@
 #include "tdrm/text/chat_template.hpp"
 
-#include <fstream>
 #include <sstream>
 
 #include "jinja.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
+#include "tdrm/base/json.hpp"
 
 namespace tdrm::text {
 namespace {
@@ -41,14 +41,6 @@ std::string replace_all(std::string text, std::string_view from, std::string_vie
         text.replace(at, from.size(), to);
     }
     return text;
-}
-
-std::optional<std::string> read_if_there(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) return std::nullopt;
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
 }
 
 /// A special token of tokenizer_config.json, written as a string or as {"content": ...}.
@@ -180,8 +172,8 @@ ChatTemplate ChatTemplate::parse(std::string_view source, std::string_view bos_t
 ChatTemplate ChatTemplate::load(const std::filesystem::path& folder, const ChatOptions& options) {
     const auto path = folder / "tokenizer_config.json";
     try {
-        const Value config = Value::parse(read_if_there(path).value_or("{}"));
-        const std::string source = read_if_there(folder / "chat_template.jinja").value_or(template_of(config));
+        const Value config = read_json_if_there(path);
+        const std::string source = read_file_if_there(folder / "chat_template.jinja").value_or(template_of(config));
         if (source.empty()) {
             throw IoError(cat(folder.string(), " has no chat template, neither chat_template.jinja nor in ",
                               "tokenizer_config.json (prompts can't be built). Add the model's template."));

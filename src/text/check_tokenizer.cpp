@@ -1,21 +1,21 @@
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/json.hpp"
+#include "tdrm/base/json_rows.hpp"
 #include "tdrm/text/tokenizer.hpp"
 
 namespace tdrm::text {
 
 TokenizerReport check_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& jsonl) {
     using nlohmann::json;
-    std::ifstream file(jsonl);
-    if (!file) throw IoError(cat("can't read ", jsonl.string(), " (it holds the expected ids). Check the path."));
     TokenizerReport report;
-    std::string line;
-    for (std::int64_t number = 1; std::getline(file, line); ++number) {
-        if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    std::int64_t number = 0;
+    rows::for_each_line(jsonl, [&](std::string_view line, bool) {
+        ++number;
+        if (line.find_first_not_of(" \t\r") == std::string_view::npos) return;
         try {
-            const json row = json::parse(line);
+            const json row = parse_json(line, cat(jsonl.string(), " line ", number));
             if (!row.contains("text")) (void)row.at("decoded");  // nothing to compare: an error
             const auto text = row.value("text", std::string());
             const auto expected = row.at("ids").get<std::vector<std::int32_t>>();
@@ -33,7 +33,7 @@ TokenizerReport check_tokenizer(const Tokenizer& tokenizer, const std::filesyste
                                 ". Fix or drop the line."));
         }
         ++report.checked;
-    }
+    });
     return report;
 }
 

@@ -1,7 +1,6 @@
 #include "tdrm/text/tokenizer.hpp"
 
 #include <algorithm>
-#include <fstream>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -13,6 +12,7 @@
 #include "pre_tokenizer.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
+#include "tdrm/base/json.hpp"
 #include "unicode.hpp"
 
 namespace tdrm::text {
@@ -65,13 +65,7 @@ Ids read_template(const json& config) {
     throw_unsupported("post-processor", type);
 }
 
-std::string read_file(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream text;
-    text << file.rdbuf();
-    if (!file) throw IoError(cat("can't read ", path.string(), " (the tokenizer is needed). Check the path."));
-    return text.str();
-}
+constexpr std::uint64_t kMaxBytes = std::uint64_t{512} << 20;  // the largest published have some 40 MB
 
 }  // namespace
 
@@ -198,12 +192,13 @@ Tokenizer::~Tokenizer() = default;
 
 Tokenizer Tokenizer::load(const std::filesystem::path& path) {
     const auto file = std::filesystem::is_directory(path) ? path / "tokenizer.json" : path;
-    return parse(read_file(file), file.string());
+    return parse(read_file(file, "the tokenizer is needed", kMaxBytes), file.string());
 }
 
 Tokenizer Tokenizer::parse(std::string_view text, std::string_view origin) {
+    const json config = parse_json(text, origin);
     try {
-        return Tokenizer(std::make_unique<Impl>(json::parse(text)));
+        return Tokenizer(std::make_unique<Impl>(config));
     } catch (const json::exception& error) {
         throw DataError(cat(origin, " isn't a usable tokenizer.json: ", error.what(), ". Fetch the file again."));
     } catch (const DataError& error) {

@@ -12,7 +12,7 @@ void OptimizerOptions::fields(Fields& f) {
     f("lr", lr, "peak learning rate", at_least(0));
     f("schedule", schedule, "constant, or down to zero at the horizon: linear, cosine");
     f("warmup", warmup, "share of the horizon over which the rate grows to its peak", between(0, 1));
-    f("horizon", horizon, "updates until the rate is zero; 0 = the stage's updates", at_least(0));
+    f("horizon", horizon, "updates until the rate is zero; 0 = the stage's updates", between(0, 1e9));
     f("beta1", beta1, "decay of the first moment", between(0, 1));
     f("beta2", beta2, "decay of the second moment", between(0, 1));
     f("eps", eps, "added to the root of the second moment", at_least(0));

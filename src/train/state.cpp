@@ -157,7 +157,9 @@ std::vector<std::int64_t> committed_updates(const std::filesystem::path& directo
     for (const auto& entry : std::filesystem::directory_iterator(directory, missing)) {
         const std::string name = entry.path().filename().string();
         const std::string digits = name.starts_with("update-") ? name.substr(7) : "";
-        if (!digits.empty() && std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; }))
+        constexpr std::size_t kMaxDigits = 18;  // fits 64 bits
+        if (!digits.empty() && digits.size() <= kMaxDigits &&
+            std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; }))
             updates.push_back(std::stoll(digits));
     }
     std::sort(updates.begin(), updates.end());

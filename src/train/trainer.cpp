@@ -29,9 +29,9 @@ double Metrics::get(std::string_view name) const {
 
 void CommitOptions::fields(Fields& f) {
     f("every", every, "at most this much work is at risk", above(0)).not_identity();
-    f("at", at, "also commit after each multiple of this many updates, and keep those; 0 = never", at_least(0))
+    f("at", at, "also commit after each multiple of this many updates, and keep those; 0 = never", between(0, 1e9))
         .not_identity();
-    f("keep", keep, "newest commits kept while running, besides the best and the multiples of `at`", at_least(1))
+    f("keep", keep, "newest commits kept while running, besides the best and the multiples of `at`", between(1, 1e9))
         .not_identity();
 }
 

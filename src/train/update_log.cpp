@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/json.hpp"
+#include "tdrm/base/json_rows.hpp"
 #include "tdrm/store/directory.hpp"
 
 namespace tdrm::train {
@@ -14,22 +16,22 @@ constexpr const char* kTiming = "timing.jsonl";
 
 /// The first bytes of a file, fewer if it is shorter.
 std::string head(const std::filesystem::path& path, std::int64_t bytes) {
-    std::ifstream file(path, std::ios::binary);
-    std::string text(static_cast<std::size_t>(bytes), '\0');
-    file.read(text.data(), bytes);
-    text.resize(static_cast<std::size_t>(file.gcount()));
+    if (!is_there(path)) return {};
+    const RegularFile file(path, "it holds the figures of the updates");
+    std::string text(std::min(static_cast<std::uint64_t>(bytes), file.size()), '\0');
+    text.resize(file.read_at(0, std::as_writable_bytes(std::span(text))));
     return text;
 }
 
 /// Whole lines of updates up to `update`.
 std::string kept_lines(const std::filesystem::path& path, std::int64_t update) {
-    std::ifstream file(path);
-    std::string kept, line;
-    while (std::getline(file, line)) {
-        const auto parsed = nlohmann::json::parse(line, nullptr, false);
-        if (!parsed.is_object() || !parsed.contains("update") || !parsed["update"].is_number_integer()) continue;
-        if (parsed["update"].get<std::int64_t>() <= update) kept += line + "\n";
-    }
+    std::string kept;
+    if (!is_there(path)) return kept;
+    rows::for_each_line(path, [&](std::string_view line, bool) {
+        const auto parsed = parse_json_or_discard(line);
+        if (!parsed.is_object() || !parsed.contains("update") || !parsed["update"].is_number_integer()) return;
+        if (parsed["update"].get<std::int64_t>() <= update) kept.append(line) += "\n";
+    });
     return kept;
 }
 

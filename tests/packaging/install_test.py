@@ -36,7 +36,7 @@ class InstalledAndMoved(unittest.TestCase):
         shutil.rmtree(cls.folder)
 
     def test_what_a_user_needs_is_there(self):
-        for name in ("bin/tdrm", "bin/tdrm-report", "share/tdrm/configs/smoke.yaml", "share/tdrm/configs/tasks", "share/tdrm/data",
+        for name in ("bin/tdrm", "bin/tdrm-report", "lib/tdrm/libtdrm_gemm.so", "share/tdrm/configs/smoke.yaml", "share/tdrm/configs/tasks", "share/tdrm/data",
                      "share/tdrm/jobs/slurm/run.sbatch", "share/tdrm/jobs/launch.sh", "share/tdrm/tools/tdrm_report/page.css",
                      "share/tdrm/modulefiles/tdrm/0.1.0", "share/man/man1/tdrm.1", "share/bash-completion/completions/tdrm.bash",
                      "share/doc/tdrm/README.md", "share/doc/tdrm/CITATION.cff", "share/doc/tdrm/docs/cluster.md"):
@@ -45,12 +45,15 @@ class InstalledAndMoved(unittest.TestCase):
 
     def test_no_library_comes_from_the_source_or_build_folder(self):
         environment = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
-        libraries = output_of("ldd", self.prefix / "bin/tdrm", env=environment).stdout
-        self.assertNotIn("not found", libraries)
-        for place in (runs.SOURCE, BUILD):
-            self.assertNotIn(f"{place}/", libraries)
+        libraries = {name: output_of("ldd", self.prefix / name, env=environment).stdout
+                     for name in ("bin/tdrm", "lib/tdrm/libtdrm_gemm.so")}
+        for name, found in libraries.items():
+            self.assertNotIn("not found", found, name)
+            for place in (runs.SOURCE, BUILD):
+                self.assertNotIn(f"{place}/", found, name)
+        self.assertNotIn("libtorch", libraries["bin/tdrm"])
         if os.environ["TDRM_INSTALL_TORCH"] == "ON":
-            self.assertIn(f"libtorch_cpu.so => {self.prefix}/bin/../lib/tdrm/libtorch_cpu.so", libraries)
+            self.assertIn(f"libtorch_cpu.so => {self.prefix}/lib/tdrm/libtorch_cpu.so", libraries["lib/tdrm/libtdrm_gemm.so"])
 
     def test_a_run_on_two_ranks_is_the_run_of_the_build(self):
         folder = self.folder / "run"
@@ -59,6 +62,15 @@ class InstalledAndMoved(unittest.TestCase):
         done = output_of(*words, cwd=self.folder)
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertEqual(runs.differences(runs.reference(), folder), [])
+
+    def test_without_its_module_the_program_says_which_file_is_missing(self):
+        alone = self.folder / "alone/bin"
+        alone.mkdir(parents=True)
+        shutil.copy(self.prefix / "bin/tdrm", alone)
+        self.assertEqual(output_of(alone / "tdrm", "explain", "run.dir").returncode, 0)
+        done = output_of(alone / "tdrm", "run", self.share / "configs/smoke.yaml", "--set", f"run.dir={self.folder / 'missing'}")
+        self.assertEqual(done.returncode, 69, done.stdout)
+        self.assertIn("can't load libtdrm_gemm.so", done.stdout)
 
     def test_the_installed_report_starts(self):
         done = output_of(sys.executable, self.prefix / "bin/tdrm-report", "--help")

@@ -215,18 +215,16 @@ TEST(PlanProblems, FilesThatAreMissingBrokenOrIncludeThemselves) {
     EXPECT_EQ(
         problems_of(file("run.yaml")),
         (Texts{
-            cat(file("run.yaml"), ":3: can't read ", file("none.yaml"),
-                " (it isn't there, or isn't a readable file). Check the path."),
+            cat(file("run.yaml"), ":3: can't read ", file("none.yaml"), ": No such file or directory. Check the path."),
             cat(file("run.yaml"), ":4: ", file("broken.yaml"), ":2: broken YAML (end of sequence flow not found)."),
             cat(file("loop.yaml"), ":1: include: ", file("run.yaml"),
                 " includes itself (nothing is first). Remove one "
                 "include."),
             cat(file("list.yaml"), ": the file isn't a map (a run file holds run, task and stages). See configs/.")}));
-    EXPECT_EQ(
-        problems_of(file("none.yaml")),
-        Texts{cat("can't read ", file("none.yaml"), " (it isn't there, or isn't a readable file). Check the path.")});
-    EXPECT_EQ(problems_of(folder.string()), Texts{cat("can't read ", folder.string(),
-                                                      " (it isn't there, or isn't a readable file). Check the path.")});
+    EXPECT_EQ(problems_of(file("none.yaml")),
+              Texts{cat("can't read ", file("none.yaml"), ": No such file or directory. Check the path.")});
+    EXPECT_EQ(problems_of(folder.string()),
+              Texts{cat("can't read ", folder.string(), ": it is a folder. Check the path.")});
     std::filesystem::remove_all(folder);
 }
 

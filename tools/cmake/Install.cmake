@@ -1,17 +1,19 @@
 # cmake --install: the program, what it runs with, and its documentation, in a prefix that may be moved afterwards.
 #   bin/tdrm, bin/tdrm-report     the program, the report
-#   lib/tdrm/                     libtorch, if it is installed along (TDRM_INSTALL_TORCH)
+#   lib/tdrm/                     the module of matrix products, and libtorch if it is installed along (TDRM_INSTALL_TORCH)
 #   share/tdrm/                   configs, data, jobs, tools, a modulefile
 #   share/{doc,man,bash-completion}
 include(GNUInstallDirs)
 option(TDRM_INSTALL_TORCH "Install libtorch's CPU libraries (440 MB) along with the program" ${TDRM_TORCH_IS_OURS})
 set(TDRM_SHARE ${CMAKE_INSTALL_DATADIR}/tdrm)
 
-# Libraries outside the source folder are found where they were linked; libtorch that comes along, beside the program.
+# Libraries outside the source folder are found where they were linked; the module (docs/adr/0072), and libtorch if it comes
+# along, beside the program. The module itself finds libtorch in its own folder.
+set(CMAKE_BUILD_RPATH ${CMAKE_BINARY_DIR}/lib)
 set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
+file(RELATIVE_PATH to_libraries ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR}/tdrm)
+set(CMAKE_INSTALL_RPATH "$ORIGIN/${to_libraries}")
 if(TDRM_INSTALL_TORCH)
-  file(RELATIVE_PATH to_libraries ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR}/tdrm)
-  list(APPEND CMAKE_INSTALL_RPATH "$ORIGIN/${to_libraries}")
   install(DIRECTORY ${TORCH_DIR}/lib/ DESTINATION ${CMAKE_INSTALL_LIBDIR}/tdrm FILES_MATCHING
           REGEX "/lib(torch_cpu|c10|gomp[^/]*|cudart|cupti)\\.so[.0-9]*$" REGEX "/lib/[^/]*/" EXCLUDE)
 endif()

@@ -12,6 +12,7 @@ enum class ExitCode : int {
     ok = 0,
     usage = 64,      ///< wrong command line or configuration
     data = 65,       ///< input data that can't be used
+    missing = 69,    ///< a part of the installation
     bug = 70,        ///< a broken internal promise
     comm = 71,       ///< a rank is gone, silent or disagrees
     io = 74,         ///< the file system refused
@@ -33,6 +34,9 @@ struct ConfigError : Error {
 };
 struct DataError : Error {
     explicit DataError(const std::string& message) : Error(ExitCode::data, message) {}
+};
+struct MissingError : Error {
+    explicit MissingError(const std::string& message) : Error(ExitCode::missing, message) {}
 };
 struct BugError : Error {
     explicit BugError(const std::string& message) : Error(ExitCode::bug, message) {}

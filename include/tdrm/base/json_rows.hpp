@@ -27,12 +27,19 @@ struct BrokenRow : std::runtime_error {
 };
 
 /// The bytes of a file, decompressed if it is gzipped.
-/// @throws IoError if it can't be read; DataError if the compressed data are damaged or cut
+/// @throws IoError if it can't be read; DataError if the compressed data are damaged or cut, or there is more than 1
+/// GiB
 [[nodiscard]] std::string read_text(const std::filesystem::path& path);
+
+/// Calls `take` for each line of a file, without its end; `whole` is false for a last one that has none.
+/// @throws as read_text; DataError if a line has more than 256 MiB
+void for_each_line(const std::filesystem::path& path,
+                   const std::function<void(std::string_view line, bool whole)>& take);
 
 /// Calls `row` for each row of a file whose first character is `[` (an array) or not (one JSON value a line; empty
 /// lines are skipped). A line that isn't JSON is handed on as a discarded value, so that the caller decides.
-/// @throws as read_text; DataError if an array isn't JSON
+/// @throws as read_text and for_each_line; DataError if an array isn't JSON. Lines are read one by one: a
+/// file of any length needs the memory of its longest.
 void for_each_row(const std::filesystem::path& path,
                   const std::function<void(const Json& row, const Place& place)>& row);
 

@@ -62,7 +62,7 @@ struct Yaml::Entry {
 /// texts, or more than 100,000 nodes or 64 levels.
 [[nodiscard]] Yaml parse_yaml(const std::string& text, const std::string& file);
 
-/// @throws IoError if the file can't be read; ConfigError as parse_yaml.
+/// @throws IoError if it is no regular file or can't be read; DataError above 1 MiB; ConfigError as parse_yaml.
 [[nodiscard]] Yaml read_yaml(const std::string& path);
 
 /// Canonical text: maps in block style in their order, lists in flow style, quotes only where needed. Reading it gives

@@ -10,6 +10,8 @@ namespace tdrm::engine {
 [[nodiscard]] double product_rate();
 /// Whether a row's product has the same bits for any number of rows; exact mode rests on it.
 [[nodiscard]] bool rows_are_invariant();
+/// Loads what only training loads. @throws MissingError if it isn't there
+void load_libraries();
 /// Version of libtorch.
 [[nodiscard]] std::string torch_version();
 

@@ -38,9 +38,11 @@ void gemm_nn(float* x, const float* y, const float* w, int m, int n, int k, floa
 /// W_NK = beta W + Y_MN^T X_MK. (gradient with respect to the weight)
 void gemm_tn(float* w, const float* y, const float* x, int m, int n, int k, float beta = 1);
 
-/// gemm_nn and gemm_tn use one thread from now on. (Their results would depend on how libtorch splits them.)
-void use_one_thread();
-/// Of libtorch.
+/// Loads what gemm_nn and gemm_tn compute with (they would do it themselves), so that a faulty installation is found
+/// before there is work to lose. They use one thread: results don't depend on how libtorch would split its products.
+/// @throws MissingError if the module or libtorch can't be loaded
+void load_products();
+/// Of the libtorch that the program was built with; loads nothing.
 [[nodiscard]] std::string torch_version();
 
 /// x_TD = embedding_VD[token]

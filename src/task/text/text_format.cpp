@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
+#include "tdrm/base/json.hpp"
 
 namespace tdrm::task {
 namespace {
@@ -24,8 +24,7 @@ text::Tokenizer load_tokenizer(const std::string& folder) {
 
 /// A field of a JSON file; null without the file, the field or an object.
 nlohmann::json field_of(const std::filesystem::path& path, const char* key) {
-    std::ifstream file(path, std::ios::binary);
-    const auto config = file ? nlohmann::json::parse(file, nullptr, false) : nlohmann::json();
+    const auto config = read_json_if_there(path);
     return config.is_object() && config.contains(key) ? config[key] : nlohmann::json();
 }
 
@@ -33,7 +32,8 @@ nlohmann::json field_of(const std::filesystem::path& path, const char* key) {
 std::string eos_token(const std::filesystem::path& folder) {
     const auto token = field_of(folder / "tokenizer_config.json", "eos_token");
     if (token.is_string()) return token.get<std::string>();
-    return token.is_object() && token.contains("content") ? token["content"].get<std::string>() : "";
+    return token.is_object() && token.contains("content") ? token.value("content", nlohmann::json()).get<std::string>()
+                                                          : "";
 }
 
 /// The ids that a folder lists as eos_token_id, one or several; none if it lists none.
