@@ -43,6 +43,18 @@ std::string relation_text(const Expression& e) {
             case 'n':
                 text += " != ";
                 break;
+            case 'a':
+                text += " ~ ";
+                break;
+            case 't':
+                text += " -> ";
+                break;
+            case 'T':
+                text += " => ";
+                break;
+            case 's':
+                text += " subset ";
+                break;
             case 'i':
                 text += " in ";
                 break;

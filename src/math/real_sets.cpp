@@ -115,7 +115,7 @@ private:
         if (e.is(Kind::constant, "infinity")) return infinite(true);
         if (e.is(Kind::negate) && e.args[0].is(Kind::constant, "infinity")) return infinite(false);
         if (any_node(e, is_unknown)) return std::nullopt;
-        const Approximation value = approximate(e, 0, Points::positive, budget_);
+        const Approximation value = approximate(e, Samples(), 0, budget_);
         if (!value.defined || abs_of(value.im) > value.error) return std::nullopt;
         return Endpoint{e, value.re, closed};
     }

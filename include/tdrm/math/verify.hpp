@@ -15,6 +15,7 @@ namespace tdrm::math {
 struct VerifyOptions {
     CompareOptions compare;
     ExtractOptions extract;
+    bool decimal_comma = false;      ///< "0,5" may be 0.5 as well as a list
     std::uint64_t budget = 200'000;  ///< operations of one verdict, at most (about 20 ms)
 };
 
