@@ -41,9 +41,15 @@ std::string plain(std::string_view answer, bool& marked) {
 }
 
 bool skip_word(std::string& text) {
-    static constexpr std::array<std::string_view, 9> kWords = {
-        "option", "choice", "answer", "letter", "the answer is", "\xE9\x80\x89\xE9\xA1\xB9", "\xE9\x80\x89\xE6\x8B\xA9",
-        "\xE6\x95\x85\xE9\x80\x89", "\xE9\x80\x89"};
+    static constexpr std::array<std::string_view, 9> kWords = {"option",
+                                                               "choice",
+                                                               "answer",
+                                                               "letter",
+                                                               "the answer is",
+                                                               "\xE9\x80\x89\xE9\xA1\xB9",
+                                                               "\xE9\x80\x89\xE6\x8B\xA9",
+                                                               "\xE6\x95\x85\xE9\x80\x89",
+                                                               "\xE9\x80\x89"};
     for (const std::string_view word : kWords) {
         std::size_t i = 0;
         while (i < word.size() && i < text.size() && to_lower(text[i]) == word[i]) ++i;
@@ -68,11 +74,12 @@ bool names_another(std::string_view rest) {
         const bool bracketed = i > 0 && rest[i - 1] == '(' && i + 1 < rest.size() && rest[i + 1] == ')';
         std::string_view before = trimmed(rest.substr(0, bracketed ? i - 1 : i));
         if (bracketed || before.empty()) return true;
-        for (const std::string_view mark : {",", ";", "/", "&", "+", "-", "\\", "|", "\xE3\x80\x81", "\xE6\x88\x96",
-                                            "\xE5\x92\x8C", "\xE5\x8F\x8A"})
+        for (const std::string_view mark :
+             {",", ";", "/", "&", "+", "-", "\\", "|", "\xE3\x80\x81", "\xE6\x88\x96", "\xE5\x92\x8C", "\xE5\x8F\x8A"})
             if (before.ends_with(mark)) return true;
         for (const std::string_view word : {"or", "and", "maybe", "perhaps", "not", "but", "else", "to"})
-            if (before.ends_with(word) && (before.size() == word.size() || !is_letter(before[before.size() - word.size() - 1])))
+            if (before.ends_with(word) &&
+                (before.size() == word.size() || !is_letter(before[before.size() - word.size() - 1])))
                 return true;
     }
     return false;

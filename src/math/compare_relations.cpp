@@ -33,6 +33,25 @@ Expression mirrored(const Expression& relation) {
     return result;
 }
 
+/// "f(y) = y + 1" with the variable of "f(x) = ...": what a function's argument is called doesn't matter.
+Expression with_argument_of(const Expression& b, const Expression& a) {
+    const auto defines = [](const Expression& e) {
+        return e.name == "=" && e.args[0].is(Kind::call) && e.args[0].args.size() == 1 &&
+               e.args[0].args[0].is(Kind::symbol);
+    };
+    if (!defines(a) || !defines(b) || a.args[0].name != b.args[0].name) return b;
+    const std::string to = a.args[0].args[0].name, from = b.args[0].args[0].name;
+    const bool taken = any_node(b, [&](const Expression& node) { return node.is(Kind::symbol, to); });
+    if (to == from || taken) return b;
+    Expression renamed = b;
+    const auto rename = [&](const auto& self, Expression& node) -> void {
+        if (node.is(Kind::symbol, from)) node.name = to;
+        for (Expression& arg : node.args) self(self, arg);
+    };
+    rename(rename, renamed);
+    return renamed;
+}
+
 bool is_scalar(const Expression& relation) {
     return std::none_of(relation.args.begin(), relation.args.end(), [](const Expression& side) {
         return is_flat(side) || is_set_operation(side) || side.is(Kind::matrix) || side.is(Kind::ratio);
@@ -41,15 +60,16 @@ bool is_scalar(const Expression& relation) {
 
 }  // namespace
 
-/// What "x = 5", "5 = x", "2 + 3 = 5", "|r - s| = 16", "x in S" say, or nothing for other relations.
-const Expression* Comparison::named_value(const Expression& relation) {
+/// What "x = 5", "5 = x", "2 + 3 = 5", "x in S" say, with any_quantity also "|r - s| = 16"; nothing for other
+/// relations.
+const Expression* Comparison::named_value(const Expression& relation, bool any_quantity) {
     const std::vector<Expression>& sides = relation.args;
     if (relation.name == "i") return is_name(sides[0]) ? &sides[1] : nullptr;
     if (relation.name.find_first_not_of('=') != std::string::npos) return nullptr;
     if (is_name(sides.front())) return &sides.back();
     if (relation.name.size() == 1 && sides.back().is(Kind::symbol) && rational_value(sides[0], budget_))
         return &sides[0];
-    if (is_asked_quantity(sides.front()) && !holds_symbols(sides.back())) return &sides.back();
+    if (any_quantity && is_asked_quantity(sides.front()) && !holds_symbols(sides.back())) return &sides.back();
     if (!is_scalar(relation) || holds_symbols(sides.front()) || holds_symbols(sides.back())) return nullptr;
     CompareOptions exactly;
     return compare_values(sides.front(), sides.back(), exactly, budget_) == Decision::equal ? &sides.back() : nullptr;
@@ -95,7 +115,7 @@ Decision Comparison::approximation(const Expression& relation, const Expression&
 Decision Comparison::relation_and_other(const Expression& relation, const Expression& other, bool relation_is_answer) {
     if (relation.name.find('a') != std::string::npos) return approximation(relation, other, relation_is_answer);
     Decision decision = Decision::undecided;
-    if (const Expression* value = named_value(relation)) {
+    if (const Expression* value = named_value(relation, true)) {
         const Expression inner = expanded(*value);
         decision = relation_is_answer ? compare(other, inner) : compare(inner, other);
         if (decision == Decision::equal) return decision;
@@ -105,7 +125,8 @@ Decision Comparison::relation_and_other(const Expression& relation, const Expres
     return as_sets == Decision::undecided ? decision : as_sets;
 }
 
-Decision Comparison::relations(const Expression& a, const Expression& b) {
+Decision Comparison::relations(const Expression& a, const Expression& other) {
+    const Expression b = with_argument_of(other, a);
     if (same_sides(a, b) || same_sides(a, mirrored(b))) return Decision::equal;
     const auto approximate_tail = [](const Expression& e) {
         return e.name.find('a') != std::string::npos && !holds_symbols(e.args[e.name.find('a')]);
@@ -116,8 +137,8 @@ Decision Comparison::relations(const Expression& a, const Expression& b) {
     if (a.args.size() == 2 && b.args.size() == 2) {
         if (is_scalar(a) && is_scalar(b)) decision = up_to_factor(a, b);
         if (decision == Decision::equal) return decision;
-        const Expression* left = named_value(a);
-        const Expression* right = named_value(b);
+        const Expression* left = named_value(a, false);
+        const Expression* right = named_value(b, false);
         const auto collection = [](const Expression* e) {
             return is_flat(*e) || is_set_operation(*e) || e->is(Kind::matrix);
         };

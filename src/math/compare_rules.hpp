@@ -1,5 +1,5 @@
-// Equality of answers of any kind: which parts are compared with which, in order or not. Collections, sets, matrices and
-// quantities in compare.cpp, relations in compare_relations.cpp.
+// Equality of answers of any kind: which parts are compared with which, in order or not. Collections, sets, matrices
+// and quantities in compare.cpp, relations in compare_relations.cpp.
 #pragma once
 
 #include "tdrm/math/compare.hpp"
@@ -47,7 +47,7 @@ private:
     Decision quantities(const Expression& left, const Expression& right);
 
     // ---- relations
-    const Expression* named_value(const Expression& relation);
+    const Expression* named_value(const Expression& relation, bool any_quantity);
     bool approximates(const Expression& value, const Expression& rounded);
     Decision approximation(const Expression& relation, const Expression& other, bool relation_is_answer);
     Decision relation_and_other(const Expression& relation, const Expression& other, bool relation_is_answer);

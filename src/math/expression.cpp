@@ -101,7 +101,7 @@ std::string to_text(const Expression& e) {
         case Kind::ratio:
             return joined(e, ":");
         case Kind::list:
-            return joined(e, e.name == "or" ? " or " : e.name == "and" ? " and " : ", ");
+            return joined(e, e.name == "," ? ", " : " " + e.name + " ");
         case Kind::set:
             return "{" + joined(e, ", ") + "}";
         case Kind::tuple:

@@ -34,9 +34,12 @@ struct Formula {
 [[nodiscard]] inline bool is_letter_alone(const Formula& formula) {
     return formula.content.empty() || (formula.content.size() == 1 && !is_digit(formula.content[0]));
 }
-/// The last formula that is more than a letter.
-[[nodiscard]] std::optional<std::string> last_formula(std::string_view text);
-/// "-1,234.5", "3/4", "12%".
-[[nodiscard]] std::optional<std::string> last_number(std::string_view text);
+/// What the last sentence with a formula or number says is so: "5", "5 or 7", "x = 3". Candidates that are denied
+/// ("not 7", "at most 7") or only a condition ("for x > 4") are no claim. Linear time.
+struct Claim {
+    std::string text;
+    bool formula;  ///< else a number, or mathematics without delimiters
+};
+[[nodiscard]] std::optional<Claim> last_claim(std::string_view text);
 
 }  // namespace tdrm::math

@@ -1,6 +1,4 @@
-// Formulas and numbers in prose.
-#include <algorithm>
-
+// Formulas in prose.
 #include "extract_parts.hpp"
 #include "tdrm/math/characters.hpp"
 
@@ -64,35 +62,6 @@ std::vector<Formula> find_formulas(std::string_view text) {
         i = end + close.size() - 1;
     }
     return formulas;
-}
-
-std::optional<std::string> last_formula(std::string_view text) {
-    std::vector<Formula> formulas = find_formulas(text);
-    if (formulas.empty()) return std::nullopt;
-    if (!std::all_of(formulas.begin(), formulas.end(), is_letter_alone))
-        while (is_letter_alone(formulas.back())) formulas.pop_back();
-    std::string answer(formulas.back().content);
-    if (percent_follows(text.substr(formulas.back().end)) && answer.find('%') == std::string::npos) answer += "\\%";
-    return answer.empty() ? std::nullopt : std::optional(answer);
-}
-
-std::optional<std::string> last_number(std::string_view text) {
-    const auto part = [](char c) { return is_digit(c) || c == '.' || c == ',' || c == '/'; };
-    std::size_t end = text.size();
-    while (end > 0 && !is_digit(text[end - 1])) --end;
-    if (end == 0) return std::nullopt;
-    std::size_t begin = end;
-    while (begin > 0 && part(text[begin - 1])) --begin;
-    while (begin < end && (text[begin] == ',' || text[begin] == '/')) ++begin;
-    for (const std::string_view minus : {"-", "\xE2\x88\x92"}) {
-        const std::string_view before = text.substr(0, begin);
-        if (!before.ends_with(minus)) continue;
-        const std::size_t sign = begin - minus.size();
-        if (sign == 0 || !is_digit(text[sign - 1])) begin = sign;
-    }
-    std::string number(text.substr(begin, end - begin));
-    if (percent_follows(text.substr(end)) && !number.empty()) number += "%";
-    return number;
 }
 
 }  // namespace tdrm::math

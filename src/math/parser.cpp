@@ -43,7 +43,8 @@ Expression Parser::list() {
 
 char Parser::relation_sign() const {
     if (next().kind != TokenKind::sign || next().text.size() != 1) return 0;
-    return std::string_view("=<>lgnioatTsSuU~pPN").find(next().text[0]) == std::string_view::npos ? '\0' : next().text[0];
+    return std::string_view("=<>lgnioatTsSuU~pPN").find(next().text[0]) == std::string_view::npos ? '\0'
+                                                                                                  : next().text[0];
 }
 
 Expression Parser::relation() {

@@ -38,8 +38,8 @@ Expression Parser::product() {
     }
     Expression left = factor();
     for (int links = 0;; count_link(links)) {
-        if (next().is("*") || next().is("times")) {
-            const bool vectors = next().is("times") && (is_vector(left) || at_vector());
+        if (next().is("*") || next().is("times") || next().is("cross")) {
+            const bool vectors = next().is("cross") || (next().is("times") && (is_vector(left) || at_matrix()));
             take();
             Expression right = signed_factor();
             left = vectors ? make(Kind::call, "cross", {std::move(left), std::move(right)})
@@ -54,7 +54,7 @@ Expression Parser::product() {
         } else if (next().kind == TokenKind::sign && next().text.starts_with("currency ") &&
                    next(1).kind != TokenKind::number) {  // 5 EUR
             left = make(Kind::unit, take().text.substr(9), {std::move(left)});
-        } else if (next().kind == TokenKind::text) {
+        } else if (next().kind == TokenKind::text && !at_parameter()) {
             left = with_unit(std::move(left), unit_words());
         } else if (starts_implicit_factor()) {
             left = juxtaposed(std::move(left));
@@ -78,7 +78,7 @@ bool Parser::is_vector(const Expression& e) {
     return e.is(Kind::symbol) ? e.name.starts_with("vec ") : e.is(Kind::call, "cross") || e.is(Kind::matrix);
 }
 
-bool Parser::at_vector() const { return next(1).is("vec") || next(1).is("begin matrix"); }
+bool Parser::at_matrix() const { return next(1).is("begin matrix"); }
 
 /// "dy/dx" is no quotient of products.
 Expression Parser::quotient(Expression top, Expression bottom) {
@@ -171,7 +171,7 @@ bool Parser::starts_operand() const {
 
 bool Parser::starts_implicit_factor() const {
     const Token& token = next();
-    if (token.kind == TokenKind::end) return false;
+    if (token.kind == TokenKind::end || at_parameter()) return false;
     if (token.kind != TokenKind::sign) return true;
     if (token.is("|")) return bars_ == 0 && !in_set_;
     if (token.is("[")) return !square_;  // "[1, 2[" is half open
@@ -179,8 +179,10 @@ bool Parser::starts_implicit_factor() const {
 }
 
 bool Parser::starts_bracketed() const {
-    for (const auto sign : {"(", "[", "{", "\\{", "frac", "sqrt", "binom", "lfloor", "lceil", "overline", "accent",
-                            "vec", "angle", "triangle", "mathbb", "begin matrix", "begin vmatrix", "begin cases", "langle", "bigcup", "dot"})
+    for (const auto sign :
+         {"(",        "[",      "{",   "\\{",   "frac",     "sqrt",   "binom",        "lfloor",        "lceil",
+          "overline", "accent", "vec", "angle", "triangle", "mathbb", "begin matrix", "begin vmatrix", "begin cases",
+          "langle",   "bigcup", "dot"})
         if (next().text == sign) return true;
     return false;
 }

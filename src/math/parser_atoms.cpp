@@ -276,8 +276,8 @@ Expression Parser::environment(bool cases) {
 
 Expression Parser::determinant(const Expression& rows) {
     const std::size_t n = rows.args.size();
-    const bool square = std::all_of(rows.args.begin(), rows.args.end(),
-                                    [&](const Expression& row) { return row.args.size() == n; });
+    const bool square =
+        std::all_of(rows.args.begin(), rows.args.end(), [&](const Expression& row) { return row.args.size() == n; });
     if (!square || n > 4) return make(Kind::call, "det", rows.args);
     if (n == 1) return rows.args[0].args[0];
     std::vector<Expression> terms;  // along the first row

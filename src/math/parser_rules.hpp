@@ -95,7 +95,16 @@ private:
     [[nodiscard]] bool at_connective() const {
         return next().is("and") || next().is("or") || next().is("land") || next().is("lor");
     }
-    [[nodiscard]] bool at_separator() const { return next().is(",") || next().is(";") || at_connective(); }
+    /// "for k in Z", "where k in Z" behind an answer.
+    [[nodiscard]] bool at_parameter() const {
+        const bool word = next().kind == TokenKind::text &&
+                          (next().text == "for" || next().text == "where" || next().text == "with" ||
+                           next().text == "for any" || next().text == "for all");
+        return word && next(1).kind == TokenKind::symbol && next(2).is("i");
+    }
+    [[nodiscard]] bool at_separator() const {
+        return next().is(",") || next().is(";") || at_connective() || at_parameter();
+    }
     /// Elements up to something that isn't a separator; repeated and trailing separators count once.
     std::vector<Expression> elements(std::string& connective);
     Expression list();
@@ -112,7 +121,7 @@ private:
     static Expression times(Expression left, Expression right);
     static Expression quotient(Expression top, Expression bottom);
     static bool is_vector(const Expression& e);
-    [[nodiscard]] bool at_vector() const;
+    [[nodiscard]] bool at_matrix() const;
     /// "2x", "3 1/2", "3\frac{1}{2}", "15 (cakes)".
     Expression juxtaposed(Expression left);
     /// Words behind a quantity and their power: "cm", "cm^2", "km / h".

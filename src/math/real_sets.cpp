@@ -160,7 +160,7 @@ private:
             if (!arg.is(Kind::relation) && !arg.is(Kind::tuple) && !arg.is(Kind::set_union)) return std::nullopt;
         const bool intervals = !e.args[0].is(Kind::relation);
         auto all = united(e);
-        if (!all || e.name == "or") return all;
+        if (!all || e.name == "or" || e.name == "lor") return all;
         // Points and overlapping intervals are a list of things, not one set.
         if (intervals) return all->size() == e.args.size() ? all : std::nullopt;
         RealSet common = reals();

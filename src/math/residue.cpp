@@ -125,7 +125,6 @@ private:
         const mpz_class size = ::abs(exponent->get_num());
         for (std::size_t i = 0; i < 2; ++i) {
             // x^(p-1) = 1, so the exponent may be taken modulo p - 1, except for x = 0.
-            if (size == 0 && base.value[i] == 0) result.defined = false;  // 0^0
             const std::uint64_t reduced = mpz_fdiv_ui(size.get_mpz_t(), kPrimes[i] - 1);
             result.value[i] =
                 result.value[i] == 0 ? (size == 0 ? 1 : 0) : power_of(result.value[i], reduced, kPrimes[i]);

@@ -67,7 +67,9 @@ double Samples::size_at(const Random& random, int point) const {
         case 4:
         case 7:  // near one of them
             if (!constants_.empty())
-                return constants_[static_cast<std::size_t>(random.uniform(1) * static_cast<double>(constants_.size()))] * (0.6 + 0.8 * u);
+                return constants_[static_cast<std::size_t>(random.uniform(1) *
+                                                           static_cast<double>(constants_.size()))] *
+                       (0.6 + 0.8 * u);
             return 3 + 8 * u;
         default:
             return 0.5 + 2 * u;

@@ -131,7 +131,8 @@ private:
 
     /// 2020-01-02, 2020/1/2, 1/2/2020: a name, not a difference or quotient. Years first are spelt in one way.
     bool date() {
-        if (at_ > 0 && (is_digit(text_[at_ - 1]) || std::string_view("/-.^_{").find(text_[at_ - 1]) != std::string_view::npos))
+        if (at_ > 0 &&
+            (is_digit(text_[at_ - 1]) || std::string_view("/-.^_{").find(text_[at_ - 1]) != std::string_view::npos))
             return false;
         std::array<std::string, 3> parts;
         std::size_t end = at_;
@@ -154,9 +155,14 @@ private:
         return true;
     }
 
+    /// The 2 of "\log_2 128".
+    [[nodiscard]] bool is_index() const {
+        return !tokens_.empty() && (tokens_.back().is("_") || tokens_.back().is("^"));
+    }
+
     void number() {
         if (date()) return;
-        ReadNumber read = read_number(text_, at_, comma_, brackets_ > 0);
+        ReadNumber read = read_number(text_, at_, comma_, brackets_ > 0 || is_index());
         budget_.spend(1 + read.length / 16);
         emit(TokenKind::number, std::move(read.digits));
         tokens_.back().inexact = read.inexact;
@@ -283,6 +289,7 @@ private:
 
     void known_sign(std::string_view value) {
         if (value == "begin" || value == "end") return environment(value);
+        if (value == "times") return sign(at_bold() ? "cross" : "times");
         if (value == "\\{") ++brackets_;
         if (value == "\\}" && brackets_ > 0) --brackets_;
         const bool behind_set =
@@ -291,6 +298,15 @@ private:
         if (value == "pmod") return emit(TokenKind::function, "pmod");
         if (value == "currency cent") return words("cents");
         sign(value);
+    }
+
+    /// A vector in bold: products of vectors don't commute.
+    [[nodiscard]] bool at_bold() const {
+        std::size_t next = at_;
+        while (next < text_.size() && is_space(text_[next])) ++next;
+        const std::string_view rest = text_.substr(next);
+        return rest.starts_with("\\mathbf") || rest.starts_with("\\bm") || rest.starts_with("\\boldsymbol") ||
+               rest.starts_with("\\vec") || rest.starts_with("\\overrightarrow");
     }
 
     void environment(std::string_view which) {
@@ -401,7 +417,10 @@ private:
         if (plain) {
             std::string key(content);
             for (char& c : key) c = to_lower(c);
-            if (const Command known = find_word(key); known.use == Command::Use::sign) return sign(known.value);
+            if (const Command known = find_word(key); known.use == Command::Use::sign)
+                return sign(known.value);
+            else if (known.use == Command::Use::symbol)
+                return emit(TokenKind::symbol, std::string(known.value));
             if (const auto function = find_function(content); !function.empty())
                 return emit(TokenKind::function, std::string(function));
         }

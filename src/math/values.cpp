@@ -106,7 +106,7 @@ Decision compare_at_points(const Expression& a, const Expression& b, bool tolera
             continue;
         }
         if (complex || (x.real && y.real)) return Decision::different;
-        if (x.real != y.real) return Decision::undecided;  // defined for other real numbers
+        // Else one of them isn't defined for these real numbers.
     }
     return agreed >= effort.needed ? Decision::equal : Decision::undecided;
 }
@@ -136,8 +136,8 @@ Decision compare_values(const Expression& a, const Expression& b, const CompareO
     return compare_at_points(a, b, tolerant, options, budget);
 }
 
-Decision compare_up_to_factor(const Expression& a, const Expression& b, bool positive,
-                              bool positive_variables, Budget& budget) {
+Decision compare_up_to_factor(const Expression& a, const Expression& b, bool positive, bool positive_variables,
+                              Budget& budget) {
     const Expression quotient = make(Kind::divide, {a, b});
     if (!has_symbols(a) || !has_symbols(b)) return Decision::different;  // two numbers are always proportional
     const Samples samples(a, b, {positive_variables, false});

@@ -46,6 +46,8 @@ std::string plain_text(std::string_view answer, Budget& budget) {
             text += "\\" + token.text;
         else if (token.kind == TokenKind::text)
             text += word_key(token.text);
+        else if (token.is("times") || token.is("cross"))
+            text += "*";
         else
             text += token.text;
     }
@@ -61,6 +63,7 @@ struct Reading {
 
 /// "1,234" is a number or a list; "0,5" a list, or a decimal where commas may be decimal.
 std::vector<Reading> readings_of(std::string_view answer, bool decimal_comma, Budget& budget) {
+    decimal_comma = decimal_comma || answer.find("\xE2\x82\xAC") != std::string_view::npos;  // EUR 3,50
     std::vector<Reading> readings = {{Comma::thousands, std::nullopt}};
     bool between_digits = false, decimal = false;
     for (std::size_t i = 1; i + 1 < answer.size(); ++i) {
@@ -128,7 +131,8 @@ private:
                                    answers = readings_of(answer, options_.decimal_comma, budget_);
         if (golds[0].tree) verdict.gold = to_text(*golds[0].tree);
         if (answers[0].tree) verdict.answer = to_text(*answers[0].tree);
-        if (const auto same = same_choice(gold, answer)) return decide(verdict, *same, *same ? "same choice" : "undecided");
+        if (const auto same = same_choice(gold, answer))
+            return decide(verdict, *same, *same ? "same choice" : "undecided");
         // Words are compared as they are written; of a value and words nothing is known.
         const bool words = !golds[0].tree && !answers[0].tree;
         bool different = words, undecided = false;

@@ -18,7 +18,7 @@ struct CompareOptions {
     std::optional<int> precision;
     std::optional<double> abs_tolerance;  ///< numbers may differ by this much
     bool strict_symbols = true;           ///< false: variables are matched by their order, sets may equal tuples
-    bool positive_variables = false;  ///< true: variables are greater than 0, so that sqrt(x^2) is x
+    bool positive_variables = false;      ///< true: variables are greater than 0, so that sqrt(x^2) is x
     bool allow_set_relation = true;       ///< false: an answer "1 < x < 2" isn't the gold (1, 2); the reverse still is
 };
 
