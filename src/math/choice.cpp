@@ -41,15 +41,18 @@ std::string plain(std::string_view answer, bool& marked) {
 }
 
 bool skip_word(std::string& text) {
-    static constexpr std::array<std::string_view, 9> kWords = {"option",
-                                                               "choice",
-                                                               "answer",
-                                                               "letter",
-                                                               "the answer is",
-                                                               "\xE9\x80\x89\xE9\xA1\xB9",
-                                                               "\xE9\x80\x89\xE6\x8B\xA9",
-                                                               "\xE6\x95\x85\xE9\x80\x89",
-                                                               "\xE9\x80\x89"};
+    static constexpr std::array<std::string_view, 12> kWords = {"i choose",
+                                                                "i pick",
+                                                                "i select",
+                                                                "option",
+                                                                "choice",
+                                                                "answer",
+                                                                "letter",
+                                                                "the answer is",
+                                                                "\xE9\x80\x89\xE9\xA1\xB9",
+                                                                "\xE9\x80\x89\xE6\x8B\xA9",
+                                                                "\xE6\x95\x85\xE9\x80\x89",
+                                                                "\xE9\x80\x89"};
     for (const std::string_view word : kWords) {
         std::size_t i = 0;
         while (i < word.size() && i < text.size() && to_lower(text[i]) == word[i]) ++i;

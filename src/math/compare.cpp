@@ -54,6 +54,8 @@ bool is_capitals(const Expression& e) {
 
 bool units_differ(const std::string& a, const std::string& b) {
     if (a.empty() || b.empty() || a == b) return false;
+    const auto power = [](const std::string& unit) { return unit.substr(std::min(unit.size(), unit.find('^'))); };
+    if (a.starts_with("unit^") || b.starts_with("unit^")) return power(a) != power(b);
     const auto is_temperature = [](const std::string& unit) { return unit.starts_with("\xC2\xB0"); };
     return !(a == "deg" && is_temperature(b)) && !(b == "deg" && is_temperature(a));
 }

@@ -113,7 +113,7 @@ bool has_wide_lead(std::string_view text) {
         } else if (wide >= 2 && (is_digit(text[i]) || is_letter(text[i]) || text[i] == '$' || text[i] == '\\')) {
             return !has_choice_word(text);
         } else if (!is_wide(text[i]) && !is_space(text[i])) {
-            return false;
+            wide = 0;
         }
     }
     return false;
@@ -137,6 +137,19 @@ std::string_view without_emphasis(std::string_view text) {
     while (!text.empty() && (text.front() == '*' || text.front() == ':' || is_space(text.front())))
         text.remove_prefix(1);
     while (!text.empty() && (text.back() == '*' || is_space(text.back()))) text.remove_suffix(1);
+    return text;
+}
+
+/// "Hence x = 3", "Result: 7": without the first word.
+std::string_view without_lead_in(std::string_view text) {
+    for (const std::string_view word : {"therefore", "thus", "hence", "so", "then", "result:", "final result:",
+                                        "solution:", "total:", "value:", "ans:", "indeed", "simply"}) {
+        std::size_t i = 0;
+        while (i < word.size() && i < text.size() && to_lower(text[i]) == word[i]) ++i;
+        if (i < word.size() || i == text.size() || (is_letter(word.back()) && is_letter(text[i]))) continue;
+        while (i < text.size() && (is_space(text[i]) || text[i] == ',')) ++i;
+        return text.substr(i);
+    }
     return text;
 }
 
@@ -175,7 +188,7 @@ std::string_view without_reason(std::string_view sentence) {
 
 /// "The volume of $ABC$ is 120": what follows the last " is ", else the last formula or number.
 std::string answer_of_sentence(std::string_view sentence) {
-    sentence = without_emphasis(without_reason(without_emphasis(sentence)));
+    sentence = without_emphasis(without_lead_in(without_reason(without_emphasis(sentence))));
     for (int i = 0; i < kMaxSentences && !is_whole(sentence); ++i) {
         std::size_t cut = std::string_view::npos;
         for (const std::string_view verb : {" is ", " are ", " equals "})
@@ -287,6 +300,7 @@ std::optional<std::string> tagged_answer(std::string_view text) {
 /// "There is no such number", "The correct option is B".
 std::optional<std::string> sentence_answer(std::string_view text) {
     if (text.empty() || text.size() > kMaxWholeLength || text.find('\n') != std::string_view::npos) return std::nullopt;
+    if (std::any_of(text.begin(), text.end(), is_digit)) return std::string(text);  // claims no number: words
     return answer_of_sentence(text);
 }
 
@@ -301,7 +315,7 @@ std::optional<std::string> answer_at(AnswerPlace place, std::string_view text) {
         case AnswerPlace::phrase:
             return phrase_answer(text);
         case AnswerPlace::whole:
-            return is_whole(text) ? std::optional(std::string(without_emphasis(text))) : std::nullopt;
+            return is_whole(text) ? std::optional(std::string(without_lead_in(without_emphasis(text)))) : std::nullopt;
         case AnswerPlace::formula:
         case AnswerPlace::number:
             if (auto claim = last_claim(text); claim && claim->formula == (place == AnswerPlace::formula))

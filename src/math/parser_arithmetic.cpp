@@ -179,10 +179,10 @@ bool Parser::starts_implicit_factor() const {
 }
 
 bool Parser::starts_bracketed() const {
-    for (const auto sign :
-         {"(",        "[",      "{",   "\\{",   "frac",     "sqrt",   "binom",        "lfloor",        "lceil",
-          "overline", "accent", "vec", "angle", "triangle", "mathbb", "begin matrix", "begin vmatrix", "begin cases",
-          "langle",   "bigcup", "dot"})
+    for (const auto sign : {"(",      "[",        "{",        "\\{",          "frac",          "sqrt",        "binom",
+                            "lfloor", "lceil",    "overline", "accent",       "vec",           "hat",         "tilde",
+                            "angle",  "triangle", "mathbb",   "begin matrix", "begin vmatrix", "begin cases", "langle",
+                            "bigcup", "dot"})
         if (next().text == sign) return true;
     return false;
 }

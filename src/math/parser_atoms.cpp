@@ -65,6 +65,8 @@ Expression Parser::symbol() {
     if (name == "pi" || name == "e" || name == "i" || name == "infinity" || name == "reals" || name == "empty") {
         if (!next().is("_")) return make(Kind::constant, name, {});
     }
+    if (name.size() == 1 && next().kind == TokenKind::number && !next().space_before && !next().text.empty())
+        name += "_" + take().text;  // x1
     suffixes(name);
     if (is_function_name(name) && at_inverse()) {
         for (int i = 0; i < 5; ++i) take();
@@ -112,10 +114,12 @@ bool Parser::is_function_name(const std::string& name) {
 Expression Parser::text() {
     const std::string words = take().text;
     if (auto set = named_set(word_key(words))) return std::move(*set);
+    if (const int value = number_word(words); value >= 0 && !starts_operand()) return make_number(value);
     if (in_cases_ && (words == "if" || words == "for" || words == "when" || words == "where") && starts_operand())
         return atom();
-    for (const auto filler : {"about", "approximately", "approx", "exactly", "roughly", "only", "nearly",
-                              "\xE7\xBA\xA6", "\xE5\xA4\xA7\xE7\xBA\xA6", "\xE7\xBA\xA6\xE4\xB8\xBA", "\xE5\x85\xB1"})
+    for (const auto filler :
+         {"just", "the number", "about", "approximately", "approx", "exactly", "roughly", "only", "nearly",
+          "\xE7\xBA\xA6", "\xE5\xA4\xA7\xE7\xBA\xA6", "\xE7\xBA\xA6\xE4\xB8\xBA", "\xE5\x85\xB1"})
         if (words == filler && starts_operand()) return atom();
     if (words.starts_with("\xE7\x99\xBE\xE5\x88\x86\xE4\xB9\x8B") && starts_operand())
         return make(Kind::percent, {atom()});
@@ -159,7 +163,8 @@ Expression Parser::sign_atom() {
         return name == "R" ? make(Kind::constant, "reals", {}) : make(Kind::symbol, "set " + name, {});
     }
     if (sign == "overline") return make(Kind::symbol, "bar " + flat_group(), {});
-    if (sign == "accent" || sign == "dot") return make(Kind::symbol, flat_group(), {});
+    if (sign == "hat" || sign == "tilde" || sign == "dot") return make(Kind::symbol, sign + " " + flat_group(), {});
+    if (sign == "accent") return make(Kind::symbol, flat_group(), {});
     if (sign == "bigcup") return big_operator("bigcup");
     throw ParseError{};
 }

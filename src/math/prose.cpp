@@ -129,7 +129,9 @@ void classify(std::string_view text, std::size_t begin, std::size_t end, std::ve
     const std::string_view rest = chunk.substr(number);
     const bool ordinal =
         rest.starts_with("th") || rest.starts_with("st") || rest.starts_with("nd") || rest.starts_with("rd");
-    const bool unit = number > 0 && std::all_of(rest.begin(), rest.end(), is_letter) && !ordinal;  // 18km
+    const bool unit = number > 0 &&
+                      std::all_of(rest.begin(), rest.end(), [](char c) { return is_letter(c) || c == '/'; }) &&
+                      !ordinal;  // 18km
     chunks.push_back({begin, unit ? begin + number : end, unit, false, true});
 }
 
@@ -293,6 +295,15 @@ bool is_denied(std::string_view prefix) {
                                   "exceeds",
                                   "exceed",
                                   "up to",
+                                  "below",
+                                  "above",
+                                  "under",
+                                  "over",
+                                  "almost",
+                                  "nearly",
+                                  "beyond",
+                                  "unlikely to be",
+                                  "or",
                                   "no",
                                   "unlike",
                                   "versus",
@@ -338,6 +349,14 @@ bool is_denied(std::string_view prefix) {
                                   "\xE8\xB6\x85\xE8\xBF\x87",
                                   "\xE9\x99\xA4\xE4\xBB\xA5",
                                   "\xE5\x9C\xA8"});
+}
+
+/// "I doubt that it is 7".
+bool is_doubted(std::string_view prefix) {
+    for (const std::string_view doubt : {"doubt", "impossible that", "unlikely that", "not true that", "false that",
+                                         "not the case", "wrong that", "not sure"})
+        if (prefix.find(doubt) != std::string_view::npos) return true;
+    return false;
 }
 
 /// "for x > 4", "attained at x = 2", "in 4 hours": a condition, not the claim, if there is another candidate.
@@ -398,11 +417,21 @@ bool is_revoked(std::string_view suffix) {
     std::size_t at = 0;
     while (at < suffix.size() && (is_space(suffix[at]) || suffix[at] == '$' || suffix[at] == '*')) ++at;
     const std::string rest = lower(suffix.substr(at, kMaxGap));
-    for (const std::string_view word : {"is wrong", "is not", "isn't", "is incorrect", "is false", "or so", "or more",
-                                        "or less", "or fewer", "or greater", "or larger", "or maybe", "or perhaps",
-                                        "is impossible", "does not", "doesn't", "cannot", "can't"})
+    for (const std::string_view word :
+         {"is wrong", "is not",   "isn't",      "is incorrect", "is false",    "or so",         "or more",
+          "or less",  "or fewer", "or greater", "or larger",    "or maybe",    "or perhaps",    "is impossible",
+          "squared",  "cubed",    "factorial",  "and a half",   "and a third", "and a quarter", "?",
+          "does not", "doesn't",  "cannot",     "can't"})
         if (rest.starts_with(word)) return true;
     return false;
+}
+
+/// " million" of "3 million people".
+std::string magnitude_behind(std::string_view suffix) {
+    if (suffix.empty() || (suffix[0] != ' ' && !is_wide(suffix[0]))) return {};
+    const std::string_view words = trimmed(suffix.substr(0, kMaxGap));
+    const Magnitude magnitude = magnitude_word(words);
+    return magnitude.length > 0 ? " " + std::string(words.substr(0, magnitude.length)) : std::string();
 }
 
 /// How the words between two candidates join them: '\0' not at all, ',' both, 'o' one of them, 't' a range.
@@ -432,8 +461,9 @@ char joined_by(std::string_view gap) {
     for (const std::string_view both :
          {"and", "\xE5\x92\x8C", "\xE4\xB8\x8E", "\xE3\x80\x81", "\xEF\xBC\x8C", "as well as", "and also"})
         if (letters == both) return ',';
-    for (const std::string_view operation : {"to", "through", "to the", "to the power of", "plus", "minus", "times",
-                                             "divided by", "multiplied by", "mod", "modulo", "choose", "over"})
+    for (const std::string_view operation :
+         {"to", "through", "to the", "to the power of", "plus", "minus", "times", "divided by", "multiplied by", "mod",
+          "modulo", "choose", "over", "out of"})
         if (letters == operation) return 't';
     return letters == "\xE5\x88\xB0" || letters == "\xE8\x87\xB3" ? 't' : '\0';
 }
@@ -468,11 +498,12 @@ std::optional<Claim> last_claim(std::string_view text) {
         std::string claim = claim_of(text, items, last);
         const std::size_t start = last > 0 ? items[last - 1].end : 0;
         const std::string prefix = prefix_of(text, start, items[last].begin);
-        const bool denied = is_denied(prefix) || is_revoked(text.substr(items[end].end));
+        const bool denied = is_denied(prefix) || is_doubted(prefix) || is_revoked(text.substr(items[end].end));
         const bool another = last > 0 && same_sentence(text, items[last - 1], items[last]);
         if (denied && !another) return std::nullopt;
         const bool aside = items[last].begin > 0 && text[items[last].begin - 1] == '(' && items[last].formula;
         if (denied || (another && (aside || is_condition(prefix, items[last].text) || is_purpose(prefix)))) continue;
+        claim += magnitude_behind(text.substr(items[end].end));
         if (percent_follows(text.substr(items[end].end)) && claim.find('%') == std::string::npos) claim += "\\%";
         return Claim{std::move(claim), items[end].formula};
     }

@@ -136,7 +136,11 @@ private:
         if (const auto exact = rational_value(e, budget_)) return from_rational(*exact);
         if (e.name == "exp" && e.args.size() == 1)
             return evaluate(make(Kind::power, {make(Kind::constant, "e", {}), e.args[0]}));
-        return structure(e);
+        Residue result = structure(e);
+        if (e.name == "ln" || e.name == "log" || e.name == "lg")
+            if (const auto argument = rational_value(e.args[0], budget_); argument && *argument == 0)
+                result.defined = false;
+        return result;
     }
 
     /// Anything else: a hash of its kind, name and parts. A generic function f is conclusive: f(u) = f(v) iff u = v.

@@ -243,10 +243,10 @@ Table make_commands() {
                     {"bar", "overline"},
                     {"overrightarrow", "vec"},
                     {"vec", "vec"},
-                    {"hat", "accent"},
-                    {"widehat", "accent"},
-                    {"tilde", "accent"},
-                    {"widetilde", "accent"},
+                    {"hat", "hat"},
+                    {"widehat", "hat"},
+                    {"tilde", "tilde"},
+                    {"widetilde", "tilde"},
                     {"overset", "accent"},
                     {"overarc", "accent"},
                     {"euro", "currency euro"},
@@ -462,6 +462,9 @@ std::string canonical_unit(std::string_view words) {
             if (!result.empty()) result += ' ';
             result += std::string(spelling) + power;
             power.clear();
+        } else if ((word == "unit" || word == "units") && !power.empty()) {
+            result += "unit" + power;
+            power.clear();
         } else if (word == "per") {
             result += '/';
         }
@@ -476,6 +479,7 @@ std::string canonical_unit(std::string_view words) {
         } else {
             flush();
             if (c == '/') result += '/';
+            if (c == '^' && result.empty() && words.substr(0, i).ends_with("units")) result = "unit";
             if (c == '^' && i + 1 < words.size() && !result.empty()) result += std::string("^") + words[i + 1];
         }
     }
@@ -485,19 +489,19 @@ std::string canonical_unit(std::string_view words) {
 
 bool names_things(std::string_view words) {
     static const std::unordered_set<std::string_view> no_names = {
-        "or",      "not",           "nor",         "xor",      "oder",      "either",     "neither",  "never",
-        "no",      "but",           "except",      "unless",   "if",        "otherwise",  "else",     "is",
-        "are",     "was",           "were",        "be",       "equals",    "equal",      "isn",      "aren",
-        "cannot",  "wrong",         "incorrect",   "false",    "untrue",    "impossible", "invalid",  "maybe",
-        "perhaps", "possibly",      "probably",    "likely",   "unsure",    "instead",    "rather",   "versus",
-        "vs",      "times",         "plus",        "minus",    "divided",   "multiplied", "over",     "modulo",
-        "mod",     "choose",        "squared",     "cubed",    "factorial", "power",      "least",    "most",
-        "between", "half",          "one",         "two",      "three",     "four",       "five",     "six",
-        "seven",   "eight",         "nine",        "ten",      "eleven",    "twelve",     "thirteen", "fourteen",
-        "fifteen", "sixteen",       "seventeen",   "eighteen", "nineteen",  "twenty",     "thirty",   "forty",
-        "fifty",   "sixty",         "seventy",     "eighty",   "ninety",    "hundred",    "thousand", "million",
-        "billion", "trillion",      "dozen",       "lies",     "implies",   "therefore",  "because",  "when",
-        "where",   "alternatively", "incorrectly", "sqrt",     "root"};
+        "or",      "not",           "nor",         "xor",        "oder",      "either",     "neither",  "never",
+        "no",      "but",           "except",      "unless",     "if",        "otherwise",  "else",     "is",
+        "are",     "was",           "were",        "be",         "equals",    "equal",      "isn",      "aren",
+        "cannot",  "wrong",         "incorrect",   "false",      "untrue",    "impossible", "invalid",  "maybe",
+        "perhaps", "possibly",      "probably",    "likely",     "unsure",    "instead",    "rather",   "versus",
+        "vs",      "times",         "plus",        "minus",      "divided",   "multiplied", "over",     "modulo",
+        "mod",     "choose",        "squared",     "cubed",      "factorial", "power",      "least",    "most",
+        "between", "half",          "one",         "two",        "three",     "four",       "five",     "six",
+        "seven",   "eight",         "nine",        "ten",        "eleven",    "twelve",     "thirteen", "fourteen",
+        "fifteen", "sixteen",       "seventeen",   "eighteen",   "nineteen",  "twenty",     "thirty",   "forty",
+        "fifty",   "sixty",         "seventy",     "eighty",     "ninety",    "hundred",    "thousand", "million",
+        "billion", "trillion",      "dozen",       "lies",       "implies",   "therefore",  "because",  "when",
+        "where",   "alternatively", "incorrectly", "extraneous", "rejected",  "discarded",  "sqrt",     "root"};
     static const std::unordered_set<std::string_view> no_first_names = {"score", "gross", "point", "and",  "to",
                                                                         "than",  "under", "above", "below"};
     static constexpr std::string_view kNoNames[] = {"\xE6\x88\x96", "\xE4\xB8\x8D", "\xE9\x9D\x9E", "\xE6\xB2\xA1",
@@ -518,6 +522,16 @@ bool names_things(std::string_view words) {
         first = false;
     }
     return true;
+}
+
+int number_word(std::string_view word) {
+    static constexpr std::string_view kWords[] = {"zero",     "one",      "two",      "three",   "four",    "five",
+                                                  "six",      "seven",    "eight",    "nine",    "ten",     "eleven",
+                                                  "twelve",   "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
+                                                  "eighteen", "nineteen", "twenty"};
+    for (int i = 0; i <= 20; ++i)
+        if (word == kWords[i]) return i;
+    return -1;
 }
 
 Magnitude magnitude_word(std::string_view words) {

@@ -34,6 +34,8 @@ struct Command {
 /// Whether words behind a value may only name what is counted or measured ("apples", "square units"): no connective,
 /// operator, negation, comparison, number or fraction among them.
 [[nodiscard]] bool names_things(std::string_view words);
+/// 0 for "zero" to 20 for "twenty", else -1.
+[[nodiscard]] int number_word(std::string_view word);
 /// One spelling per unit: "centimeters" -> "cm", "square inches" -> "in^2"; "" if no unit of measurement is named.
 [[nodiscard]] std::string canonical_unit(std::string_view words);
 /// What a word behind a number multiplies it by, and the length of that word: 12 for "dozen", 10^6 for "million", 10^4
