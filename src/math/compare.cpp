@@ -167,7 +167,7 @@ Decision Comparison::tuple_and_other(const Expression& a, const Expression& b) {
 
 Decision Comparison::lists(const Expression& a, const Expression& b) {
     const bool both_lists = a.is(Kind::list) && b.is(Kind::list);
-    if (both_lists && connectives_differ(a, b)) return holds_sets(a) ? sets(a, b) : Decision::undecided;
+    if (both_lists && connectives_differ(a, b)) return Decision::undecided;
     Decision decision = both_lists ? in_any_order(a.args, b.args) : Decision::different;
     if (decision == Decision::equal) return decision;
     if (both_lists && holds_sets(a) && holds_sets(b) && sets(a, b) == Decision::equal) return Decision::equal;
@@ -263,10 +263,11 @@ Decision Comparison::ratios(const Expression& left, const Expression& right) {
     return compare_values(quotient, other, options_, budget_);
 }
 
-/// "2 m" written as mathrm{m} and as the symbol m.
+/// "2 m" (or "2 m/s") written as mathrm{m} and as the symbol m.
 bool Comparison::same_with_letter(const Quantity& a, const Expression& b) {
     if (a.letter.empty()) return false;
-    const Expression product = make(Kind::multiply, {a.value, make(Kind::symbol, a.letter, {})});
+    Expression product = make(Kind::multiply, {a.value, make(Kind::symbol, a.letter.substr(0, 1), {})});
+    if (a.letter.size() > 1) product = make(Kind::divide, {product, make(Kind::symbol, a.letter.substr(2), {})});
     return compare_values(product, b, options_, budget_) == Decision::equal;
 }
 

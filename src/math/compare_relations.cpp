@@ -171,7 +171,11 @@ Decision Comparison::up_to_factor(const Expression& a, const Expression& b) {
     const std::string unit = bare_quantity(a.args[1]).unit, other_unit = bare_quantity(b.args[1]).unit;
     if (!unit.empty() && !other_unit.empty() && unit != other_unit) return Decision::different;
     const bool ordered = kind == '<' || kind == 'l';
-    return compare_up_to_factor(difference(a), difference(b), ordered, options_.positive_variables, budget_);
+    const Decision decision =
+        compare_up_to_factor(difference(a), difference(b), ordered, options_.positive_variables, budget_);
+    // "x^2 = 4" isn't proportional to "x^4 = 16", but that refutes nothing; "y = 2x" and "y = 3x" do.
+    const bool definitions = kind == '=' && is_name(a.args[0]) && is_name(b.args[0]);
+    return decision == Decision::different && !definitions ? Decision::undecided : decision;
 }
 
 bool is_name(const Expression& e) {

@@ -34,12 +34,13 @@ struct Prose {
 
 Prose prose_of(std::string_view text) {
     static constexpr std::array kSentenceWords = {
-        "is",     "are",     "the",   "therefore", "thus",  "hence", "so",     "we",     "answer",   "solution",
-        "equals", "gives",   "get",   "have",      "final", "was",   "this",   "makes",  "make",     "has",
-        "had",    "pays",    "sells", "earns",     "needs", "gets",  "leaves", "spends", "received", "receives",
-        "went",   "will",    "would", "could",     "must",  "find",  "found",  "obtain", "conclude", "think",
-        "yields", "becomes", "there", "it",        "he",    "she",   "they",   "you",    "that",     "might",
-        "cannot", "can",     "says",  "pay",       "sell"};
+        "is",     "are",     "the",   "therefore", "thus",  "hence",  "so",     "we",     "answer",   "solution",
+        "equals", "gives",   "get",   "have",      "final", "was",    "this",   "makes",  "make",     "has",
+        "had",    "pays",    "sells", "earns",     "needs", "gets",   "leaves", "spends", "received", "receives",
+        "went",   "will",    "would", "could",     "must",  "find",   "found",  "obtain", "conclude", "think",
+        "yields", "becomes", "there", "it",        "he",    "she",    "they",   "you",    "that",     "might",
+        "cannot", "can",     "says",  "pay",       "sell",  "earned", "paid",   "spent",  "bought",   "sold",
+        "costs",  "cost",    "saved", "owes",      "gave",  "got",    "takes",  "took",   "lies",     "equal"};
     Prose prose;
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (text[i] == '\\') {
@@ -178,9 +179,11 @@ std::string_view without_reason(std::string_view sentence) {
     bool in_formula = false;
     for (std::size_t i = 1; i < sentence.size(); ++i) {
         if (sentence[i] == '$') in_formula = !in_formula;
-        if (in_formula || (sentence[i] != ' ' && sentence[i] != ',')) continue;
-        for (const std::string_view word :
-             {" because ", " since ", ", which ", ", as ", ", so ", ", where ", ", attained "})
+        if (in_formula || (sentence[i] != ' ' && sentence[i] != ',' && sentence[i] != ';')) continue;
+        // "12 as 3 * 4 = 12", but not "the same as 12".
+        if (starts(sentence, i, " as ") && is_digit(sentence[i - 1])) return sentence.substr(0, i);
+        for (const std::string_view word : {" because ", " since ", ", which ", ", as ", ", so ", "; so ", "; we ",
+                                            "; the ", "; this ", ", where ", ", attained ", " as we ", " as required"})
             if (starts(sentence, i, word)) return sentence.substr(0, i);
     }
     return sentence;

@@ -351,6 +351,14 @@ bool is_denied(std::string_view prefix) {
                                   "\xE5\x9C\xA8"});
 }
 
+/// "doesn't have 7", "not equal 7": a negation and one word.
+bool is_negated(std::string_view prefix) {
+    std::size_t end = prefix.size();
+    while (end > 0 && is_letter(prefix[end - 1])) --end;
+    return ends_with_any(trimmed(prefix.substr(0, end)), {"not", "doesn't", "don't", "didn't", "can't", "cannot",
+                                                          "couldn't", "won't", "never", "isn't"});
+}
+
 /// "I doubt that it is 7".
 bool is_doubted(std::string_view prefix) {
     for (const std::string_view doubt : {"doubt", "impossible that", "unlikely that", "not true that", "false that",
@@ -498,7 +506,8 @@ std::optional<Claim> last_claim(std::string_view text) {
         std::string claim = claim_of(text, items, last);
         const std::size_t start = last > 0 ? items[last - 1].end : 0;
         const std::string prefix = prefix_of(text, start, items[last].begin);
-        const bool denied = is_denied(prefix) || is_doubted(prefix) || is_revoked(text.substr(items[end].end));
+        const bool denied =
+            is_denied(prefix) || is_negated(prefix) || is_doubted(prefix) || is_revoked(text.substr(items[end].end));
         const bool another = last > 0 && same_sentence(text, items[last - 1], items[last]);
         if (denied && !another) return std::nullopt;
         const bool aside = items[last].begin > 0 && text[items[last].begin - 1] == '(' && items[last].formula;

@@ -119,7 +119,9 @@ int infinite_sign(const Expression& e) {
 
 }  // namespace
 
-Decision compare_values(const Expression& a, const Expression& b, const CompareOptions& options, Budget& budget) {
+namespace {
+
+Decision decide_values(const Expression& a, const Expression& b, const CompareOptions& options, Budget& budget) {
     const auto is_inexact = [](const Expression& node) { return node.inexact; };
     const bool tolerant =
         options.precision || options.abs_tolerance || any_node(a, is_inexact) || any_node(b, is_inexact);
@@ -134,6 +136,19 @@ Decision compare_values(const Expression& a, const Expression& b, const CompareO
     const Decision exact = compare_residues(a, b, tolerant, budget);
     if (exact != Decision::undecided) return exact;
     return compare_at_points(a, b, tolerant, options, budget);
+}
+
+/// Words that stand for themselves ("text:banana") have no value that could be refuted.
+bool holds_words(const Expression& e) {
+    return any_node(e, [](const Expression& node) { return node.is(Kind::symbol) && node.name.starts_with("text:"); });
+}
+
+}  // namespace
+
+Decision compare_values(const Expression& a, const Expression& b, const CompareOptions& options, Budget& budget) {
+    const Decision decision = decide_values(a, b, options, budget);
+    if (decision != Decision::different || (a.is(Kind::symbol) && b.is(Kind::symbol))) return decision;
+    return holds_words(a) || holds_words(b) ? Decision::undecided : decision;
 }
 
 Decision compare_up_to_factor(const Expression& a, const Expression& b, bool positive, bool positive_variables,
@@ -172,7 +187,7 @@ namespace {
 Expression without_units(const Expression& e, Quantity& found) {
     if (e.is(Kind::unit)) {
         if (const std::string unit = canonical_unit(e.name); !unit.empty()) found.unit = unit;
-        found.letter = e.name.size() == 1 ? e.name : std::string();
+        found.letter = e.name.size() == 1 || (e.name.size() == 3 && e.name[1] == '/') ? e.name : std::string();
         return without_units(e.args[0], found);
     }
     if (e.is(Kind::degree)) {

@@ -52,7 +52,7 @@ using RealSet = std::vector<Interval>;  ///< sorted, disjoint, not touching
 struct Quantity {
     Expression value;
     std::string unit;    ///< canonical, "" if unknown or none
-    std::string letter;  ///< a unit of one letter as it was written
+    std::string letter;  ///< a unit of one letter, or m/s, as it was written
     bool percent = false;
 };
 [[nodiscard]] Quantity bare_quantity(const Expression& expression);
