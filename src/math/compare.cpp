@@ -167,7 +167,7 @@ Decision Comparison::tuple_and_other(const Expression& a, const Expression& b) {
 
 Decision Comparison::lists(const Expression& a, const Expression& b) {
     const bool both_lists = a.is(Kind::list) && b.is(Kind::list);
-    if (both_lists && connectives_differ(a, b)) return Decision::undecided;
+    if (both_lists && connectives_differ(a, b)) return holds_sets(a) ? sets(a, b) : Decision::undecided;
     Decision decision = both_lists ? in_any_order(a.args, b.args) : Decision::different;
     if (decision == Decision::equal) return decision;
     if (both_lists && holds_sets(a) && holds_sets(b) && sets(a, b) == Decision::equal) return Decision::equal;

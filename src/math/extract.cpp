@@ -29,6 +29,7 @@ bool has_several_formulas(std::string_view text) {
 /// Words outside of formulas, commands and \text that make a sentence rather than an answer.
 struct Prose {
     std::size_t words = 0;
+    bool subject = false;   ///< begins with "she", "it", "there" ...
     bool sentence = false;  ///< a verb or an article
 };
 
@@ -54,7 +55,8 @@ Prose prose_of(std::string_view text) {
         std::string word;
         while (i < text.size() && is_letter(text[i])) word += to_lower(text[i++]);
         if (word.size() < 2) continue;
-        ++prose.words;
+        static constexpr std::array kSubjects = {"he", "she", "it", "they", "we", "you", "there"};
+        if (++prose.words == 1) prose.subject = std::find(kSubjects.begin(), kSubjects.end(), word) != kSubjects.end();
         prose.sentence =
             prose.sentence || std::find(kSentenceWords.begin(), kSentenceWords.end(), word) != kSentenceWords.end();
     }
@@ -128,7 +130,8 @@ bool is_whole(std::string_view text) {
     if (formulas.empty()) {
         const Prose prose = prose_of(text);
         const bool one_line = text.find('\n') == std::string_view::npos;
-        return prose.words <= (one_line ? kMaxWholeWords : 0) && !(prose.sentence && prose.words >= kMinSentenceWords);
+        return prose.words <= (one_line ? kMaxWholeWords : 0) &&
+               !(prose.sentence && prose.words >= (prose.subject ? kMinSentenceWords - 1 : kMinSentenceWords));
     }
     return only_answer_words(without_formulas(text, formulas));
 }

@@ -165,7 +165,7 @@ private:
         if (intervals) return all->size() == e.args.size() ? all : std::nullopt;
         RealSet common = reals();
         for (const Expression& arg : e.args) common = intersect(common, *read(arg), budget_);
-        return common.empty() ? all : std::optional(common);
+        return common.empty() && e.name != "land" ? all : std::optional(common);
     }
 
     std::optional<RealSet> relation(const Expression& e) {
