@@ -25,7 +25,8 @@ A undefined() {
 A rounded(Real re, Real im, Real error) {
     A result{re, im, error, true};
     const Real size = size_of(result);
-    result.error += 4 * kEpsilon * size;
+    const bool exact = error == 0 && im == 0 && size < 1e15 && re == floor_of(re);  // sums and products of integers
+    if (!exact) result.error += 4 * kEpsilon * size;
     if (!is_finite(size) || size > kLargest || !is_finite(result.error)) return undefined();
     return result;
 }
@@ -83,9 +84,23 @@ A sine(const A& z, bool shifted) {
 
 class ComplexField {
 public:
-    ComplexField(int point, Points points, Budget& budget) : point_(point), points_(points), budget_(budget) {}
+    ComplexField(const Samples& samples, int point, Budget& budget)
+        : samples_(samples), point_(point), budget_(budget) {}
 
+    A whole(const Expression& e) {
+        A result = evaluate(e);
+        result.real = real_;
+        return result;
+    }
+
+private:
     A evaluate(const Expression& e) {
+        const A result = value(e);
+        if (result.defined && abs_of(result.im) > result.error) real_ = false;
+        return result;
+    }
+
+    A value(const Expression& e) {
         budget_.spend(2);
         switch (e.kind) {
             case Kind::number:
@@ -120,7 +135,6 @@ public:
         }
     }
 
-private:
     template <class F>
     A of_one(const Expression& e, F f) {
         const A z = evaluate(e.args[0]);
@@ -159,12 +173,7 @@ private:
         return rounded(value < 0 ? -size : size, 0, 0);
     }
 
-    [[nodiscard]] A symbol(const std::string& name) const {
-        const Random random(random_key(hash64(name), "verifier point", static_cast<std::uint64_t>(point_)));
-        const double size = 0.5 + 2 * random.uniform(0);
-        if (points_ == Points::spread) return A{Real((2 + 3 * point_) * size), 0, 0, true};
-        return A{Real(points_ == Points::any_sign && random.uniform(1) < 0.5 ? -size : size), 0, 0, true};
-    }
+    [[nodiscard]] A symbol(const std::string& name) const { return A{Real(samples_.at(name, point_)), 0, 0, true}; }
 
     static A constant(const Expression& e) {
         if (e.name == "pi") return real(kPi);
@@ -246,7 +255,8 @@ private:
         if (name == "sinh" || name == "cosh" || name == "tanh" || name == "coth") return hyperbolic(name, z);
         if (name.starts_with("arc")) return inverse_function(name, z);
         if (name == "factorial") return factorial(z);
-        if (name == "floor" || name == "ceil") return whole(name == "floor", z);
+        if (name == "floor" || name == "ceil") return to_whole(name == "floor", z);
+        if (name == "sgn") return sign(z);
         if (name == "Re") return rounded(z.re, 0, z.error);
         if (name == "Im") return rounded(z.im, 0, z.error);
         if (name == "max" || name == "min") return z;
@@ -289,15 +299,22 @@ private:
         return rounded(value, 0, abs_of(value) * (100 * z.error + 1e4 * kEpsilon));
     }
 
-    static A whole(bool down, const A& z) {
+    static A to_whole(bool down, const A& z) {
         const Real x = down ? z.re : -z.re;
         const Real value = floor_of(x + z.error);
         if (z.im != 0 || floor_of(x - z.error) != value) return undefined();
         return rounded(down ? value : -value, 0, 0);
     }
 
+    static A sign(const A& z) {
+        if (z.im != 0 || (abs_of(z.re) <= z.error && z.error > 0)) return undefined();
+        return real(z.re > 0 ? 1 : z.re < 0 ? -1 : 0);
+    }
+
     static A extreme(const std::vector<A>& args, bool largest) {
         A best = args[0];
+        for (const A& arg : args)
+            if (abs_of(arg.im) > arg.error) return undefined();  // no order
         for (const A& arg : args)
             if (largest ? arg.re > best.re : arg.re < best.re) best = arg;
         return best;
@@ -321,15 +338,16 @@ private:
         return result;
     }
 
+    const Samples& samples_;
     int point_;
-    Points points_;
     Budget& budget_;
+    bool real_ = true;
 };
 
 }  // namespace
 
-Approximation approximate(const Expression& expression, int point, Points points, Budget& budget) {
-    return ComplexField(point, points, budget).evaluate(expression);
+Approximation approximate(const Expression& expression, const Samples& samples, int point, Budget& budget) {
+    return ComplexField(samples, point, budget).whole(expression);
 }
 
 }  // namespace tdrm::math

@@ -7,6 +7,8 @@
 namespace tdrm::math {
 namespace {
 
+constexpr std::size_t kMaxLongGap = 160;
+
 struct Box {
     std::size_t begin, end;  ///< of "\boxed{...}"
     std::size_t content_begin, content_end;
@@ -44,9 +46,38 @@ std::vector<Box> find_boxes(std::string_view text) {
     return boxes;
 }
 
-/// Whether only "and", commas and typography stand between two boxes.
+/// "x_2 =" at the end of a gap names what the second box is.
+std::string_view without_name(std::string_view gap) {
+    std::string_view rest = trimmed(gap);
+    while (!rest.empty() && (rest.back() == '$' || rest.back() == '{' || is_space(rest.back()))) rest.remove_suffix(1);
+    if (!rest.ends_with("=")) return gap;
+    rest = trimmed(rest.substr(0, rest.size() - 1));
+    std::size_t letters = 0;
+    while (!rest.empty() && (is_letter(rest.back()) || is_digit(rest.back()) || rest.back() == '_' ||
+                             rest.back() == '{' || rest.back() == '}')) {
+        letters += is_letter(rest.back()) ? 1U : 0U;
+        rest.remove_suffix(1);
+    }
+    if (!rest.empty() && rest.back() == '\\') rest.remove_suffix(1), letters = 1;  // \theta
+    return letters == 1 ? rest : gap;
+}
+
+/// "..., and the least possible number is" between two boxes: the sentence names both.
+bool continues_sentence(std::string_view gap) {
+    if (gap.size() > kMaxLongGap || gap.find(". ") != std::string_view::npos ||
+        gap.find('\n') != std::string_view::npos)
+        return false;
+    while (!gap.empty() && std::string_view(" ,;$\\)").find(gap.front()) != std::string_view::npos)
+        gap.remove_prefix(1);
+    while (!gap.empty() && std::string_view(" $\\(").find(gap.back()) != std::string_view::npos) gap.remove_suffix(1);
+    return gap.starts_with("and ") && (gap.ends_with(" is") || gap.ends_with(" are"));
+}
+
+/// Whether only "and", commas, "or else" and typography stand between two boxes.
 bool is_connective(std::string_view gap) {
+    if (continues_sentence(gap)) return true;
     if (gap.size() > 60) return false;
+    gap = without_name(gap);
     std::string letters;
     for (std::size_t i = 0; i < gap.size(); ++i) {
         if (gap[i] == '\\') {
@@ -60,7 +91,10 @@ bool is_connective(std::string_view gap) {
             return false;
         }
     }
-    return letters.empty() || letters == "and" || letters == "or";
+    for (const auto connective : {"", "and", "or", "orelse", "ormaybe", "orpossibly", "orperhaps", "maybe", "perhaps",
+                                  "oralternatively", "andalso", "oritis", "oritcouldbe"})
+        if (letters == connective) return true;
+    return false;
 }
 
 }  // namespace

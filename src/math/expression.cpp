@@ -43,6 +43,18 @@ std::string relation_text(const Expression& e) {
             case 'n':
                 text += " != ";
                 break;
+            case 'a':
+                text += " ~ ";
+                break;
+            case 't':
+                text += " -> ";
+                break;
+            case 'T':
+                text += " => ";
+                break;
+            case 's':
+                text += " subset ";
+                break;
             case 'i':
                 text += " in ";
                 break;
@@ -89,7 +101,7 @@ std::string to_text(const Expression& e) {
         case Kind::ratio:
             return joined(e, ":");
         case Kind::list:
-            return joined(e, e.name == "or" ? " or " : e.name == "and" ? " and " : ", ");
+            return joined(e, e.name == "," ? ", " : " " + e.name + " ");
         case Kind::set:
             return "{" + joined(e, ", ") + "}";
         case Kind::tuple:

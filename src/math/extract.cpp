@@ -29,13 +29,19 @@ bool has_several_formulas(std::string_view text) {
 /// Words outside of formulas, commands and \text that make a sentence rather than an answer.
 struct Prose {
     std::size_t words = 0;
+    bool subject = false;   ///< begins with "she", "it", "there" ...
     bool sentence = false;  ///< a verb or an article
 };
 
 Prose prose_of(std::string_view text) {
-    static constexpr std::array kSentenceWords = {"is",  "are",  "the",    "therefore", "thus",   "hence",
-                                                  "so",  "we",   "answer", "solution",  "equals", "gives",
-                                                  "get", "have", "final",  "was",       "this"};
+    static constexpr std::array kSentenceWords = {
+        "is",     "are",     "the",   "therefore", "thus",  "hence",  "so",     "we",     "answer",   "solution",
+        "equals", "gives",   "get",   "have",      "final", "was",    "this",   "makes",  "make",     "has",
+        "had",    "pays",    "sells", "earns",     "needs", "gets",   "leaves", "spends", "received", "receives",
+        "went",   "will",    "would", "could",     "must",  "find",   "found",  "obtain", "conclude", "think",
+        "yields", "becomes", "there", "it",        "he",    "she",    "they",   "you",    "that",     "might",
+        "cannot", "can",     "says",  "pay",       "sell",  "earned", "paid",   "spent",  "bought",   "sold",
+        "costs",  "cost",    "saved", "owes",      "gave",  "got",    "takes",  "took",   "lies",     "equal"};
     Prose prose;
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (text[i] == '\\') {
@@ -49,7 +55,8 @@ Prose prose_of(std::string_view text) {
         std::string word;
         while (i < text.size() && is_letter(text[i])) word += to_lower(text[i++]);
         if (word.size() < 2) continue;
-        ++prose.words;
+        static constexpr std::array kSubjects = {"he", "she", "it", "they", "we", "you", "there"};
+        if (++prose.words == 1) prose.subject = std::find(kSubjects.begin(), kSubjects.end(), word) != kSubjects.end();
         prose.sentence =
             prose.sentence || std::find(kSentenceWords.begin(), kSentenceWords.end(), word) != kSentenceWords.end();
     }
@@ -87,20 +94,44 @@ bool only_answer_words(std::string_view rest) {
     return fits();
 }
 
+/// "option A" in Chinese.
+bool has_choice_word(std::string_view text) { return text.starts_with("\xE9\x80\x89"); }
+
 /// A formula may be long; words make a text of that length a solution.
 bool is_long_formula(std::string_view text) {
     return text.size() <= kMaxLongFormula && std::none_of(text.begin(), text.end(), is_wide) &&
            text.find('$') == std::string_view::npos && prose_of(text).words == 0;
 }
 
+/// "... ratio is 13/28" in Chinese: several wide characters, and a digit or letter behind them.
+bool has_wide_lead(std::string_view text) {
+    if (text.starts_with("\xE7\x99\xBE\xE5\x88\x86\xE4\xB9\x8B")) return false;  // percent
+    std::size_t wide = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const auto lead = static_cast<unsigned char>(text[i]);
+        const bool han = lead >= 0xE4 && lead <= 0xE9;
+        if (han) {
+            ++wide;
+            i += 2;
+        } else if (wide >= 2 && (is_digit(text[i]) || is_letter(text[i]) || text[i] == '$' || text[i] == '\\')) {
+            return !has_choice_word(text);
+        } else if (!is_wide(text[i]) && !is_space(text[i])) {
+            wide = 0;
+        }
+    }
+    return false;
+}
+
 bool is_whole(std::string_view text) {
     if (text.empty() || text.find("\\boxed") != std::string_view::npos) return false;
     if (text.size() > kMaxWholeLength) return is_long_formula(text);
     const std::vector<Formula> formulas = find_formulas(text);
+    if (has_wide_lead(text)) return false;
     if (formulas.empty()) {
         const Prose prose = prose_of(text);
         const bool one_line = text.find('\n') == std::string_view::npos;
-        return prose.words <= (one_line ? kMaxWholeWords : 0) && !(prose.sentence && prose.words >= kMinSentenceWords);
+        return prose.words <= (one_line ? kMaxWholeWords : 0) &&
+               !(prose.sentence && prose.words >= (prose.subject ? kMinSentenceWords - 1 : kMinSentenceWords));
     }
     return only_answer_words(without_formulas(text, formulas));
 }
@@ -110,6 +141,19 @@ std::string_view without_emphasis(std::string_view text) {
     while (!text.empty() && (text.front() == '*' || text.front() == ':' || is_space(text.front())))
         text.remove_prefix(1);
     while (!text.empty() && (text.back() == '*' || is_space(text.back()))) text.remove_suffix(1);
+    return text;
+}
+
+/// "Hence x = 3", "Result: 7": without the first word.
+std::string_view without_lead_in(std::string_view text) {
+    for (const std::string_view word : {"therefore", "thus", "hence", "so", "then", "result:", "final result:",
+                                        "solution:", "total:", "value:", "ans:", "indeed", "simply"}) {
+        std::size_t i = 0;
+        while (i < word.size() && i < text.size() && to_lower(text[i]) == word[i]) ++i;
+        if (i < word.size() || i == text.size() || (is_letter(word.back()) && is_letter(text[i]))) continue;
+        while (i < text.size() && (is_space(text[i]) || text[i] == ',')) ++i;
+        return text.substr(i);
+    }
     return text;
 }
 
@@ -133,9 +177,24 @@ std::string_view first_sentence(std::string_view text) {
     return text;
 }
 
+/// "12 because 3 * 4 = 12", "12, which is even": the first part.
+std::string_view without_reason(std::string_view sentence) {
+    bool in_formula = false;
+    for (std::size_t i = 1; i < sentence.size(); ++i) {
+        if (sentence[i] == '$') in_formula = !in_formula;
+        if (in_formula || (sentence[i] != ' ' && sentence[i] != ',' && sentence[i] != ';')) continue;
+        // "12 as 3 * 4 = 12", but not "the same as 12".
+        if (starts(sentence, i, " as ") && is_digit(sentence[i - 1])) return sentence.substr(0, i);
+        for (const std::string_view word : {" because ", " since ", ", which ", ", as ", ", so ", "; so ", "; we ",
+                                            "; the ", "; this ", ", where ", ", attained ", " as we ", " as required"})
+            if (starts(sentence, i, word)) return sentence.substr(0, i);
+    }
+    return sentence;
+}
+
 /// "The volume of $ABC$ is 120": what follows the last " is ", else the last formula or number.
 std::string answer_of_sentence(std::string_view sentence) {
-    sentence = without_emphasis(sentence);
+    sentence = without_emphasis(without_lead_in(without_reason(without_emphasis(sentence))));
     for (int i = 0; i < kMaxSentences && !is_whole(sentence); ++i) {
         std::size_t cut = std::string_view::npos;
         for (const std::string_view verb : {" is ", " are ", " equals "})
@@ -146,10 +205,11 @@ std::string answer_of_sentence(std::string_view sentence) {
     }
     if (const auto boxed = boxed_answer(sentence)) return *boxed;
     if (is_whole(sentence)) return std::string(sentence);
-    if (const auto formula = last_formula(sentence)) return *formula;
-    if (const auto number = last_number(sentence)) return *number;
+    if (const auto claim = last_claim(sentence)) return claim->text;
     return std::string(sentence);
 }
+
+std::optional<std::string> answer_at(AnswerPlace place, std::string_view text);
 
 /// Case-insensitive search from the end.
 std::size_t find_last(std::string_view text, std::string_view what) {
@@ -160,6 +220,32 @@ std::size_t find_last(std::string_view text, std::string_view what) {
         if (i == what.size()) return at;
     }
     return std::string_view::npos;
+}
+
+/// Behind the last heading that ends in "answer" ("## Final Answer").
+std::size_t find_heading(std::string_view text) {
+    for (std::size_t end = text.size(); end > 0;) {
+        const std::size_t line_begin =
+            text.rfind('\n', end - 1) == std::string_view::npos ? 0 : text.rfind('\n', end - 1) + 1;
+        std::string_view line = trimmed(text.substr(line_begin, end - line_begin));
+        while (!line.empty() && (line.back() == ':' || line.back() == '*' || line.back() == '#')) line.remove_suffix(1);
+        if (line.starts_with("#") && line.size() >= 6 && find_last(line, "answer") == line.size() - 6) return end;
+        end = line_begin == 0 ? 0 : line_begin - 1;
+    }
+    return std::string_view::npos;
+}
+
+/// Behind the "is" of the last "... is **12**".
+std::size_t find_bold_claim(std::string_view text) {
+    std::size_t best = std::string_view::npos;
+    for (const std::string_view verb : {" is **", " are **", " equals **", " is: **", " have **", " has **"})
+        if (const std::size_t at = find_last(text, verb); at != std::string_view::npos) {
+            const std::size_t begin = at + verb.size(), end = text.find("**", begin);
+            if (end == std::string_view::npos || end == begin || !is_whole(text.substr(begin, end - begin))) continue;
+            if (last_claim(text.substr(begin, end - begin)))
+                best = best == std::string_view::npos ? begin : std::max(best, begin);
+        }
+    return best;
 }
 
 std::optional<std::string> phrase_answer(std::string_view text) {
@@ -181,11 +267,15 @@ std::optional<std::string> phrase_answer(std::string_view text) {
     for (const auto phrase : kPhrases)
         if (const auto at = find_last(text, phrase); at != std::string_view::npos)
             best = best == std::string_view::npos ? at + phrase.size() : std::max(best, at + phrase.size());
+    const std::size_t bold = find_bold_claim(text);
+    for (const std::size_t at : {find_heading(text), bold})
+        if (at != std::string_view::npos) best = best == std::string_view::npos ? at : std::max(best, at);
     if (best == std::string_view::npos && (text.starts_with("A:") || text.starts_with("a:"))) best = 2;
     if (best == std::string_view::npos) return std::nullopt;
     std::string_view rest = text.substr(best);
     for (const std::string_view colon : {":", "\xEF\xBC\x9A", "**", " ", "\n"})
         while (rest.starts_with(colon)) rest.remove_prefix(colon.size());
+    if (best == bold) return std::string(rest.substr(0, rest.find("**")));
     const std::string answer = answer_of_sentence(first_sentence(without_emphasis(rest)));
     return trimmed(answer).empty() ? std::nullopt : std::optional(answer);
 }
@@ -198,14 +288,32 @@ std::optional<std::string> hashes_answer(std::string_view text) {
     return line.empty() ? std::nullopt : std::optional(std::string(line));
 }
 
+/// The last <answer>...</answer>, and in it what any text would be searched for.
+std::optional<std::string> tagged_answer(std::string_view text) {
+    constexpr std::string_view kOpen = "<answer>", kClose = "</answer>";
+    const std::size_t open = find_last(text, kOpen);
+    if (open == std::string_view::npos) return std::nullopt;
+    std::string_view content = text.substr(open + kOpen.size());
+    if (const std::size_t close = find_last(content, kClose); close != std::string_view::npos)
+        content = content.substr(0, close);
+    content = trimmed(content);
+    for (const AnswerPlace place : {AnswerPlace::boxed, AnswerPlace::hashes, AnswerPlace::phrase, AnswerPlace::whole,
+                                    AnswerPlace::formula, AnswerPlace::number})
+        if (auto answer = answer_at(place, content)) return answer;
+    return std::string(content);
+}
+
 /// "There is no such number", "The correct option is B".
 std::optional<std::string> sentence_answer(std::string_view text) {
     if (text.empty() || text.size() > kMaxWholeLength || text.find('\n') != std::string_view::npos) return std::nullopt;
+    if (std::any_of(text.begin(), text.end(), is_digit)) return std::string(text);  // claims no number: words
     return answer_of_sentence(text);
 }
 
 std::optional<std::string> answer_at(AnswerPlace place, std::string_view text) {
     switch (place) {
+        case AnswerPlace::tag:
+            return tagged_answer(text);
         case AnswerPlace::boxed:
             return boxed_answer(text);
         case AnswerPlace::hashes:
@@ -213,11 +321,12 @@ std::optional<std::string> answer_at(AnswerPlace place, std::string_view text) {
         case AnswerPlace::phrase:
             return phrase_answer(text);
         case AnswerPlace::whole:
-            return is_whole(text) ? std::optional(std::string(without_emphasis(text))) : std::nullopt;
+            return is_whole(text) ? std::optional(std::string(without_lead_in(without_emphasis(text)))) : std::nullopt;
         case AnswerPlace::formula:
-            return last_formula(text);
         case AnswerPlace::number:
-            return last_number(text);
+            if (auto claim = last_claim(text); claim && claim->formula == (place == AnswerPlace::formula))
+                return std::move(claim->text);
+            return std::nullopt;
         case AnswerPlace::sentence:
             return sentence_answer(text);
         case AnswerPlace::none:
@@ -237,6 +346,8 @@ Extraction extract_from(std::string_view text, const ExtractOptions& options) {
 
 const char* to_string(AnswerPlace place) {
     switch (place) {
+        case AnswerPlace::tag:
+            return "<answer>";
         case AnswerPlace::boxed:
             return "boxed";
         case AnswerPlace::hashes:

@@ -1,10 +1,42 @@
-// Formulas and numbers in prose.
-#include <algorithm>
-
+// Formulas in prose.
 #include "extract_parts.hpp"
 #include "tdrm/math/characters.hpp"
 
 namespace tdrm::math {
+
+namespace {
+
+/// Words of prose (two letters or more outside of commands and their groups) between two dollar signs.
+bool holds_prose(std::string_view content) {
+    std::size_t letters = 0;
+    int depth = 0;
+    for (std::size_t i = 0; i < content.size(); ++i) {
+        if (content[i] == '\\') {
+            while (i + 1 < content.size() && is_letter(content[i + 1])) ++i;
+            letters = 0;
+            continue;
+        }
+        depth += content[i] == '{' ? 1 : content[i] == '}' ? -1 : 0;
+        letters = is_letter(content[i]) && depth == 0 ? letters + 1 : 0;
+        if (letters >= 2) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+std::optional<std::size_t> closing_dollar(std::string_view text, std::size_t at) {
+    std::size_t end = at + 1;
+    while (end < text.size() && text[end] != '$') end += text[end] == '\\' ? 2U : 1U;
+    if (end >= text.size()) return std::nullopt;
+    const std::string_view content = text.substr(at + 1, end - at - 1);
+    if (content.empty() || !is_digit(content[0])) return end;
+    // "$5 + $7", "$5 and $7": an amount, and the next "$" belongs to the next one.
+    const bool next_amount = end + 1 < text.size() && is_digit(text[end + 1]);
+    const bool spaced = is_space(content.back());
+    if ((spaced && (next_amount || holds_prose(content))) || (holds_prose(content) && next_amount)) return std::nullopt;
+    return end;
+}
 
 std::vector<Formula> find_formulas(std::string_view text) {
     std::vector<Formula> formulas;
@@ -18,6 +50,7 @@ std::vector<Formula> find_formulas(std::string_view text) {
             continue;
         } else if (text[i] == '$') {
             open = close = starts(text, i, "$$") ? "$$" : "$";
+            if (open.size() == 1 && !closing_dollar(text, i)) continue;
         } else {
             continue;
         }
@@ -29,35 +62,6 @@ std::vector<Formula> find_formulas(std::string_view text) {
         i = end + close.size() - 1;
     }
     return formulas;
-}
-
-std::optional<std::string> last_formula(std::string_view text) {
-    std::vector<Formula> formulas = find_formulas(text);
-    if (formulas.empty()) return std::nullopt;
-    if (!std::all_of(formulas.begin(), formulas.end(), is_letter_alone))
-        while (is_letter_alone(formulas.back())) formulas.pop_back();
-    std::string answer(formulas.back().content);
-    if (percent_follows(text.substr(formulas.back().end)) && answer.find('%') == std::string::npos) answer += "\\%";
-    return answer.empty() ? std::nullopt : std::optional(answer);
-}
-
-std::optional<std::string> last_number(std::string_view text) {
-    const auto part = [](char c) { return is_digit(c) || c == '.' || c == ',' || c == '/'; };
-    std::size_t end = text.size();
-    while (end > 0 && !is_digit(text[end - 1])) --end;
-    if (end == 0) return std::nullopt;
-    std::size_t begin = end;
-    while (begin > 0 && part(text[begin - 1])) --begin;
-    while (begin < end && (text[begin] == ',' || text[begin] == '/')) ++begin;
-    for (const std::string_view minus : {"-", "\xE2\x88\x92"}) {
-        const std::string_view before = text.substr(0, begin);
-        if (!before.ends_with(minus)) continue;
-        const std::size_t sign = begin - minus.size();
-        if (sign == 0 || !is_digit(text[sign - 1])) begin = sign;
-    }
-    std::string number(text.substr(begin, end - begin));
-    if (percent_follows(text.substr(end)) && !number.empty()) number += "%";
-    return number;
 }
 
 }  // namespace tdrm::math

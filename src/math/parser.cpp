@@ -8,11 +8,25 @@ std::vector<Expression> Parser::elements(std::string& connective) {
     std::vector<Expression> result;
     connective.assign(1, ',');
     while (at_separator()) take();
+    bool joined_by_and = false;
     while (starts_operand()) {
-        result.push_back(relation());
+        Expression item = relation();
+        if (joined_by_and && is_text(item) && !result.empty() && result.back().is(Kind::unit))
+            result.back().name += " " + item.name.substr(kTextPrefix.size());  // "3 cats and dogs"
+        else
+            result.push_back(std::move(item));
+        joined_by_and = false;
         bool separated = false;
-        for (; at_separator(); separated = true)
-            if (const Token token = take(); token.is("and") || token.is("or")) connective = token.text;
+        for (; at_separator(); separated = true) {
+            const bool word = at_connective();
+            joined_by_and = next().is("and");
+            const Token token = take();
+            if (!word) continue;
+            // "p \land q \lor r" means something, but not a list.
+            if (connective != "," && connective != token.text && (connective[0] == 'l' || token.text[0] == 'l'))
+                throw ParseError{};
+            connective = token.text;
+        }
         if (!separated) break;
     }
     return result;
@@ -29,7 +43,8 @@ Expression Parser::list() {
 
 char Parser::relation_sign() const {
     if (next().kind != TokenKind::sign || next().text.size() != 1) return 0;
-    return std::string_view("=<>lgnio").find(next().text[0]) == std::string_view::npos ? '\0' : next().text[0];
+    return std::string_view("=<>lgnioatTsSuU~pPN").find(next().text[0]) == std::string_view::npos ? '\0'
+                                                                                                  : next().text[0];
 }
 
 Expression Parser::relation() {

@@ -29,18 +29,32 @@ Expression Parser::product() {
     if (next().is("+") || next().is("-") || next().is("pm") || next().is("mp")) sign = take().text;
     if (!sign.empty()) {
         const Nesting nesting(*this);
-        return with_sign(sign, product());
+        Expression term = product();
+        if (sign == "-" && term.is(Kind::call, "mod")) {  // -4 mod 7 is 3
+            term.args[0] = make(Kind::negate, {std::move(term.args[0])});
+            return term;
+        }
+        return with_sign(sign, std::move(term));
     }
     Expression left = factor();
     for (int links = 0;; count_link(links)) {
-        if (next().is("*")) {
+        if (next().is("*") || next().is("times") || next().is("cross")) {
+            const bool vectors = next().is("cross") || (next().is("times") && (is_vector(left) || at_matrix()));
             take();
-            left = times(std::move(left), signed_factor());
+            Expression right = signed_factor();
+            left = vectors ? make(Kind::call, "cross", {std::move(left), std::move(right)})
+                           : times(std::move(left), std::move(right));
+        } else if (next().is("bmod")) {
+            take();
+            left = make(Kind::call, "mod", {std::move(left), signed_factor()});
         } else if (next().is("/")) {
             take();
             Expression right = signed_factor();
-            left = make(Kind::divide, {std::move(left), std::move(right)});
-        } else if (next().kind == TokenKind::text) {
+            left = quotient(std::move(left), std::move(right));
+        } else if (next().kind == TokenKind::sign && next().text.starts_with("currency ") &&
+                   next(1).kind != TokenKind::number) {  // 5 EUR
+            left = make(Kind::unit, take().text.substr(9), {std::move(left)});
+        } else if (next().kind == TokenKind::text && !at_parameter()) {
             left = with_unit(std::move(left), unit_words());
         } else if (starts_implicit_factor()) {
             left = juxtaposed(std::move(left));
@@ -59,6 +73,21 @@ Expression Parser::signed_factor() {
     return factor();
 }
 
+/// The factors of a product do not commute if they are vectors.
+bool Parser::is_vector(const Expression& e) {
+    return e.is(Kind::symbol) ? e.name.starts_with("vec ") : e.is(Kind::call, "cross") || e.is(Kind::matrix);
+}
+
+bool Parser::at_matrix() const { return next(1).is("begin matrix"); }
+
+/// "dy/dx" is no quotient of products.
+Expression Parser::quotient(Expression top, Expression bottom) {
+    const auto is_d = [](const Expression& e) { return e.is(Kind::symbol, "d"); };
+    const auto starts_with_d = [&](const Expression& e) { return e.is(Kind::multiply) && is_d(e.args[0]); };
+    if (starts_with_d(bottom) && (starts_with_d(top) || is_d(top))) throw ParseError{};
+    return make(Kind::divide, {std::move(top), std::move(bottom)});
+}
+
 Expression Parser::times(Expression left, Expression right) {
     if (left.is(Kind::multiply)) {
         left.args.push_back(std::move(right));
@@ -72,6 +101,12 @@ Expression Parser::juxtaposed(Expression left) {
         next().kind == TokenKind::number && next(1).is("/") && next(2).kind == TokenKind::number && is_integer(left);
     const bool after_bracket = at_ > 0 && (tokens_[at_ - 1].is("}") || tokens_[at_ - 1].is(")"));
     if (next().kind == TokenKind::number && !plain_fraction && !after_bracket) throw ParseError{};
+    if (next().is("(") && next(1).is("bmod")) {  // (mod 5)
+        take(), take();
+        Expression modulus = sum();
+        expect(")");
+        return times(std::move(left), make(Kind::call, "pmod", {std::move(modulus)}));
+    }
     const bool fraction = next().is("frac") || plain_fraction;
     Expression right = factor();
     if (plain_fraction) {
@@ -98,7 +133,11 @@ std::string Parser::unit_words() {
         words += "^" + take().text;
         take();
     }
-    if (next().is("/") && next(1).kind == TokenKind::text) {
+    const bool letter = next(1).kind == TokenKind::symbol && !canonical_unit(next(1).text).empty();  // km / h
+    if (next().is("/") && letter && !canonical_unit(words).empty()) {
+        take();
+        words += "/" + take().text;
+    } else if (next().is("/") && next(1).kind == TokenKind::text) {
         take();
         words += "/";
         words += unit_words();
@@ -107,14 +146,12 @@ std::string Parser::unit_words() {
 }
 
 Expression Parser::with_unit(Expression quantity, std::string words) {
-    if (const int magnitude = magnitude_word(words); magnitude > 0) {
-        const mpz_class scale("1" + std::string(static_cast<std::size_t>(magnitude), '0'), 10);
-        quantity = make(Kind::multiply, {std::move(quantity), make_number(scale)});
-        words = words.substr(is_wide(words[0])                      ? 3
-                             : words.find(' ') == std::string::npos ? words.size()
-                                                                    : words.find(' '));
+    if (const Magnitude magnitude = magnitude_word(words); magnitude.length > 0) {
+        quantity = make(Kind::multiply, {std::move(quantity), make_number(magnitude.factor)});
+        words = trimmed(words.substr(magnitude.length));
         if (words.empty()) return quantity;
     }
+    if (!names_things(words)) throw ParseError{};
     if (quantity.is(Kind::unit)) {
         quantity.name += " ";
         quantity.name += words;
@@ -129,12 +166,12 @@ bool Parser::starts_operand() const {
     if (token.kind != TokenKind::sign) return true;
     for (const auto sign : {"+", "-", "pm", "mp", "]", "|"})
         if (token.text == sign) return true;
-    return starts_bracketed();
+    return token.text.starts_with("currency ") || starts_bracketed();
 }
 
 bool Parser::starts_implicit_factor() const {
     const Token& token = next();
-    if (token.kind == TokenKind::end) return false;
+    if (token.kind == TokenKind::end || at_parameter()) return false;
     if (token.kind != TokenKind::sign) return true;
     if (token.is("|")) return bars_ == 0 && !in_set_;
     if (token.is("[")) return !square_;  // "[1, 2[" is half open
@@ -142,8 +179,10 @@ bool Parser::starts_implicit_factor() const {
 }
 
 bool Parser::starts_bracketed() const {
-    for (const auto sign : {"(", "[", "{", "\\{", "frac", "sqrt", "binom", "lfloor", "lceil", "overline", "accent",
-                            "mathbb", "begin matrix", "begin vmatrix", "begin cases", "langle", "bigcup", "dot"})
+    for (const auto sign : {"(",      "[",        "{",        "\\{",          "frac",          "sqrt",        "binom",
+                            "lfloor", "lceil",    "overline", "accent",       "vec",           "hat",         "tilde",
+                            "angle",  "triangle", "mathbb",   "begin matrix", "begin vmatrix", "begin cases", "langle",
+                            "bigcup", "dot"})
         if (next().text == sign) return true;
     return false;
 }
@@ -156,9 +195,15 @@ Expression Parser::factor() {
             const bool twice = !next().space_before && accept("!");
             base = make(Kind::call, twice ? "factorial2" : "factorial", {std::move(base)});
         } else if (accept("%")) {
+            if (next().kind == TokenKind::symbol || next().kind == TokenKind::number || next().is("("))
+                throw ParseError{};  // the remainder of a program
             base = make(Kind::percent, {std::move(base)});
-        } else if (at_degree()) {
+        } else if (next().is("deg") && base.is(Kind::symbol) &&
+                   (next(1).kind == TokenKind::symbol || next(1).kind == TokenKind::function)) {
+            throw ParseError{};  // f \circ g
+        } else if (std::string scale; at_degree(scale)) {
             base = make(Kind::degree, {std::move(base)});
+            if (!scale.empty()) base = make(Kind::unit, std::move(scale), {std::move(base)});
         } else if (next().is("^")) {
             take();
             base = make(Kind::power, {std::move(base), exponent()});
@@ -176,7 +221,7 @@ Expression Parser::exponent() {
     return make(Kind::power, {std::move(base), exponent()});
 }
 
-bool Parser::at_degree() {
+bool Parser::at_degree(std::string& scale) {
     std::size_t length = 0;
     if (next().is("deg"))
         length = 1;
@@ -185,7 +230,8 @@ bool Parser::at_degree() {
     else if (next().is("^") && next(1).is("{") && next(2).is("deg") && next(3).is("}"))
         length = 4;
     for (std::size_t i = 0; i < length; ++i) take();
-    if (length > 1 && next().kind == TokenKind::symbol && (next().text == "C" || next().text == "F")) take();
+    if (length > 1 && next().kind == TokenKind::symbol && (next().text == "C" || next().text == "F"))
+        scale = take().text == "C" ? "celsius" : "fahrenheit";
     return length > 0;
 }
 
@@ -212,7 +258,7 @@ Expression Parser::list_or_fraction() {
     if (!next().is("over") && !next().is("choose")) return above;
     const bool fraction = take().is("over");
     Expression below = list();
-    if (fraction) return make(Kind::divide, {std::move(above), std::move(below)});
+    if (fraction) return quotient(std::move(above), std::move(below));
     return make(Kind::call, "binom", {std::move(above), std::move(below)});
 }
 

@@ -4,6 +4,11 @@
 #include "tdrm/math/words.hpp"
 
 namespace tdrm::math {
+namespace {
+
+constexpr unsigned long kMaxTerms = 300, kMaxWrittenNodes = 6000;
+
+}  // namespace
 
 Expression Parser::atom() {
     const Nesting nesting(*this);
@@ -50,7 +55,7 @@ std::string Parser::flat_group() {
         const Token token = take();
         if (token.kind == TokenKind::end) throw ParseError{};
         open += token.is("{") ? 1 : token.is("}") ? -1 : 0;
-        if (!token.is("{") && !token.is("}")) text += token.text;
+        if (!token.is("{") && !token.is("}") && !token.is("angle")) text += token.text;
     } while (open > 0);
     return text;
 }
@@ -60,6 +65,8 @@ Expression Parser::symbol() {
     if (name == "pi" || name == "e" || name == "i" || name == "infinity" || name == "reals" || name == "empty") {
         if (!next().is("_")) return make(Kind::constant, name, {});
     }
+    if (name.size() == 1 && next().kind == TokenKind::number && !next().space_before && !next().text.empty())
+        name += "_" + take().text;  // x1
     suffixes(name);
     if (is_function_name(name) && at_inverse()) {
         for (int i = 0; i < 5; ++i) take();
@@ -106,12 +113,30 @@ bool Parser::is_function_name(const std::string& name) {
 
 Expression Parser::text() {
     const std::string words = take().text;
-    for (const auto filler : {"about", "approximately", "approx", "exactly", "roughly", "only", "nearly",
-                              "\xE7\xBA\xA6", "\xE5\xA4\xA7\xE7\xBA\xA6", "\xE7\xBA\xA6\xE4\xB8\xBA", "\xE5\x85\xB1"})
+    if (auto set = named_set(word_key(words))) return std::move(*set);
+    if (const int value = number_word(words); value >= 0 && !starts_operand()) return make_number(value);
+    if (in_cases_ && (words == "if" || words == "for" || words == "when" || words == "where") && starts_operand())
+        return atom();
+    for (const auto filler :
+         {"just", "the number", "about", "approximately", "approx", "exactly", "roughly", "only", "nearly",
+          "\xE7\xBA\xA6", "\xE5\xA4\xA7\xE7\xBA\xA6", "\xE7\xBA\xA6\xE4\xB8\xBA", "\xE5\x85\xB1"})
         if (words == filler && starts_operand()) return atom();
     if (words.starts_with("\xE7\x99\xBE\xE5\x88\x86\xE4\xB9\x8B") && starts_operand())
         return make(Kind::percent, {atom()});
     return make(Kind::symbol, std::string(kTextPrefix) + word_key(words), {});
+}
+
+std::optional<Expression> Parser::named_set(std::string_view words) {
+    for (const auto reals : {"allrealnumbers", "allreals", "allrealnumber", "allrealvalues", "realnumbers", "thereals",
+                             "therealnumbers", "thesetofallrealnumbers", "thesetofrealnumbers", "anyrealnumber",
+                             "\xE5\x85\xA8\xE4\xBD\x93\xE5\xAE\x9E\xE6\x95\xB0"})
+        if (words == reals) return make(Kind::constant, "reals", {});
+    for (const auto empty : {"nosolution", "nosolutions", "norealsolution", "norealsolutions", "emptyset",
+                             "theemptyset", "\xE6\x97\xA0\xE8\xA7\xA3", "\xE7\xA9\xBA\xE9\x9B\x86"})
+        if (words == empty) return make(Kind::constant, "empty", {});
+    for (const auto integers : {"allintegers", "theintegers", "integers", "thesetofallintegers"})
+        if (words == integers) return make(Kind::symbol, "set Z", {});
+    return std::nullopt;
 }
 
 Expression Parser::sign_atom() {
@@ -122,11 +147,14 @@ Expression Parser::sign_atom() {
     if (sign == "|") return bars();
     if (sign.starts_with("begin ")) return environment();
     take();
+    if (sign.starts_with("currency ")) return amount(sign.substr(9));
+    if (sign == "angle") return angle();
+    if (sign == "vec") return make(Kind::symbol, "vec " + flat_group(), {});
     if (sign == "frac" || sign == "binom") {
         Expression top = argument();
         Expression bottom = argument();
         if (sign == "binom") return make(Kind::call, "binom", {std::move(top), std::move(bottom)});
-        return make(Kind::divide, {std::move(top), std::move(bottom)});
+        return quotient(std::move(top), std::move(bottom));
     }
     if (sign == "sqrt") return root();
     if (sign == "lfloor" || sign == "lceil") return rounded(sign == "lfloor" ? "floor" : "ceil");
@@ -135,9 +163,34 @@ Expression Parser::sign_atom() {
         return name == "R" ? make(Kind::constant, "reals", {}) : make(Kind::symbol, "set " + name, {});
     }
     if (sign == "overline") return make(Kind::symbol, "bar " + flat_group(), {});
-    if (sign == "accent" || sign == "dot") return make(Kind::symbol, flat_group(), {});
+    if (sign == "hat" || sign == "tilde" || sign == "dot") return make(Kind::symbol, sign + " " + flat_group(), {});
+    if (sign == "accent") return make(Kind::symbol, flat_group(), {});
     if (sign == "bigcup") return big_operator("bigcup");
     throw ParseError{};
+}
+
+Expression Parser::amount(std::string currency) {
+    const bool minus = accept("-");
+    Expression value = make(Kind::unit, std::move(currency), {factor()});
+    return minus ? make(Kind::negate, {std::move(value)}) : value;
+}
+
+Expression Parser::angle() {
+    std::string name;
+    if (next().is("{")) {
+        name = flat_group();
+    } else {
+        while (next().kind == TokenKind::symbol && (name.empty() || !next().space_before || next().text.size() == 1)) {
+            const Token token = take();
+            name += token.text;
+            if (next().is("_") || next().is("'")) suffixes(name);
+            if (name.size() >= 3) break;
+        }
+    }
+    if (name.empty()) throw ParseError{};
+    std::string reversed(name.rbegin(), name.rend());  // ABC and CBA are one angle
+    const bool letters = std::all_of(name.begin(), name.end(), is_letter);
+    return make(Kind::symbol, "angle " + (letters ? std::min(name, reversed) : name), {});
 }
 
 Expression Parser::root() {
@@ -173,6 +226,10 @@ Expression Parser::bracket() {
 
 Expression Parser::braces() {
     take();
+    if (next().is("begin matrix") || next().is("begin cases")) {
+        Expression rows = environment(true);
+        return accept("\\}") ? make(Kind::set, {std::move(rows)}) : rows;
+    }
     const Scope scope(*this, true);
     std::string connective;
     std::vector<Expression> items = elements(connective);
@@ -195,25 +252,52 @@ Expression Parser::bars() {
     Expression inside = sum();
     expect("|");
     bars_ = outer;
+    if (inside.is(Kind::matrix)) return determinant(inside);
     return make(Kind::call, "abs", {std::move(inside)});
 }
 
-Expression Parser::environment() {
+Expression Parser::environment(bool cases) {
     const std::string kind = take().text.substr(6);
     const Scope scope(*this, false);
+    cases = cases || kind == "cases";
+    in_cases_ = cases;
     Expression rows = make(Kind::matrix, {});
-    if (kind != "matrix") rows = make(Kind::call, kind == "cases" ? "cases" : "det", {});
+    if (cases) rows = make(Kind::call, "cases", {});
     while (next().kind != TokenKind::end && !next().text.starts_with("end ")) {
         Expression row = make(Kind::tuple, "()", {});
         while (starts_operand()) {
             row.args.push_back(relation());
-            if (!accept("&") && !(kind == "cases" && accept(","))) break;
+            bool more = false;
+            while (cases && (accept(",") || accept(";"))) more = true;
+            if (!accept("&") && !more) break;
         }
         if (!row.args.empty()) rows.args.push_back(std::move(row));
         if (!accept("\\\\") && !next().text.starts_with("end ")) throw ParseError{};
     }
+    in_cases_ = false;
     if (take().text != "end " + kind || rows.args.empty()) throw ParseError{};
-    return rows;
+    return kind == "vmatrix" && !cases ? determinant(rows) : rows;
+}
+
+Expression Parser::determinant(const Expression& rows) {
+    const std::size_t n = rows.args.size();
+    const bool square =
+        std::all_of(rows.args.begin(), rows.args.end(), [&](const Expression& row) { return row.args.size() == n; });
+    if (!square || n > 4) return make(Kind::call, "det", rows.args);
+    if (n == 1) return rows.args[0].args[0];
+    std::vector<Expression> terms;  // along the first row
+    for (std::size_t column = 0; column < n; ++column) {
+        Expression minor = make(Kind::matrix, {});
+        for (std::size_t i = 1; i < n; ++i) {
+            Expression row = rows.args[i];
+            row.args.erase(row.args.begin() + static_cast<std::ptrdiff_t>(column));
+            minor.args.push_back(std::move(row));
+        }
+        budget_.spend(n * n);
+        Expression term = make(Kind::multiply, {rows.args[0].args[column], determinant(minor)});
+        terms.push_back(column % 2 == 0 ? std::move(term) : make(Kind::negate, {std::move(term)}));
+    }
+    return make(Kind::add, std::move(terms));
 }
 
 Expression Parser::function() {
@@ -232,6 +316,7 @@ Expression Parser::function() {
             exponent = std::move(value), raised = true;
     }
     function_arguments(call);
+    if (name == "det" && call.args.size() == 1 && call.args[0].is(Kind::matrix)) call = determinant(call.args[0]);
     if (name == "log" && call.args.size() == 2) std::swap(call.args[0], call.args[1]);  // (x, base)
     if (!raised) return call;
     if (exponent.is(Kind::negate) && is_integer(exponent.args[0]) && exponent.args[0].value() == 1) {
@@ -279,7 +364,42 @@ Expression Parser::big_operator(const std::string& name) {
         call.name += below ? "_" : "^";
     }
     call.args.push_back(product());
+    if (auto terms = written_out(call)) return std::move(*terms);
     return call;
+}
+
+namespace {
+
+std::size_t count_nodes(const Expression& e) {
+    std::size_t count = 1;
+    for (const Expression& arg : e.args) count += count_nodes(arg);
+    return count;
+}
+
+Expression with_value(const Expression& e, const Expression& variable, const Expression& value) {
+    if (e.kind == variable.kind && e.name == variable.name && e.args.empty()) return value;
+    Expression result = e;
+    for (Expression& arg : result.args) arg = with_value(arg, variable, value);
+    return result;
+}
+
+}  // namespace
+
+std::optional<Expression> Parser::written_out(const Expression& call) {
+    if ((call.name != "sum_^" && call.name != "prod_^") || !call.args[0].is(Kind::relation, "=")) return std::nullopt;
+    const Expression &variable = call.args[0].args[0], &first = call.args[0].args[1], &last = call.args[1];
+    if (call.args[0].args.size() != 2 || (!variable.is(Kind::symbol) && !variable.is(Kind::constant, "i")))
+        return std::nullopt;
+    if (!is_integer(first) || !is_integer(last) || last.value() < first.value()) return std::nullopt;
+    const mpz_class count = last.value().get_num() - first.value().get_num() + 1;
+    const std::size_t nodes = count_nodes(call.args[2]);
+    if (count > kMaxTerms || count * nodes > kMaxWrittenNodes) return std::nullopt;
+    budget_.spend(count.get_ui() * nodes);
+    std::vector<Expression> terms;
+    for (mpz_class k = first.value().get_num(); k <= last.value().get_num(); ++k)
+        terms.push_back(with_value(call.args[2], variable, make_number(mpq_class(k))));
+    if (terms.size() == 1) return std::move(terms.front());
+    return make(call.name == "sum_^" ? Kind::add : Kind::multiply, std::move(terms));
 }
 
 }  // namespace tdrm::math

@@ -92,8 +92,18 @@ private:
     }
 
     // ---- lists and relations
+    [[nodiscard]] bool at_connective() const {
+        return next().is("and") || next().is("or") || next().is("land") || next().is("lor");
+    }
+    /// "for k in Z", "where k in Z" behind an answer.
+    [[nodiscard]] bool at_parameter() const {
+        const bool word = next().kind == TokenKind::text &&
+                          (next().text == "for" || next().text == "where" || next().text == "with" ||
+                           next().text == "for any" || next().text == "for all");
+        return word && next(1).kind == TokenKind::symbol && next(2).is("i");
+    }
     [[nodiscard]] bool at_separator() const {
-        return next().is(",") || next().is(";") || next().is("and") || next().is("or");
+        return next().is(",") || next().is(";") || at_connective() || at_parameter();
     }
     /// Elements up to something that isn't a separator; repeated and trailing separators count once.
     std::vector<Expression> elements(std::string& connective);
@@ -109,6 +119,9 @@ private:
     Expression product();
     Expression signed_factor();
     static Expression times(Expression left, Expression right);
+    static Expression quotient(Expression top, Expression bottom);
+    static bool is_vector(const Expression& e);
+    [[nodiscard]] bool at_matrix() const;
     /// "2x", "3 1/2", "3\frac{1}{2}", "15 (cakes)".
     Expression juxtaposed(Expression left);
     /// Words behind a quantity and their power: "cm", "cm^2", "km / h".
@@ -122,8 +135,8 @@ private:
     Expression factor();
     /// Behind a "^"; towers group from the right.
     Expression exponent();
-    /// "^\circ", "^{\circ}", "degrees": taken if there; a following C or F belongs to it.
-    bool at_degree();
+    /// "^\circ", "^{\circ}", "degrees": taken if there; a following C or F is its scale.
+    bool at_degree(std::string& scale);
     /// A group, or the one token that LaTeX would take ("\frac12"); with all_digits "x^12" is x to the twelfth.
     Expression argument(bool all_digits = false);
     /// "x + 1 \over 2" and "n \choose k" take all that stands around them.
@@ -144,6 +157,12 @@ private:
     static bool is_function_name(const std::string& name);
     Expression text();
     Expression sign_atom();
+    /// "$5": the number behind a currency sign.
+    Expression amount(std::string currency);
+    /// \angle ABC: the letters are one name.
+    Expression angle();
+    /// "all real numbers", "no solution", "all integers".
+    static std::optional<Expression> named_set(std::string_view words);
     Expression root();
     Expression rounded(const char* name);
     /// ( ), [ ], half-open and outward brackets: one entry is a parenthesis, several a tuple or interval.
@@ -151,7 +170,9 @@ private:
     /// \{1, 2\} or \{x | condition\}, which is its condition.
     Expression braces();
     Expression bars();
-    Expression environment();
+    Expression environment(bool cases = false);
+    /// Of a square matrix of up to four rows, written out.
+    Expression determinant(const Expression& rows);
 
     // ---- known functions
     Expression function();
@@ -159,6 +180,8 @@ private:
     void function_arguments(Expression& call);
     /// Sums, integrals, limits: kept as they are written, compared by structure.
     Expression big_operator(const std::string& name);
+    /// A sum or product over few integers, written out.
+    std::optional<Expression> written_out(const Expression& call);
 
     std::vector<Token> tokens_;
     Budget& budget_;
@@ -167,6 +190,7 @@ private:
     int bars_ = 0;
     bool in_set_ = false;
     bool square_ = false;
+    bool in_cases_ = false;
 };
 
 }  // namespace tdrm::math

@@ -47,6 +47,29 @@ Expression without_parameters(Expression e) {
     return e;
 }
 
+/// "p = 5, q = 2; p = 7, q = 2": one list for each time that all names have a value.
+Expression with_grouped_assignments(Expression e) {
+    if (!e.is(Kind::list) || e.args.size() < 4) return e;
+    std::set<std::string> names;
+    for (const Expression& item : e.args) {
+        if (!item.is(Kind::relation, "=") || !item.args[0].is(Kind::symbol)) return e;
+        names.insert(item.args[0].name);
+    }
+    if (names.size() < 2 || e.args.size() % names.size() != 0 || e.args.size() == names.size()) return e;
+    Expression groups = make(Kind::list, ",", {});
+    for (std::size_t i = 0; i < e.args.size(); i += names.size()) {
+        Expression group = make(Kind::list, ",", {});
+        std::set<std::string> seen;
+        for (std::size_t k = i; k < i + names.size(); ++k) {
+            seen.insert(e.args[k].args[0].name);
+            group.args.push_back(e.args[k]);
+        }
+        if (seen.size() != names.size()) return e;
+        groups.args.push_back(std::move(group));
+    }
+    return groups;
+}
+
 void collect_symbols(const Expression& e, std::set<std::string>& names) {
     if (e.is(Kind::symbol)) names.insert(e.name);
     for (const Expression& arg : e.args) collect_symbols(arg, names);
@@ -83,7 +106,7 @@ Expression expanded(const Expression& e) {
 }
 
 Expression prepared(const Expression& answer, bool strict_symbols) {
-    Expression result = without_leading_name(without_parameters(expanded(answer)));
+    Expression result = with_grouped_assignments(without_leading_name(without_parameters(expanded(answer))));
     return strict_symbols ? result : with_numbered_symbols(std::move(result));
 }
 

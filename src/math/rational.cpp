@@ -98,6 +98,8 @@ private:
     }
 
     std::optional<mpq_class> call(const Expression& e) {
+        if (e.name == "gcd" || e.name == "lcm" || e.name == "max" || e.name == "min") return of_all(e);
+        if (e.name == "mod") return remainder(e);
         if (e.args.empty() || e.args.size() > 2) return std::nullopt;
         auto x = evaluate(e.args[0]);
         if (!x) return std::nullopt;
@@ -121,6 +123,36 @@ private:
             mpz_bin_uiui(result.get_mpz_t(), n, k->get_num().get_ui());
         }
         return checked(mpq_class(result));
+    }
+
+    /// gcd and lcm of integers, max and min of any numbers.
+    std::optional<mpq_class> of_all(const Expression& e) {
+        std::optional<mpq_class> result;
+        const bool integers = e.name == "gcd" || e.name == "lcm";
+        for (const Expression& arg : e.args) {
+            const auto next = evaluate(arg);
+            if (!next || (integers && next->get_den() != 1)) return std::nullopt;
+            if (!result)
+                result = integers ? mpq_class(::abs(*next)) : *next;
+            else if (integers)
+                result = e.name == "gcd" ? mpq_class(::gcd(result->get_num(), next->get_num()))
+                                         : mpq_class(::lcm(result->get_num(), next->get_num()));
+            else if ((e.name == "max") == (*next > *result))
+                result = *next;
+            result = checked(std::move(*result));
+            if (!result) return std::nullopt;
+        }
+        return result;
+    }
+
+    /// a mod b, at least 0 for b > 0.
+    std::optional<mpq_class> remainder(const Expression& e) {
+        const auto a = evaluate(e.args[0]);
+        const auto b = a ? evaluate(e.args[1]) : std::nullopt;
+        if (!b || *b <= 0 || a->get_den() != 1 || b->get_den() != 1) return std::nullopt;
+        mpz_class rest;
+        mpz_fdiv_r(rest.get_mpz_t(), a->get_num_mpz_t(), b->get_num_mpz_t());
+        return mpq_class(rest);
     }
 
     static std::optional<mpq_class> square_root(const mpq_class& x) {

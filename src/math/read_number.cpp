@@ -63,6 +63,8 @@ private:
         if (length > 0)
             length += text_.substr(at_ + length).starts_with("\\!") ? 2U : 0U;
         else if (ahead(",\\!"))
+            length = peek(3) == ' ' ? 4 : 3;
+        else if (ahead("\\!,"))
             length = 3;
         else if (ahead("\\,"))
             length = 2;

@@ -115,7 +115,7 @@ private:
         if (e.is(Kind::constant, "infinity")) return infinite(true);
         if (e.is(Kind::negate) && e.args[0].is(Kind::constant, "infinity")) return infinite(false);
         if (any_node(e, is_unknown)) return std::nullopt;
-        const Approximation value = approximate(e, 0, Points::positive, budget_);
+        const Approximation value = approximate(e, Samples(), 0, budget_);
         if (!value.defined || abs_of(value.im) > value.error) return std::nullopt;
         return Endpoint{e, value.re, closed};
     }
@@ -160,12 +160,12 @@ private:
             if (!arg.is(Kind::relation) && !arg.is(Kind::tuple) && !arg.is(Kind::set_union)) return std::nullopt;
         const bool intervals = !e.args[0].is(Kind::relation);
         auto all = united(e);
-        if (!all || e.name == "or") return all;
+        if (!all || e.name == "or" || e.name == "lor") return all;
         // Points and overlapping intervals are a list of things, not one set.
         if (intervals) return all->size() == e.args.size() ? all : std::nullopt;
         RealSet common = reals();
         for (const Expression& arg : e.args) common = intersect(common, *read(arg), budget_);
-        return common.empty() ? all : std::optional(common);
+        return common.empty() && e.name != "land" ? all : std::optional(common);
     }
 
     std::optional<RealSet> relation(const Expression& e) {

@@ -9,9 +9,15 @@ namespace {
 
 constexpr std::array<std::uint64_t, 2> kPrimes = {(1ULL << 61) - 1, (1ULL << 60) - 93};
 
+/// a b modulo one of the primes 2^n - c: what stands above bit n counts c times.
 std::uint64_t times(std::uint64_t a, std::uint64_t b, std::uint64_t prime) {
     __extension__ typedef unsigned __int128 Wide;
-    return static_cast<std::uint64_t>(Wide(a) * b % prime);
+    const int n = prime == kPrimes[0] ? 61 : 60;
+    const std::uint64_t mask = (1ULL << n) - 1, c = mask + 1 - prime;
+    Wide product = Wide(a) * b;
+    for (int fold = 0; fold < 2; ++fold) product = (product >> n) * c + (product & mask);
+    const auto folded = static_cast<std::uint64_t>(product);
+    return folded >= prime ? folded - prime : folded;
 }
 
 std::uint64_t power_of(std::uint64_t base, std::uint64_t exponent, std::uint64_t prime) {
@@ -81,6 +87,7 @@ private:
     Residue constant(const Expression& e) {
         Residue result = drawn("constant " + e.name);
         if (e.name == "i") result.conclusive = false;
+        if (e.name == "infinity") result.defined = false;  // no number: infinity - infinity isn't 0
         return result;
     }
 
@@ -135,7 +142,11 @@ private:
         if (const auto exact = rational_value(e, budget_)) return from_rational(*exact);
         if (e.name == "exp" && e.args.size() == 1)
             return evaluate(make(Kind::power, {make(Kind::constant, "e", {}), e.args[0]}));
-        return structure(e);
+        Residue result = structure(e);
+        if (e.name == "ln" || e.name == "log" || e.name == "lg")
+            if (const auto argument = rational_value(e.args[0], budget_); argument && *argument == 0)
+                result.defined = false;
+        return result;
     }
 
     /// Anything else: a hash of its kind, name and parts. A generic function f is conclusive: f(u) = f(v) iff u = v.

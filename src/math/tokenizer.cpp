@@ -1,5 +1,9 @@
 #include "tdrm/math/tokenizer.hpp"
 
+#include <algorithm>
+#include <array>
+
+#include "extract_parts.hpp"
 #include "read_number.hpp"
 #include "tdrm/math/characters.hpp"
 #include "tdrm/math/words.hpp"
@@ -59,6 +63,9 @@ private:
         ++at_;
         switch (c) {
             case '$':
+                if (const std::string_view currency = "currency dollar"; is_currency()) return sign(currency);
+                space_ = true;
+                return;
             case '"':
             case '`':
                 space_ = true;
@@ -92,7 +99,8 @@ private:
                 if (peek(0) == '=') ++at_;
                 break;
             case '!':
-                if (peek(0) == '=') {
+                // "4!=24" is a factorial.
+                if (peek(0) == '=' && !(at_ > 1 && (is_digit(text_[at_ - 2]) || text_[at_ - 2] == ')'))) {
                     ++at_;
                     sign("n");
                     return;
@@ -107,8 +115,54 @@ private:
         sign(std::string_view(&c, 1));
     }
 
+    /// A "$" that opens no formula and stands before or behind a number.
+    bool is_currency() {
+        if (in_formula_) {
+            in_formula_ = false;
+            return false;
+        }
+        const std::size_t dollar = at_ - 1;
+        const auto closing = closing_dollar(text_, dollar);
+        in_formula_ = closing.has_value();
+        if (in_formula_) return false;
+        return is_digit(peek(0)) || (peek(0) == '.' && is_digit(peek(1))) || (peek(0) == '-' && is_digit(peek(1))) ||
+               (peek(0) == ' ' && is_digit(peek(1))) || (dollar > 0 && is_digit(text_[dollar - 1]));
+    }
+
+    /// 2020-01-02, 2020/1/2, 1/2/2020: a name, not a difference or quotient. Years first are spelt in one way.
+    bool date() {
+        if (at_ > 0 &&
+            (is_digit(text_[at_ - 1]) || std::string_view("/-.^_{").find(text_[at_ - 1]) != std::string_view::npos))
+            return false;
+        std::array<std::string, 3> parts;
+        std::size_t end = at_;
+        char mark = '\0';
+        for (std::size_t part = 0; part < 3; ++part) {
+            if (part > 0) {
+                const char c = end < text_.size() ? text_[end++] : '\0';
+                if ((c != '-' && c != '/') || (part == 2 && c != mark)) return false;
+                mark = c;
+            }
+            while (end < text_.size() && is_digit(text_[end]) && parts[part].size() < 5) parts[part] += text_[end++];
+        }
+        if (end < text_.size() && (is_digit(text_[end]) || text_[end] == mark)) return false;
+        const auto small = [](const std::string& part) { return part.size() == 1 || part.size() == 2; };
+        const bool year_first = parts[0].size() == 4 && small(parts[1]) && small(parts[2]);
+        if (!year_first && !(small(parts[0]) && small(parts[1]) && parts[2].size() == 4)) return false;
+        const auto value = [](const std::string& part) { return std::to_string(std::stoi(part)); };
+        emit(TokenKind::symbol, "date " + value(parts[0]) + "-" + value(parts[1]) + "-" + value(parts[2]));
+        at_ = end;
+        return true;
+    }
+
+    /// The 2 of "\log_2 128".
+    [[nodiscard]] bool is_index() const {
+        return !tokens_.empty() && (tokens_.back().is("_") || tokens_.back().is("^"));
+    }
+
     void number() {
-        ReadNumber read = read_number(text_, at_, comma_, brackets_ > 0);
+        if (date()) return;
+        ReadNumber read = read_number(text_, at_, comma_, brackets_ > 0 || is_index());
         budget_.spend(1 + read.length / 16);
         emit(TokenKind::number, std::move(read.digits));
         tokens_.back().inexact = read.inexact;
@@ -128,6 +182,7 @@ private:
             at_ += 2;
             return words(std::string{to_lower(run[0]), 'm'});
         }
+        if (run == "US" && peek(0) == '$') return;
         if (run.size() == 1) return emit(TokenKind::symbol, std::string(run));
         std::string key(run);
         for (char& c : key) c = to_lower(c);
@@ -148,9 +203,19 @@ private:
         return next < text_.size() && (text_[next] == '(' || text_[next] == '[' || text_[next] == '{');
     }
 
+    /// U+2180 ... U+22FF: arrows and operators that nobody has translated aren't words.
+    [[nodiscard]] bool at_mathematical_sign() const {
+        const auto second = static_cast<unsigned char>(peek(1));
+        return peek(0) == '\xE2' && second >= 0x86 && second <= 0x8B;
+    }
+
     void wide_word() {
         const std::size_t begin = at_;
-        while (is_wide(peek(0))) ++at_;
+        if (at_mathematical_sign()) {
+            at_ += 3;
+            return sign(text_.substr(begin, 3));
+        }
+        while (is_wide(peek(0)) && !at_mathematical_sign()) ++at_;
         const std::string_view run = text_.substr(begin, at_ - begin);
         const bool conjunction = run == "\xE5\x92\x8C" || run == "\xE4\xB8\x94" || run == "\xE4\xB8\x8E";
         if (conjunction)
@@ -181,6 +246,9 @@ private:
             case Command::Use::drop:
                 dropped(name);
                 return;
+            case Command::Use::drop_next:
+                skip_argument();
+                return;
             case Command::Use::sign:
                 known_sign(known.value);
                 return;
@@ -194,28 +262,51 @@ private:
                 text_group();
                 return;
             default:
-                words(name);
+                sign(text_.substr(begin - 1, at_ - begin + 1));  // not understood: no rule of the grammar takes it
         }
+    }
+
+    /// The group or [option] behind \color, \phantom, \hspace*.
+    void skip_argument() {
+        space_ = true;
+        if (peek(0) == '*') ++at_;
+        if (peek(0) != '{' && peek(0) != '[') return;
+        const char open = peek(0), close = open == '{' ? '}' : ']';
+        int depth = 0;
+        for (; at_ < text_.size(); ++at_) {
+            if (text_[at_] == open) ++depth;
+            if (text_[at_] == close && --depth == 0) break;
+        }
+        if (at_ < text_.size()) ++at_;
     }
 
     void dropped(std::string_view name) {
         space_ = true;
         if ((name == "left" || name == "right") && peek(0) == '.') ++at_;
-        if (name == "hspace" || name == "vspace") {
-            while (at_ < text_.size() && text_[at_] != '}') ++at_;
-            if (at_ < text_.size()) ++at_;
-        }
+        if (name.ends_with("kern") || name.ends_with("skip"))  // \mkern3mu
+            while (is_digit(peek(0)) || is_letter(peek(0)) || peek(0) == '-' || peek(0) == '.') ++at_;
     }
 
     void known_sign(std::string_view value) {
         if (value == "begin" || value == "end") return environment(value);
+        if (value == "times") return sign(at_bold() ? "cross" : "times");
         if (value == "\\{") ++brackets_;
         if (value == "\\}" && brackets_ > 0) --brackets_;
         const bool behind_set =
             !tokens_.empty() && (tokens_.back().is(")") || tokens_.back().is("]") || tokens_.back().is("\\}"));
         if (value == "bigcup" && behind_set && peek(0) != '_') return sign("cup");
         if (value == "pmod") return emit(TokenKind::function, "pmod");
+        if (value == "currency cent") return words("cents");
         sign(value);
+    }
+
+    /// A vector in bold: products of vectors don't commute.
+    [[nodiscard]] bool at_bold() const {
+        std::size_t next = at_;
+        while (next < text_.size() && is_space(text_[next])) ++next;
+        const std::string_view rest = text_.substr(next);
+        return rest.starts_with("\\mathbf") || rest.starts_with("\\bm") || rest.starts_with("\\boldsymbol") ||
+               rest.starts_with("\\vec") || rest.starts_with("\\overrightarrow");
     }
 
     void environment(std::string_view which) {
@@ -253,6 +344,8 @@ private:
                 return sign("%");
             case '|':
                 return sign("|");
+            case '$':
+                return sign("currency dollar");
             case '\\':
                 if (environments_ > 0)
                     sign("\\\\");
@@ -260,7 +353,8 @@ private:
                     space_ = true;
                 return;
             default:
-                space_ = true;  // \, \! \; \: \$ \( \) \[ \] and unknown ones
+                if (is_digit(c)) --at_;
+                space_ = true;  // \, \! \; \: \( \) \[ \] and unknown ones
         }
     }
 
@@ -279,6 +373,7 @@ private:
         const std::string_view content = trimmed(text_.substr(begin, at_ - begin));
         if (at_ < text_.size()) ++at_;
         if (depth_ >= kTextDepth) return words(content);
+        if (is_capitals(content)) return Tokenizer(content, comma_, budget_, tokens_, depth_ + 1).run();
         if (is_unit_letter(content)) return words(content.substr(content.find_first_not_of("~ ")));
         if (holds_words(content)) {
             space_ = true;
@@ -301,6 +396,12 @@ private:
                                     tokens_.back().is(")") || tokens_.back().is("deg"));
     }
 
+    /// \text{HTH} is HTH; four letters are a word.
+    static bool is_capitals(std::string_view content) {
+        return (content.size() == 2 || content.size() == 3) &&
+               std::all_of(content.begin(), content.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+    }
+
     static bool holds_words(std::string_view content) {
         for (std::size_t i = 0; i + 1 < content.size(); ++i) {
             if (content[i] == '\\') return false;
@@ -316,7 +417,10 @@ private:
         if (plain) {
             std::string key(content);
             for (char& c : key) c = to_lower(c);
-            if (const Command known = find_word(key); known.use == Command::Use::sign) return sign(known.value);
+            if (const Command known = find_word(key); known.use == Command::Use::sign)
+                return sign(known.value);
+            else if (known.use == Command::Use::symbol)
+                return emit(TokenKind::symbol, std::string(known.value));
             if (const auto function = find_function(content); !function.empty())
                 return emit(TokenKind::function, std::string(function));
         }
@@ -338,6 +442,7 @@ private:
     int brackets_ = 0;
     int environments_ = 0;
     bool space_ = false;
+    bool in_formula_ = false;  ///< between two "$"
 };
 
 /// JSON written twice leaves "\\frac": take one backslash away before commands, unless "\\" may end a matrix row.

@@ -7,9 +7,13 @@ namespace tdrm::math {
 namespace {
 
 constexpr int kResiduePoints = 2;
-constexpr int kPoints = 8;        // at most
-constexpr int kNeededPoints = 3;  // where both sides are defined
-constexpr int kSpreadFactor = 8;  // more of both where steps must be met
+/// How many points are tried at most, and at how many of them both sides must be defined. Functions without pieces and
+/// branches agree everywhere if they agree at a few points; the others must be met in all of their pieces.
+struct Effort {
+    int most, needed;
+    bool early;  ///< enough is enough
+};
+constexpr Effort kSmooth = {10, 3, true}, kBranched = {24, 5, false}, kStepped = {64, 16, false};
 constexpr int kDefaultPrecision = 6;
 constexpr double kDefaultRelative = 1e-4;
 
@@ -40,22 +44,22 @@ bool close(Real a, Real b, const CompareOptions& options) {
     return options.precision || difference <= Real(kDefaultRelative) * abs_of(a);
 }
 
-/// Whether functions occur whose values for negative arguments depend on a choice of branch.
-bool has_branches(const Expression& e) {
-    return any_node(e, [](const Expression& node) {
+Effort effort_for(const Expression& a, const Expression& b) {
+    const auto steps = [](const Expression& node) {
+        return node.is(Kind::call, "floor") || node.is(Kind::call, "ceil") || node.is(Kind::call, "sgn");
+    };
+    const auto branches = [](const Expression& node) {
         if (node.is(Kind::power)) return !node.args[1].is(Kind::number) || node.args[1].value().get_den() != 1;
         if (!node.is(Kind::call)) return false;
         return node.name == "sqrt" || node.name == "ln" || node.name == "log" || node.name == "lg" ||
-               node.name == "factorial" || node.name == "binom" || node.name.starts_with("arc");
-    });
+               node.name == "abs" || node.name == "max" || node.name == "min" || node.name.starts_with("arc");
+    };
+    if (any_node(a, steps) || any_node(b, steps)) return kStepped;
+    return any_node(a, branches) || any_node(b, branches) ? kBranched : kSmooth;
 }
 
-Points points_for(const Expression& a, const Expression& b) {
-    const auto rounds = [](const Expression& node) {
-        return node.is(Kind::call, "floor") || node.is(Kind::call, "ceil");
-    };
-    if (any_node(a, rounds) || any_node(b, rounds)) return Points::spread;
-    return has_branches(a) || has_branches(b) ? Points::positive : Points::any_sign;
+bool has_imaginary(const Expression& e) {
+    return any_node(e, [](const Expression& node) { return node.is(Kind::constant, "i"); });
 }
 
 bool has_symbols(const Expression& e) {
@@ -83,30 +87,46 @@ bool is_accurate(const Approximation& a, const Approximation& b) {
 Decision compare_at_points(const Expression& a, const Expression& b, bool tolerant, const CompareOptions& options,
                            Budget& budget) {
     const bool constant = !has_symbols(a) && !has_symbols(b);
-    const Points points = points_for(a, b);
-    const int factor = points == Points::spread ? kSpreadFactor : 1;
-    const int most = constant ? 1 : kPoints * factor, needed = constant ? 1 : kNeededPoints * factor;
+    const bool complex = constant || has_imaginary(a) || has_imaginary(b);
+    const Effort effort = constant ? Effort{1, 1, true} : effort_for(a, b);
+    const bool plain = tolerant && effort.early;
+    const Samples samples(a, b, {options.positive_variables, plain});
     int agreed = 0;
-    for (int point = 0; point < most && agreed < needed; ++point) {
-        const Approximation x = approximate(a, point, points, budget);
+    for (int point = 0; point < effort.most && !(effort.early && agreed >= effort.needed); ++point) {
+        const Approximation x = approximate(a, samples, point, budget);
         if (!x.defined) continue;
-        const Approximation y = approximate(b, point, points, budget);
+        const Approximation y = approximate(b, samples, point, budget);
         if (!y.defined || !is_accurate(x, y)) continue;
         const Real bound = 8 * (x.error + y.error);
         const bool same = abs_of(x.re - y.re) <= bound && abs_of(x.im - y.im) <= bound;
         const auto near = [&] { return close(x.re, y.re, options) && (x.im == y.im || close(x.im, y.im, options)); };
-        if (!same && !(tolerant && near())) return Decision::different;
-        ++agreed;
+        const bool relative = abs_of(x.re - y.re) + abs_of(x.im - y.im) <= Real(1e-6) * (abs_of(x.re) + abs_of(x.im));
+        if (same || (tolerant && (near() || (!plain && relative)))) {
+            ++agreed;
+            continue;
+        }
+        if (complex || (x.real && y.real)) return Decision::different;
+        // Else one of them isn't defined for these real numbers.
     }
-    return agreed >= needed ? Decision::equal : Decision::undecided;
+    return agreed >= effort.needed ? Decision::equal : Decision::undecided;
+}
+
+/// 1 or -1 for an infinite value, else 0.
+int infinite_sign(const Expression& e) {
+    if (e.is(Kind::constant, "infinity")) return 1;
+    return e.is(Kind::negate) ? -infinite_sign(e.args[0]) : 0;
 }
 
 }  // namespace
 
-Decision compare_values(const Expression& a, const Expression& b, const CompareOptions& options, Budget& budget) {
+namespace {
+
+Decision decide_values(const Expression& a, const Expression& b, const CompareOptions& options, Budget& budget) {
     const auto is_inexact = [](const Expression& node) { return node.inexact; };
     const bool tolerant =
         options.precision || options.abs_tolerance || any_node(a, is_inexact) || any_node(b, is_inexact);
+    if (const int sign = infinite_sign(a), other = infinite_sign(b); sign != 0 || other != 0)
+        return sign == other ? Decision::equal : Decision::different;
     const auto left = rational_value(a, budget);
     const auto right = left ? rational_value(b, budget) : std::nullopt;
     if (left && right) {
@@ -118,10 +138,25 @@ Decision compare_values(const Expression& a, const Expression& b, const CompareO
     return compare_at_points(a, b, tolerant, options, budget);
 }
 
-Decision compare_up_to_factor(const Expression& a, const Expression& b, bool positive, Budget& budget) {
+/// Words that stand for themselves ("text:banana") have no value that could be refuted.
+bool holds_words(const Expression& e) {
+    return any_node(e, [](const Expression& node) { return node.is(Kind::symbol) && node.name.starts_with("text:"); });
+}
+
+}  // namespace
+
+Decision compare_values(const Expression& a, const Expression& b, const CompareOptions& options, Budget& budget) {
+    const Decision decision = decide_values(a, b, options, budget);
+    if (decision != Decision::different || (a.is(Kind::symbol) && b.is(Kind::symbol))) return decision;
+    return holds_words(a) || holds_words(b) ? Decision::undecided : decision;
+}
+
+Decision compare_up_to_factor(const Expression& a, const Expression& b, bool positive, bool positive_variables,
+                              Budget& budget) {
     const Expression quotient = make(Kind::divide, {a, b});
     if (!has_symbols(a) || !has_symbols(b)) return Decision::different;  // two numbers are always proportional
-    const Points points = points_for(a, b);
+    const Samples samples(a, b, {positive_variables, false});
+    const Effort effort = effort_for(a, b);
     const auto sign_fits = [&](const Approximation& c) {
         const bool zero = abs_of(c.re) + abs_of(c.im) <= 8 * c.error;
         return !zero && (!positive || c.re > 0);
@@ -132,9 +167,9 @@ Decision compare_up_to_factor(const Expression& a, const Expression& b, bool pos
     const bool proportional = first.defined && first.value == second.value && first.value[0] != 0;
     int agreed = 0;
     Approximation before;
-    for (int point = 0; point < kPoints && agreed < kNeededPoints; ++point) {
-        const Approximation c = approximate(quotient, point, points, budget);
-        if (!c.defined || !is_accurate(c, c)) continue;
+    for (int point = 0; point < effort.most && !(effort.early && agreed >= effort.needed); ++point) {
+        const Approximation c = approximate(quotient, samples, point, budget);
+        if (!c.defined || !c.real || !is_accurate(c, c)) continue;
         if (!sign_fits(c)) return Decision::different;
         if (proportional) return Decision::equal;
         const Real bound = 8 * (c.error + before.error);
@@ -143,7 +178,7 @@ Decision compare_up_to_factor(const Expression& a, const Expression& b, bool pos
         before = c;
         ++agreed;
     }
-    return agreed >= kNeededPoints ? Decision::equal : Decision::undecided;
+    return agreed >= effort.needed ? Decision::equal : Decision::undecided;
 }
 
 namespace {
@@ -151,11 +186,14 @@ namespace {
 /// Takes units and degree signs out of sums and products; arguments of functions keep theirs.
 Expression without_units(const Expression& e, Quantity& found) {
     if (e.is(Kind::unit)) {
-        found.unit = canonical_unit(e.name);
-        found.letter = e.name.size() == 1 ? e.name : std::string();
+        if (const std::string unit = canonical_unit(e.name); !unit.empty()) found.unit = unit;
+        found.letter = e.name.size() == 1 || (e.name.size() == 3 && e.name[1] == '/') ? e.name : std::string();
         return without_units(e.args[0], found);
     }
-    if (e.is(Kind::degree)) return without_units(e.args[0], found);
+    if (e.is(Kind::degree)) {
+        if (found.unit.empty()) found.unit = "deg";
+        return without_units(e.args[0], found);
+    }
     if (e.kind != Kind::add && e.kind != Kind::multiply && e.kind != Kind::divide && e.kind != Kind::negate) return e;
     Expression result = make(e.kind, e.name, {});
     for (const Expression& arg : e.args) result.args.push_back(without_units(arg, found));

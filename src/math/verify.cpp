@@ -3,6 +3,7 @@
 #include <optional>
 #include <vector>
 
+#include "choice.hpp"
 #include "tdrm/math/characters.hpp"
 #include "tdrm/math/parser.hpp"
 
@@ -45,6 +46,8 @@ std::string plain_text(std::string_view answer, Budget& budget) {
             text += "\\" + token.text;
         else if (token.kind == TokenKind::text)
             text += word_key(token.text);
+        else if (token.is("times") || token.is("cross"))
+            text += "*";
         else
             text += token.text;
     }
@@ -58,8 +61,9 @@ struct Reading {
     bool may_be_number = false;  ///< "1,234": a list only beside a list
 };
 
-/// "1,234" is a number or a list; "0,5" may be a decimal.
-std::vector<Reading> readings_of(std::string_view answer, Budget& budget) {
+/// "1,234" is a number or a list; "0,5" a list, or a decimal where commas may be decimal.
+std::vector<Reading> readings_of(std::string_view answer, bool decimal_comma, Budget& budget) {
+    decimal_comma = decimal_comma || answer.find("\xE2\x82\xAC") != std::string_view::npos;  // EUR 3,50
     std::vector<Reading> readings = {{Comma::thousands, std::nullopt}};
     bool between_digits = false, decimal = false;
     for (std::size_t i = 1; i + 1 < answer.size(); ++i) {
@@ -70,7 +74,7 @@ std::vector<Reading> readings_of(std::string_view answer, Budget& budget) {
         decimal = end - i - 1 != 3 || (answer[i - 1] == '0' && (i == 1 || !is_digit(answer[i - 2])));
     }
     if (between_digits) readings.push_back({Comma::separator, std::nullopt});
-    if (decimal) readings.push_back({Comma::decimal, std::nullopt});
+    if (decimal && decimal_comma) readings.push_back({Comma::decimal, std::nullopt});
     for (Reading& reading : readings) {
         reading.tree = parse(answer, reading.comma, budget);
         reading.may_be_number = readings[0].tree && readings[0].tree->is(Kind::number);
@@ -82,60 +86,13 @@ bool is_decimal_number(const Reading& reading) {
     return reading.tree && any_node(*reading.tree, [](const Expression& node) { return node.inexact; });
 }
 
-/// A decimal comma is believed only where the other side has a decimal point.
+/// A decimal comma is believed only where it is asked for and the other side has a decimal point.
 bool may_compare(const Reading& a, const Reading& b) {
     if (!a.tree || !b.tree) return false;
     if (a.comma == Comma::separator && b.comma == Comma::separator && a.may_be_number && b.may_be_number) return false;
     if (a.comma == Comma::decimal) return b.comma == Comma::thousands && is_decimal_number(b);
     if (b.comma == Comma::decimal) return a.comma == Comma::thousands && is_decimal_number(a);
     return true;
-}
-
-/// The letter of "C", "(C)", "\textbf{(C)} 12", "C. text", "c)", or '\0'. A lone lower-case letter needs brackets or a
-/// mark.
-struct Choice {
-    char letter = '\0';
-    bool marked = false;  ///< (C), C., \text{C}: surely a choice
-    bool alone = false;   ///< nothing but the letter
-};
-
-Choice choice_of(std::string_view answer) {
-    std::string text;
-    Choice choice;
-    for (std::size_t i = 0; i < answer.size() && text.size() < 8; ++i) {
-        if (answer[i] == '\\' && i + 1 < answer.size() && is_letter(answer[i + 1])) {
-            const std::size_t begin = ++i;
-            while (i + 1 < answer.size() && is_letter(answer[i + 1])) ++i;
-            const std::string_view name = answer.substr(begin, i + 1 - begin);
-            if (name.starts_with("text") || name == "mathrm" || name == "mathbf")
-                choice.marked = true;
-            else if (name != "left" && name != "right")
-                text += '\\';
-        } else if (answer[i] != '{' && answer[i] != '}' && answer[i] != '$' && answer[i] != '*') {
-            if (!text.empty() || !is_space(answer[i])) text += answer[i];
-        }
-    }
-    std::size_t at = 0;
-    if (at < text.size() && text[at] == '(') ++at, choice.marked = true;
-    if (at >= text.size() || !is_letter(text[at])) return {};
-    choice.letter = text[at++];
-    const bool mark = at < text.size() && (text[at] == ')' || text[at] == '.' || text[at] == ':');
-    if (mark) ++at, choice.marked = true;
-    while (at < text.size() && (is_space(text[at]) || text[at] == '.' || text[at] == ')')) ++at;
-    choice.alone = at == text.size();
-    if (!choice.alone && !mark) return {};
-    const char upper = choice.letter >= 'a' ? static_cast<char>(choice.letter - 'a' + 'A') : choice.letter;
-    if (upper > 'J') return {};
-    choice.letter = upper;
-    return choice;
-}
-
-/// The gold answer is a choice, and the other names the same.
-bool same_choice(std::string_view gold, std::string_view answer) {
-    const Choice expected = choice_of(gold), given = choice_of(answer);
-    if (expected.letter == '\0' || expected.letter != given.letter) return false;
-    if (!expected.alone) return given.alone && (given.marked || expected.marked);
-    return expected.marked || given.marked;
 }
 
 class Verification {
@@ -170,21 +127,25 @@ private:
         verdict.gold = gold_text;
         verdict.answer = answer_text;
         if (gold_text == answer_text && !gold_text.empty()) return decide(verdict, true, "same text");
-        const std::vector<Reading> golds = readings_of(gold, budget_), answers = readings_of(answer, budget_);
+        const std::vector<Reading> golds = readings_of(gold, options_.decimal_comma, budget_),
+                                   answers = readings_of(answer, options_.decimal_comma, budget_);
         if (golds[0].tree) verdict.gold = to_text(*golds[0].tree);
         if (answers[0].tree) verdict.answer = to_text(*answers[0].tree);
-        if (same_choice(gold, answer)) return decide(verdict, true, "same choice");
-        bool parsed = false, undecided = false;
+        if (const auto same = same_choice(gold, answer))
+            return decide(verdict, *same, *same ? "same choice" : "undecided");
+        // Words are compared as they are written; of a value and words nothing is known.
+        const bool words = !golds[0].tree && !answers[0].tree;
+        bool different = words, undecided = false;
         for (const Reading& a : golds) {
             for (const Reading& b : answers) {
                 if (!may_compare(a, b)) continue;
-                parsed = true;
                 const Decision decision = compare(*a.tree, *b.tree, options_.compare, budget_);
                 if (decision == Decision::equal) return decide(verdict, true, "same value");
                 undecided = undecided || decision == Decision::undecided;
+                different = different || decision == Decision::different;
             }
         }
-        decide(verdict, false, undecided ? "undecided" : parsed ? "different" : "different text");
+        decide(verdict, false, undecided || !different ? "undecided" : words ? "different text" : "different");
     }
 
     const VerifyOptions& options_;

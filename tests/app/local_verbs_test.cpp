@@ -70,13 +70,17 @@ TEST_F(LocalVerbs, VerifyPrintsAVerdictWithAReasonForEachPair) {
     EXPECT_SAYS(result, "2 pairs, 1 equal");
 }
 
-TEST_F(LocalVerbs, VerifyNamesTheBrokenLineAfterTheVerdictsBeforeIt) {
+TEST_F(LocalVerbs, VerifyGivesABrokenLineAnErrorVerdictAndNamesIt) {
     const std::string good = "{\"gold\": \"1\", \"answer\": \"1\"}\n";
     for (const char* bad : {"{broken", "[1, 2]", "{\"gold\": \"1\"}", "{\"gold\": \"1\", \"answer\": null}",
-                            "{\"gold\": \"1\", \"answer\": \"1\", \"precision\": \"x\"}", "\"\xFF\""}) {
+                            "{\"gold\": \"1\", \"answer\": \"1\", \"precision\": \"x\"}", "\"\xFF\"",
+                            "{\"gold\": \"1\", \"answer\": \"\\ud800\"}"}) {
         const Result result = run("verify --file " + file("pairs", good + good + bad + "\n" + good));
         EXPECT_EQ(result.code, 65) << bad;
-        EXPECT_EQ(result.rows.size(), 2u) << result.output;
+        ASSERT_EQ(result.rows.size(), 4u) << result.output;
+        EXPECT_EQ(result.rows[2]["reason"], "error") << bad;
+        EXPECT_EQ(result.rows[2]["equal"], false) << bad;
+        EXPECT_EQ(result.rows[3]["equal"], true) << "the lines behind it are judged too";
         EXPECT_SAYS(result, "line 3: ");
     }
 }

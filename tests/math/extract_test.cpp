@@ -74,12 +74,15 @@ TEST(VerifyFile, PrintsOneVerdictPerPair) {
     EXPECT_EQ(verdicts[1]["equal"], false);
 }
 
-TEST(VerifyFile, NamesTheLineThatIsBroken) {
-    for (const std::string bad : {"{\"gold\": \"1\"", "[1]", "{\"gold\": \"1\"}", "{\"gold\": null, \"answer\": \"1\"}",
-                                  "{\"gold\": \"1\", \"answer\": \"1\", \"precision\": \"x\"}",
-                                  "{\"gold\": \"1\", \"answer\": \"1\", \"precision\": 1000}",
-                                  "{\"gold\": \"1\", \"answer\": \"1\", \"abs_tolerance\": -1}"}) {
-        const auto path = written("broken", "{\"gold\": \"1\", \"answer\": \"1\"}\n" + bad + "\n");
+TEST(VerifyFile, NamesTheLineThatIsBrokenAndJudgesTheOthers) {
+    for (const std::string bad :
+         {"{\"gold\": \"1\"", "[1]", "{\"gold\": \"1\"}", "{\"gold\": null, \"answer\": \"1\"}",
+          "{\"gold\": \"1\", \"answer\": \"1 \\ud83d\"}", "{\"gold\": \"\\udc00\", \"answer\": \"1\"}",
+          "{\"gold\": \"1\", \"answer\": \"\xFF\"}", "{\"gold\": \"1\", \"answer\": \"1\", \"precision\": \"x\"}",
+          "{\"gold\": \"1\", \"answer\": \"1\", \"precision\": 1000}",
+          "{\"gold\": \"1\", \"answer\": \"1\", \"abs_tolerance\": -1}"}) {
+        const std::string good = "{\"gold\": \"1\", \"answer\": \"1\"}\n";
+        const auto path = written("broken", good + bad + "\n" + good);
         std::ostringstream out;
         try {
             verify_file(path, out);
@@ -87,6 +90,15 @@ TEST(VerifyFile, NamesTheLineThatIsBroken) {
         } catch (const DataError& error) {
             EXPECT_NE(std::string(error.what()).find("line 2"), std::string::npos) << error.what();
         }
+        std::istringstream lines(out.str());
+        std::vector<Json> verdicts;
+        for (std::string line; std::getline(lines, line);) verdicts.push_back(Json::parse(line));
+        ASSERT_EQ(verdicts.size(), 3U) << bad;
+        EXPECT_EQ(verdicts[0]["equal"], true);
+        EXPECT_EQ(verdicts[1]["reason"], "error") << bad;
+        EXPECT_EQ(verdicts[1]["equal"], false);
+        EXPECT_EQ(verdicts[1]["line"], 2);
+        EXPECT_EQ(verdicts[2]["equal"], true) << "the lines behind a broken one are judged too";
         std::filesystem::remove(path);
     }
     std::ostringstream out;

@@ -26,6 +26,8 @@ inline VerifyOptions options_of(const Json& row) {
     if (row.contains("precision")) options.compare.precision = row["precision"].get<int>();
     if (row.contains("abs_tolerance")) options.compare.abs_tolerance = row["abs_tolerance"].get<double>();
     options.compare.strict_symbols = row.value("strict_symbols", true);
+    options.compare.positive_variables = row.value("positive_variables", false);
+    options.decimal_comma = row.value("decimal_comma", false);
     options.compare.allow_set_relation = row.value("allow_set_relation", true);
     return options;
 }

@@ -18,17 +18,19 @@ struct CompareOptions {
     std::optional<int> precision;
     std::optional<double> abs_tolerance;  ///< numbers may differ by this much
     bool strict_symbols = true;           ///< false: variables are matched by their order, sets may equal tuples
+    bool positive_variables = false;      ///< true: variables are greater than 0, so that sqrt(x^2) is x
     bool allow_set_relation = true;       ///< false: an answer "1 < x < 2" isn't the gold (1, 2); the reverse still is
 };
 
 enum class Decision { different, equal, undecided };
 
 /// Whether two scalar expressions have the same value for all values of their symbols: exact rationals, then residues
-/// modulo primes, then quad precision at random points. Deterministic. Local.
+/// modulo primes, then quad precision at real points of both signs. Deterministic. Local.
 [[nodiscard]] Decision compare_values(const Expression& a, const Expression& b, const CompareOptions& options,
                                       Budget& budget);
 /// Whether a = c b with a constant c != 0 (c > 0 if `positive`): equations and inequalities up to a factor.
-[[nodiscard]] Decision compare_up_to_factor(const Expression& a, const Expression& b, bool positive, Budget& budget);
+[[nodiscard]] Decision compare_up_to_factor(const Expression& a, const Expression& b, bool positive,
+                                            bool positive_variables, Budget& budget);
 
 /// A piece of a subset of the real line; infinite ends are open.
 struct Endpoint {
@@ -50,7 +52,7 @@ using RealSet = std::vector<Interval>;  ///< sorted, disjoint, not touching
 struct Quantity {
     Expression value;
     std::string unit;    ///< canonical, "" if unknown or none
-    std::string letter;  ///< a unit of one letter as it was written
+    std::string letter;  ///< a unit of one letter, or m/s, as it was written
     bool percent = false;
 };
 [[nodiscard]] Quantity bare_quantity(const Expression& expression);

@@ -25,13 +25,15 @@ enum class Kind {
     call,          ///< name: a known function ("sin", "sqrt") or an unknown one ("f"); arguments
     unit,          ///< name: the words behind a quantity
     ratio,         ///< a : b : ...
-    list,          ///< name: the connective "," "and" "or"
+    list,          ///< name: the connective "," "and" "or" "land" "lor"
     set,           ///< finite set
     tuple,         ///< name: its two brackets, "()" "[)" ...; an interval if there are two entries
     set_union,     ///< also of things that aren't known to be sets
     intersection,  ///<
     difference,    ///<
     relation,      ///< name: one character per sign between neighbours: = < > l(<=) g(>=) n(!=) i(in) o(not in)
+                   ///< a(approximately) t(to) T(implies) s(subset) S(subset or equal) u, U(supersets) ~(similar)
+                   ///< p(parallel) P(perpendicular) N(contains)
     matrix,        ///< rows, each a tuple
 };
 

@@ -9,6 +9,7 @@ namespace tdrm::math {
 
 enum class AnswerPlace {
     none,      ///< no answer found
+    tag,       ///< in the last <answer>...</answer>
     boxed,     ///< the last balanced \boxed{...}; several in a row ("\boxed{1} and \boxed{2}") are one list
     hashes,    ///< behind the last "####"
     phrase,    ///< behind the last "the answer is", "Final Answer:", "A:" and their Chinese forms
@@ -27,9 +28,9 @@ struct Extraction {
 
 /// Places in the order in which they are tried; the first that is found wins.
 struct ExtractOptions {
-    std::vector<AnswerPlace> order = {AnswerPlace::boxed,   AnswerPlace::hashes,  AnswerPlace::phrase,
-                                      AnswerPlace::whole,   AnswerPlace::formula, AnswerPlace::number,
-                                      AnswerPlace::sentence};
+    std::vector<AnswerPlace> order = {AnswerPlace::tag,    AnswerPlace::boxed,   AnswerPlace::hashes,
+                                      AnswerPlace::phrase, AnswerPlace::whole,   AnswerPlace::formula,
+                                      AnswerPlace::number, AnswerPlace::sentence};
 };
 
 /// The answer of a solution (or of a short text that is one). Text before the last "</think>" counts only if nothing is

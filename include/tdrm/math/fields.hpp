@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tdrm/base/random.hpp"
 #include "tdrm/math/budget.hpp"
 #include "tdrm/math/expression.hpp"
 #include "tdrm/math/real.hpp"
@@ -35,21 +36,37 @@ struct Residue {
 };
 [[nodiscard]] Residue residue(const Expression& expression, int point, Budget& budget);
 
-/// Where symbols are drawn from.
-enum class Points {
-    positive,  ///< (0.5, 2.5)
-    any_sign,  ///< the same with a random sign
-    spread,    ///< positive, larger with each point: rounding to integers (floor) then tells expressions apart
+/// Real values for the symbols of two expressions: of both signs (unless they are known to be positive), small and
+/// large, whole and irrational, near the constants that occur and far beyond them. A value depends on the place of a
+/// symbol among the sorted names and on the number of the point, so that another choice of names gives the same points.
+class Samples {
+public:
+    Samples() = default;  ///< for expressions without symbols
+    struct Options {
+        bool positive = false;  ///< all symbols are greater than 0
+        bool plain = false;     ///< only values of the size of 1, for comparisons with a tolerance
+    };
+    Samples(const Expression& a, const Expression& b, Options options);
+
+    [[nodiscard]] double at(std::string_view symbol, int point) const;
+
+private:
+    [[nodiscard]] double size_at(const Random& random, int point) const;
+
+    std::vector<std::string> symbols_;    ///< sorted
+    std::vector<double> constants_ = {};  ///< sizes, sorted
+    Options options_;
 };
 
-/// Complex value with a bound of its absolute rounding error at random point number `point`. Symbols are real, drawn
-/// from their names.
+/// Complex value with a bound of its absolute rounding error at point number `point` of `samples`.
 struct Approximation {
     Real re = 0;
     Real im = 0;
     Real error = 0;
     bool defined = true;
+    bool real = true;  ///< all that it was computed from is real too: within the domain of a real function
 };
-[[nodiscard]] Approximation approximate(const Expression& expression, int point, Points points, Budget& budget);
+[[nodiscard]] Approximation approximate(const Expression& expression, const Samples& samples, int point,
+                                        Budget& budget);
 
 }  // namespace tdrm::math

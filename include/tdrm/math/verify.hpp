@@ -15,13 +15,15 @@ namespace tdrm::math {
 struct VerifyOptions {
     CompareOptions compare;
     ExtractOptions extract;
+    bool decimal_comma = false;      ///< "0,5" may be 0.5 as well as a list
     std::uint64_t budget = 200'000;  ///< operations of one verdict, at most (about 20 ms)
 };
 
 struct Verdict {
     bool equal = false;
-    /// "same text", "same value", "same choice", "different", "different text", "no answer", "no gold answer",
-    /// "undecided" (neither proven nor refuted; counts as not equal), "budget" (likewise).
+    /// "same text", "same value", "same choice"; "different" (a value was refuted), "different text" (both are words);
+    /// "undecided" (neither proven nor refuted; counts as not equal), "budget" (likewise); "no answer",
+    /// "no gold answer".
     std::string reason;
     std::string gold;  ///< normalised form: the tree's text, or the plain text if it isn't mathematics
     std::string answer;
@@ -34,13 +36,15 @@ struct Verdict {
 [[nodiscard]] Verdict verify(std::string_view gold, std::string_view answer, const VerifyOptions& options = {});
 
 /// Reads JSONL lines {"gold": ..., "answer": ...} (strings or numbers; optional: "precision", "abs_tolerance",
-/// "strict_symbols", "allow_set_relation") and writes one JSON line per pair: {"line", "equal", "reason", "gold",
-/// "answer", "operations"}. Empty lines are skipped. Returns how many pairs were equal and how many there were. Local.
-/// @throws DataError at the first broken line, with its number; the verdicts before it have been written.
+/// "strict_symbols", "positive_variables", "decimal_comma", "allow_set_relation") and writes one JSON line for each:
+/// {"line", "equal", "reason", "gold", "answer", "operations"}, for a broken one {"line", "equal": false, "reason":
+/// "error", "error"}. Empty lines are skipped. Returns how many pairs were equal and how many there were. Local.
+/// @throws DataError if lines were broken, with the number of the first, after all verdicts have been written.
 /// @throws IoError if the file can't be read.
 struct VerifyCounts {
     std::uint64_t pairs = 0;
     std::uint64_t equal = 0;
+    std::uint64_t broken = 0;
 };
 VerifyCounts verify_file(const std::filesystem::path& path, std::ostream& out, const VerifyOptions& options = {});
 
