@@ -125,6 +125,7 @@ Value Renderer::call_function(const std::string& name, const Arguments& argument
     if (arguments.positional.empty()) refuse("a cycler without values");
     int depth = 0;
     for (const Value& item : arguments.positional) depth = std::max(depth, item.depth());
+    if (depth >= kMostValueDepth) refuse("values that are nested too deep");
     budget_.make(arguments.positional.size() * sizeof(Value));
     return std::shared_ptr<Object>(std::make_shared<Cycler>(arguments.positional, depth + 1));
 }

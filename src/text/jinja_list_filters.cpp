@@ -299,6 +299,7 @@ const std::unordered_map<std::string_view, Filter> kFilters{
 
 Value sort_key(const Value& value, bool case_sensitive, Budget& budget) {
     if (case_sensitive || !value.is_text()) return value;
+    budget.walk(value.text().size());
     return make_text(python::change_case(value.text(), python::Case::lower), budget);
 }
 

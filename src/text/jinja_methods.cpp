@@ -173,7 +173,9 @@ Value case_method(const std::string& text, const std::string& name, Budget& budg
 }
 
 Value text_method(const std::string& text, const std::string& name, const Arguments& arguments, Budget& budget) {
-    budget.scan(text.size());
+    const bool quick = name.ends_with("strip") || name == "startswith" || name == "endswith" || name == "replace" || name == "join";
+    if (quick) budget.scan(text.size());
+    else budget.walk(text.size());
     const auto nothing = [&] { (void)Bound(arguments, name, {}); };
     if (name == "strip" || name == "lstrip" || name == "rstrip") return strip_method(text, name, arguments, budget);
     if (name == "split" || name == "rsplit") return split_method(text, name, arguments, budget);

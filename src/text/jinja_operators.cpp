@@ -230,10 +230,10 @@ Value get_item(const Value& value, const Value& key, Budget& budget) {
 Value get_slice(const Value& value, const Value& begin, const Value& end, const Value& step, Budget& budget) {
     if (value.is_undefined()) refuse("a slice of an undefined value");
     const List* list = value.list();
-    if (!value.is_text() && (list == nullptr || list->kind > List::Kind::range)) return {};
-    const auto given = [](const Value& bound) { return !bound.is_none() && !bound.is_undefined(); };
+    if (!value.is_text() && (list == nullptr || list->kind > List::Kind::range)) refuse(cat("a slice of ", type_name(value)));
+    const auto given = [](const Value& bound) { return !bound.is_none(); };
     for (const Value* bound : {&begin, &end, &step})
-        if (given(*bound) && !bound->is_int()) return {};  // a TypeError, which Jinja takes as undefined
+        if (!bound->is_none() && !bound->is_int()) refuse(cat("a slice at ", type_name(*bound)));
     const std::int64_t stride = given(step) ? step.as_int() : 1;
     if (stride == 0) refuse("a slice with the step 0");
     if (value.is_text()) budget.scan(value.text().size());

@@ -18,11 +18,17 @@ public:
         text_ += text;
     }
     std::string take() { return std::move(text_); }
+    /// Goes into a value, or out of it: only namespaces, which may hold themselves, can be nested without end.
+    void enter() {
+        if (++depth_ > 2 * kMostValueDepth) refuse("a namespace that holds itself as text");
+    }
+    void leave() { --depth_; }
     Budget& budget() { return budget_; }
 
 private:
     Budget& budget_;
     std::string text_;
+    int depth_ = 0;
 };
 
 void print(const Value& value, Printer& out);
@@ -74,12 +80,24 @@ void print(const Value& value, Printer& out) {
     if (value.is_int()) return out.add(cat(value.as_int()));
     if (value.is_real()) return out.add(python::repr(value.as_real()));
     if (value.is_text()) {
-        out.budget().scan(value.text().size());
+        out.budget().walk(value.text().size());
         return out.add(value.is_markup() ? cat("Markup(", python::repr(value.text()), ")") : python::repr(value.text()));
     }
-    if (const List* list = value.list()) return print_list(*list, out);
-    if (const Dict* dict = value.dict()) return print_entries(dict->entries, out);
-    fail(cat("a ", type_name(value), " as text"));
+    out.enter();
+    if (const List* list = value.list()) {
+        print_list(*list, out);
+    } else if (const Dict* dict = value.dict()) {
+        print_entries(dict->entries, out);
+    } else if (const Namespace* space = value.space()) {
+        out.add("<Namespace ");
+        print_entries(space->entries, out);
+        out.add(">");
+    } else {
+        const std::string text = value.object()->repr();
+        if (text.empty()) fail(cat("a ", type_name(value), " as text"));
+        out.add(text);
+    }
+    out.leave();
 }
 
 void print_json_text(std::string_view text, bool ascii, Printer& out) {
@@ -132,6 +150,7 @@ std::string json_scalar(const Value& value) {
 
 void print_json(const Value& value, const JsonStyle& style, const std::string& line, Printer& out) {
     out.budget().step();
+    if (value.is_text()) out.budget().walk(value.text().size());
     if (value.is_text()) return print_json_text(value.text(), style.ascii, out);
     const List* list = value.list();
     const Dict* dict = value.dict();

@@ -10,6 +10,7 @@
 
 #include "jinja.hpp"
 #include "jinja_functions.hpp"
+#include "tdrm/base/errors.hpp"
 
 namespace tdrm::text::jinja {
 
@@ -25,6 +26,7 @@ struct Scope {
 
 struct Macro : Object {
     Macro(const Node* what, Scope* where) : Object(Kind::macro, 1), node(what), scope(where) {}
+    [[nodiscard]] std::string repr() const override { return cat("<Macro '", node->text, "'>"); }
     const Node* node;
     Scope* scope;
 };
@@ -33,6 +35,7 @@ struct Macro : Object {
 struct Loop : Object {
     Loop(const Node* what, Scope* where, Values list, int how_deep, int level)
         : Object(Kind::loop, how_deep), node(what), scope(where), items(std::move(list)), depth0(level) {}
+    [[nodiscard]] std::string repr() const override { return cat("<LoopContext ", index0 + 1, "/", items.size(), ">"); }
     const Node* node;
     Scope* scope;
     Values items;

@@ -20,6 +20,7 @@ using python::Case;
 
 Value filter_case(const Value& value, Case wanted, Budget& budget) {
     const std::string text = to_text(value, budget);
+    budget.walk(text.size());
     return make_text(python::change_case(text, wanted), budget, value.is_markup());
 }
 Value upper(const Value& value, const Arguments&, Budget& budget) { return filter_case(value, Case::upper, budget); }
@@ -31,6 +32,7 @@ Value capitalize(const Value& value, const Arguments&, Budget& budget) {
 /// Words begin behind white space and behind - ( { [ <.
 Value title(const Value& value, const Arguments&, Budget& budget) {
     const std::string text = to_text(value, budget);
+    budget.walk(text.size());
     std::string result;
     std::size_t begin = 0;
     const auto flush = [&](std::size_t end) {
@@ -92,6 +94,7 @@ Value indent(const Value& value, const Arguments& arguments, Budget& budget) {
         space.assign(static_cast<std::size_t>(width), ' ');
     }
     if (!value.is_text()) refuse(cat("\"indent\" of ", type_name(value), ", not str"));
+    budget.walk(value.text().size());
     const std::string text = value.text() + '\n';
     const auto lines = python::split_lines(text, false);
     std::string result = bound.truth(1, false) ? space : "";
@@ -125,6 +128,7 @@ Value truncate(const Value& value, const Arguments& arguments, Budget& budget) {
 
 Value word_count(const Value& value, const Arguments&, Budget& budget) {
     const std::string text = to_text(value, budget);
+    budget.walk(text.size());
     std::int64_t words = 0;
     bool inside = false;
     for (std::size_t at = 0; at < text.size(); at += utf8_length(text[at])) {
@@ -252,7 +256,9 @@ const std::unordered_map<std::string_view, Filter> kFilters{
 Value escape(const Value& value, Budget& budget) {
     if (value.is_markup()) return value;
     std::string result;
-    for (const char c : to_text(value, budget)) {
+    const std::string plain = to_text(value, budget);
+    budget.walk(plain.size());
+    for (const char c : plain) {
         if (c == '&') result += "&amp;";
         else if (c == '<') result += "&lt;";
         else if (c == '>') result += "&gt;";

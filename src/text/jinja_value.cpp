@@ -38,7 +38,7 @@ int sign(auto a, auto b) { return a < b ? -1 : a > b ? 1 : 0; }
 
 void Budget::exhausted() {
     throw DataError(
-        "the chat template does more than a rendering may (8 million steps or 256 MiB of text; it might never end). "
+        "the chat template does more than a rendering may (4 million steps or 128 MiB of text; it might never end). "
         "Use another template.");
 }
 
@@ -276,6 +276,7 @@ Values iterate(const Value& value, Budget& budget) {
     }
     if (value.is_text()) {
         const std::string& text = value.text();
+        budget.walk(text.size());
         for (std::size_t at = 0; at < text.size(); at += utf8_length(text[at])) {
             budget.step();
             items.push_back(make_text(text.substr(at, utf8_length(text[at])), budget));

@@ -30,12 +30,14 @@ public:
         if (bytes > kMostBytes || (bytes_ += bytes) > kMostBytes) exhausted();
         scan(bytes);
     }
-    /// Before `bytes` are looked through.
+    /// Before `bytes` are looked through at the speed of memory.
     void scan(std::size_t bytes) { step(static_cast<std::int64_t>(bytes / 64)); }
+    /// Before they are looked at one character after the other.
+    void walk(std::size_t bytes) { step(static_cast<std::int64_t>(bytes / 8)); }
 
 private:
-    static constexpr std::int64_t kMostSteps = 8'000'000;
-    static constexpr std::size_t kMostBytes = 256 << 20;
+    static constexpr std::int64_t kMostSteps = 4'000'000;
+    static constexpr std::size_t kMostBytes = 128 << 20;
     [[noreturn]] static void exhausted();
     std::int64_t steps_ = 0;
     std::size_t bytes_ = 0;
@@ -133,6 +135,8 @@ struct Object {
     virtual ~Object() = default;
     Object(const Object&) = delete;
     Object& operator=(const Object&) = delete;
+    /// repr(), "" if it would hold an address.
+    [[nodiscard]] virtual std::string repr() const { return ""; }
     Kind kind;
     int depth;
 };

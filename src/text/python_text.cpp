@@ -49,7 +49,7 @@ std::vector<std::string_view> split_white(std::string_view text, std::int64_t mo
     text = strip(text, !from_right, from_right);
     while (!text.empty()) {
         if (most >= 0 && static_cast<std::int64_t>(parts.size()) == most) {
-            parts.push_back(strip(text, from_right, !from_right && false));
+            parts.push_back(text);
             break;
         }
         if (from_right) {
