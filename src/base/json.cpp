@@ -76,9 +76,8 @@ std::string place_of(std::string_view text, std::size_t at) {
     throw DataError(cat(origin, ": ", place_of(text, at), ": ", problem));
 }
 
-}  // namespace
-
-json parse_json(std::string_view text, std::string_view origin) {
+template <class Json>
+Json parse(std::string_view text, std::string_view origin) {
     const Survey seen = survey(text);
     if (seen.too_deep)
         fail(origin, text, *seen.too_deep,
@@ -87,7 +86,7 @@ json parse_json(std::string_view text, std::string_view origin) {
     const std::string plain = seen.has_words ? without_nan(text) : std::string();
     if (seen.has_words) text = plain;
     try {
-        return json::parse(text);
+        return Json::parse(text);
     } catch (const json::parse_error& error) {  // its own text may quote half a character
         fail(origin, text, error.byte > 0 ? error.byte - 1 : 0,
              text.empty() ? "the text is empty, which is no JSON. Fetch or write it again."
@@ -95,6 +94,14 @@ json parse_json(std::string_view text, std::string_view origin) {
     } catch (const json::out_of_range&) {
         throw DataError(cat(origin, ": a number is too large for JSON's 64-bit numbers. Correct it."));
     }
+}
+
+}  // namespace
+
+json parse_json(std::string_view text, std::string_view origin) { return parse<json>(text, origin); }
+
+nlohmann::ordered_json parse_ordered_json(std::string_view text, std::string_view origin) {
+    return parse<nlohmann::ordered_json>(text, origin);
 }
 
 json parse_json_or_discard(std::string_view text) {

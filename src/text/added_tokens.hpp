@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bpe.hpp"
 #include "pre_tokenizer.hpp"
 
 namespace tdrm::text {
@@ -18,8 +19,16 @@ struct AddedToken {
     bool single_word, lstrip, rstrip, normalized, special;
 };
 
-/// From the `added_tokens` entry, in file order. @throws DataError if it is broken.
+/// From the `added_tokens` entry, in file order. @throws DataError if it is broken, has two tokens with one id, or more
+/// than a quarter of a million.
 [[nodiscard]] std::vector<AddedToken> read_added_tokens(const nlohmann::json& config);
+
+/// The tokens of tokenizer.json and those `beside` it, with the ids that the tokenizers library gives: that of the
+/// vocabulary, else the next one free in the order in which they are added, whatever the file says. The library keeps
+/// one token of each content, with the flags that come last; it stays special once it was.
+/// @throws DataError if the file and the vocabulary give a token different ids, or two tokens one id
+[[nodiscard]] std::vector<AddedToken> assign_ids(std::vector<AddedToken> in_file, const std::vector<AddedToken>& beside,
+                                                 const StringMap<std::int32_t>& vocabulary);
 
 /// A piece of text, or the added token found there.
 struct TextPart {
@@ -37,8 +46,8 @@ public:
 
 private:
     [[nodiscard]] const AddedToken* match(std::string_view text, std::size_t at) const;
-    std::vector<AddedToken> tokens_;                             ///< longest first
-    std::array<std::vector<std::uint32_t>, 256> by_first_byte_;  ///< indices into tokens_
+    std::vector<AddedToken> tokens_;             ///< by content
+    std::array<std::size_t, 257> first_byte_{};  ///< where tokens_ with this first byte begin
 };
 
 }  // namespace tdrm::text

@@ -1,22 +1,21 @@
 #include "tdrm/text/chat_template.hpp"
 
-#include <sstream>
-
+#include "chat_messages.hpp"
 #include "jinja.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
 #include "tdrm/base/json.hpp"
+#include "tokenizer_files.hpp"
 
 namespace tdrm::text {
 namespace {
 
-using jinja::Value;
+using jinja::Json;
 
-constexpr std::string_view kEndOfThinking = "</think>";
-constexpr std::string_view kHiddenEnd = "\xEF\xA3\xBF/think\xEF\xA3\xBF";  // private-use characters
 constexpr std::string_view kProbeUser = "TDRM-USER";
 constexpr std::string_view kProbeAnswer = "TDRM-ANSWER";
 constexpr std::string_view kProbeNext = "TDRM-NEXT";
+constexpr std::string_view kProbeThought = "TDRM-THOUGHT";
 
 ChatFamily find_family(std::string_view source) {
     const auto has = [&](std::string_view mark) { return source.find(mark) != std::string_view::npos; };
@@ -34,30 +33,6 @@ ChatFamily parse_family(const std::string& name) {
     if (name == "deepseek_r1") return ChatFamily::deepseek_r1;
     throw ConfigError(cat("the chat template family \"", name, "\" isn't known (it can't be checked). ",
                           "Use chatml, qwen2.5, smollm2, llama3, glm4 or deepseek_r1."));
-}
-
-std::string replace_all(std::string text, std::string_view from, std::string_view to) {
-    for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
-        text.replace(at, from.size(), to);
-    }
-    return text;
-}
-
-/// A special token of tokenizer_config.json, written as a string or as {"content": ...}.
-std::string token_text(const Value& config, const char* key) {
-    const auto entry = config.find(key);
-    if (entry == config.end() || entry->is_null()) return "";
-    return entry->is_object() ? entry->at("content").get<std::string>() : entry->get<std::string>();
-}
-
-std::string template_of(const Value& config) {
-    const auto entry = config.find("chat_template");
-    if (entry == config.end() || entry->is_null()) return "";
-    if (entry->is_string()) return entry->get<std::string>();
-    for (const Value& choice : *entry) {
-        if (choice.at("name") == "default") return choice.at("template").get<std::string>();
-    }
-    return "";
 }
 
 }  // namespace
@@ -79,44 +54,94 @@ std::string_view name_of(ChatFamily family) {
 }
 
 struct ChatTemplate::Impl {
-    Impl(std::string_view source, std::string_view bos_token, std::string_view eos_token, const ChatOptions& chosen)
-        : nodes(jinja::parse(source)), family(find_family(source)), options(chosen) {
+    Impl(std::string_view source, const NamedTokens& tokens, const ChatOptions& chosen)
+        : parsed(jinja::parse(source)),
+          family(find_family(source)),
+          options(chosen),
+          thinks(source.find("</think>") != std::string_view::npos) {
         if (!options.family.empty() && parse_family(options.family) != family) {
             throw DataError(
                 cat("the chat template is of the family ", name_of(family), ", not ", options.family,
                     " (prompts would be marked wrongly). Correct the family, or use the template of the model."));
         }
-        globals = {{"tools", nullptr}, {"documents", nullptr}, {"date_string", options.date}};
-        if (!bos_token.empty()) globals["bos_token"] = bos_token;
-        if (!eos_token.empty()) globals["eos_token"] = eos_token;
+        make_globals(tokens);
         find_turn_marks();
+        if (options.thinking == Thinking::template_default)
+            options.thinking = keeps_only_last_thinking() ? Thinking::drop : Thinking::keep;
+        make_fingerprint(source, tokens);
+    }
+
+    void make_globals(const NamedTokens& tokens) {
+        globals = {{"tools", nullptr}, {"documents", nullptr}};
+        if (options.date != ChatOptions().date) globals["date_string"] = options.date;
+        for (const auto& [name, text] : tokens)
+            if (!text.empty()) globals[name] = text;
+        if (options.variables.empty()) return;
+        const Json variables = parse_ordered_json(options.variables, "the variables of the chat template");
+        if (!variables.is_object())
+            throw ConfigError(cat("the variables of the chat template are no map: ", options.variables.substr(0, 100),
+                                  ". Write them as {name: value}."));
+        for (const auto& [name, value] : variables.items()) {
+            if (name == "messages" || name == "add_generation_prompt")
+                throw ConfigError(cat("the variable \"", name,
+                                      "\" of the chat template is set by tdrm (it would be ignored). Leave it out."));
+            globals[name] = value;
+        }
+    }
+
+    void make_fingerprint(std::string_view source, const NamedTokens& tokens) {
+        const auto text_of = [&](const char* name) {
+            const auto found = tokens.find(name);
+            return found == tokens.end() ? std::string() : found->second;
+        };
         Hasher hasher;
         hasher.update(source);
-        hasher.update(cat('\n', bos_token, '\n', eos_token, '\n', options.date, '\n',
+        hasher.update(cat('\n', text_of("bos_token"), '\n', text_of("eos_token"), '\n', options.date, '\n',
                           options.thinking ? static_cast<int>(*options.thinking) : -1));
+        // What most templates never read counts only where it may be read.
+        for (const auto& [name, text] : tokens)
+            if (name != "bos_token" && name != "eos_token" && source.find(name) != std::string_view::npos)
+                hasher.update(cat('\n', name, ' ', text));
+        if (!options.variables.empty()) hasher.update(cat("\nvariables ", options.variables));
         fingerprint = hasher.hex();
     }
 
     [[nodiscard]] std::string render_as_is(std::span<const ChatMessage> messages, bool add_generation_prompt) const {
-        Value context = globals;
+        Json context = globals;
         context["add_generation_prompt"] = add_generation_prompt;
-        context["messages"] = Value::array();
-        for (const ChatMessage& message : messages) {
-            context["messages"].push_back(Value{{"role", message.role}, {"content", message.content}});
-        }
-        return jinja::render(nodes, context);
+        context["messages"] = messages_as_json(messages);
+        return jinja::render(parsed, context, options.date);
     }
 
-    /// The template sees no </think> in assistant turns, so it has nothing to drop. Where the generation prompt opens
-    /// the thinking part, the turn opens it too: it then equals the prompt with the answer behind it.
     [[nodiscard]] std::string render_keeping(std::span<const ChatMessage> messages, bool add_generation_prompt) const {
-        std::vector<ChatMessage> hidden(messages.begin(), messages.end());
-        for (ChatMessage& message : hidden) {
-            if (message.role != "assistant" || message.content.find(kEndOfThinking) == std::string::npos) continue;
-            if (message.content.find("<think>") == std::string::npos) message.content = opening + message.content;
-            message.content = replace_all(message.content, kEndOfThinking, kHiddenEnd);
+        std::vector<ChatMessage> folded(messages.begin(), messages.end());
+        const std::string as_is = render_as_is(messages, add_generation_prompt);
+        for (ChatMessage& message : folded)
+            if (const std::string reasoning = reasoning_of(message);
+                !reasoning.empty() && as_is.find(reasoning) == std::string::npos) {
+                if (!thinks)
+                    throw ConfigError(
+                        "the chat template drops the reasoning_content of an answer and has no <think> to put it into "
+                        "(whoever reads the text would see less). Choose thinking: drop.");
+                fold_reasoning(message);
+            }
+        bool any = false;
+        for (ChatMessage& message : folded) any |= message.role == "assistant" && hide_thinking(message, opening);
+        return any ? shown(render_as_is(folded, add_generation_prompt)) : render_as_is(folded, add_generation_prompt);
+    }
+
+    /// Whether the template writes the thinking part of the last answer, and leaves that of earlier ones out.
+    [[nodiscard]] bool keeps_only_last_thinking() const {
+        const ChatMessage user{"user", std::string(kProbeUser)};
+        const ChatMessage answer{"assistant", cat("<think>\n", kProbeThought, "\n</think>\n\n", kProbeAnswer)};
+        const auto writes = [&](const std::vector<ChatMessage>& messages) {
+            return render_as_is(messages, false).find(kProbeThought) != std::string::npos;
+        };
+        try {
+            return writes({user, answer}) && !writes({user, answer, user});
+        } catch (const DataError&) {
+            return false;  // a template that refuses such an answer has no default
         }
-        return replace_all(render_as_is(hidden, add_generation_prompt), kHiddenEnd, kEndOfThinking);
     }
 
     /// From a rendered conversation: what follows an answer, and what the generation prompt puts before one.
@@ -150,13 +175,15 @@ struct ChatTemplate::Impl {
         end_of_turn.resize(end_of_turn.find_last_not_of(" \n") + 1);
     }
 
-    jinja::Nodes nodes;
+    jinja::Template parsed;
     ChatFamily family;
     ChatOptions options;
-    Value globals;
+    bool thinks;  ///< the template knows </think>
+    Json globals;
     std::string end_of_turn;
     std::string opening;  ///< what the generation prompt puts before the answer itself, "<think>\n" say
     std::string fingerprint;
+    std::string origin;  ///< the file, for messages
 };
 
 ChatTemplate::ChatTemplate(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -166,47 +193,52 @@ ChatTemplate::~ChatTemplate() = default;
 
 ChatTemplate ChatTemplate::parse(std::string_view source, std::string_view bos_token, std::string_view eos_token,
                                  const ChatOptions& options) {
-    return ChatTemplate(std::make_unique<Impl>(source, bos_token, eos_token, options));
+    const NamedTokens tokens{{"bos_token", std::string(bos_token)}, {"eos_token", std::string(eos_token)}};
+    return ChatTemplate(std::make_unique<Impl>(source, tokens, options));
 }
 
 ChatTemplate ChatTemplate::load(const std::filesystem::path& folder, const ChatOptions& options) {
-    const auto path = folder / "tokenizer_config.json";
+    const TokenizerFiles files = read_tokenizer_files(folder);
+    if (files.chat_template.empty()) {
+        throw IoError(cat(folder.string(), " has no chat template, neither chat_template.jinja nor in ",
+                          "tokenizer_config.json (prompts can't be built). Add the model's template."));
+    }
     try {
-        const Value config = read_json_if_there(path);
-        const std::string source = read_file_if_there(folder / "chat_template.jinja").value_or(template_of(config));
-        if (source.empty()) {
-            throw IoError(cat(folder.string(), " has no chat template, neither chat_template.jinja nor in ",
-                              "tokenizer_config.json (prompts can't be built). Add the model's template."));
-        }
-        return parse(source, token_text(config, "bos_token"), token_text(config, "eos_token"), options);
-    } catch (const Value::exception& error) {
-        throw DataError(cat(path.string(), " can't be used: ", error.what(), ". Fetch the file again."));
+        auto impl = std::make_unique<Impl>(files.chat_template, files.tokens, options);
+        impl->origin = files.template_origin.string();
+        return ChatTemplate(std::move(impl));
     } catch (const DataError& error) {
-        throw DataError(cat(folder.string(), ": ", error.what()));
+        throw DataError(cat(files.template_origin.string(), ": ", error.what()));
     }
 }
 
 ChatFamily ChatTemplate::family() const { return impl_->family; }
+std::optional<Thinking> ChatTemplate::thinking() const { return impl_->options.thinking; }
 const std::string& ChatTemplate::end_of_turn() const { return impl_->end_of_turn; }
 const std::string& ChatTemplate::fingerprint() const { return impl_->fingerprint; }
 
 std::string ChatTemplate::render(std::span<const ChatMessage> messages, bool add_generation_prompt) const {
-    const auto& thinking = impl_->options.thinking;
-    if (thinking == Thinking::drop) return impl_->render_as_is(messages, add_generation_prompt);
-    std::string kept = impl_->render_keeping(messages, add_generation_prompt);
-    if (!thinking && kept != impl_->render_as_is(messages, add_generation_prompt)) {
-        throw ConfigError(
-            "the chat template drops the thinking part of an answer (whoever reads the text would see less "
-            "than was generated). Choose thinking: keep or thinking: drop.");
+    try {
+        const auto& thinking = impl_->options.thinking;
+        if (thinking == Thinking::drop) return impl_->render_as_is(messages, add_generation_prompt);
+        std::string kept = impl_->render_keeping(messages, add_generation_prompt);
+        if (!thinking && kept != impl_->render_as_is(messages, add_generation_prompt)) {
+            throw ConfigError(
+                "the chat template drops the thinking part of an answer (whoever reads the text would see less "
+                "than was generated). Choose thinking: keep or thinking: drop.");
+        }
+        return kept;
+    } catch (const DataError& error) {
+        if (impl_->origin.empty()) throw;
+        throw DataError(cat(impl_->origin, ": ", error.what()));
     }
-    return kept;
 }
 
 std::vector<std::int32_t> ChatTemplate::probe_ids(const Tokenizer& tokenizer) const {
     auto ids = tokenizer.encode(impl_->end_of_turn);
     if (ids.empty() || !tokenizer.is_special(ids.front())) {
         throw DataError(
-            cat("the end of a turn, ", Value(impl_->end_of_turn).dump(), ", doesn't begin with a special token of ",
+            cat("the end of a turn, ", Json(impl_->end_of_turn).dump(), ", doesn't begin with a special token of ",
                 "the tokenizer (it would fuse with the answer). Use the tokenizer of the template's model."));
     }
     return ids;

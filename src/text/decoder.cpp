@@ -136,9 +136,9 @@ Decoder metaspace(const json& config) {
             [=](const std::string& token) { return bytes(token, " "); }};
 }
 
-Decoder sequence(const json& config) {
+Decoder sequence(const json& config, int depth) {
     std::vector<Decoder> steps;
-    for (const json& step : config.at("decoders")) steps.push_back(make_decoder(step));
+    for (const json& step : config.at("decoders")) steps.push_back(make_decoder(step, depth + 1));
     return {[steps](Tokens tokens) {
                 for (const Decoder& step : steps) tokens = step.decode(std::move(tokens));
                 return tokens;
@@ -151,10 +151,11 @@ Decoder sequence(const json& config) {
 
 }  // namespace
 
-Decoder make_decoder(const json& config) {
+Decoder make_decoder(const json& config, int depth) {
+    check_sequence_depth(depth);
     if (config.is_null()) return {[](const Tokens& tokens) { return Tokens{join(tokens, " ")}; }, same};
     const auto type = config.at("type").get<std::string>();
-    if (type == "Sequence") return sequence(config);
+    if (type == "Sequence") return sequence(config, depth);
     if (type == "ByteLevel") return byte_level();
     if (type == "ByteFallback") return byte_fallback();
     if (type == "Metaspace") return metaspace(config);

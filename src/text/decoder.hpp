@@ -18,6 +18,6 @@ struct Decoder {
 };
 
 /// @throws DataError if the decoder isn't supported. Null joins the tokens by spaces, as the library does.
-[[nodiscard]] Decoder make_decoder(const nlohmann::json& config);
+[[nodiscard]] Decoder make_decoder(const nlohmann::json& config, int depth = 0);
 
 }  // namespace tdrm::text

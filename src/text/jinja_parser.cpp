@@ -1,71 +1,45 @@
-#include <algorithm>
+#include <set>
 
 #include "jinja.hpp"
-#include "jinja_lexer.hpp"
+#include "jinja_expressions.hpp"
 #include "tdrm/base/errors.hpp"
 
 namespace tdrm::text::jinja {
 namespace {
 
-/// Recursive descent over the tokens, with Jinja's precedences.
-class Parser {
+/// The blocks of a template around its expressions.
+class StatementParser : ExpressionParser {
 public:
-    explicit Parser(std::vector<Token> tokens) : tokens_(std::move(tokens)) {}
+    explicit StatementParser(std::vector<Token> tokens) : ExpressionParser(std::move(tokens)) {}
 
-    Nodes template_nodes() {
-        Nodes nodes = parse_nodes();
-        if (peek().kind != Token::Kind::end) fail(cat("a misplaced \"", tokens_[at_ + 1].text, "\""));
-        return nodes;
+    Template run() {
+        Template result;
+        result.nodes = parse_nodes();
+        if (peek().kind != Token::Kind::end) refuse(cat("a misplaced \"", peek(1).text, "\""));
+        result.names = std::move(names_);
+        return result;
     }
 
 private:
-    using Kind = Expression::Kind;
-
-    [[nodiscard]] const Token& peek(std::size_t ahead = 0) const {
-        return tokens_[std::min(at_ + ahead, tokens_.size() - 1)];
-    }
-    Token take() { return std::move(tokens_[at_ + 1 < tokens_.size() ? at_++ : at_]); }
-    [[nodiscard]] bool is_symbol(std::string_view text) const {
-        return peek().kind == Token::Kind::symbol && peek().text == text;
-    }
-    [[nodiscard]] bool is_name(std::string_view text) const {
-        return peek().kind == Token::Kind::name && peek().text == text;
-    }
-    bool skip_symbol(std::string_view text) {
-        const bool found = is_symbol(text);
-        if (found) ++at_;
-        return found;
-    }
-    bool skip_name(std::string_view text) {
-        const bool found = is_name(text);
-        if (found) ++at_;
-        return found;
-    }
-    void expect_symbol(std::string_view text) {
-        if (!skip_symbol(text)) fail(cat("\"", peek().text, "\" where \"", text, "\" is expected"));
-    }
-    void expect_close() {
-        if (peek().kind != Token::Kind::close) fail(cat("\"", peek().text, "\" at the end of a tag"));
-        ++at_;
-    }
-    std::string expect_name() {
-        if (peek().kind != Token::Kind::name) fail(cat("\"", peek().text, "\" where a name is expected"));
-        return take().text;
-    }
-
     /// Up to the end or a block that closes or divides the surrounding one.
     Nodes parse_nodes() {
         Nodes nodes;
         while (true) {
             if (peek().kind == Token::Kind::text) {
-                nodes.push_back(Node{Node::Kind::text, take().text, {}, {}, {}, {}, {}});
+                nodes.push_back({.kind = Node::Kind::text, .text = take().text});
             } else if (peek().kind == Token::Kind::open_output) {
                 ++at_;
-                nodes.push_back(Node{Node::Kind::output, "", expression(), {}, {}, {}, {}});
+                nodes.push_back({.kind = Node::Kind::output});
+                nodes.back().expressions.push_back(tuple(true));
                 expect_close();
             } else if (peek().kind == Token::Kind::open_block) {
                 const std::string& name = peek(1).text;
-                if (name.starts_with("end") || name == "else" || name == "elif") return nodes;
+                if (unknown_ends_.contains(name)) {
+                    skip_tag();
+                    continue;
+                }
+                if (peek(1).kind == Token::Kind::name && (name.starts_with("end") || name == "else" || name == "elif"))
+                    return nodes;
                 ++at_;
                 nodes.push_back(statement());
             } else {
@@ -74,43 +48,67 @@ private:
         }
     }
 
+    void expect_close() {
+        if (peek().kind != Token::Kind::close) unexpected("the end of a tag");
+        ++at_;
+    }
+    void skip_tag() {
+        while (peek().kind != Token::Kind::close) ++at_;
+        ++at_;
+    }
     Nodes body() {
+        skip_symbol(":");
         expect_close();
         return parse_nodes();
     }
     void end_block(std::string_view name) {
-        if (peek().kind != Token::Kind::open_block || peek(1).text != name) fail(cat("a missing ", name));
+        if (peek().kind != Token::Kind::open_block || peek(1).text != name) refuse(cat("a missing ", name));
         at_ += 2;
-        if (peek().kind == Token::Kind::name) ++at_;
+        if (name == "endblock" && peek().kind == Token::Kind::name) ++at_;
         expect_close();
     }
     /// Enters "{% name" if it is next.
     bool divide(std::string_view name) {
-        if (peek().kind != Token::Kind::open_block || peek(1).text != name) return false;
+        if (peek().kind != Token::Kind::open_block || peek(1).kind != Token::Kind::name || peek(1).text != name)
+            return false;
         at_ += 2;
         return true;
     }
 
     Node statement() {
-        if (++depth_ > 100) fail("more than 100 nested blocks");
+        if (++depth_ > kMostBlockDepth)
+            refuse(cat("more than ", kMostBlockDepth, " nested blocks, which no real template needs"));
         const std::string name = expect_name();
-        Node node{Node::Kind::block, "", {}, {}, {}, {}, {}};
-        if (name == "if") {
+        Node node{.kind = Node::Kind::scope};
+        if (name == "if")
             parse_if(node);
-        } else if (name == "for") {
+        else if (name == "for")
             parse_for(node);
-        } else if (name == "set") {
+        else if (name == "set")
             parse_set(node);
-        } else if (name == "macro") {
+        else if (name == "with")
+            parse_with(node);
+        else if (name == "macro")
             parse_macro(node);
-        } else if (name == "generation") {
+        else if (name == "call")
+            parse_call(node);
+        else if (name == "filter")
+            parse_filter(node);
+        else if (name == "block")
+            parse_block(node);
+        else if (name == "print")
+            parse_print(node);
+        else if (name == "generation") {
             node.bodies.push_back(body());
             end_block("endgeneration");
         } else if (name == "break" || name == "continue") {
             node.kind = name == "break" ? Node::Kind::leave : Node::Kind::next;
             expect_close();
         } else {
-            fail(cat("the block \"", name, "\""));
+            node.kind = Node::Kind::unknown;
+            node.text = cat("the block \"", name.substr(0, 40), "\"");
+            unknown_ends_.insert("end" + name);
+            skip_tag();
         }
         --depth_;
         return node;
@@ -119,7 +117,7 @@ private:
     void parse_if(Node& node) {
         node.kind = Node::Kind::branch;
         do {
-            node.conditions.push_back(expression());
+            node.expressions.push_back(tuple(false));
             node.bodies.push_back(body());
         } while (divide("elif"));
         if (divide("else")) node.bodies.push_back(body());
@@ -128,250 +126,120 @@ private:
 
     void parse_for(Node& node) {
         node.kind = Node::Kind::loop;
-        do node.names.push_back(expect_name());
-        while (skip_symbol(","));
-        if (!skip_name("in")) fail("a for without in");
-        node.expression = or_expression();
-        if (skip_name("if")) node.condition = expression();
+        node.targets.push_back(targets(false));
+        if (!skip_name("in")) refuse("a for without in");
+        node.expressions.push_back(tuple(false));
+        node.expressions.push_back(skip_name("if") ? expression() : nullptr);
+        node.recursive = skip_name("recursive");
         node.bodies.push_back(body());
         if (divide("else")) node.bodies.push_back(body());
         end_block("endfor");
     }
 
-    void parse_set(Node& node) {
-        node.kind = Node::Kind::set;
-        node.names.push_back(expect_name());
-        if (skip_symbol(".")) node.names.push_back(expect_name());
-        if (skip_symbol("=")) {
-            node.expression = expression();
-            expect_close();
-        } else {
-            node.bodies.push_back(body());
-            end_block("endset");
-        }
-    }
-
-    void parse_macro(Node& node) {
-        node.kind = Node::Kind::macro;
-        node.text = expect_name();
-        expect_symbol("(");
-        while (!skip_symbol(")")) {
-            node.names.push_back(expect_name());
-            node.conditions.push_back(skip_symbol("=") ? expression() : nullptr);
-            if (!is_symbol(")")) expect_symbol(",");
-        }
-        node.bodies.push_back(body());
-        end_block("endmacro");
-    }
-
-    static ExpressionPtr make(Kind kind, std::string text = "") {
-        return std::make_unique<Expression>(Expression{kind, std::move(text), {}, {}, {}});
-    }
-    static ExpressionPtr make(Kind kind, std::string text, ExpressionPtr left, ExpressionPtr right = nullptr) {
-        ExpressionPtr result = make(kind, std::move(text));
-        result->operands.push_back(std::move(left));
-        if (right) result->operands.push_back(std::move(right));
-        return result;
-    }
-
-    ExpressionPtr expression() {
-        if (++depth_ > 100) fail("more than 100 nested expressions");
-        ExpressionPtr left = or_expression();
-        while (skip_name("if")) {
-            ExpressionPtr result = make(Kind::conditional, "", std::move(left), or_expression());
-            result->operands.push_back(skip_name("else") ? expression() : nullptr);
-            left = std::move(result);
-        }
-        --depth_;
-        return left;
-    }
-
-    ExpressionPtr or_expression() {
-        ExpressionPtr left = and_expression();
-        while (skip_name("or")) left = make(Kind::binary, "or", std::move(left), and_expression());
-        return left;
-    }
-    ExpressionPtr and_expression() {
-        ExpressionPtr left = not_expression();
-        while (skip_name("and")) left = make(Kind::binary, "and", std::move(left), not_expression());
-        return left;
-    }
-    ExpressionPtr not_expression() {
-        if (skip_name("not")) return make(Kind::unary, "not", not_expression());
-        return comparison();
-    }
-    ExpressionPtr comparison() {
-        ExpressionPtr left = sum();
-        const auto op = [&]() -> std::string {
-            for (const std::string_view symbol : {"==", "!=", "<", ">", "<=", ">="}) {
-                if (skip_symbol(symbol)) return std::string(symbol);
-            }
-            if (skip_name("in")) return "in";
-            if (is_name("not") && peek(1).text == "in") {
-                at_ += 2;
-                return "not in";
-            }
-            return "";
-        };
-        const std::string first = op();
-        if (first.empty()) return left;
-        left = make(Kind::binary, first, std::move(left), sum());
-        if (!op().empty()) fail("a chain of comparisons");
-        return left;
-    }
-    ExpressionPtr sum() {
-        return left_to_right({"+", "-"}, [this] { return concatenation(); });
-    }
-    ExpressionPtr concatenation() {
-        return left_to_right({"~"}, [this] { return product(); });
-    }
-    ExpressionPtr product() {
-        return left_to_right({"*", "//", "/", "%"}, [this] { return unary(true); });
-    }
-
-    template <class Next>
-    ExpressionPtr left_to_right(std::initializer_list<std::string_view> symbols, Next&& next) {
-        ExpressionPtr left = next();
-        while (true) {
-            const auto* op = std::find_if(symbols.begin(), symbols.end(), [this](auto s) { return is_symbol(s); });
-            if (op == symbols.end()) return left;
-            ++at_;
-            left = make(Kind::binary, std::string(*op), std::move(left), next());
-        }
-    }
-
-    ExpressionPtr unary(bool with_filters) {
-        if (skip_symbol("-")) {
-            ExpressionPtr result = make(Kind::unary, "-", unary(false));
-            return with_filters ? filters(std::move(result)) : std::move(result);
-        }
-        ExpressionPtr result = postfix(primary());
-        return with_filters ? filters(std::move(result)) : std::move(result);
-    }
-
-    ExpressionPtr primary() {
+    Target target(bool with_members) {
         if (skip_symbol("(")) {
-            ExpressionPtr inner = expression();
+            if (++depth_ > kMostBlockDepth) refuse("deeply nested names");
+            Target inner = targets(with_members);
             expect_symbol(")");
+            --depth_;
             return inner;
         }
-        if (skip_symbol("[")) return sequence(make(Kind::list), "]", false);
-        if (skip_symbol("{")) return sequence(make(Kind::dict), "}", true);
-        if (peek().kind == Token::Kind::literal) {
-            ExpressionPtr result = make(Kind::literal);
-            result->value = take().value;
-            while (result->value.is_string() && peek().kind == Token::Kind::literal && peek().value.is_string()) {
-                result->value = result->value.get<std::string>() + take().value.get<std::string>();
-            }
-            return result;
-        }
         const std::string name = expect_name();
-        ExpressionPtr result = make(Kind::literal);
-        if (name == "true" || name == "True") {
-            result->value = true;
-        } else if (name == "false" || name == "False") {
-            result->value = false;
-        } else if (name != "none" && name != "None") {
-            result = make(Kind::name, name);
-        }
+        Target result{.id = id_of(name), .name = name};
+        if (with_members && skip_symbol(".")) result.member = expect_name();
+        return result;
+    }
+    Target targets(bool with_members) {
+        Target first = target(with_members);
+        if (!is_symbol(",")) return first;
+        Target result{.is_tuple = true};
+        result.parts.push_back(std::move(first));
+        while (skip_symbol(",") && (peek().kind == Token::Kind::name || is_symbol("(")) && !is_name("in"))
+            result.parts.push_back(target(with_members));
         return result;
     }
 
-    ExpressionPtr sequence(ExpressionPtr result, std::string_view close, bool pairs) {
-        while (!skip_symbol(close)) {
-            result->operands.push_back(expression());
-            if (pairs) {
-                expect_symbol(":");
-                result->operands.push_back(expression());
-            }
-            if (!is_symbol(close)) expect_symbol(",");
+    void parse_set(Node& node) {
+        node.kind = Node::Kind::set;
+        node.targets.push_back(targets(true));
+        if (skip_symbol("=")) {
+            node.expressions.push_back(tuple(true));
+            expect_close();
+            return;
         }
-        return result;
+        node.kind = Node::Kind::set_block;
+        node.expressions.push_back(filters_only(nullptr));
+        node.bodies.push_back(body());
+        end_block("endset");
     }
 
-    ExpressionPtr postfix(ExpressionPtr left) {
-        while (true) {
-            if (skip_symbol(".")) {
-                left = make(Kind::attribute, expect_name(), std::move(left));
-            } else if (skip_symbol("[")) {
-                left = subscript(std::move(left));
-            } else if (skip_symbol("(")) {
-                left = make(Kind::call, "", std::move(left));
-                left->arguments = arguments();
-            } else {
-                return left;
-            }
+    void parse_with(Node& node) {
+        node.kind = Node::Kind::with;
+        while (peek().kind != Token::Kind::close) {
+            if (!node.targets.empty()) expect_symbol(",");
+            node.targets.push_back(target(false));
+            expect_symbol("=");
+            node.expressions.push_back(expression());
         }
-    }
-
-    ExpressionPtr subscript(ExpressionPtr object) {
-        std::vector<ExpressionPtr> parts(1);
-        while (!skip_symbol("]")) {
-            if (skip_symbol(":")) {
-                parts.emplace_back();
-            } else {
-                parts.back() = expression();
-            }
-        }
-        if (parts.size() == 1 && parts[0]) return make(Kind::item, "", std::move(object), std::move(parts[0]));
-        if (parts.size() == 1 || parts.size() > 3) fail("an empty or overlong subscript");
-        parts.resize(3);
-        ExpressionPtr result = make(Kind::slice, "", std::move(object));
-        for (ExpressionPtr& part : parts) result->operands.push_back(std::move(part));
-        return result;
+        node.bodies.push_back(body());
+        end_block("endwith");
     }
 
     /// Behind "(".
-    std::vector<Argument> arguments() {
-        std::vector<Argument> result;
+    void parse_parameters(Node& node) {
         while (!skip_symbol(")")) {
-            Argument argument;
-            if (peek().kind == Token::Kind::name && peek(1).kind == Token::Kind::symbol && peek(1).text == "=") {
-                argument.name = take().text;
-                ++at_;
-            }
-            argument.value = expression();
-            result.push_back(std::move(argument));
+            const std::string name = expect_name();
+            node.parameters.push_back({id_of(name), name, skip_symbol("=") ? expression() : nullptr});
             if (!is_symbol(")")) expect_symbol(",");
         }
-        return result;
     }
-
-    ExpressionPtr filters(ExpressionPtr left) {
-        while (true) {
-            if (skip_symbol("|")) {
-                left = make(Kind::filter, expect_name(), std::move(left));
-                if (skip_symbol("(")) left->arguments = arguments();
-            } else if (skip_name("is")) {
-                left = test(std::move(left));
-            } else {
-                return left;
-            }
+    void parse_macro(Node& node) {
+        node.kind = Node::Kind::macro;
+        node.text = expect_name();
+        node.id = id_of(node.text);
+        expect_symbol("(");
+        parse_parameters(node);
+        node.bodies.push_back(body());
+        end_block("endmacro");
+    }
+    void parse_call(Node& node) {
+        node.kind = Node::Kind::call;
+        node.text = "caller";
+        if (skip_symbol("(")) parse_parameters(node);
+        node.expressions.push_back(expression());
+        if (node.expressions[0]->kind != Expression::Kind::call) refuse("a call block that calls nothing");
+        node.bodies.push_back(body());
+        end_block("endcall");
+    }
+    void parse_filter(Node& node) {
+        node.kind = Node::Kind::filter_block;
+        node.expressions.push_back(filters_only(nullptr, true));
+        node.bodies.push_back(body());
+        end_block("endfilter");
+    }
+    void parse_block(Node& node) {
+        node.kind = Node::Kind::block;
+        (void)expect_name();
+        if (skip_name("scoped")) node.kind = Node::Kind::scope;
+        skip_name("required");
+        node.bodies.push_back(body());
+        end_block("endblock");
+    }
+    void parse_print(Node& node) {
+        node.kind = Node::Kind::output;
+        while (peek().kind != Token::Kind::close) {
+            if (!node.expressions.empty()) expect_symbol(",");
+            node.expressions.push_back(expression());
         }
+        expect_close();
     }
 
-    ExpressionPtr test(ExpressionPtr left) {
-        const bool negated = skip_name("not");
-        ExpressionPtr result = make(Kind::test, expect_name(), std::move(left));
-        const auto divides = [this] {
-            return is_name("else") || is_name("or") || is_name("and") || is_name("if") || is_name("is") ||
-                   is_name("in") || is_name("not");
-        };
-        if (skip_symbol("(")) {
-            result->arguments = arguments();
-        } else if (peek().kind == Token::Kind::literal || (peek().kind == Token::Kind::name && !divides())) {
-            result->arguments.push_back({"", postfix(primary())});
-        }
-        return negated ? make(Kind::unary, "not", std::move(result)) : std::move(result);
-    }
-
-    std::vector<Token> tokens_;
-    std::size_t at_ = 0;
     int depth_ = 0;
+    std::set<std::string> unknown_ends_;  ///< what closes blocks that aren't known
 };
 
 }  // namespace
 
-Nodes parse(std::string_view source) { return Parser(tokenize(source)).template_nodes(); }
+Template parse(std::string_view source) { return StatementParser(tokenize(source)).run(); }
 
 }  // namespace tdrm::text::jinja

@@ -151,7 +151,7 @@ std::shared_ptr<Regex> parse_pattern(const json& pattern) {
     if (pattern.contains("String")) {
         return std::make_shared<Regex>(Regex::literal(pattern.at("String").get<std::string>()));
     }
-    throw_unsupported("pattern", pattern.dump());
+    throw_unsupported("pattern", pattern.type_name());
 }
 
 std::array<std::string, 256> make_byte_symbols() {
@@ -235,9 +235,9 @@ void split_words_and_symbols(Words& words) {
     words.spans = std::move(parts);
 }
 
-PreTokenizer make_sequence(const json& config) {
+PreTokenizer make_sequence(const json& config, int depth) {
     std::vector<PreTokenizer> steps;
-    for (const json& step : config.at("pretokenizers")) steps.push_back(make_pre_tokenizer(step));
+    for (const json& step : config.at("pretokenizers")) steps.push_back(make_pre_tokenizer(step, depth + 1));
     return [steps = std::move(steps)](Words& words) {
         for (const PreTokenizer& step : steps) step(words);
     };
@@ -261,9 +261,9 @@ Normalizer make_replace(const json& config) {
     };
 }
 
-Normalizer make_normalizer_sequence(const json& config) {
+Normalizer make_normalizer_sequence(const json& config, int depth) {
     std::vector<Normalizer> steps;
-    for (const json& step : config.at("normalizers")) steps.push_back(make_normalizer(step));
+    for (const json& step : config.at("normalizers")) steps.push_back(make_normalizer(step, depth + 1));
     return [steps = std::move(steps)](std::string text) {
         for (const Normalizer& step : steps) text = step(std::move(text));
         return text;
@@ -276,8 +276,15 @@ Normalizer make_form(NormalForm form) {
 
 }  // namespace
 
+void check_sequence_depth(int depth) {
+    constexpr int kMost = 16;
+    if (depth > kMost)
+        throw DataError(cat("tokenizer.json nests sequences more than ", kMost,
+                            " deep (no real file does). Use the tokenizer.json of the model."));
+}
+
 void throw_unsupported(std::string_view stage, std::string_view component) {
-    throw DataError(cat("tokenizer.json uses the ", stage, " \"", component,
+    throw DataError(cat("tokenizer.json uses the ", stage, " \"", shortened(component),
                         "\", which tdrm doesn't know (the token ids would differ). "
                         "docs/tokenizers.md lists the supported components."));
 }
@@ -285,10 +292,11 @@ void throw_unsupported(std::string_view stage, std::string_view component) {
 std::string_view byte_symbol(unsigned char byte) { return kByteSymbols[byte]; }
 int symbol_byte(char32_t code) { return code < kSymbolBytes.size() ? kSymbolBytes[code] : -1; }
 
-Normalizer make_normalizer(const json& config) {
+Normalizer make_normalizer(const json& config, int depth) {
+    check_sequence_depth(depth);
     if (config.is_null()) return [](std::string text) { return text; };
     const auto type = config.at("type").get<std::string>();
-    if (type == "Sequence") return make_normalizer_sequence(config);
+    if (type == "Sequence") return make_normalizer_sequence(config, depth);
     if (type == "NFC") return make_form(NormalForm::nfc);
     if (type == "NFD") return make_form(NormalForm::nfd);
     if (type == "NFKC") return make_form(NormalForm::nfkc);
@@ -302,10 +310,11 @@ Normalizer make_normalizer(const json& config) {
     throw_unsupported("normalizer", type);
 }
 
-PreTokenizer make_pre_tokenizer(const json& config) {
+PreTokenizer make_pre_tokenizer(const json& config, int depth) {
+    check_sequence_depth(depth);
     if (config.is_null()) return [](Words&) {};
     const auto type = config.at("type").get<std::string>();
-    if (type == "Sequence") return make_sequence(config);
+    if (type == "Sequence") return make_sequence(config, depth);
     if (type == "ByteLevel") return make_byte_level(config);
     if (type == "Metaspace") return make_metaspace(config);
     if (type == "Whitespace") return split_words_and_symbols;

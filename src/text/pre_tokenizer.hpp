@@ -27,10 +27,13 @@ struct Words {
 using Normalizer = std::function<std::string(std::string)>;
 using PreTokenizer = std::function<void(Words&)>;
 
+/// @throws DataError for sequences in sequences, `depth` of them, that no real file has
+void check_sequence_depth(int depth);
+
 /// From the `normalizer` entry of tokenizer.json; null gives the identity. @throws DataError if it isn't supported.
-[[nodiscard]] Normalizer make_normalizer(const nlohmann::json& config);
+[[nodiscard]] Normalizer make_normalizer(const nlohmann::json& config, int depth = 0);
 /// From the `pre_tokenizer` entry; null leaves the text as one word. @throws DataError if it isn't supported.
-[[nodiscard]] PreTokenizer make_pre_tokenizer(const nlohmann::json& config);
+[[nodiscard]] PreTokenizer make_pre_tokenizer(const nlohmann::json& config, int depth = 0);
 
 /// The error for a component that isn't supported.
 [[noreturn]] void throw_unsupported(std::string_view stage, std::string_view component);

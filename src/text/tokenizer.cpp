@@ -13,6 +13,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
 #include "tdrm/base/json.hpp"
+#include "tokenizer_files.hpp"
 #include "unicode.hpp"
 
 namespace tdrm::text {
@@ -29,7 +30,8 @@ json part_of(const json& config, const char* key) {
 }
 
 /// Ids that the post-processor puts around a single text, kSequence where the text goes.
-Ids read_template(const json& config) {
+Ids read_template(const json& config, int depth = 0) {
+    check_sequence_depth(depth);
     if (config.is_null()) return {kSequence};
     const auto type = config.at("type").get<std::string>();
     if (type == "ByteLevel") return {kSequence};
@@ -37,7 +39,8 @@ Ids read_template(const json& config) {
         Ids result;
         for (const json& piece : config.at("single")) {
             if (piece.contains("Sequence")) {
-                if (piece.at("Sequence").at("id") != "A") throw_unsupported("template piece", piece.dump());
+                if (piece.at("Sequence").at("id") != "A")
+                    throw_unsupported("template piece", "Sequence of another id than A");
                 result.push_back(kSequence);
                 continue;
             }
@@ -51,13 +54,15 @@ Ids read_template(const json& config) {
         Ids result{kSequence};
         for (const json& step : config.at("processors")) {
             Ids next;
-            for (const std::int32_t id : read_template(step)) {
+            for (const std::int32_t id : read_template(step, depth + 1)) {
                 if (id == kSequence) {
                     next.insert(next.end(), result.begin(), result.end());
                 } else {
                     next.push_back(id);
                 }
             }
+            if (next.size() > 4096)
+                throw DataError("the post-processor adds thousands of tokens (no real one does). Fix tokenizer.json.");
             result = std::move(next);
         }
         return result;
@@ -70,11 +75,12 @@ constexpr std::uint64_t kMaxBytes = std::uint64_t{512} << 20;  // the largest pu
 }  // namespace
 
 struct Tokenizer::Impl {
-    explicit Impl(const json& config)
-        : added(read_added_tokens(part_of(config, "added_tokens"))),
+    Impl(const json& config, const TokenizerFiles& files)
+        : bpe(config.at("model")),
+          added(assign_ids(read_added_tokens(part_of(config, "added_tokens")), files.added, bpe.vocabulary())),
+          named(files.tokens),
           normalizer(make_normalizer(part_of(config, "normalizer"))),
           pre_tokenizer(make_pre_tokenizer(part_of(config, "pre_tokenizer"))),
-          bpe(config.at("model")),
           decoder(make_decoder(part_of(config, "decoder"))),
           around(read_template(part_of(config, "post_processor"))),
           raw_finder(tokens_to_find(false)),
@@ -101,15 +107,7 @@ struct Tokenizer::Impl {
     void fill_tokens() {
         std::int32_t largest = -1;
         for (const auto& [token, id] : bpe.vocabulary()) largest = std::max(largest, id);
-        for (const AddedToken& token : added) {
-            const auto known = bpe.id_of(token.content);
-            if (token.id < 0 || token.id > INT32_MAX / 2 || (known && *known != token.id)) {
-                throw DataError(cat("the added token ", json(token.content).dump(), " has the id ", token.id,
-                                    known ? cat(", the vocabulary gives it ", *known) : std::string(),
-                                    " (one of them is wrong). Fix tokenizer.json."));
-            }
-            largest = std::max(largest, token.id);
-        }
+        for (const AddedToken& token : added) largest = std::max(largest, token.id);
         const auto size = static_cast<std::size_t>(largest + 1);
         if (size > 16 * (bpe.vocabulary().size() + added.size()) + 65536) {
             throw DataError(cat("the largest token id is ", largest, " for ", bpe.vocabulary().size() + added.size(),
@@ -119,8 +117,14 @@ struct Tokenizer::Impl {
         bytes.resize(size);
         known_ids.resize(size);
         special.resize(size);
-        for (const auto& [token, id] : bpe.vocabulary()) names[static_cast<std::size_t>(id)] = token;
-        for (const auto& [token, id] : bpe.vocabulary()) known_ids[static_cast<std::size_t>(id)] = true;
+        for (const auto& [token, id] : bpe.vocabulary()) {
+            const auto place = static_cast<std::size_t>(id);
+            if (known_ids[place])
+                throw DataError(cat("the vocabulary has two tokens with the id ", id,
+                                    " (a model couldn't tell them). Fix tokenizer.json."));
+            names[place] = token;
+            known_ids[place] = true;
+        }
         // A token that is looked for in normalized text is also written so (as tokenizers 0.23 does); it counts as
         // special only if that is the content of a special token.
         std::set<std::string> special_contents;
@@ -168,10 +172,11 @@ struct Tokenizer::Impl {
         return id >= 0 && static_cast<std::size_t>(id) < known_ids.size() && known_ids[static_cast<std::size_t>(id)];
     }
 
+    Bpe bpe;
     std::vector<AddedToken> added;
+    NamedTokens named;
     Normalizer normalizer;
     PreTokenizer pre_tokenizer;
-    Bpe bpe;
     Decoder decoder;
     Ids around;
     AddedTokenFinder raw_finder, normalized_finder;
@@ -191,14 +196,18 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
 Tokenizer Tokenizer::load(const std::filesystem::path& path) {
-    const auto file = std::filesystem::is_directory(path) ? path / "tokenizer.json" : path;
-    return parse(read_file(file, "the tokenizer is needed", kMaxBytes), file.string());
+    const bool folder = std::filesystem::is_directory(path);
+    const auto file = folder ? path / "tokenizer.json" : path;
+    return make(read_file(file, "the tokenizer is needed", kMaxBytes), file.string(),
+                folder ? read_tokenizer_files(path) : TokenizerFiles{});
 }
 
-Tokenizer Tokenizer::parse(std::string_view text, std::string_view origin) {
+Tokenizer Tokenizer::parse(std::string_view text, std::string_view origin) { return make(text, origin, {}); }
+
+Tokenizer Tokenizer::make(std::string_view text, std::string_view origin, const TokenizerFiles& files) {
     const json config = parse_json(text, origin);
     try {
-        return Tokenizer(std::make_unique<Impl>(config));
+        return Tokenizer(std::make_unique<Impl>(config, files));
     } catch (const json::exception& error) {
         throw DataError(cat(origin, " isn't a usable tokenizer.json: ", error.what(), ". Fetch the file again."));
     } catch (const DataError& error) {
@@ -276,6 +285,11 @@ std::optional<std::int32_t> Tokenizer::id_of(std::string_view token) const {
 
 std::string_view Tokenizer::bytes_of(std::int32_t id) const {
     return impl_->knows(id) ? std::string_view(impl_->bytes[static_cast<std::size_t>(id)]) : std::string_view();
+}
+
+std::string Tokenizer::named_token(std::string_view name) const {
+    const auto found = impl_->named.find(std::string(name));
+    return found == impl_->named.end() ? "" : found->second;
 }
 
 bool Tokenizer::is_special(std::int32_t id) const {

@@ -135,6 +135,14 @@ std::string to_valid_utf8(std::string_view bytes) {
     return result;
 }
 
+std::string shortened(std::string_view text) {
+    constexpr std::size_t kMost = 80;
+    if (text.size() <= kMost) return std::string(text);
+    std::size_t end = kMost;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+    return std::string(text.substr(0, end)) + "...";
+}
+
 bool is_space(char32_t code) {
     return code == 0x20 || (code >= 0x09 && code <= 0x0D) || code == 0x85 || code == 0xA0 || code == 0x1680 ||
            (code >= 0x2000 && code <= 0x200A) || code == 0x2028 || code == 0x2029 || code == 0x202F || code == 0x205F ||

@@ -24,6 +24,9 @@ void append_utf8(std::string& text, char32_t code);
 /// Replaces each maximal invalid part by U+FFFD (Unicode 3.9, as Rust's from_utf8_lossy).
 [[nodiscard]] std::string to_valid_utf8(std::string_view bytes);
 
+/// For messages: the first 80 bytes of a text, cut between characters, with "..." if it goes on.
+[[nodiscard]] std::string shortened(std::string_view text);
+
 [[nodiscard]] bool is_space(char32_t code);
 [[nodiscard]] bool is_digit(char32_t code);           ///< pre-tokenizer Digits
 [[nodiscard]] bool is_punctuation(char32_t code);     ///< pre-tokenizer Punctuation

@@ -8,7 +8,6 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "../../src/text/jinja.hpp"
 #include "real_data.hpp"
 #include "tdrm/base/errors.hpp"
 
@@ -41,7 +40,7 @@ ChatTemplate make(const std::string& name, const ChatOptions& options = {}) {
 Tokenizer make_tokenizer(const std::vector<std::string>& specials) {
     std::ifstream file(kData / "qwen/tokenizer.json");
     json config = json::parse(file);
-    int id = 500;
+    int id = 420;  // the first that is free
     for (const std::string& token : specials) {
         config["added_tokens"].push_back({{"id", id++}, {"content", token}, {"special", true}, {"normalized", false}});
     }
@@ -112,10 +111,10 @@ TEST(ChatTemplate, GivesTheIdsOfTheRenderedTextAndOfTheProbe) {
     const ChatTemplate chat = make("chatml");
     const auto ids = tokenizer.encode(chat.render(messages, true));
     EXPECT_EQ(ids, tokenizer.encode("<|im_start|>user\nclips<|im_end|>\n<|im_start|>assistant\n"));
-    EXPECT_EQ(ids.front(), 500);
-    EXPECT_EQ(chat.probe_ids(tokenizer), (std::vector<std::int32_t>{501, tokenizer.encode("\n").at(0)}));
-    EXPECT_EQ(make("glm4_0414").probe_ids(tokenizer), (std::vector<std::int32_t>{502}));
-    EXPECT_EQ(make("llama3").probe_ids(tokenizer), (std::vector<std::int32_t>{503}));
+    EXPECT_EQ(ids.front(), 420);
+    EXPECT_EQ(chat.probe_ids(tokenizer), (std::vector<std::int32_t>{421, tokenizer.encode("\n").at(0)}));
+    EXPECT_EQ(make("glm4_0414").probe_ids(tokenizer), (std::vector<std::int32_t>{422}));
+    EXPECT_EQ(make("llama3").probe_ids(tokenizer), (std::vector<std::int32_t>{423}));
     EXPECT_THROW((void)make("deepseek_r1").probe_ids(tokenizer), DataError);
 }
 
@@ -174,70 +173,6 @@ TEST(ChatTemplate, PrintsTheGivenDateWhereTheTemplateAsksForTodays) {
     const std::vector<ChatMessage> messages{{"user", "a"}};
     EXPECT_NE(make("llama3.2", {"", {}, "1 Jan 2025"}).render(messages, true).find("Today Date: 1 Jan 2025\n"),
               std::string::npos);
-}
-
-TEST(Jinja, RendersRandomTemplatesAsJinja2Does) {
-    int rendered = 0;
-    for (const json& row : read_json(kData / "chat/jinja.json")) {
-        if (row.at("text").is_null()) continue;  // jinja2 refuses it
-        try {
-            EXPECT_EQ(
-                jinja::render(jinja::parse(row.at("template").get<std::string>()), {{"messages", row.at("messages")}}),
-                row.at("text"))
-                << row.at("template");
-            ++rendered;
-        } catch (const DataError& error) {
-            EXPECT_NE(std::string(error.what()).find("array as text"), std::string::npos) << error.what() << row;
-        }
-    }
-    EXPECT_GT(rendered, 370);
-}
-
-TEST(Jinja, NamesWhatItDoesNotKnowOnlyWhenItIsReached) {
-    const auto render = [](const std::string& source) { return jinja::render(jinja::parse(source), json::object()); };
-    EXPECT_EQ(render("{% if false %}{{ x | tojson }}{{ today() }}{% endif %}ok"), "ok");
-    for (const auto& [source, part] :
-         std::vector<std::pair<std::string, std::string>>{{"{{ 'a' | tojson }}", "tojson"},
-                                                          {"{{ today() }}", "today"},
-                                                          {"{{ 'a'.zfill(3) }}", "zfill"},
-                                                          {"{% include 'x' %}", "include"},
-                                                          {"{{ missing.part }}", "undefined"},
-                                                          {"{{ 1 + 'a' }}", "operator +"},
-                                                          {"{{ 'a' is prime }}", "prime"},
-                                                          {"{% if %}", "name"},
-                                                          {"{% for x in [1] %}", "endfor"},
-                                                          {"{{ 'a }}", "unclosed"},
-                                                          {"{{ 1 // 0 }}", "zero"},
-                                                          {"{{ 'a'.startswith() }}", "argument"},
-                                                          {"{{ [1,2][::2] }}", "slice"},
-                                                          {"{% set a.b = 1 %}", "a.b"},
-                                                          {"{{ raise_exception('no system') }}", "no system"}}) {
-        try {
-            (void)render(source);
-            ADD_FAILURE() << source;
-        } catch (const DataError& error) {
-            EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << source << error.what();
-        }
-    }
-}
-
-TEST(Jinja, EndsTemplatesThatWouldNotEnd) {
-    const std::string loop = "{% for i in range(1000000) %}";
-    EXPECT_THROW((void)jinja::render(jinja::parse(loop + loop + "x{% endfor %}{% endfor %}"), json::object()),
-                 DataError);
-    EXPECT_THROW((void)jinja::render(jinja::parse("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"), json::object()),
-                 DataError);
-    EXPECT_THROW((void)jinja::parse("{{ " + std::string(100000, '(') + " }}"), DataError);
-    std::string nested;
-    for (int i = 0; i < 100000; ++i) nested += "{% if 1 %}";
-    EXPECT_THROW((void)jinja::parse(nested), DataError);
-}
-
-TEST(Jinja, CallsMacros) {
-    const auto render = [](const std::string& source) { return jinja::render(jinja::parse(source), json::object()); };
-    EXPECT_EQ(render("{% macro f(a, b='c') %}<{{ a }}{{ b }}>{% endmacro %}{{ f('x') }}{{ f('x', b='y') }}"),
-              "<xc><xy>");
-    EXPECT_EQ(render("{% set a %}<{{ 1 }}>{% endset %}{{ a }}{% generation %}g{% endgeneration %}"), "<1>g");
 }
 
 }  // namespace

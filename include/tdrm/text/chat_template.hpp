@@ -17,6 +17,8 @@ namespace tdrm::text {
 struct ChatMessage {
     std::string role;  ///< "system", "user" or "assistant"
     std::string content;
+    /// The message's further members, a JSON object as text: {"reasoning_content": ...}, say. Templates see them.
+    std::string more = {};
 };
 
 /// Who marks turns how.
@@ -29,10 +31,12 @@ enum class ChatFamily {
 };
 [[nodiscard]] std::string_view name_of(ChatFamily family);
 
-/// What becomes of the part up to </think> in an assistant turn.
+/// What becomes of the thinking part of an assistant turn: what stands up to </think>, or its reasoning_content.
 enum class Thinking {
-    keep,  ///< contents are written as they are, even if the template would drop the thinking part
-    drop,  ///< contents are written as the template does it
+    keep,              ///< contents are written as they are, even if the template would drop the thinking part
+    drop,              ///< contents are written as the template does it
+    template_default,  ///< drop where the template drops it from earlier turns only, as its model was trained; else
+                       ///< keep
 };
 
 struct ChatOptions {
@@ -40,15 +44,17 @@ struct ChatOptions {
     std::string family = {};
     /// Needed where the template drops the thinking part of an answer that has one.
     std::optional<Thinking> thinking = {};
-    /// Of templates that print today's date: a rendering must not depend on the day.
+    /// Of templates that print today's date (2024-07-26 or 26 Jul 2024): a rendering must not depend on the day.
     std::string date = "26 Jul 2024";
+    /// Variables of the template, a JSON object as text: {"enable_thinking": false}, say.
+    std::string variables = {};
 };
 
 /// A chat template in the Jinja language, rendered as transformers does. Local and immutable.
 class ChatTemplate {
 public:
     /// Reads the template of a model folder: chat_template.jinja, or `chat_template` in tokenizer_config.json (the
-    /// entry "default" of several), and the special tokens named there.
+    /// entry "default" of several), and the special tokens named there and in special_tokens_map.json.
     /// @throws IoError if there is none; DataError if it is broken or not of `options.family`; ConfigError if that
     /// isn't the name of a family.
     [[nodiscard]] static ChatTemplate load(const std::filesystem::path& folder, const ChatOptions& options = {});
@@ -61,6 +67,8 @@ public:
     ~ChatTemplate();
 
     [[nodiscard]] ChatFamily family() const;
+    /// What becomes of thinking parts, template_default resolved.
+    [[nodiscard]] std::optional<Thinking> thinking() const;
 
     /// The conversation as text, with `add_generation_prompt` up to where the assistant's answer begins.
     /// @throws DataError if the template refuses the messages or reaches something that tdrm doesn't render;

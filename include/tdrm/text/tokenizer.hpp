@@ -12,13 +12,16 @@
 
 namespace tdrm::text {
 
+struct TokenizerFiles;
+
 /// A byte-pair-encoding tokenizer with all stages of its file: added tokens, normalizer, pre-tokenizer, BPE model,
 /// post-processor, decoder. docs/tokenizers.md lists the components. Local; calls from several threads are safe but
 /// take turns (a cache of words is shared).
 class Tokenizer {
 public:
-    /// Reads `path`, a tokenizer.json or a folder that holds one. Truncation and padding settings of the file are
-    /// ignored, as transformers does.
+    /// Reads `path`, a tokenizer.json or a folder that holds one; of a folder also the special and added tokens that
+    /// stand only in tokenizer_config.json, special_tokens_map.json or added_tokens.json. Truncation and padding
+    /// settings of the file are ignored, as transformers does.
     /// @throws IoError if the file can't be read; DataError if it is broken or names an unsupported component.
     [[nodiscard]] static Tokenizer load(const std::filesystem::path& path);
     /// The same from the text of a tokenizer.json; `origin` names it in messages.
@@ -48,6 +51,8 @@ public:
     [[nodiscard]] std::optional<std::int32_t> id_of(std::string_view token) const;
     /// The bytes that `id` adds to a text when it isn't the first token; "" if unknown. Not always valid UTF-8.
     [[nodiscard]] std::string_view bytes_of(std::int32_t id) const;
+    /// The text of the folder's "eos_token", say; "" if it names none.
+    [[nodiscard]] std::string named_token(std::string_view name) const;
     /// Whether decode with `skip_special` leaves `id` out.
     [[nodiscard]] bool is_special(std::int32_t id) const;
     /// One more than the largest id, added tokens included.
@@ -57,6 +62,7 @@ public:
 
 private:
     struct Impl;
+    [[nodiscard]] static Tokenizer make(std::string_view json, std::string_view origin, const TokenizerFiles& files);
     explicit Tokenizer(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };
