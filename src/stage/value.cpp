@@ -115,7 +115,10 @@ public:
 
     [[nodiscard]] std::optional<model::ModelSpec> makes(const Planned& planned) const override {
         auto spec = planned.model("init");
-        if (spec) spec->head = model::Head::value;
+        if (spec) {
+            spec->head = model::Head::value;
+            spec->value_head = {};
+        }
         return spec;
     }
 

@@ -69,7 +69,7 @@ TEST(Translation, AsksTheSameQuestionInTheOtherTemplate) {
     llama3.system = "Judge.";
     llama3.value_sees_system = true;
     const TextFormat from(chat_options().format);
-    const Translation to(from.tokenizer(), llama3);
+    const Translation to(from.tokenizer(), {llama3});
     EXPECT_EQ(to.target().tokenizer().decode(to.prompt(from.question_of(from.prompt_ids("What is 2 + 2?")))),
               "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nJudge.<|eot_id|><|start_header_id|>user"
               "<|end_header_id|>\n\nWhat is 2 + 2?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n");
@@ -82,7 +82,7 @@ TEST(Translation, EncodesEachStepOnItsOwnAndMapsItsEnd) {
     const std::vector<std::string> steps{"First, 2 + 2\n\n", "é is 4. 系\n\n", "\\boxed{4}"};
     const TextFormat from(chat_options().format);
     for (const auto& options : {plain(kPlain), plain(kLlama2)}) {
-        const Translation to(from.tokenizer(), options);
+        const Translation to(from.tokenizer(), {options});
         Tokens ids, expected;
         std::vector<std::int32_t> ends{0}, expected_ends{0};
         for (const std::string& step : steps) {
@@ -110,7 +110,7 @@ TEST(Translation, EncodesEachStepOnItsOwnAndMapsItsEnd) {
 
 TEST(Translation, KeepsTheSpaceThatBeginsALaterPiece) {
     const TextFormat from(plain(kLlama2));
-    const Translation to(from.tokenizer(), chat_options().format);
+    const Translation to(from.tokenizer(), {chat_options().format});
     const auto ids = from.encode_answer("word word word");
     for (std::size_t cut = 1; cut < ids.size(); ++cut) {
         const std::vector<std::int32_t> ends{static_cast<std::int32_t>(cut), static_cast<std::int32_t>(ids.size())};
@@ -129,7 +129,7 @@ TEST(Translation, WithTrimmedStepsAndTagsIsTheWholeTextInThePublishedForm) {
         ends.push_back(static_cast<std::int32_t>(ids.size()));
     }
     for (const auto& options : {plain(kLlama2, "Why? Because."), plain(kPlain, "Why? Because. ")}) {
-        const Translation to(from.tokenizer(), options, true);
+        const Translation to(from.tokenizer(), {.format = options, .trims = true});
         const text::Tokenizer& tokenizer = to.target().tokenizer();
         const AnswerIds answer = to.answer(ids, ends);
         Tokens all = tokenizer.encode(options.prompt);
@@ -151,7 +151,7 @@ TEST(Translation, WithTrimmedStepsAndTagsIsTheWholeTextInThePublishedForm) {
 
 TEST(Translation, ReadsBrokenTextAsReplacementCharacters) {
     const TextFormat from(chat_options().format);
-    const Translation to(from.tokenizer(), plain(kPlain));
+    const Translation to(from.tokenizer(), {plain(kPlain)});
     Tokens ids = from.encode_answer("系");
     ASSERT_GT(ids.size(), 1U);  // bytes of one character
     ids.pop_back();
@@ -165,7 +165,7 @@ TEST(Translation, IsTheIdentityBetweenEqualFormats) {
     const TextFormat from(chat_options().format);
     auto same = chat_options().format;
     same.value_sees_system = true;
-    const Translation to(from.tokenizer(), same);
+    const Translation to(from.tokenizer(), {same});
     for (const std::string& question : kQuestions)
         EXPECT_EQ(to.prompt(from.question_of(from.prompt_ids(question))), from.prompt_ids(question));
     const auto ids = from.encode_answer("So 2 + 2 = 4.\n\n");
@@ -185,7 +185,7 @@ TEST(Translation, WorksBetweenPublishedTokenizers) {
     }
     for (const auto& [source, target] : {std::pair(0, 1), {1, 0}}) {
         const TextFormat from(formats[static_cast<std::size_t>(source)]);
-        const Translation to(from.tokenizer(), formats[static_cast<std::size_t>(target)]);
+        const Translation to(from.tokenizer(), {formats[static_cast<std::size_t>(target)]});
         const std::string question = "Let $x^2 = 4$.\n\n 求 x{}";
         EXPECT_EQ(to.prompt(from.question_of(from.prompt_ids(question))), to.target().prompt_ids(question));
         const std::string text = "First, $x = \\pm 2$.\n\n所以 x 是 2 或 -2。";
