@@ -18,9 +18,9 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 /// Where published reward models keep their head: transformers, TRL's token classifiers, Qwen2.5-Math-PRM and OpenRLHF
-/// (score), OpenRLHF before (value_head), TRL's models with value head and Skywork (v_head.summary), InternLM2's code
-/// (v_head), Eurus (regression_head), ReasonEval (score_head).
-constexpr std::array kValueHeads{"score", "value_head", "v_head.summary", "v_head", "regression_head", "score_head"};
+/// (score), OpenRLHF (value_head), TRL's models with value head, LLaMA-Factory and Skywork (v_head.summary), InternLM2
+/// (v_head), Eurus (regression_head).
+constexpr std::array kValueHeads{"score", "value_head", "v_head.summary", "v_head", "regression_head"};
 constexpr std::int64_t kMostLabels = 1024;
 
 constexpr std::int64_t kPiece = std::int64_t{1} << 22;  ///< elements that one rank reads and hands on at once

@@ -132,7 +132,7 @@ TEST(Translation, WithTrimmedStepsAndTagsIsTheWholeTextInThePublishedForm) {
         const Translation to(from.tokenizer(), {.format = options, .trims = true});
         const text::Tokenizer& tokenizer = to.target().tokenizer();
         const AnswerIds answer = to.answer(ids, ends);
-        Tokens all = tokenizer.encode(options.prompt);
+        Tokens all = tokenizer.encode(rows::trimmed(options.prompt));  // the space belongs to the first step
         std::int32_t begin = 0;
         for (const std::int32_t end : answer.ends) {
             const auto add = [&](const Tokens& more) { all.insert(all.end(), more.begin(), more.end()); };
