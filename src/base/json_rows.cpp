@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/file_format.hpp"
 
 namespace tdrm::rows {
 
@@ -32,6 +33,7 @@ std::string read_text(const std::filesystem::path& path) {
 }
 
 void for_each_row(const std::filesystem::path& path, const std::function<void(const Json&, const Place&)>& row) {
+    refuse_other_formats(path);
     const std::string text = read_text(path);
     Place place{path.filename().string()};
     const auto first = text.find_first_not_of(" \t\r\n");
