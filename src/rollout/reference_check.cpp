@@ -95,8 +95,8 @@ public:
         if (c.has_values()) return compare_values(c, index);
         if (engine_.spec().head != model::Head::language)
             throw ConfigError(
-                "the model has a value head, no language head (there are no log-probs to compare). Name a language "
-                "model, or give cases with values.");
+                "the model has a value head, no language head (there are no log-probs to compare, only values). Name a "
+                "language model.");
         forest_.clear();
         forest_.add(c.ids);
         std::vector<std::int32_t> rows(c.ids.size());
