@@ -119,7 +119,7 @@ class CheckModel(Models):
         reference.write_text(json.dumps(cases))
         self.check(65, folder, reference=reference, says=["(case 1)", "DIFFERS from its reference"])
         reference.write_text('[{"input_ids": [1, 2]}]')
-        self.check(65, folder, reference=reference, says=["no language head"])
+        self.check(64, folder, reference=reference, says=["no language head"])
 
     def test_a_value_model_has_no_log_probs_to_compare(self):
         self.check(64, DATA / "sequence_classifier", says=["no language head", "Name a language model."])

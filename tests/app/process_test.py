@@ -211,12 +211,12 @@ stages:
         self.assertIn("nowhere.jsonl isn't there", done.stdout)
 
     def test_labels_that_are_no_probabilities_and_parquet_files_are_refused(self):
-        for line, says in (('"labels": [0.5, 1.5]', "soft.jsonl line 1: the label 1.5"), ('"labels": [0.5, NaN]', "soft.jsonl line 1: "),
-                           ('"labels": [0.5, 1], "outcome": -1', "soft.jsonl line 1: the outcome -1")):
+        cases = [('"labels": [0.5, 1.5]', "the label 1.5"), ('"labels": [0.5, NaN]', ""), ('"labels": [0.5, 1], "outcome": -1', "the outcome -1")]
+        for i, (line, says) in enumerate(cases):
             (self.data / "soft.jsonl").write_text('{"prompt": "1 ?", "completions": ["1", "2"], ' + line + "}\n")
-            done = runs.tdrm(*runs.run_arguments(self.folder / "b", config=self.config, more=["--only", "soft"]))
+            done = runs.tdrm(*runs.run_arguments(self.folder / f"b{i}", config=self.config, more=["--only", "soft"]))
             self.assertEqual(done.returncode, 65, done.stdout)
-            self.assertIn(says, done.stdout)
+            self.assertIn(f"soft.jsonl line 1: {says}", done.stdout)
         (self.data / "soft.jsonl").write_bytes(b"PAR1\x15\x04\x15")
         done = runs.tdrm(*runs.run_arguments(self.folder / "p", config=self.config, more=["--only", "soft"]))
         self.assertEqual(done.returncode, 65, done.stdout)

@@ -68,8 +68,7 @@ std::vector<double> values_of(const task::Task& task, engine::Engine& engine, co
     const auto prompt = task.tokenizer()->encode(entry.at("question").get<std::string>());
     std::vector<double> values;
     const auto logits = scorer.score(prompt, std::span(&answer, 1));
-    for (const float logit : logits[0])
-        values.push_back(1 / (1 + std::exp(-static_cast<double>(logit))));
+    for (const float logit : logits[0]) values.push_back(1 / (1 + std::exp(-static_cast<double>(logit))));
     values.erase(values.begin());  // s_0, which the published code doesn't read
     return values;
 }
