@@ -64,7 +64,8 @@ const Json& member(const Json& row, const char* name, const Place& place) {
 
 std::string text_member(const Json& row, const char* name, const Place& place) {
     const Json& value = member(row, name, place);
-    if (!value.is_string()) broken(place, cat("the field \"", name, "\" isn't text"));
+    if (!value.is_string())
+        broken(place, cat("the field \"", name, "\" isn't text", value.is_null() ? " (it is null or NaN)" : ""));
     return value.get<std::string>();
 }
 
