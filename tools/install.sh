@@ -81,9 +81,16 @@ install_test_packages() {
   [ ${#missing[@]} -eq 0 ] || say "some tests will be skipped, since these packages are missing: ${missing[*]}"
 }
 
+install_test_python() {
+  if "$deps/venv/bin/python" -c 'import pyarrow' 2>/dev/null; then return; fi
+  say "installing pyarrow, which tools/parquet_to_jsonl.py needs, in .deps/venv"
+  "$deps/venv/bin/pip" install -q --disable-pip-version-check pyarrow || say "some tests will be skipped, since pyarrow is missing"
+}
+
 [ "${1:-}" = --check ] && check_only=1
 mkdir -p "$deps"
 install_packages
 [ "${1:-}" = --tests ] && install_test_packages
 install_python
+[ "${1:-}" = --tests ] && install_test_python
 install_torch

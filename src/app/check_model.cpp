@@ -13,8 +13,15 @@ int check_model(const CheckModelRequest& request) {
     const auto model = engine::load_pretrained(request.directory);
     const auto report = rollout::check_reference(*model, cases);
     const bool good = report.agrees(request.tolerance);
-    std::printf("%zu cases: largest difference of %lld log-probs %.3g (case %zu); %lld of %lld greedy tokens equal\n",
-                cases.size(), static_cast<long long>(report.logprobs), report.largest_difference, report.worst_case,
+    if (report.logprobs + report.values + report.greedy_tokens == 0)
+        throw DataError(cat(request.reference,
+                            " says nothing about the model (there is nothing to compare). See `tdrm check-model "
+                            "--help`."));
+    const std::string what = report.values == 0     ? cat(report.logprobs, " log-probs")
+                             : report.logprobs == 0 ? cat(report.values, " values")
+                                                    : cat(report.logprobs, " log-probs and ", report.values, " values");
+    std::printf("%zu cases: largest difference of %s %.3g (case %zu); %lld of %lld greedy tokens equal\n", cases.size(),
+                what.c_str(), report.largest_difference, report.worst_case,
                 static_cast<long long>(report.greedy_tokens - report.different_tokens),
                 static_cast<long long>(report.greedy_tokens));
     for (const std::string& problem : report.problems) std::printf("  %s\n", problem.c_str());

@@ -42,7 +42,12 @@ constexpr const char* kReferenceHelp = R"(
 The reference is a JSON list of cases, made with transformers, say; all keys but the first may be left out:
   [{"input_ids": [1, 403, 407], "logprobs_of_next": [-0.24, -0.02], "last_logprobs": [...], "greedy": [261, 378]}]
 logprobs_of_next: of the second, third, ... token given those before. last_logprobs: of the whole vocabulary after the
-last token. greedy: the most likely continuation. Natural logarithms.)";
+last token. greedy: the most likely continuation. Natural logarithms.
+Of reward models:
+  [{"input_ids": [5, 6, 7, 9, 7], "positions": [2, 4], "values": [0.91, 0.27], "logits": [2.31, -0.99]}]
+positions: where values are read, counted from 0; none: at the last token. values: probabilities. logits: before the
+sigmoid, a number or a list with one for each label of the head. tokens: those of a language head that mean right and
+wrong. bins: the value of each label.)";
 
 void define_tokenize(CLI::App& app, tdrm::app::TokenizeRequest& request) {
     auto* verb =
@@ -96,11 +101,11 @@ void define(CLI::App& app, CommandLine& line) {
     to_export->add_option("folder", line.to_export.directory, "new folder")->required();
     to_export->add_option("--dtype", line.to_export.dtype,
                           "fp32, bf16 or fp16; default: as the model is stored, which is exact");
-    auto* check = app.add_subcommand("check-model",
-                                     "compare a Hugging Face folder with reference log-probs and greedy continuations");
+    auto* check = app.add_subcommand(
+        "check-model", "compare a Hugging Face folder with reference log-probs and greedy continuations, or values");
     check->add_option("folder", line.check_model.directory, "model")->required();
     check->add_option("--reference", line.check_model.reference, "JSON file")->required();
-    check->add_option("--tolerance", line.check_model.tolerance, "largest allowed difference of a log-prob");
+    check->add_option("--tolerance", line.check_model.tolerance, "largest allowed difference of a log-prob or value");
     check->footer(kReferenceHelp);
     app.add_subcommand("explain", "help on options of the run file: explain rl.advantage.lambda")
         ->add_option("key", line.key, "KIND.KEY");

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/file_format.hpp"
 #include "tdrm/base/json.hpp"
 
 namespace tdrm::rows {
@@ -95,6 +96,7 @@ std::string read_text(const std::filesystem::path& path) {
 }
 
 void for_each_row(const std::filesystem::path& path, const std::function<void(const Json&, const Place&)>& row) {
+    refuse_other_formats(path);
     Place place{path.filename().string()};
     if (is_array(path)) {
         place.unit = "row";
@@ -116,7 +118,8 @@ const Json& member(const Json& row, const char* name, const Place& place) {
 
 std::string text_member(const Json& row, const char* name, const Place& place) {
     const Json& value = member(row, name, place);
-    if (!value.is_string()) broken(place, cat("the field \"", name, "\" isn't text"));
+    if (!value.is_string())
+        broken(place, cat("the field \"", name, "\" isn't text", value.is_null() ? " (it is null or NaN)" : ""));
     return value.get<std::string>();
 }
 

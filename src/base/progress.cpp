@@ -9,6 +9,7 @@
 #include "console.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
+#include "tdrm/base/text.hpp"
 
 namespace tdrm {
 namespace {
@@ -58,7 +59,7 @@ void Progress::update(std::int64_t done, std::string_view figures) {
     anything_shown_ = true;
     shown_ = now;
     if (screen_.terminal) {
-        screen_.draw(line(now).substr(0, static_cast<std::size_t>(std::max(screen_.width - 1, 20))));
+        screen_.draw(shortened(line(now), static_cast<std::size_t>(std::max(screen_.width - 1, 20))));
     } else {
         screen_.print(line(now));
     }

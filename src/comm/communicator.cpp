@@ -5,6 +5,7 @@
 #include <string>
 
 #include "mpi.hpp"
+#include "tdrm/base/text.hpp"
 #include "tdrm/comm/watchdog.hpp"
 
 namespace tdrm::comm {
@@ -201,8 +202,8 @@ void Communicator::require_equal(std::string_view what, std::string_view value) 
         if (example.empty()) example = values[r];
     }
     if (ranks.empty()) return;
-    const CommError error(cat("rank(s) ", ranks, " differ from rank 0 in the ", what, ": '", example.substr(0, 200),
-                              "' against '", values[0].substr(0, 200),
+    const CommError error(cat("rank(s) ", ranks, " differ from rank 0 in the ", what, ": '", shortened(example),
+                              "' against '", shortened(values[0]),
                               "' (the ranks wouldn't compute the same). Start all ",
                               "ranks with the same program and files on machines of one kind."));
     impl_->shared_failure = describe(error);

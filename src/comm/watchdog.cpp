@@ -16,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include "tdrm/base/text.hpp"
+
 namespace tdrm::comm {
 namespace {
 
@@ -41,7 +43,7 @@ struct Record {
 };
 
 std::string one_line(std::string_view text) {
-    std::string line(text.substr(0, kNameBytes));
+    std::string line = shortened(text, kNameBytes);
     for (char& c : line) {
         if (c == '\n') c = ' ';
     }

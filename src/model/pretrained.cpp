@@ -1,6 +1,7 @@
 #include "tdrm/model/pretrained.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <set>
 #include <sstream>
@@ -16,12 +17,17 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+/// Where published reward models keep their head: transformers, TRL's token classifiers, Qwen2.5-Math-PRM and OpenRLHF
+/// (score), OpenRLHF (value_head), TRL's models with value head, LLaMA-Factory and Skywork (v_head.summary), InternLM2
+/// (v_head), Eurus (regression_head).
+constexpr std::array kValueHeads{"score", "value_head", "v_head.summary", "v_head", "regression_head"};
+constexpr std::int64_t kMostLabels = 1024;
+
 constexpr std::int64_t kPiece = std::int64_t{1} << 22;  ///< elements that one rank reads and hands on at once
 
 constexpr const char* kWhy = "a model's folder needs it";
 
-/// Names of the weight files, relative to the folder.
-std::set<std::string> weight_files(const fs::path& directory) {
+std::set<std::string> model_files(const fs::path& directory) {
     const fs::path index = directory / "model.safetensors.index.json";
     if (!fs::exists(index)) {
         if (fs::exists(directory / "model.safetensors")) return {"model.safetensors"};
@@ -40,6 +46,13 @@ std::set<std::string> weight_files(const fs::path& directory) {
             throw DataError(cat(index.string(), " names no file for ", tensor, ". Fetch the file again."));
         names.insert(file.get<std::string>());
     }
+    return names;
+}
+
+/// Names of the weight files, relative to the folder. LLaMA-Factory keeps a reward model's head in a file of its own.
+std::set<std::string> weight_files(const fs::path& directory) {
+    auto names = model_files(directory);
+    if (fs::exists(directory / "value_head.safetensors")) names.insert("value_head.safetensors");
     return names;
 }
 
@@ -83,24 +96,31 @@ void Pretrained::open_files() {
     }
 }
 
-/// The weights tell the head: transformers' classifiers, TRL's token classifiers and Qwen2.5-Math-PRM differ in score.*
+/// The weights tell the head; config.json tells what its labels mean.
 void Pretrained::find_head() {
-    const auto labels = [&](const std::string& name) {
-        const auto& shape = files_[file_of_.at(name)].tensors().at(name).shape;
-        const std::int64_t n = shape.empty() ? 0 : shape[0];
-        if (n != 1 && n != 2)
-            throw DataError(cat(directory_.string(), ": ", name, " has shape ", shape_text(shape),
-                                " (a value head has one label, or two: wrong and right). "
-                                "Name a reward model of one of these forms."));
-        return static_cast<int>(n);
-    };
-    if (file_of_.contains("score.2.weight")) {
-        spec_.head = Head::value;
-        spec_.value_head = {labels("score.2.weight"), false, true};
-    } else if (file_of_.contains("score.weight")) {
-        spec_.head = Head::value;
-        spec_.value_head = {labels("score.weight"), file_of_.contains("score.bias"), false};
-    }
+    std::vector<ValueHead> found;
+    for (const std::string name : kValueHeads)
+        for (const bool hidden : {false, true}) {
+            const std::string last = name + (hidden ? ".2" : "");
+            const auto at = file_of_.find(last + ".weight");
+            if (at == file_of_.end()) continue;
+            const auto& shape = files_[at->second].tensors().at(at->first).shape;
+            if (shape.size() != 2 || shape[0] < 1 || shape[0] > kMostLabels)
+                throw DataError(cat(directory_.string(), ": ", at->first, " has shape ", shape_text(shape),
+                                    " (a value head has a row for each label). Name a reward model."));
+            ValueHead& head = found.emplace_back();
+            head.name = name;
+            head.labels = static_cast<int>(shape[0]);
+            head.bias = !hidden && file_of_.contains(name + ".bias");
+            head.hidden = hidden;
+        }
+    if (found.empty()) return;
+    if (found.size() > 1)
+        throw DataError(cat(directory_.string(), " has two value heads, ", found[0].name, " and ", found[1].name,
+                            " (which of them counts isn't known). Leave one out of the weights."));
+    read_head_config(config_, (directory_ / "config.json").string(), found[0]);
+    spec_.head = Head::value;
+    spec_.value_head = found[0];
 }
 
 void Pretrained::check_tensors() const {

@@ -14,6 +14,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/files.hpp"
 #include "tdrm/base/json.hpp"
+#include "tdrm/base/text.hpp"
 #include "tdrm/store/directory.hpp"
 
 namespace tdrm::model {
@@ -46,7 +47,7 @@ std::uint64_t times(std::uint64_t a, std::uint64_t b) {
 
 StoredTensor parse_entry(const std::string& name, const json& entry, std::uint64_t data_size,
                          const std::string& origin) {
-    const auto wrong = [&](const std::string& what) { refuse(origin, cat("tensor ", name.substr(0, 200), " ", what)); };
+    const auto wrong = [&](const std::string& what) { refuse(origin, cat("tensor ", shortened(name), " ", what)); };
     if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") || !entry.contains("data_offsets"))
         wrong("lacks dtype, shape or data_offsets");
     const json& dtype = entry["dtype"];
@@ -62,7 +63,7 @@ StoredTensor parse_entry(const std::string& name, const json& entry, std::uint64
     tensor.dtype = dtype.get<std::string>();
     const auto format =
         std::find_if(kFormats.begin(), kFormats.end(), [&](const Format& f) { return f.name == tensor.dtype; });
-    if (format == kFormats.end()) wrong(cat("has the unknown dtype ", tensor.dtype.substr(0, 40)));
+    if (format == kFormats.end()) wrong(cat("has the unknown dtype ", shortened(tensor.dtype, 40)));
     tensor.size = 1;
     for (const json& extent : shape) {
         const auto n = extent.get<std::uint64_t>();
@@ -75,7 +76,7 @@ StoredTensor parse_entry(const std::string& name, const json& entry, std::uint64
     if (end < tensor.begin || end > data_size)
         wrong(cat("lies at ", tensor.begin, " to ", end, " of ", data_size, " bytes of data (is the file cut off?)"));
     if (times(tensor.size, format->bytes) != end - tensor.begin)
-        wrong(cat("of shape ", shape.dump().substr(0, 200), " and dtype ", tensor.dtype, " has ", end - tensor.begin,
+        wrong(cat("of shape ", shortened(shape.dump()), " and dtype ", tensor.dtype, " has ", end - tensor.begin,
                   " bytes"));
     return tensor;
 }

@@ -111,10 +111,10 @@ Layout::Layout(const ModelSpec& s) {
     if (s.head == Head::value) {
         const ValueHead& h = s.value_head;
         if (h.hidden) {
-            head_hidden = add("score.0.weight", {s.width, s.width});
-            head_hidden_bias = add("score.0.bias", {s.width});
+            head_hidden = add(h.name + ".0.weight", {s.width, s.width});
+            head_hidden_bias = add(h.name + ".0.bias", {s.width});
         }
-        const std::string last = h.hidden ? "score.2." : "score.";
+        const std::string last = h.name + (h.hidden ? ".2." : ".");
         head = add(last + "weight", {h.labels, s.width});
         if (h.bias || h.hidden) head_bias = add(last + "bias", {h.labels});
     } else {

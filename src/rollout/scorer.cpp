@@ -67,6 +67,31 @@ std::size_t forest_tokens(const ScoredAnswer& answer, std::size_t probe_tokens) 
     return answer.ids.size() + answer.ends.size() * probe_tokens;
 }
 
+namespace {
+
+/// Several labels are read as an expected value, so each must have one.
+void check_bins(const model::ModelSpec& spec, const model::ReadOut& read_out) {
+    const int labels = spec.head == model::Head::value ? spec.value_head.labels : 1;
+    const auto& bins = read_out.bins;
+    if (labels == 1 && bins.empty()) return;
+    if (labels == 1)
+        throw ConfigError(
+            "read_out.bins are the values of the labels of a value head with several (this model has none such). Leave "
+            "them out.");
+    if (bins.empty() && spec.value_head.bins.empty())
+        throw ConfigError(
+            cat("the value head has ", labels,
+                " labels, and the id2label of its config.json doesn't give each a number in [0, 1] (which "
+                "value a label stands for isn't known). Say it by read_out.bins, a number for each."));
+    if (!bins.empty() && bins.size() != static_cast<std::size_t>(labels))
+        throw ConfigError(cat("read_out.bins has ", bins.size(), " numbers, the value head ", labels,
+                              " labels (each label has one value). Give as many."));
+    if (!bins.empty() && std::all_of(bins.begin(), bins.end(), [&](double b) { return b == bins.front(); }))
+        throw ConfigError("read_out.bins are all alike (every state would have the same value). Correct them.");
+}
+
+}  // namespace
+
 Scorer::Scorer(engine::Engine& engine, task::TokenSpan probe, int unit_tokens)
     : Scorer(engine, model::ReadOut{{probe.begin(), probe.end()}, {}, model::TagPlace::leaf, -1, -1}, unit_tokens) {}
 
@@ -84,6 +109,7 @@ Scorer::Scorer(engine::Engine& engine, model::ReadOut read_out, int unit_tokens)
         throw ConfigError(
             "the model has a value head, no language head (read_out.positive and negative name tokens of a language "
             "head). Leave them out.");
+    check_bins(spec, read_out_);
     for (const auto* tokens : {&read_out_.tag, &read_out_.tail})
         for (const std::int32_t id : *tokens)
             if (id < 0 || id >= spec.vocab)

@@ -118,7 +118,7 @@ void Trajectories::add(const Trajectory& t) {
     extend(step_end, t.step_ends);
     token_offset.push_back(static_cast<std::int64_t>(token.size()));
     step_offset.push_back(static_cast<std::int64_t>(step_end.size()));
-    outcome.push_back(t.verdict.correct ? 1.0F : 0.0F);
+    outcome.push_back(t.outcome.value_or(t.verdict.correct ? 1.0F : 0.0F));
     finish.push_back(static_cast<std::uint8_t>(t.finish));
     verdict_reason.push_back(static_cast<std::uint8_t>(t.verdict.reason));
     answer.push_back(t.verdict.answer);
@@ -140,7 +140,9 @@ void Trajectories::append_problem(const Trajectories& other, std::size_t p, std:
                                      other.logprob_sampled.begin() + other.token_offset[row + 1]);
         t.step_ends.assign(other.step_ends(row).begin(), other.step_ends(row).end());
         t.finish = static_cast<task::Finish>(other.finish[row]);
-        t.verdict = {other.outcome[row] > 0, other.answer[row], static_cast<task::Reason>(other.verdict_reason[row])};
+        t.outcome = other.outcome[row];
+        t.verdict = {other.outcome[row] > 0.5F, other.answer[row],
+                     static_cast<task::Reason>(other.verdict_reason[row])};
         add(t);
     }
 }

@@ -38,6 +38,12 @@ struct ImportOptions : ReadRules {
     }
 };
 
+/// 1 right, 0 wrong, 255 not known: that of a soft label is what it says more likely.
+std::uint8_t step_right(float label) {
+    if (std::isnan(label) || label == 0.5F) return 255;
+    return label > 0.5F ? 1 : 0;
+}
+
 /// What the labels of a format say about a state.
 std::string label_kind(const ReadRules& rules) {
     if (rules.format == Format::math_shepherd || rules.format == Format::rlhflow) return "reachable";
@@ -163,16 +169,17 @@ private:
             if (solution.complete) t.ids.push_back(task.end_token());
             t.finish = solution.outcome ? task::Finish::stop : task::Finish::length;
             t.logprob.assign(t.ids.size(), kUnknown);
-            t.verdict = {solution.outcome.value_or(false), "",
+            t.outcome = solution.outcome.value_or(0.0F);
+            t.verdict = {*t.outcome > 0.5F, "",
                          !solution.outcome   ? task::Reason::no_answer
-                         : *solution.outcome ? task::Reason::correct
+                         : *t.outcome > 0.5F ? task::Reason::correct
                                              : task::Reason::wrong_answer};
             imported.data.add(t);
             imported.labels.outcome_known.push_back(solution.outcome ? 1 : 0);
             imported.labels.truth.push_back(kUnknown);  // s_0: nobody labels a question
             for (const float label : solution.label) {
                 imported.labels.truth.push_back(label);
-                imported.labels.step_right.push_back(std::isnan(label) ? 255 : label == 1 ? 1 : 0);
+                imported.labels.step_right.push_back(step_right(label));
             }
         }
     }

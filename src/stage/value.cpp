@@ -115,7 +115,10 @@ public:
 
     [[nodiscard]] std::optional<model::ModelSpec> makes(const Planned& planned) const override {
         auto spec = planned.model("init");
-        if (spec) spec->head = model::Head::value;
+        if (spec) {
+            spec->head = model::Head::value;
+            spec->value_head = {};
+        }
         return spec;
     }
 
@@ -149,7 +152,8 @@ private:
 
     static void warn_if_one_sided(const StageContext& context, const rollout::Trajectories& data) {
         const auto right = std::count_if(data.outcome.begin(), data.outcome.end(), [](float y) { return y > 0; });
-        if (context.ranks.root() && (right == 0 || right == static_cast<std::ptrdiff_t>(data.size())))
+        const auto wrong = std::count_if(data.outcome.begin(), data.outcome.end(), [](float y) { return y < 1; });
+        if (context.ranks.root() && (right == 0 || wrong == 0))
             log::warn(
                 cat("stage ", context.node.name, ": every answer in its data is ", right == 0 ? "wrong" : "right",
                     " (a value model learns nothing from that). Use problems that the policy solves now and then."));

@@ -106,6 +106,21 @@ class CheckModel(Models):
         for layer in (0, 1):
             self.assertIn(f"model.layers.{layer}.mlp.gate_proj.weight has shape [40,32], config.json asks for [41,32]", text)
 
+    def test_values_of_a_reward_model_are_compared_where_the_reference_says_them(self):
+        folder, reference = DATA / "token_classifier", self.folder / "reference.json"
+        cases = json.loads((folder / "values.json").read_text())
+        for case in cases:
+            case["positions"] = [i for i, token in enumerate(case["input_ids"]) if token == 7]
+            case["values"] = [1 / (1 + np.exp(-z)) for z in case["logits"]]
+        count = sum(2 * len(case["positions"]) for case in cases)
+        reference.write_text(json.dumps(cases))
+        self.check(0, folder, reference=reference, says=[f"largest difference of {count} values", "agrees with its reference"])
+        cases[1]["values"][0] += 0.01
+        reference.write_text(json.dumps(cases))
+        self.check(65, folder, reference=reference, says=["(case 1)", "DIFFERS from its reference"])
+        reference.write_text('[{"input_ids": [1, 2]}]')
+        self.check(64, folder, reference=reference, says=["no language head"])
+
     def test_a_value_model_has_no_log_probs_to_compare(self):
         self.check(64, DATA / "sequence_classifier", says=["no language head", "Name a language model."])
 

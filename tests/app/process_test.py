@@ -47,8 +47,11 @@ task: {{kind: chain, min_steps: 3, max_steps: 3, splits: {{sft: 200, dev: 10}}}}
 stages:
   base:  {{do: sft, model: {{layers: 1, width: 32, heads: 2}}, problems: sft, updates: 4, batch: 8}}
   steps: {{do: import, format: trl, file: {data}/trl.jsonl.gz, separator: ""}}
+  soft:  {{do: import, format: trl, file: {data}/soft.jsonl, separator: ""}}
   first: {{do: import, format: processbench, file: {data}/train.jsonl, separator: ""}}
   prm:   {{do: value, init: base, data: steps, target: {{kind: step_label}}, updates: 6, batch: 8}}
+  smooth: {{do: value, init: base, data: soft, target: {{kind: step_label}}, updates: 6, batch: 8}}
+  tdsoft: {{do: value, init: base, data: soft, target: {{kind: td_lambda}}, updates: 6, batch: 8}}
   td:    {{do: value, init: base, data: first, target: {{kind: td_lambda, truncated: bootstrap}}, updates: 6, batch: 8}}
   picks: {{do: best_of_n, data: steps, values: [prm]}}
   firsts: {{do: best_of_n, data: first, values: [td]}}
@@ -66,6 +69,8 @@ class Process(unittest.TestCase):
         write_lines(data / "trl.jsonl.gz", [{"prompt": q, "completions": s, "labels": [t != w for t in range(len(s))]} for q, s, w in self.rows])
         write_lines(data / "train.jsonl", [{"id": str(i), "problem": q, "steps": s, "label": w, **({"final_answer_correct": w < 0} if i % 10 else {})}
                                            for i, (q, s, w) in enumerate(self.rows)])
+        write_lines(data / "soft.jsonl", [{"prompt": q, "completions": s, "labels": [0.125 if t == w else 0.75 for t in range(len(s))],
+                                           **({"outcome": 0.5} if i % 2 else {})} for i, (q, s, w) in enumerate(self.rows)])
         tests = chain_rows(24, 2)
         for subset, part in (("gsm8k", tests[:16]), ("math", tests[16:])):
             write_lines(data / f"processbench/{subset}.jsonl",
@@ -82,6 +87,7 @@ class Process(unittest.TestCase):
         done = runs.finish(one, config=self.config)
         self.assertIn('"kept solutions":60', done.stdout)
         self.check_import(one / "steps")
+        self.check_soft(one)
         self.check_figures(one / "bench")
         self.check_calibration(one, "steps", "picks", "prm")
         self.check_calibration(one, "first", "firsts", "td")
@@ -110,6 +116,21 @@ class Process(unittest.TestCase):
                 self.assertEqual(list(mine[1:]), expected)
                 self.assertEqual(file["trajectory/outcome"][row], expected[-1])
         self.assertEqual(json.loads((folder / "results.json").read_text())["counts"]["rows"], 60)
+
+    def check_soft(self, run):
+        """Soft labels and outcomes are stored as they are, and are what the model is trained towards."""
+        with h5py.File(run / "soft/trajectories.h5") as file, h5py.File(run / "soft/labels.h5") as labels:
+            truth, right, outcome = labels["state/truth"][...], labels["step/right"][...], file["trajectory/outcome"][...]
+        steps = truth[~np.isnan(truth)]
+        self.assertEqual(set(steps), {0.125, 0.75})
+        np.testing.assert_array_equal(right, (steps > 0.5).astype(np.uint8))
+        self.assertEqual(set(outcome), {0.125, 0.5, 0.75})
+        counts = json.loads((run / "soft/results.json").read_text())["counts"]
+        self.assertEqual((counts["steps soft"], counts["outcome soft"]), (len(steps), 60))
+        # No constant has less than the entropy of its label; nor has any model.
+        for stage, least in (("smooth", 0.37), ("tdsoft", 0.37)):
+            lines = [json.loads(line) for line in (run / stage / "metrics.jsonl").read_text().splitlines()]
+            self.assertGreater(min(line["eval/log_loss"] for line in lines if "eval/log_loss" in line), least)
 
     def check_calibration(self, run, data, selection, model):
         """Values are judged by what was imported, not by the truth that the task could compute, and only where something is known."""
@@ -188,6 +209,18 @@ stages:
         self.assertEqual(done.returncode, 64, done.stdout)
         self.assertIn("exactly one of value and predictions", done.stdout)
         self.assertIn("nowhere.jsonl isn't there", done.stdout)
+
+    def test_labels_that_are_no_probabilities_and_parquet_files_are_refused(self):
+        cases = [('"labels": [0.5, 1.5]', "the label 1.5"), ('"labels": [0.5, NaN]', ""), ('"labels": [0.5, 1], "outcome": -1', "the outcome -1")]
+        for i, (line, says) in enumerate(cases):
+            (self.data / "soft.jsonl").write_text('{"prompt": "1 ?", "completions": ["1", "2"], ' + line + "}\n")
+            done = runs.tdrm(*runs.run_arguments(self.folder / f"b{i}", config=self.config, more=["--only", "soft"]))
+            self.assertEqual(done.returncode, 65, done.stdout)
+            self.assertIn(f"soft.jsonl line 1: {says}", done.stdout)
+        (self.data / "soft.jsonl").write_bytes(b"PAR1\x15\x04\x15")
+        done = runs.tdrm(*runs.run_arguments(self.folder / "p", config=self.config, more=["--only", "soft"]))
+        self.assertEqual(done.returncode, 65, done.stdout)
+        self.assertIn("tools/parquet_to_jsonl.py", done.stdout)
 
 
 TEXT = """

@@ -6,6 +6,7 @@
 
 #include "oracle.hpp"
 #include "tdrm/base/random.hpp"
+#include "tdrm/model/read_out.hpp"
 
 namespace tdrm::model {
 namespace {

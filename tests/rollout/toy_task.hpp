@@ -12,7 +12,7 @@ namespace tdrm::rollout {
 
 /// Tokens 0, 5, 10, 15 and 20 close a step; 6, 13 and 20 end the answer; it is right if its ids add up to an even
 /// number.
-class ToyTask final : public task::Task {
+class ToyTask : public task::Task {
 public:
     static constexpr std::int64_t kProblems = 12;
     explicit ToyTask(int max_answer_tokens = 14) : max_answer_tokens_(max_answer_tokens) {}

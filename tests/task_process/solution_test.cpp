@@ -120,6 +120,39 @@ TEST(ReadSolutions, RulesForStepsAfterAnErrorAndForOutcomes) {
     EXPECT_EQ(trl(AfterError::given, OutcomeFrom::unknown), "+-+ ?");
 }
 
+TEST(ReadSolutions, SoftLabelsAreKeptAndDecideBelowAndAboveAHalf) {
+    const auto read_row = [](const std::string& row, ReadRules rules) {
+        TextFile file(row);
+        return read_solutions({file.path()}, rules);
+    };
+    const std::string trl = R"({"prompt": "q", "completions": ["a", "b", "c"], "labels": [0.8, 0.3, 1]})";
+    auto result = read_row(trl, {.format = Format::trl});
+    EXPECT_EQ(result.solutions[0].label, (std::vector<float>{0.8F, 0.3F, 1.0F}));
+    EXPECT_EQ(result.counts.at("steps soft"), 2);
+    EXPECT_EQ(result.counts.at("steps right"), 1);
+    EXPECT_EQ(result.solutions[0].outcome, 1.0F) << "the label of the last step";
+    result = read_row(trl, {.format = Format::trl, .after_error = AfterError::wrong, .outcome = OutcomeFrom::no_error});
+    EXPECT_EQ(result.solutions[0].label, (std::vector<float>{0.8F, 0.3F, 0.0F}));
+    EXPECT_EQ(result.solutions[0].outcome, 0.0F);
+    result =
+        read_row(R"({"prompt": "q", "completions": ["a"], "labels": [0.6], "outcome": 0.25})", {.format = Format::trl});
+    EXPECT_EQ(result.solutions[0].outcome, 0.25F);
+    EXPECT_EQ(result.counts.at("outcome soft"), 1);
+    result =
+        read_row(R"({"prompt": "q", "completions": ["a"], "labels": [0.6], "outcome": null})", {.format = Format::trl});
+    EXPECT_EQ(result.solutions[0].outcome, 0.6F);
+    result = read_row(R"({"prompt": "q", "completions": ["a"], "labels": [0.5]})",
+                      {.format = Format::trl, .outcome = OutcomeFrom::no_error});
+    EXPECT_EQ(result.solutions[0].outcome, 1.0F) << "0.5 isn't below a half";
+    result = read_row(
+        R"({"conversations": [{"role": "user", "content": "q? a"}, {"role": "assistant", "content": "0.75"}, {"role": "user", "content": "b"}, {"role": "assistant", "content": "-"}]})",
+        {.format = Format::rlhflow});
+    EXPECT_EQ(result.solutions[0].label, (std::vector<float>{0.75F, 0.0F}));
+    result = read_row(R"({"problem": "q", "steps": ["a"], "label": -1, "final_answer_correct": 0.8})",
+                      {.format = Format::processbench});
+    EXPECT_EQ(result.solutions[0].outcome, 0.8F);
+}
+
 TEST(ReadSolutions, ABrokenRowIsRefusedWithItsLineOrCounted) {
     const struct {
         Format format;
@@ -129,7 +162,11 @@ TEST(ReadSolutions, ABrokenRowIsRefusedWithItsLineOrCounted) {
         {Format::trl, R"("prompt")", "isn't a JSON object"},
         {Format::trl, R"({"prompt": "q", "completions": ["a"]})", "\"labels\" is missing"},
         {Format::trl, R"({"prompt": "q", "completions": ["a"], "labels": [true, false]})", "2 labels for 1 steps"},
-        {Format::trl, R"({"prompt": "q", "completions": ["a"], "labels": [0.5]})", "0.5 is neither true nor false"},
+        {Format::trl, R"({"prompt": "q", "completions": ["a"], "labels": [1.5]})", "1.5 is neither true nor false"},
+        {Format::trl, R"({"prompt": "q", "completions": ["a"], "labels": [-0.1]})", "-0.1 is neither true nor false"},
+        {Format::trl, R"({"prompt": "q", "completions": ["a"], "labels": [null]})", "null or NaN is neither"},
+        {Format::trl, R"({"prompt": "q", "completions": ["a"], "labels": ["0.5"]})", "\"0.5\" is neither"},
+        {Format::trl, R"({"prompt": "q", "completions": ["a"], "labels": [0.5], "outcome": 2})", "the outcome 2 is"},
         {Format::trl, R"({"prompt": "q", "completions": [1], "labels": [true]})", "isn't a list of texts"},
         {Format::math_shepherd, R"({"input": "q? Step 1: a ки", "label": "q? Step 1: a *"})", "'*', neither + nor -"},
         {Format::math_shepherd, R"({"input": "q? Step 1: a ки", "label": "q? Step 1: b +"})",
@@ -140,6 +177,15 @@ TEST(ReadSolutions, ABrokenRowIsRefusedWithItsLineOrCounted) {
         {Format::rlhflow,
          R"({"conversations": [{"role": "user", "content": "q? a"}, {"role": "assistant", "content": "yes"}]})",
          "\"yes\" is neither"},
+        {Format::rlhflow,
+         R"({"conversations": [{"role": "user", "content": "q? a"}, {"role": "assistant", "content": "1.1"}]})",
+         "\"1.1\" is neither + nor -"},
+        {Format::rlhflow,
+         R"({"conversations": [{"role": "user", "content": "q? a"}, {"role": "assistant", "content": "nan"}]})",
+         "\"nan\" is neither"},
+        {Format::math_shepherd, R"({"input": "q? Step 1: a ки", "label": "q? Step 1: a é"})", "'é', neither + nor -"},
+        {Format::processbench, R"({"problem": "q", "steps": ["a"], "label": 0, "final_answer_correct": "no"})",
+         "final_answer_correct \"no\" is neither"},
         {Format::rlhflow,
          R"({"conversations": [{"role": "assistant", "content": "+"}, {"role": "user", "content": "q"}]})",
          "user, assistant"},

@@ -77,6 +77,20 @@ TEST(TextFiles, SayWhichLineIsBrokenAndHow) {
     TextFileOptions tolerance;
     tolerance.tolerance = "question";
     EXPECT_SAYS(said(good, tolerance), "the tolerance \"Q\" isn't a number");
+    const auto with = [&](const std::string& error) {
+        const Folder folder;
+        folder.write("rows.jsonl", R"({"question": "q", "answer": "1", "e": )" + error + "}\n");
+        TextFileOptions options;
+        options.path = "rows.jsonl";
+        options.tolerance = "e";
+        std::vector<std::string> notes;
+        return read_problems("rows", options, folder.path(), notes)[0].tolerance;
+    };
+    EXPECT_EQ(with("\"1e-2\""), 0.01);
+    EXPECT_EQ(with("[\" 0.5 \"]"), 0.5);
+    for (const char* none : {"null", "\"\"", "\"nan\"", "\"NaN\""}) EXPECT_FALSE(with(none)) << none;
+    for (const char* wrong : {"-1", "\"0.1 m\"", "\"inf\"", "[0.1, 0.2]", "{}", "true"})
+        EXPECT_SAYS(message_of<DataError>([&] { (void)with(wrong); }), "isn't a number that is at least 0");
     EXPECT_SAYS(message_of<DataError>([] { (void)read(""); }), "a.jsonl is empty");
     EXPECT_SAYS(message_of<DataError>([] { (void)read("[{]"); }), "isn't JSON");
     TextFileOptions missing;

@@ -63,7 +63,7 @@ class Movement:
             value = values.rows(first, last)
             owner = np.repeat(np.arange(last - first), np.diff(offset))
             index = np.arange(len(value)) - offset[owner]
-            outcome = answers.outcome[first:last] > 0
+            outcome = answers.outcome[first:last] > 0.5
             final = index == np.diff(offset)[owner] - 1
             step = np.flatnonzero(~final)  # from this state to the next
             change = value[step + 1] - value[step]

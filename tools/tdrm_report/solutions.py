@@ -33,7 +33,7 @@ def figures_of(answers, value, truth, first, last):
     change[offset[1:] - 1] = np.inf  # no step leaves the last state
     change = np.append(change, np.inf)
     found = {
-        "right": answers.outcome[first:last] > 0,
+        "right": answers.outcome[first:last] > 0.5,
         "cut": answers.file["trajectory/finish"][first:last] == 1,
         "last": value[offset[1:] - 1],
         "drop": -np.minimum.reduceat(change, offset[:-1]),
@@ -104,7 +104,7 @@ def _card(answers, values, labels, row):
     steps, tail = answers.steps(row)
     truth = labels.row(row) if labels is not None else None
     columns = {model: found.row(row) for model, found in values.items()}
-    right = answers.outcome[row] > 0
+    right = answers.outcome[row] > 0.5
     head = "".join(f"<th>{escape(shown(model))}</th>" for model in columns) + ("<th>truth</th>" if truth is not None else "")
     lines = []
     for i, text in enumerate(["(nothing written yet)", *steps]):

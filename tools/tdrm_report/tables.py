@@ -48,7 +48,7 @@ class Answers:
     def share_right(self):
         """Share of right answers to each problem, in the order of `problem_id`; NaN without answers."""
         count = np.bincount(self.problem, minlength=len(self.problem_id))
-        right = np.bincount(self.problem, weights=self.outcome > 0, minlength=len(self.problem_id))
+        right = np.bincount(self.problem, weights=self.outcome > 0.5, minlength=len(self.problem_id))
         return np.divide(right, count, out=np.full(len(count), np.nan), where=count > 0)
 
     @cached_property

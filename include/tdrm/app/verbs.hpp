@@ -62,7 +62,7 @@ struct CheckModelRequest {
     std::string directory, reference;
     double tolerance = 1e-4;
 };
-/// Local. `tdrm check-model`: 65 if log-probs differ by more than the tolerance, or a greedy token differs.
+/// Local. `tdrm check-model`: 65 if log-probs or values differ by more than the tolerance, or a greedy token does.
 int check_model(const CheckModelRequest& request);
 
 /// Version, revision, compiler, libraries: one line.

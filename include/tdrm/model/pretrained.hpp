@@ -23,6 +23,13 @@ namespace tdrm::model {
 /// label).
 [[nodiscard]] nlohmann::ordered_json config_of_spec(const ModelSpec& spec, Dtype dtype);
 
+/// What a config.json says about a value head of that many labels: `bins` from id2label, `mean` and `std`.
+/// id2label gives the bins if all labels are numbers in [0, 1], or of two labels the words for right and wrong; two
+/// labels without a known name are wrong and right, in this order, as in all published models. OpenRLHF's mean and std
+/// count where normalize_reward is true, as in its models.
+/// @throws DataError naming the key whose value can't be
+void read_head_config(const nlohmann::json& config, const std::string& origin, ValueHead& head);
+
 /// A folder whose config and headers were read and fit together; the weights stay on disk. Local.
 class Pretrained {
 public:

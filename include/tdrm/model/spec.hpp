@@ -49,9 +49,12 @@ struct RopeScaling {
 
 /// Shape of a value head. Those that tdrm trains are one row without bias; the others come with models of others.
 struct ValueHead {
-    int labels = 1;       ///< rows of the last matrix; with 2, the logit is z1 - z0
-    bool bias = false;    ///< of a head of one matrix (score.weight, score.bias)
-    bool hidden = false;  ///< score.0 (D x D, bias), ReLU, score.2 (labels x D, bias)
+    std::string name = "score";  ///< its tensors are name.weight and name.bias
+    int labels = 1;              ///< rows of the last matrix; how several become one logit: head_logit (read_out.hpp)
+    bool bias = false;           ///< of a head of one matrix
+    bool hidden = false;         ///< name.0 (D x D, bias), ReLU, name.2 (labels x D, bias)
+    std::vector<double> bins;    ///< value in [0, 1] of each of several labels; empty: the folder doesn't say
+    double mean = 0, std = 1;    ///< one label: the logit is (z - mean) / std
     bool operator==(const ValueHead&) const = default;
 };
 

@@ -151,11 +151,4 @@ using TokenLoss = std::function<float(int row, float logp, float entropy)>;
 void token_loss(const Model& model, const float* hidden_RD, std::span<const std::int32_t> targets, float temperature,
                 const TokenLoss& loss, float* d_hidden_RD, float* gradient, Workspace& work);
 
-/// Value logits_R = hidden . score.weight; with two labels the difference of the second to the first.
-void value_logits(const Model& model, const float* hidden_RD, int rows, float* logits);
-/// Writes d_hidden_RD and adds the score head's gradient, given d loss / d logit of each row. Only for one label
-/// without bias or hidden layer, the head that tdrm trains.
-void value_backward(const Model& model, const float* hidden_RD, std::span<const float> d_logits, float* d_hidden_RD,
-                    float* gradient);
-
 }  // namespace tdrm::model

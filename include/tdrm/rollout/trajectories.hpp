@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ struct Trajectory {
     std::vector<std::int32_t> step_ends;
     task::Finish finish = task::Finish::stop;
     task::Verdict verdict;
+    std::optional<float> outcome = {};  ///< in [0, 1]; none: 1 if the verdict is right, else 0
 };
 
 /// A table of problems and their trajectories.

@@ -8,10 +8,12 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "tdrm/base/options.hpp"
 #include "tdrm/rollout/scorer.hpp"
 #include "tdrm/task/task.hpp"
+#include "tdrm/task/text/translation.hpp"
 
 namespace tdrm::rollout {
 
@@ -24,9 +26,12 @@ enum class Shown { ids, text };
 /// How reward models of others (hf:DIR) are read; model::ReadOut in texts.
 struct ReadOutOptions {
     std::string tag, tail, positive, negative;
+    std::vector<double> bins;
     model::TagPlace place = model::TagPlace::leaf;
     Shown reads = Shown::ids;    ///< with Shown::text and place trunk, steps lose the white space around them
     std::string prompt, system;  ///< with Shown::text
+    task::StepForm steps = task::StepForm::text;
+    task::Pieces pieces = task::Pieces::joined;
     void fields(Fields& f);
 };
 

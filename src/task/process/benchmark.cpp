@@ -4,6 +4,7 @@
 #include <set>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/file_format.hpp"
 #include "tdrm/base/json_rows.hpp"
 
 namespace tdrm::task::process {
@@ -28,9 +29,13 @@ bool holds_rows(const fs::path& file) {
 std::vector<fs::path> files_of(const fs::path& path) {
     if (!fs::is_directory(path)) return {path};
     std::vector<fs::path> files;
-    for (const auto& entry : fs::directory_iterator(path))
+    fs::path other;
+    for (const auto& entry : fs::directory_iterator(path)) {
         if (entry.is_regular_file() && holds_rows(entry.path())) files.push_back(entry.path());
+        if (entry.path().extension() == ".parquet") other = entry.path();
+    }
     std::sort(files.begin(), files.end());
+    if (files.empty()) refuse_other_formats(other);
     if (files.empty())
         throw IoError(cat(path.string(), " holds no .json or .jsonl file (plain or .gz). Check the path."));
     return files;

@@ -22,6 +22,10 @@ struct Sink {
     void notice(const char* what) { ++counts[std::string("noticed: ") + what]; }
 };
 
+/// A label: true or false, or the probability that it is true. @throws BrokenRow for anything else, NaN (which is read
+/// as null) and numbers outside [0, 1] too
+[[nodiscard]] float probability(const Json& value, const char* what, const Place& place);
+
 // @throws BrokenRow; nothing was added then
 void read_prm800k(const Json& row, const Place& place, Sink& sink);
 void read_math_shepherd(const Json& row, const Place& place, Sink& sink);

@@ -3,6 +3,7 @@
 
 #include "formats.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/text.hpp"
 
 namespace tdrm::task::process {
 namespace {
@@ -16,13 +17,22 @@ std::string prompt_text(const Json& row, const Place& place) {
     broken(place, "\"prompt\" has no turn of a user");
 }
 
-float truth(const Json& label, const Place& place) {
-    if (label.is_boolean()) return label.get<bool>() ? 1.0F : 0.0F;
-    if (label.is_number() && (label == 0 || label == 1)) return label.get<float>();
-    broken(place, cat("the label ", label.dump(), " is neither true nor false"));
+/// An outcome that a row may have or not.
+std::optional<float> outcome_member(const Json& row, const char* name, const Place& place) {
+    const auto found = row.find(name);
+    if (found == row.end() || found->is_null()) return std::nullopt;
+    return probability(*found, name, place);
 }
 
 }  // namespace
+
+float probability(const Json& value, const char* what, const Place& place) {
+    if (value.is_boolean()) return value.get<bool>() ? 1.0F : 0.0F;
+    if (value.is_number())
+        if (const auto p = value.get<double>(); p >= 0 && p <= 1) return static_cast<float>(p);
+    const std::string text = value.is_null() ? "null or NaN" : shortened(value.dump(), 60);
+    broken(place, cat("the ", what, " ", text, " is neither true nor false nor a probability in [0, 1]"));
+}
 
 void read_trl(const Json& row, const Place& place, Sink& sink) {
     LabelledSolution solution;
@@ -30,10 +40,11 @@ void read_trl(const Json& row, const Place& place, Sink& sink) {
     solution.steps = texts_member(row, "completions", place);
     const Json& labels = member(row, "labels", place);
     if (!labels.is_array()) broken(place, "\"labels\" is no list");
-    for (const Json& each : labels) solution.label.push_back(truth(each, place));
+    for (const Json& each : labels) solution.label.push_back(probability(each, "label", place));
     if (solution.label.size() != solution.steps.size())
         broken(place, cat(solution.label.size(), " labels for ", solution.steps.size(), " steps"));
-    if (!solution.label.empty()) solution.outcome = solution.label.back() == 1;
+    solution.outcome = outcome_member(row, "outcome", place);
+    if (!solution.outcome && !solution.label.empty()) solution.outcome = solution.label.back();
     sink.solutions.push_back(std::move(solution));
 }
 
@@ -48,8 +59,7 @@ void read_processbench(const Json& row, const Place& place, Sink& sink) {
     // What follows the first error wasn't labelled.
     solution.label.assign(solution.steps.size(), first < 0 ? 1.0F : std::numeric_limits<float>::quiet_NaN());
     for (std::int64_t i = 0; i <= first; ++i) solution.label[static_cast<std::size_t>(i)] = i < first ? 1.0F : 0.0F;
-    if (const auto correct = row.find("final_answer_correct"); correct != row.end() && correct->is_boolean())
-        solution.outcome = correct->get<bool>();
+    solution.outcome = outcome_member(row, "final_answer_correct", place);
     sink.solutions.push_back(std::move(solution));
 }
 

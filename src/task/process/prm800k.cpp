@@ -97,7 +97,7 @@ void read_prm800k(const Json& row, const Place& place, Sink& sink) {
             if (!sink.rules.alternatives || std::isnan(level.completions[i].label)) continue;
             branches.push_back(path);
             append(branches.back(), level.completions[i]);
-            if (level.completions[i].label == 0) branches.back().outcome = false;
+            if (level.completions[i].label == 0) branches.back().outcome = 0.0F;
         }
         if (level.chosen) {
             append(path, *level.chosen);
@@ -112,8 +112,11 @@ void read_prm800k(const Json& row, const Place& place, Sink& sink) {
     if (!sink.rules.quality_control &&
         (flag(row, "is_quality_control_question") || flag(row, "is_initial_screening_question")))
         return sink.drop("row for quality control");
-    if (reason == "solution") path.outcome = path.complete = true;
-    if (!path.label.empty() && path.label.back() == 0 && reason != "solution") path.outcome = false;
+    if (reason == "solution") {
+        path.outcome = 1.0F;
+        path.complete = true;
+    }
+    if (!path.label.empty() && path.label.back() == 0 && reason != "solution") path.outcome = 0.0F;
     sink.counts["noticed: alternative without a rating"] += unrated;
     sink.solutions.push_back(std::move(path));
     for (auto& branch : branches) sink.solutions.push_back(std::move(branch));

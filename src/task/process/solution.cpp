@@ -28,20 +28,21 @@ Reader reader_of(Format format) {
     throw BugError("a format without a reader");
 }
 
-std::optional<bool> outcome_of(const LabelledSolution& solution, OutcomeFrom from) {
+bool is_wrong(float label) { return label < 0.5F; }
+
+std::optional<float> outcome_of(const LabelledSolution& solution, OutcomeFrom from) {
     const auto& label = solution.label;
     if (from == OutcomeFrom::format) return solution.outcome;
     if (from == OutcomeFrom::unknown) return std::nullopt;
-    if (from == OutcomeFrom::last_label)
-        return std::isnan(label.back()) ? std::nullopt : std::optional(label.back() == 1);
-    if (std::find(label.begin(), label.end(), 0.0F) != label.end()) return false;
+    if (from == OutcomeFrom::last_label) return std::isnan(label.back()) ? std::nullopt : std::optional(label.back());
+    if (std::any_of(label.begin(), label.end(), is_wrong)) return 0.0F;
     return std::any_of(label.begin(), label.end(), [](float l) { return std::isnan(l); }) ? std::nullopt
-                                                                                          : std::optional(true);
+                                                                                          : std::optional(1.0F);
 }
 
 void apply_after_error(std::vector<float>& label, AfterError rule) {
     if (rule == AfterError::given) return;
-    const auto wrong = std::find(label.begin(), label.end(), 0.0F);
+    const auto wrong = std::find_if(label.begin(), label.end(), is_wrong);
     const float after = rule == AfterError::wrong ? 0.0F : std::numeric_limits<float>::quiet_NaN();
     if (wrong != label.end()) std::fill(wrong + 1, label.end(), after);
 }
@@ -64,9 +65,16 @@ std::string finish(LabelledSolution& solution, const ReadRules& rules) {
 
 void count(const LabelledSolution& solution, std::map<std::string, std::int64_t>& counts) {
     ++counts["kept solutions"];
-    ++counts[!solution.outcome ? "outcome unknown" : *solution.outcome ? "outcome right" : "outcome wrong"];
+    const float outcome = solution.outcome.value_or(std::numeric_limits<float>::quiet_NaN());
+    ++counts[std::isnan(outcome) ? "outcome unknown"
+             : outcome == 1      ? "outcome right"
+             : outcome == 0      ? "outcome wrong"
+                                 : "outcome soft"];
     for (const float label : solution.label)
-        ++counts[std::isnan(label) ? "steps unlabelled" : label == 1 ? "steps right" : "steps wrong"];
+        ++counts[std::isnan(label) ? "steps unlabelled"
+                 : label == 1      ? "steps right"
+                 : label == 0      ? "steps wrong"
+                                   : "steps soft"];
 }
 
 }  // namespace

@@ -1,17 +1,31 @@
 // Math-Shepherd (arXiv 2312.08935) and RLHFlow: signs behind steps, the question in front of the first one.
+#include <charconv>
 #include <limits>
 
 #include "formats.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/text.hpp"
 
 namespace tdrm::task::process {
 namespace {
 
 constexpr std::string_view kTag = "ки";
 
-float sign(char c, const Place& place) {
-    if (c != '+' && c != '-') broken(place, cat("the sign of a step is '", c, "', neither + nor -"));
-    return c == '+' ? 1.0F : 0.0F;
+/// The sign at a place of a text.
+float sign(std::string_view text, std::size_t at, const Place& place) {
+    if (text[at] == '+' || text[at] == '-') return text[at] == '+' ? 1.0F : 0.0F;
+    std::size_t end = at + 1;
+    while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) ++end;
+    broken(place, cat("the sign of a step is '", shortened(text.substr(at, end - at)), "', neither + nor -"));
+}
+
+/// What the assistant said of a step: + or -, or the probability of +.
+float verdict(const std::string& text, const Place& place) {
+    if (text == "+" || text == "-") return text == "+" ? 1.0F : 0.0F;
+    double p = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), p);
+    if (error == std::errc{} && end == text.data() + text.size() && p >= 0 && p <= 1) return static_cast<float>(p);
+    broken(place, cat("the label \"", shortened(text, 60), "\" is neither + nor - nor a probability in [0, 1]"));
 }
 
 std::size_t first_step(std::string_view text) {
@@ -55,7 +69,7 @@ void read_math_shepherd(const Json& row, const Place& place, Sink& sink) {
         at += pieces[i].size();
         if (i + 1 == pieces.size()) break;
         if (at >= labelled.size()) broken(place, "\"label\" has fewer signs than \"input\" has tags");
-        solution.label.push_back(sign(labelled[at++], place));
+        solution.label.push_back(sign(labelled, at++, place));
     }
     if (at != labelled.size()) broken(place, "\"label\" goes on after the last step");
     if (solution.label.empty()) return sink.drop("no step");
@@ -77,7 +91,7 @@ void read_math_shepherd(const Json& row, const Place& place, Sink& sink) {
     solution.steps.push_back(std::move(split->second));
     for (std::size_t i = first + 1; i + 1 < pieces.size(); ++i) solution.steps.emplace_back(pieces[i]);
     if (!trimmed(pieces.back()).empty()) sink.notice("text behind the last step");
-    solution.outcome = solution.label.back() == 1;
+    solution.outcome = solution.label.back();
     sink.solutions.push_back(std::move(solution));
 }
 
@@ -91,16 +105,14 @@ void read_rlhflow(const Json& row, const Place& place, Sink& sink) {
         const std::string role = text_member(turns[i], "role", place),
                           answer = text_member(turns[i + 1], "role", place);
         if (role != "user" || answer != "assistant") broken(place, "turns don't go user, assistant, user, ...");
-        const std::string label = trimmed(text_member(turns[i + 1], "content", place));
-        if (label.size() != 1) broken(place, cat("the label \"", label, "\" is neither + nor -"));
         solution.steps.push_back(text_member(turns[i], "content", place));
-        solution.label.push_back(sign(label.front(), place));
+        solution.label.push_back(verdict(trimmed(text_member(turns[i + 1], "content", place)), place));
     }
     auto split = split_question(solution.steps.front());
     if (!split) return sink.drop("question and first step can't be told apart");
     solution.problem = std::move(split->first);
     solution.steps.front() = std::move(split->second);
-    solution.outcome = solution.label.back() == 1;
+    solution.outcome = solution.label.back();
     sink.solutions.push_back(std::move(solution));
 }
 

@@ -1,9 +1,11 @@
 // Rows of a file as problems.
+#include <charconv>
 #include <cmath>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
 #include "tdrm/base/json_rows.hpp"
+#include "tdrm/base/text.hpp"
 #include "tdrm/math/extract.hpp"
 #include "tdrm/task/text/text_files.hpp"
 
@@ -90,13 +92,17 @@ std::string without_notes(std::string text) {
 
 std::optional<double> tolerance_of(const Json& value, const Place& place) {
     const Json& number = value.is_array() && value.size() == 1 ? value[0] : value;
-    if (number.is_null() || (number.is_string() && number.get<std::string>().empty())) return std::nullopt;
-    if (number.is_number()) return number.get<double>();
-    try {
-        return std::stod(text_of(number));
-    } catch (const std::exception&) {
-        rows::broken(place, cat("the tolerance ", number.dump(), " isn't a number"));
-    }
+    const std::string text = number.is_number() || number.is_string() || number.is_null()
+                                 ? rows::trimmed(number.is_number() ? number.dump() : text_of(number))
+                                 : "?";
+    if (text.empty()) return std::nullopt;
+    double tolerance = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), tolerance);
+    const bool whole = error == std::errc{} && end == text.data() + text.size();
+    if (whole && std::isnan(tolerance)) return std::nullopt;  // Python's way to say that there is none
+    if (!whole || !(tolerance >= 0) || std::isinf(tolerance))
+        rows::broken(place, cat("the tolerance ", shortened(number.dump()), " isn't a number that is at least 0"));
+    return tolerance;
 }
 
 std::vector<text::ChatMessage> messages_of(const Json& value, const std::string& field, const Place& place) {
@@ -119,7 +125,8 @@ struct IncompleteRow : rows::BrokenRow {
     using BrokenRow::BrokenRow;
 };
 void require(const std::string& text, std::string_view what, const std::string& field, const Place& place) {
-    if (text.empty()) throw IncompleteRow(cat(place.text(), ": the ", what, " \"", field, "\" is empty"));
+    if (text.empty())
+        throw IncompleteRow(cat(place.text(), ": the ", what, " \"", field, "\" is empty (as null and NaN are)"));
 }
 
 TextProblem problem_of(const TextFileOptions& options, const Json& row, const Place& place) {

@@ -7,6 +7,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
 #include "tdrm/base/json.hpp"
+#include "tdrm/base/text.hpp"
 
 namespace tdrm::task {
 namespace {
@@ -44,7 +45,7 @@ Tokens listed_ends(const std::filesystem::path& folder, int vocab) {
         Tokens ends;
         for (const auto& id : listed.is_array() ? listed : nlohmann::json::array({listed})) {
             if (!id.is_number_integer() || id < 0 || id >= vocab)
-                throw DataError(cat((folder / name).string(), ": eos_token_id ", listed.dump().substr(0, 200),
+                throw DataError(cat((folder / name).string(), ": eos_token_id ", shortened(listed.dump()),
                                     " isn't a list of the tokenizer's ", vocab,
                                     " tokens (answers would never end there). Correct it, or name task.end."));
             ends.push_back(id.get<Token>());
@@ -218,8 +219,7 @@ std::string TextFormat::question_of(TokenSpan prompt) const {
             std::equal(again.begin(), again.end(), prompt.begin(), prompt.end()))
             return question;
     }
-    throw DataError(cat("the prompt \"", text.substr(0, 200), "\" isn't one that the task writes with ",
-                        options_.tokenizer,
+    throw DataError(cat("the prompt \"", shortened(text), "\" isn't one that the task writes with ", options_.tokenizer,
                         " (its question can't be told, so it can't be asked in other ids). Use trajectories of a task "
                         "with the same tokenizer, template and system turn."));
 }

@@ -22,8 +22,8 @@ namespace tdrm::task::process {
 struct LabelledSolution {
     std::string problem;
     std::vector<std::string> steps;  ///< trimmed, none empty
-    std::vector<float> label;        ///< of each step: 1 right, 0 wrong, NaN not known
-    std::optional<bool> outcome;     ///< of the whole; empty if it isn't known
+    std::vector<float> label;        ///< of each step in [0, 1]: 1 right, 0 wrong, between a probability; NaN not known
+    std::optional<float> outcome;    ///< of the whole, likewise; empty if it isn't known
     bool complete = true;            ///< false where the text ends before the answer
     std::string answer;              ///< gold answer, where the format has one
 };
@@ -44,7 +44,7 @@ enum class Neutral { right, wrong, unlabelled };
     return std::array<std::pair<Neutral, std::string_view>, 3>{
         {{right, "right"}, {wrong, "wrong"}, {unlabelled, "unlabelled"}}};
 }
-/// Labels of the steps after the first wrong one.
+/// Labels of the steps after the first wrong one, whose label is below 1/2.
 enum class AfterError { given, wrong, unlabelled };
 [[nodiscard]] constexpr auto enum_names(AfterError) {
     using enum AfterError;
@@ -55,7 +55,7 @@ enum class AfterError { given, wrong, unlabelled };
 enum class OutcomeFrom {
     format,      ///< as the format's publication has it
     last_label,  ///< the label of the last step
-    no_error,    ///< right if no step is wrong; unknown if a label is
+    no_error,    ///< right if no step is wrong (below 1/2); unknown if a label is
     unknown,     ///< not known
 };
 [[nodiscard]] constexpr auto enum_names(OutcomeFrom) {
