@@ -1,6 +1,8 @@
 // Stage `best_of_n`: choosing among stored candidates by values, against majority vote and pass@N.
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <numeric>
 #include <unordered_map>
 #include <utility>
 
@@ -8,6 +10,7 @@
 #include "tdrm/base/options.hpp"
 #include "tdrm/eval/selection.hpp"
 #include "tdrm/eval/value_report.hpp"
+#include "tdrm/reward/loss.hpp"
 #include "tdrm/reward/score.hpp"
 #include "tdrm/stage/maps.hpp"
 #include "tdrm/stage/record.hpp"
@@ -29,6 +32,7 @@ struct BestOfNOptions {
     std::vector<eval::VoteWeight> votes;
     double power = 2;
     std::string difficulty;
+    double caution = 0;
 
     void fields(Fields& f) {
         f("data", data, "candidates: a rollout stage, or file:trajectories.h5").required();
@@ -42,6 +46,8 @@ struct BestOfNOptions {
         f("power", power, "exponent of votes: power", above(0));
         f("difficulty", difficulty,
           "answers of the base policy to the same problems: its pass rates cut curves into fifths; none = no fifths");
+        f("caution", caution, "deviations of an ensemble's members that are taken off its values before they choose",
+          at_least(0));
     }
 };
 
@@ -189,11 +195,21 @@ public:
             logits.push_back(score_map(context, data, value, context.node.name + " " + value.label,
                                        context.directory / value.label, options_.read_out));
         std::vector<bool> hazards;
-        for (const Input& value : context.inputs_of("values")) hazards.push_back(check_kind(context, value));
+        std::vector<std::vector<float>> deviations;
+        for (const Input& value : context.inputs_of("values")) {
+            hazards.push_back(check_kind(context, value));
+            deviations.push_back(context.ranks.agree(
+                "reading deviations", [&] { return rollout::load_deviations(context.directory / value.label); }));
+            if (options_.caution > 0 && deviations.back().empty())
+                context.ranks.fail_together(ConfigError(
+                    cat("stage ", context.node.name, ": caution is ", options_.caution, ", but ", value.label,
+                        " is no ensemble (one model has no deviation to take off). Leave caution out, or train with "
+                        "members: 2.")));
+        }
         const auto quintile = quintiles(context, data);
         context.ranks.agree("best-of-N curves", [&] {
             if (context.ranks.root())
-                write_results(context.directory, report(context, data, logits, hazards, quintile));
+                write_results(context.directory, report(context, data, logits, deviations, hazards, quintile));
         });
         return {};
     }
@@ -215,6 +231,18 @@ public:
     }
 
 private:
+    /// Logits of V - caution x deviation; hazards are raised instead.
+    [[nodiscard]] std::vector<float> lowered(std::span<const float> logits, std::span<const float> deviation,
+                                             bool hazards) const {
+        std::vector<float> result;
+        for (std::size_t s = 0; s < logits.size(); ++s) {
+            const double off = options_.caution * static_cast<double>(deviation[s]) * (hazards ? -1 : 1);
+            const double p = std::clamp(reward::sigmoid(static_cast<double>(logits[s])) - off, 1e-9, 1 - 1e-9);
+            result.push_back(static_cast<float>(std::log(p) - std::log1p(-p)));
+        }
+        return result;
+    }
+
     /// Whether scores are of models like this one: survival of hazards, everything else of values.
     [[nodiscard]] static bool fits(ScoreAt at, bool hazards) { return (at == ScoreAt::survival) == hazards; }
 
@@ -262,8 +290,9 @@ private:
     }
 
     [[nodiscard]] nlohmann::json report(StageContext& context, const rollout::Trajectories& data,
-                                        const std::vector<std::vector<float>>& logits, const std::vector<bool>& hazards,
-                                        std::span<const int> quintile) const {
+                                        const std::vector<std::vector<float>>& logits,
+                                        const std::vector<std::vector<float>>& deviations,
+                                        const std::vector<bool>& hazards, std::span<const int> quintile) const {
         const auto labels = rollout::load_labels(context.input("data").directory, context.task, data);
         const CandidateTable table(context.task, data, labels);
         const auto sizes = eval::curve_sizes(table.most());
@@ -279,6 +308,7 @@ private:
         nlohmann::json values = nlohmann::json::object();
         const auto models = context.inputs_of("values");
         for (std::size_t m = 0; m < models.size(); ++m) {
+            const auto cautious = options_.caution > 0 ? lowered(logits[m], deviations[m], hazards[m]) : logits[m];
             for (const ScoreAt at : options_.at) {
                 if (!fits(at, hazards[m])) continue;
                 const auto add = [&](const std::string& suffix, eval::Selection selection,
@@ -288,15 +318,18 @@ private:
                     curves.back()["at"] = word(at);
                     return curves.back();
                 };
-                add("", eval::Selection::best_of_n, table.scores(reward::score_of, at, logits[m]));
+                add("", eval::Selection::best_of_n, table.scores(reward::score_of, at, cautious));
                 for (const eval::VoteWeight weight : options_.votes) {
                     const auto name = enum_names(weight)[static_cast<std::size_t>(weight)].second;
                     const auto weights =
-                        eval::vote_weights(weight, table.scores(reward::probability_of, at, logits[m]), options_.power);
+                        eval::vote_weights(weight, table.scores(reward::probability_of, at, cautious), options_.power);
                     add(cat(" vote ", name), eval::Selection::weighted, weights)["vote"] = name;
                 }
             }
-            values[models[m].label] = value_report(data, logits[m], labels, hazards[m]);
+            auto& entry = values[models[m].label] = value_report(data, logits[m], labels, hazards[m]);
+            if (!deviations[m].empty())
+                entry["mean_deviation"] = std::accumulate(deviations[m].begin(), deviations[m].end(), 0.0) /
+                                          static_cast<double>(deviations[m].size());
         }
         return {{"kind", "best_of_n"},
                 {"data", context.input("data").label},

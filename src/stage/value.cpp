@@ -7,12 +7,14 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
+#include "tdrm/engine/ensemble.hpp"
 #include "tdrm/rollout/answers.hpp"
 #include "tdrm/rollout/labels.hpp"
 #include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
 #include "tdrm/stage/training.hpp"
+#include "tdrm/train/state.hpp"
 #include "tdrm/train/value_data.hpp"
 
 namespace tdrm::stage {
@@ -44,6 +46,7 @@ struct ValueStageOptions {
     std::string init, data;
     train::LabelSource labels = train::LabelSource::truth;
     reward::TargetOptions target;
+    std::optional<int> members;
     double epochs = 2;
     std::int64_t updates = 0;
     int batch = 32;
@@ -56,6 +59,9 @@ struct ValueStageOptions {
         f("data", data, "judged trajectories").required();
         f("labels", labels, "what labels of states are: the truth of the data, exact values, sampled continuations");
         f("target", target, "what the values are trained towards");
+        f("members", members,
+          "models of an ensemble, each trained on its own part of the problems; none = one model on all of them",
+          at_least(1));
         f("epochs", epochs, "passes over the trajectories", above(0));
         f("updates", updates, "optimiser updates; 0 = as many as the epochs need", at_least(0)).not_identity();
         f("batch", batch, "trajectories per update", at_least(1));
@@ -74,7 +80,12 @@ public:
         return tdrm::identity(resolved);
     }
 
-    void check(const task::Task&, const std::string&, Problems&) const override {}
+    void check(const task::Task&, const std::string& path, Problems& problems) const override {
+        if (options_.members == 1)
+            problems.push_back({"", path + ".members",
+                                "is 1 (an ensemble of one says nothing about its own doubt, it is a single "
+                                "model). Leave it out, or set at least 2."});
+    }
 
     [[nodiscard]] std::int64_t updates(const task::Task&) const override { return options_.updates; }
 
@@ -94,34 +105,25 @@ public:
                               " has no trajectories to train on (all problems of its data are held out, or there "
                               "are none). Lower select.holdout or give it more data.")));
         warn_if_one_sided(context, data);
-        const auto value = new_value_model(context, context.input("init"));
-        std::unique_ptr<engine::Engine> average;
-        std::vector<train::Trainee> companions;
-        if (options_.target.bootstrap == reward::Bootstrap::ema) {
-            average = context.ranks.agree("making room for a moving average",
-                                          [&] { return engine::make_engine(value->spec()); });
-            companions.push_back({"average", *average, {}, {}, 0});
-        }
         if (!options_.target.needs_labels()) given = {};
-        train::ValueObjective objective(data, part.training_rows, std::move(given), context.task, *value,
-                                        options_.target, context.seed, options_.batch, options_.unit_tokens,
-                                        average.get());
+        const Team team = make_team(context);
+        train::EnsembleObjective objective(objectives_of(context, data, part, given, team));
         const auto known = held_out_estimands(data, labels, part);
         nlohmann::json meanings = nlohmann::json::object();
         for (const auto& each : known) meanings[each.name] = each.meaning;
+        const double rows = static_cast<double>(part.training_rows.size()) / static_cast<double>(team.models.size());
         const std::int64_t updates =
-            options_.updates > 0
-                ? options_.updates
-                : static_cast<std::int64_t>(
-                      std::ceil(options_.epochs * static_cast<double>(part.training_rows.size()) / options_.batch));
-        return train_model(context, options_.train, *value, objective, selection(context, part, known, *value, updates),
-                           updates, {"loss", cat("eval/", by())},
+            options_.updates > 0 ? options_.updates
+                                 : static_cast<std::int64_t>(std::ceil(options_.epochs * rows / options_.batch));
+        return train_model(context, options_.train, *team.models.front(), objective,
+                           selection(context, part, known, team, updates), updates, {"loss", cat("eval/", by())},
                            {{"trajectories", part.training_rows.size()},
                             {"held_out_problems", part.held_out.num_problems()},
                             {"by", by()},
+                            {"members", team.models.size()},
                             {"values", hazards() ? kHazards : kChances},
                             {"estimands", meanings}},
-                           std::move(companions));
+                           team.beside());
     }
 
     [[nodiscard]] std::string plan(const task::Task&) const override {
@@ -145,10 +147,75 @@ public:
         if (options_.target.bootstrap == reward::Bootstrap::ema)
             memory.add(frozen_memory("the moving average", *spec))
                 .add(scoring_memory(*spec, options_.unit_tokens + sample));
-        return memory;
+        Memory all;
+        for (int m = 0; m < options_.members.value_or(1); ++m) all.add(memory);
+        return all;
     }
 
 private:
+    /// The models that learn, and their moving averages.
+    struct Team {
+        std::vector<std::unique_ptr<engine::Engine>> models, averages;
+
+        /// All but the first model, by their names in commits.
+        [[nodiscard]] Beside beside() const {
+            Beside result;
+            for (std::size_t m = 1; m < models.size(); ++m)
+                result.trainees.emplace_back(train::member_name(m), models[m].get());
+            for (std::size_t m = 0; m < averages.size(); ++m)
+                result.companions.emplace_back(m == 0 ? "average" : train::member_name(m) + "/average",
+                                               averages[m].get());
+            return result;
+        }
+    };
+
+    /// Collective.
+    [[nodiscard]] Team make_team(StageContext& context) const {
+        Team team;
+        for (std::size_t m = 0; m < static_cast<std::size_t>(options_.members.value_or(1)); ++m) {
+            team.models.push_back(new_value_model(context, context.input("init"), m));
+            if (options_.target.bootstrap == reward::Bootstrap::ema)
+                team.averages.push_back(context.ranks.agree("making room for a moving average", [&] {
+                    return engine::make_engine(team.models.back()->spec());
+                }));
+        }
+        return team;
+    }
+
+    /// Collective. One for each model, with its part of the problems.
+    [[nodiscard]] std::vector<std::unique_ptr<train::ValueObjective>> objectives_of(StageContext& context,
+                                                                                    const rollout::Trajectories& data,
+                                                                                    const train::Partition& part,
+                                                                                    const train::ValueLabels& given,
+                                                                                    const Team& team) const {
+        std::vector<std::unique_ptr<train::ValueObjective>> result;
+        const auto rows = train::member_rows(data, part.training_rows, team.models.size(), context.seed);
+        for (std::size_t m = 0; m < team.models.size(); ++m) {
+            if (rows[m].empty())
+                context.ranks.fail_together(
+                    DataError(cat("member ", m, " of stage ", context.node.name, " has no problem to learn from (",
+                                  rows.size(), " members share those of ", context.input("data").label,
+                                  "). Have fewer members, or more problems.")));
+            result.push_back(std::make_unique<train::ValueObjective>(
+                data, rows[m], given, context.task, *team.models[m], options_.target, context.seed, options_.batch,
+                options_.unit_tokens, team.averages.empty() ? nullptr : team.averages[m].get()));
+        }
+        return result;
+    }
+
+    /// Collective. Logits of all states; of an ensemble the combined ones.
+    [[nodiscard]] static std::vector<float> scores(StageContext& context, const Team& team,
+                                                   const rollout::Trajectories& data) {
+        std::vector<std::vector<float>> logits;
+        for (const auto& model : team.models) {
+            rollout::Scorer scorer(*model, context.task.probe(), rollout::kScoreTokens);
+            scorer.show(rollout::value_prompts_of(context.task));
+            logits.push_back(rollout::score_together(context.ranks, scorer, data));
+        }
+        if (logits.size() == 1) return std::move(logits.front());
+        return engine::combined(logits).logit;
+    }
+
     [[nodiscard]] bool hazards() const { return options_.target.kind == reward::TargetKind::hazard; }
 
     /// What is known about the held-out states.
@@ -207,7 +274,7 @@ private:
     }
 
     train::Evaluation selection(StageContext& context, const train::Partition& part,
-                                const std::vector<rollout::Estimand>& known, engine::Engine& value,
+                                const std::vector<rollout::Estimand>& known, const Team& team,
                                 std::int64_t updates) const {
         train::Evaluation evaluation;
         if (part.held_out.size() == 0) return evaluation;
@@ -222,10 +289,8 @@ private:
         evaluation.by = by();
         evaluation.higher_is_better = options_.select.by == SelectBy::auc || options_.select.by == SelectBy::accuracy;
         evaluation.patience = options_.select.patience;
-        evaluation.measure = [this, &context, &part, &known, &value](std::int64_t) {
-            rollout::Scorer scorer(value, context.task.probe(), rollout::kScoreTokens);
-            scorer.show(rollout::value_prompts_of(context.task));
-            const auto logits = rollout::score_together(context.ranks, scorer, part.held_out);
+        evaluation.measure = [this, &context, &part, &known, &team](std::int64_t) {
+            const auto logits = scores(context, team, part.held_out);
             const auto values = train::state_values(part.held_out, logits, hazards());
             const auto quality = train::value_quality(values, part.held_out_truth);
             train::Metrics metrics;

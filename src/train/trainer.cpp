@@ -195,9 +195,12 @@ private:
     UnitReport differentiate(std::size_t unit) {
         const std::string name = objective_.unit_name(unit);
         ranks_.working_on(name);
-        for (const Trainee& trainee : trainees_) trainee.engine.begin_unit();
+        const auto only = objective_.trainee_of(unit);
+        const auto taught = only ? trainees_.subspan(*only, 1) : trainees_;
+        for (const Trainee& trainee : taught) trainee.engine.begin_unit();
         UnitReport report{unit, objective_.units().samples(unit), 0, objective_.differentiate(unit).values()};
-        for (const Trainee& trainee : trainees_) {
+        if (only.value_or(0) != 0) report.samples = 0;  // the noise scale is the first one's
+        for (const Trainee& trainee : taught) {
             const double squared = trainee.engine.end_unit(
                 cat("update ", state_.update, ", ", trainee.name, trainee.name.empty() ? "" : ", ", name));
             if (&trainee == &trainees_.front()) report.squared_norm = squared;

@@ -6,6 +6,7 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/ledger.hpp"
+#include "tdrm/base/random.hpp"
 #include "tdrm/eval/calibration.hpp"
 #include "tdrm/eval/value_report.hpp"
 #include "tdrm/reward/loss.hpp"
@@ -142,14 +143,61 @@ Sums ValueObjective::differentiate(std::size_t unit) {
              statistics.value_change, static_cast<double>(forest.num_tokens())}};
 }
 
-void ValueObjective::metrics(const Sums& sums, Metrics& out) const {
+namespace {
+
+/// @param weight of the batch, of all members
+void set_metrics(const Sums& sums, double weight, Metrics& out) {
     const reward::TargetStatistics statistics{sums["states"], sums["interior"], sums["delta"], sums["transitions"],
                                               sums["value_change"]};
-    out.set("loss", sums["loss"] / weight_);
+    out.set("loss", sums["loss"] / weight);
     out.set("target/interior_share", statistics.interior_share());
     out.set("target/mean_delta", statistics.mean_delta());
     out.set("value/mean_change", statistics.mean_value_change());
     out.set("num_tokens", sums["tokens"]);
+}
+
+}  // namespace
+
+void ValueObjective::metrics(const Sums& sums, Metrics& out) const { set_metrics(sums, weight_, out); }
+
+void EnsembleObjective::prepare(std::int64_t update) {
+    units_ = Units();
+    for (const auto& member : members_) {
+        member->prepare(update);
+        units_.append(member->units());
+    }
+}
+
+std::pair<std::size_t, std::size_t> EnsembleObjective::place(std::size_t unit) const {
+    std::size_t member = 0;
+    for (; unit >= members_[member]->units().size(); ++member) unit -= members_[member]->units().size();
+    return {member, unit};
+}
+
+std::string EnsembleObjective::unit_name(std::size_t unit) const {
+    const auto [member, own] = place(unit);
+    return cat(members_[member]->unit_name(own), members_.size() > 1 ? cat(" of member ", member) : "");
+}
+
+Sums EnsembleObjective::differentiate(std::size_t unit) {
+    const auto [member, own] = place(unit);
+    return members_[member]->differentiate(own);
+}
+
+void EnsembleObjective::metrics(const Sums& sums, Metrics& out) const {
+    double weight = 0;
+    for (const auto& member : members_) weight += member->weight();
+    set_metrics(sums, weight, out);
+}
+
+std::vector<std::vector<std::size_t>> member_rows(const rollout::Trajectories& data, std::span<const std::size_t> rows,
+                                                  std::size_t members, std::uint64_t seed) {
+    std::vector<std::vector<std::size_t>> result(members);
+    for (const std::size_t row : rows) {
+        const auto id = static_cast<std::uint64_t>(data.problem_id[static_cast<std::size_t>(data.problem[row])]);
+        result[members == 1 ? 0 : Random(random_key(seed, "member", id)).next_below(members)].push_back(row);
+    }
+    return result;
 }
 
 ValueQuality value_quality(std::span<const double> value_S, std::span<const float> truth_S) {

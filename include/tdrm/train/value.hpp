@@ -1,6 +1,8 @@
 // Training of value models: all states of a trajectory in one pass, targets from the values of that same pass.
 #pragma once
 
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "tdrm/reward/targets.hpp"
@@ -30,6 +32,8 @@ public:
     [[nodiscard]] std::span<const std::string_view> sum_names() const override;
     Sums differentiate(std::size_t unit) override;
     void metrics(const Sums& sums, Metrics& out) const override;
+    /// Sum of the weights of the prepared batch.
+    [[nodiscard]] double weight() const { return weight_; }
 
 private:
     [[nodiscard]] task::Tokens prompt_of(std::size_t row) const;
@@ -55,6 +59,34 @@ private:
     double weight_ = 0;  ///< of the whole batch
     std::vector<float> logits_, averaged_, d_logits_;
 };
+
+/// Members of an ensemble that learn beside each other, each from its own part of the problems: an update is one of
+/// each. Member m is trainee m. Figures are means over all members' states.
+class EnsembleObjective final : public Objective {
+public:
+    /// @param members at least one; with one it is that objective
+    explicit EnsembleObjective(std::vector<std::unique_ptr<ValueObjective>> members) : members_(std::move(members)) {}
+
+    void prepare(std::int64_t update) override;
+    [[nodiscard]] const Units& units() const override { return units_; }
+    [[nodiscard]] std::optional<std::size_t> trainee_of(std::size_t unit) const override { return place(unit).first; }
+    [[nodiscard]] std::string unit_name(std::size_t unit) const override;
+    [[nodiscard]] std::span<const std::string_view> sum_names() const override { return members_[0]->sum_names(); }
+    Sums differentiate(std::size_t unit) override;
+    void metrics(const Sums& sums, Metrics& out) const override;
+
+private:
+    /// Member and unit of its own.
+    [[nodiscard]] std::pair<std::size_t, std::size_t> place(std::size_t unit) const;
+
+    std::vector<std::unique_ptr<ValueObjective>> members_;
+    Units units_;
+};
+
+/// Rows by member: problems are dealt to the members by (seed, problem id) alone.
+[[nodiscard]] std::vector<std::vector<std::size_t>> member_rows(const rollout::Trajectories& data,
+                                                                std::span<const std::size_t> rows, std::size_t members,
+                                                                std::uint64_t seed);
 
 /// Held-out quality of a value model: mean over the states whose truth is known.
 struct ValueQuality {
