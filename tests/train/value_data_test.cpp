@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 
 #include "tdrm/train/value.hpp"
@@ -112,6 +114,25 @@ TEST(ValueFigures, AreNamedByWhatTheyAreComparedWith) {
     ASSERT_EQ(of_hazards.size(), 3U);
     EXPECT_EQ(of_hazards[0].name, "outcome_at_end");
     EXPECT_TRUE(std::isnan(of_hazards[0].truth_S[0]) && of_hazards[0].truth_S[1] == 0);
+}
+
+TEST(MemberRows, DealWholeProblemsToMembersByIdentity) {
+    const auto data = answers_of(300);
+    std::vector<std::size_t> rows(600), few{0, 1, 2, 3};
+    std::iota(rows.begin(), rows.end(), 0);
+    const auto parts = member_rows(data, rows, 3, 5);
+    std::set<std::size_t> seen;
+    for (const auto& part : parts) {
+        EXPECT_NEAR(static_cast<double>(part.size()), 200, 70);  // four deviations
+        for (std::size_t i = 0; i < part.size(); i += 2) EXPECT_EQ(part[i] + 1, part[i + 1]) << "both answers";
+        seen.insert(part.begin(), part.end());
+    }
+    EXPECT_EQ(seen.size(), 600U);
+    const auto of_few = member_rows(data, few, 3, 5);
+    for (std::size_t m = 0; m < 3; ++m)
+        EXPECT_TRUE(std::includes(parts[m].begin(), parts[m].end(), of_few[m].begin(), of_few[m].end()));
+    EXPECT_EQ(member_rows(data, rows, 1, 5), std::vector<std::vector<std::size_t>>{rows});
+    EXPECT_NE(member_rows(data, rows, 3, 6), parts);
 }
 
 TEST(StatesOf, CutOutTheRowsThatAreNamed) {
