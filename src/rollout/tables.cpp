@@ -80,7 +80,7 @@ void write_answers(const std::filesystem::path& directory, const task::Task& tas
     answers.write(file);
     write_vocabulary(file, task, {answers.prompt_token, answers.token});
     std::vector<store::FileEntry> entries{file.close()};
-    if (!labels.kind.empty()) {
+    if (!labels.empty()) {
         write_labels(directory / "labels.h5", answers, labels);
         entries.push_back(store::entry_of(directory / "labels.h5"));
     }
@@ -88,7 +88,7 @@ void write_answers(const std::filesystem::path& directory, const task::Task& tas
 }
 
 void write_values(const std::filesystem::path& directory, const Trajectories& data, std::span<const float> logits,
-                  const ModelName& model) {
+                  const ModelName& model, std::span<const float> deviation) {
     const auto offsets = state_offsets(data);
     ensure(logits.size() == offsets.back(), "values come one per state");
     store::FileWriter file(directory / "values.h5");
@@ -98,11 +98,17 @@ void write_values(const std::filesystem::path& directory, const Trajectories& da
     file.attribute("model_hash", model.hash);
     file.write("state/offset", std::vector<std::int64_t>(offsets.begin(), offsets.end()));
     file.write("state/value", logits);
+    if (!deviation.empty()) file.write("state/deviation", deviation);
     store::write_manifest(directory, std::vector{file.close()});
 }
 
 std::vector<float> load_values(const std::filesystem::path& directory) {
     return store::FileReader(directory / "values.h5").read<float>("state/value");
+}
+
+std::vector<float> load_deviations(const std::filesystem::path& directory) {
+    const store::FileReader file(directory / "values.h5");
+    return file.has("state/deviation") ? file.read<float>("state/deviation") : std::vector<float>();
 }
 
 void NodeTable::add(const SearchTree& tree) {

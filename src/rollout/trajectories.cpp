@@ -144,6 +144,7 @@ void Trajectories::append_problem(const Trajectories& other, std::size_t p, std:
         t.verdict = {other.outcome[row] > 0.5F, other.answer[row],
                      static_cast<task::Reason>(other.verdict_reason[row])};
         add(t);
+        outcome.back() = other.outcome[row];  // which may be soft
     }
 }
 

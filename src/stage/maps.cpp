@@ -1,8 +1,11 @@
 #include "tdrm/stage/maps.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/engine/ensemble.hpp"
+#include "tdrm/rollout/labels.hpp"
 #include "tdrm/stage/map.hpp"
 
 namespace tdrm::stage {
@@ -12,11 +15,13 @@ constexpr std::int64_t kBlockAnswers = 2048;  ///< answers of a part: some secon
 
 }  // namespace
 
-rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan, engine::Engine& policy,
+rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan, engine::Engine* policy,
                                   int slots, const std::string& label, const std::filesystem::path& directory,
                                   const rollout::Attributes& attributes) {
     if (!map_is_done(context, directory)) {
-        rollout::Generator generator(policy, plan.sampler, context.task.end_tokens(), slots);
+        ensure(plan.scripted == (policy == nullptr), "a model answers, or the script");
+        std::optional<rollout::Generator> generator;
+        if (policy != nullptr) generator.emplace(*policy, plan.sampler, context.task.end_tokens(), slots);
         MapWork work;
         work.label = label;
         work.units = context.task.split_size(plan.split);
@@ -26,12 +31,16 @@ rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutP
             std::vector<task::Draw> draws;
             for (std::int64_t i = begin; i < end; ++i) draws.push_back({i, 0});
             const auto alive = [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); };
-            rollout::sample_answers(plan, generator, draws, alive).write(part);
+            (generator ? rollout::sample_answers(plan, *generator, draws, alive)
+                       : rollout::scripted_answers(plan, draws))
+                .write(part);
         };
         work.merge = [&](const std::vector<std::filesystem::path>& parts) {
             rollout::Trajectories all;
             for (const auto& part : parts) all.append(rollout::Trajectories::read(store::FileReader(part)));
-            rollout::write_answers(directory, context.task, all, rollout::state_labels(context.task, all), attributes);
+            auto labels = rollout::state_labels(context.task, all, plan.scripted);
+            if (plan.verdict_noise > 0) rollout::flip_verdicts(all, labels, plan.verdict_noise, plan.seed);
+            rollout::write_answers(directory, context.task, all, labels, attributes);
         };
         warn_if_idle(context, (work.units + work.block - 1) / work.block);
         run_map(context, work);
@@ -45,8 +54,10 @@ std::vector<float> score_map(StageContext& context, const rollout::Trajectories&
                              const std::string& label, const std::filesystem::path& directory,
                              const rollout::ReadOutOptions& read_out) {
     if (!map_is_done(context, directory)) {
-        const auto model = load_value_model(context, value, read_out);
-        rollout::Scorer scorer = value_scorer(context, *model, value, read_out, rollout::kScoreTokens);
+        const auto members = load_value_members(context, value, read_out);
+        std::vector<rollout::Scorer> scorers;
+        for (const auto& member : members)
+            scorers.push_back(value_scorer(context, *member, value, read_out, rollout::kScoreTokens));
         MapWork work;
         work.label = label;
         work.units = static_cast<std::int64_t>(data.num_problems());
@@ -56,18 +67,27 @@ std::vector<float> score_map(StageContext& context, const rollout::Trajectories&
                 1, kBlockAnswers * work.units / std::max<std::int64_t>(1, static_cast<std::int64_t>(data.size()))));
         work.directory = directory;
         work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
-            part.write(
-                "state/value",
-                rollout::score(scorer, data, static_cast<std::size_t>(begin), static_cast<std::size_t>(end),
-                               [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); }));
+            std::vector<std::vector<float>> logits;
+            for (auto& scorer : scorers)
+                logits.push_back(
+                    rollout::score(scorer, data, static_cast<std::size_t>(begin), static_cast<std::size_t>(end),
+                                   [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); }));
+            if (logits.size() == 1) return part.write("state/value", logits[0]);
+            const auto both = engine::combined(logits);
+            part.write("state/value", both.logit);
+            part.write("state/deviation", both.deviation);
         };
         work.merge = [&](const std::vector<std::filesystem::path>& parts) {
-            std::vector<float> logits;
+            std::vector<float> logits, deviation;
             for (const auto& part : parts) {
-                const auto more = store::FileReader(part).read<float>("state/value");
+                const store::FileReader file(part);
+                const auto more = file.read<float>("state/value");
                 logits.insert(logits.end(), more.begin(), more.end());
+                if (!file.has("state/deviation")) continue;
+                const auto more_deviation = file.read<float>("state/deviation");
+                deviation.insert(deviation.end(), more_deviation.begin(), more_deviation.end());
             }
-            rollout::write_values(directory, data, logits, value.name());
+            rollout::write_values(directory, data, logits, value.name(), deviation);
         };
         run_map(context, work);
     }

@@ -1,7 +1,10 @@
 #include "tdrm/stage/models.hpp"
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/hash.hpp"
+#include "tdrm/engine/ensemble.hpp"
 #include "tdrm/model/pretrained.hpp"
+#include "tdrm/stage/record.hpp"
 #include "tdrm/store/checkpoint.hpp"
 #include "tdrm/text/tokenizer.hpp"
 #include "tdrm/train/state.hpp"
@@ -56,11 +59,11 @@ Source open_model(StageContext& context, const Input& input) {
 }
 
 void deliver(StageContext& context, const Input& input, const Source& source, std::span<const model::TensorInfo> wanted,
-             const model::WeightSink& sink) {
+             const model::WeightSink& sink, std::size_t member = 0) {
     if (source.folder) {
         model::deliver(context.ranks, *source.folder, wanted, sink);
     } else {
-        context.ranks.agree("loading " + input.label, [&] { train::deliver(*source.commit, wanted, sink); });
+        context.ranks.agree("loading " + input.label, [&] { train::deliver(*source.commit, wanted, sink, member); });
     }
 }
 
@@ -74,21 +77,58 @@ std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& i
     return engine;
 }
 
-std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body) {
+std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body, std::size_t member) {
     const Source source = open_model(context, body);
     model::ModelSpec spec = source.spec;
     spec.head = model::Head::value;
     spec.value_head = {};
-    auto value =
-        context.ranks.agree("making room for a value model", [&] { return engine::fresh_engine(spec, context.seed); });
+    const std::uint64_t seed = member == 0 ? context.seed : hash64(cat("member ", member, " of ", context.seed));
+    auto value = context.ranks.agree("making room for a value model", [&] { return engine::fresh_engine(spec, seed); });
     deliver(context, body, source, value->layout().tensors, engine::weights_into(*value));
     return value;
 }
 
+std::vector<std::unique_ptr<engine::Engine>> load_value_members(StageContext& context, const Input& input,
+                                                                const rollout::ReadOutOptions& options) {
+    std::vector<std::unique_ptr<engine::Engine>> members;
+    if (input.is_foreign()) {
+        members.push_back(options.reads == rollout::Shown::ids
+                              ? load_model(context, input)
+                              : engine::load_pretrained(context.ranks, input.directory));
+        return members;
+    }
+    const Source source = open_model(context, input);
+    const std::size_t count =
+        context.ranks.agree("opening " + input.label, [&] { return train::members_of(*source.commit); });
+    for (std::size_t m = 0; m < count; ++m) {
+        members.push_back(
+            context.ranks.agree("making room for " + input.label, [&] { return engine::make_engine(source.spec); }));
+        deliver(context, input, source, members.back()->layout().tensors, engine::weights_into(*members.back()), m);
+    }
+    return members;
+}
+
 std::unique_ptr<engine::Engine> load_value_model(StageContext& context, const Input& input,
                                                  const rollout::ReadOutOptions& options) {
-    if (!input.is_foreign() || options.reads == rollout::Shown::ids) return load_model(context, input);
-    return engine::load_pretrained(context.ranks, input.directory);
+    auto members = load_value_members(context, input, options);
+    if (members.size() == 1) return std::move(members.front());
+    return std::make_unique<engine::Ensemble>(std::move(members));
+}
+
+bool is_of_hazards(StageContext& context, const Input& value) {
+    if (value.is_foreign()) return false;
+    return context.ranks.agree("reading what " + value.label + " is", [&] {
+        const auto record = StageRecord::read(value.directory.parent_path());
+        return record && record->outcome.results.value("values", kChances) == std::string(kHazards);
+    });
+}
+
+void refuse_hazards(StageContext& context, const Input& value, const std::string& who) {
+    if (!is_of_hazards(context, value)) return;
+    context.ranks.fail_together(ConfigError(cat(
+        who, " takes values of states, but ", value.label,
+        " was trained by target.kind: hazard (its numbers are "
+        "chances of an error, so larger ones are worse). Use it in best_of_n with at: survival, or another model.")));
 }
 
 rollout::Scorer value_scorer(StageContext& context, engine::Engine& model, const Input& input,

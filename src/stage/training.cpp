@@ -16,9 +16,12 @@ TrainFields TrainFields::resolved(std::int64_t updates) const {
 
 StageOutcome train_model(StageContext& context, const TrainFields& fields, engine::Engine& engine,
                          train::Objective& objective, const train::Evaluation& evaluation, std::int64_t updates,
-                         std::vector<std::string> headline, nlohmann::json results) {
+                         std::vector<std::string> headline, nlohmann::json results, const Beside& beside) {
     const std::int64_t horizon = fields.optimizer.horizon > 0 ? fields.optimizer.horizon : updates;
-    const train::Trainee trainee{"", engine, fields.optimizer, fields.precision, horizon};
+    std::vector<train::Trainee> trainees;
+    trainees.push_back({"", engine, fields.optimizer, fields.precision, horizon});
+    for (const auto& [name, other] : beside.trainees)
+        trainees.push_back({name, *other, fields.optimizer, fields.precision, horizon});
     train::TrainerOptions options;
     options.label = context.node.name;
     options.directory = context.directory;
@@ -26,7 +29,8 @@ StageOutcome train_model(StageContext& context, const TrainFields& fields, engin
     options.commit = fields.commit;
     options.sum = context.sum;
     options.headline = std::move(headline);
-    const auto result = train::train(context.ranks, {&trainee, 1}, objective, evaluation, options);
+    for (const auto& [name, other] : beside.companions) options.companions.push_back({name, *other, {}, {}, 0});
+    const auto result = train::train(context.ranks, trainees, objective, evaluation, options);
     results["best_figure"] = result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure);
     return {result.updates, result.best, std::move(results)};
 }

@@ -7,12 +7,14 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
+#include "tdrm/engine/ensemble.hpp"
 #include "tdrm/rollout/answers.hpp"
 #include "tdrm/rollout/labels.hpp"
 #include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
 #include "tdrm/stage/training.hpp"
+#include "tdrm/train/state.hpp"
 #include "tdrm/train/value_data.hpp"
 
 namespace tdrm::stage {
@@ -42,7 +44,9 @@ struct SelectOptions {
 
 struct ValueStageOptions {
     std::string init, data;
+    train::LabelSource labels = train::LabelSource::truth;
     reward::TargetOptions target;
+    std::optional<int> members;
     double epochs = 2;
     std::int64_t updates = 0;
     int batch = 32;
@@ -53,7 +57,11 @@ struct ValueStageOptions {
     void fields(Fields& f) {
         f("init", init, "model whose body is the start (its head is replaced by a fresh one)").required();
         f("data", data, "judged trajectories").required();
+        f("labels", labels, "what labels of states are: the truth of the data, exact values, sampled continuations");
         f("target", target, "what the values are trained towards");
+        f("members", members,
+          "models of an ensemble, each trained on its own part of the problems; none = one model on all of them",
+          between(1, 1e3));
         f("epochs", epochs, "passes over the trajectories", above_up_to(0, 1e6));
         f("updates", updates, "optimiser updates; 0 = as many as the epochs need", between(0, 1e9)).not_identity();
         f("batch", batch, "trajectories per update", between(1, 1e9));
@@ -72,7 +80,12 @@ public:
         return tdrm::identity(resolved);
     }
 
-    void check(const task::Task&, const std::string&, Problems&) const override {}
+    void check(const task::Task&, const std::string& path, Problems& problems) const override {
+        if (options_.members == 1)
+            problems.push_back({"", path + ".members",
+                                "is 1 (an ensemble of one says nothing about its own doubt, it is a single "
+                                "model). Leave it out, or set at least 2."});
+    }
 
     [[nodiscard]] std::int64_t updates(const task::Task&) const override { return options_.updates; }
 
@@ -81,9 +94,10 @@ public:
         const auto labels = context.ranks.agree("reading labels", [&] {
             return rollout::load_labels(context.input("data").directory, context.task, data);
         });
-        require_known(context, data, labels);
-        const bool by_label = options_.target.kind == reward::TargetKind::step_label;
-        const auto part = train::partition(data, train::truth_of(data, labels, options_.target.kind), by_label,
+        auto given = train::value_labels(labels, options_.labels);
+        require_known(context, data, labels, given);
+        const auto part = train::partition(data, train::truth_of(data, labels, options_.target, given.label),
+                                           options_.target.kind == reward::TargetKind::step_label,
                                            options_.select.holdout, context.seed);
         if (part.training_rows.empty())
             context.ranks.fail_together(
@@ -91,20 +105,25 @@ public:
                               " has no trajectories to train on (all problems of its data are held out, or there "
                               "are none). Lower select.holdout or give it more data.")));
         warn_if_one_sided(context, data);
-        const auto value = new_value_model(context, context.input("init"));
-        train::ValueObjective objective(data, part.training_rows, by_label ? labels.truth : std::vector<float>(),
-                                        context.task, *value, options_.target, context.seed, options_.batch,
-                                        options_.unit_tokens);
+        if (!options_.target.needs_labels()) given = {};
+        const Team team = make_team(context);
+        train::EnsembleObjective objective(objectives_of(context, data, part, given, team));
+        const auto known = held_out_estimands(data, labels, part);
+        nlohmann::json meanings = nlohmann::json::object();
+        for (const auto& each : known) meanings[each.name] = each.meaning;
+        const double rows = static_cast<double>(part.training_rows.size()) / static_cast<double>(team.models.size());
         const std::int64_t updates =
-            options_.updates > 0
-                ? options_.updates
-                : static_cast<std::int64_t>(
-                      std::ceil(options_.epochs * static_cast<double>(part.training_rows.size()) / options_.batch));
-        return train_model(context, options_.train, *value, objective, selection(context, part, *value, updates),
-                           updates, {"loss", cat("eval/", by())},
+            options_.updates > 0 ? options_.updates
+                                 : static_cast<std::int64_t>(std::ceil(options_.epochs * rows / options_.batch));
+        return train_model(context, options_.train, *team.models.front(), objective,
+                           selection(context, part, known, team, updates), updates, {"loss", cat("eval/", by())},
                            {{"trajectories", part.training_rows.size()},
                             {"held_out_problems", part.held_out.num_problems()},
-                            {"by", by()}});
+                            {"by", by()},
+                            {"members", team.models.size()},
+                            {"values", hazards() ? kHazards : kChances},
+                            {"estimands", meanings}},
+                           team.beside());
     }
 
     [[nodiscard]] std::string plan(const task::Task&) const override {
@@ -126,22 +145,115 @@ public:
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
-        return training_memory(*spec, options_.unit_tokens, sample, rollout::kScoreTokens, planned.sum,
-                               options_.train.precision);
+        auto memory = training_memory(*spec, options_.unit_tokens, sample, rollout::kScoreTokens, planned.sum,
+                                      options_.train.precision);
+        if (options_.target.bootstrap == reward::Bootstrap::ema)
+            memory.add(frozen_memory("the moving average", *spec))
+                .add(scoring_memory(*spec, options_.unit_tokens + sample));
+        Memory all;
+        for (int m = 0; m < options_.members.value_or(1); ++m) all.add(memory);
+        return all;
     }
 
 private:
-    /// Collective. Refuses data that lack what the target is made of.
-    void require_known(StageContext& context, const rollout::Trajectories& data,
-                       const rollout::StateLabels& labels) const {
-        const auto& target = options_.target;
-        if (target.kind == reward::TargetKind::step_label) {
-            if (!train::any_known(labels.truth))
-                context.ranks.fail_together(DataError(cat(context.input("data").label,
-                                                          " has no step labels (targets of kind step_label are these). "
-                                                          "Use an outcome or TD target, or import data with labels.")));
-            return;
+    /// The models that learn, and their moving averages.
+    struct Team {
+        std::vector<std::unique_ptr<engine::Engine>> models, averages;
+
+        /// All but the first model, by their names in commits.
+        [[nodiscard]] Beside beside() const {
+            Beside result;
+            for (std::size_t m = 1; m < models.size(); ++m)
+                result.trainees.emplace_back(train::member_name(m), models[m].get());
+            for (std::size_t m = 0; m < averages.size(); ++m)
+                result.companions.emplace_back(m == 0 ? "average" : train::member_name(m) + "/average",
+                                               averages[m].get());
+            return result;
         }
+    };
+
+    /// Collective.
+    [[nodiscard]] Team make_team(StageContext& context) const {
+        Team team;
+        for (std::size_t m = 0; m < static_cast<std::size_t>(options_.members.value_or(1)); ++m) {
+            team.models.push_back(new_value_model(context, context.input("init"), m));
+            if (options_.target.bootstrap == reward::Bootstrap::ema)
+                team.averages.push_back(context.ranks.agree("making room for a moving average", [&] {
+                    return engine::make_engine(team.models.back()->spec());
+                }));
+        }
+        return team;
+    }
+
+    /// Collective. One for each model, with its part of the problems.
+    [[nodiscard]] std::vector<std::unique_ptr<train::ValueObjective>> objectives_of(StageContext& context,
+                                                                                    const rollout::Trajectories& data,
+                                                                                    const train::Partition& part,
+                                                                                    const train::ValueLabels& given,
+                                                                                    const Team& team) const {
+        std::vector<std::unique_ptr<train::ValueObjective>> result;
+        const auto rows = train::member_rows(data, part.training_rows, team.models.size(), context.seed);
+        for (std::size_t m = 0; m < team.models.size(); ++m) {
+            if (rows[m].empty())
+                context.ranks.fail_together(
+                    DataError(cat("member ", m, " of stage ", context.node.name, " has no problem to learn from (",
+                                  rows.size(), " members share those of ", context.input("data").label,
+                                  "). Have fewer members, or more problems.")));
+            result.push_back(std::make_unique<train::ValueObjective>(
+                data, rows[m], given, context.task, *team.models[m], options_.target, context.seed, options_.batch,
+                options_.unit_tokens, team.averages.empty() ? nullptr : team.averages[m].get()));
+        }
+        return result;
+    }
+
+    /// Collective. Logits of all states; of an ensemble the combined ones.
+    [[nodiscard]] static std::vector<float> scores(StageContext& context, const Team& team,
+                                                   const rollout::Trajectories& data) {
+        std::vector<std::vector<float>> logits;
+        for (const auto& model : team.models) {
+            rollout::Scorer scorer(*model, context.task.probe(), rollout::kScoreTokens);
+            scorer.show(rollout::value_prompts_of(context.task));
+            logits.push_back(rollout::score_together(context.ranks, scorer, data));
+        }
+        if (logits.size() == 1) return std::move(logits.front());
+        return engine::combined(logits).logit;
+    }
+
+    [[nodiscard]] bool hazards() const { return options_.target.kind == reward::TargetKind::hazard; }
+
+    /// What is known about the held-out states.
+    [[nodiscard]] std::vector<rollout::Estimand> held_out_estimands(const rollout::Trajectories& data,
+                                                                    const rollout::StateLabels& labels,
+                                                                    const train::Partition& part) const {
+        auto known = rollout::estimands(data, labels, hazards());
+        for (auto& each : known) each.truth_S = train::states_of(data, each.truth_S, part.held_rows);
+        std::erase_if(known, [](const auto& each) { return !train::any_known(each.truth_S); });
+        return known;
+    }
+
+    /// Collective. Refuses data that lack what the target is made of.
+    void require_known(StageContext& context, const rollout::Trajectories& data, const rollout::StateLabels& labels,
+                       const train::ValueLabels& given) const {
+        const auto& target = options_.target;
+        const auto& label = context.input("data").label;
+        if (data.step_end.empty() && data.size() > 0 && target.kind != reward::TargetKind::outcome_last)
+            context.ranks.fail_together(DataError(
+                cat("no trajectory of ", label,
+                    " has a step (a value is of the state after a step, so there is nothing "
+                    "between prompt and outcome to learn). Look at how the task cuts answers into steps, or train an "
+                    "outcome model: target.kind: outcome_last.")));
+        if (target.needs_labels() && !train::any_known(given.label))
+            context.ranks.fail_together(DataError(
+                cat(label, " has no step labels", options_.labels == train::LabelSource::truth ? "" : " of this source",
+                    " (the targets are made of them). Use an outcome or TD target, or data with labels: imported, of a "
+                    "built-in task, of scripted answers (labels: v_pi), or of continuations (labels: sampled).")));
+        if (target.label_weight == reward::LabelWeight::tries && given.tries.empty())
+            context.ranks.fail_together(DataError(
+                cat("it isn't known how often the labels of ", label,
+                    " were tried (target.label_weight: tries counts "
+                    "them so often). Set labels to sampled, with data that have continuations, or leave label_weight "
+                    "out.")));
+        if (target.kind == reward::TargetKind::step_label) return;
         const auto unknown = std::count(labels.outcome_known.begin(), labels.outcome_known.end(), 0);
         if (unknown == 0 || target.truncated != reward::Truncated::fail) return;
         context.ranks.fail_together(DataError(
@@ -165,7 +277,8 @@ private:
         return "";
     }
 
-    train::Evaluation selection(StageContext& context, const train::Partition& part, engine::Engine& value,
+    train::Evaluation selection(StageContext& context, const train::Partition& part,
+                                const std::vector<rollout::Estimand>& known, const Team& team,
                                 std::int64_t updates) const {
         train::Evaluation evaluation;
         if (part.held_out.size() == 0) return evaluation;
@@ -180,16 +293,16 @@ private:
         evaluation.by = by();
         evaluation.higher_is_better = options_.select.by == SelectBy::auc || options_.select.by == SelectBy::accuracy;
         evaluation.patience = options_.select.patience;
-        evaluation.measure = [&context, &part, &value](std::int64_t) {
-            rollout::Scorer scorer(value, context.task.probe(), rollout::kScoreTokens);
-            scorer.show(rollout::value_prompts_of(context.task));
-            const auto quality = train::value_quality(rollout::score_together(context.ranks, scorer, part.held_out),
-                                                      part.held_out_truth);
+        evaluation.measure = [this, &context, &part, &known, &team](std::int64_t) {
+            const auto logits = scores(context, team, part.held_out);
+            const auto values = train::state_values(part.held_out, logits, hazards());
+            const auto quality = train::value_quality(values, part.held_out_truth);
             train::Metrics metrics;
             metrics.set("log_loss", quality.log_loss);
             metrics.set("brier", quality.brier);
             metrics.set("auc", quality.auc);
             metrics.set("accuracy", quality.accuracy);
+            train::add_value_figures(part.held_out, values, known, metrics);
             return metrics;
         };
         return evaluation;

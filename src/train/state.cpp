@@ -147,8 +147,16 @@ std::unique_ptr<engine::Engine> load_model(const store::Checkpoint& checkpoint) 
 }
 
 std::vector<std::string> deliver(const store::Checkpoint& checkpoint, std::span<const model::TensorInfo> wanted,
-                                 const model::WeightSink& sink) {
-    return checkpoint.deliver_common("model", views(wanted), sink);
+                                 const model::WeightSink& sink, std::size_t member) {
+    return checkpoint.deliver_common(member == 0 ? "model" : member_name(member) + "/model", views(wanted), sink);
+}
+
+std::string member_name(std::size_t member) { return member == 0 ? "" : cat("member", member); }
+
+std::size_t members_of(const store::Checkpoint& checkpoint) {
+    std::size_t members = 1;
+    while (checkpoint.progress().contains(member_name(members) + "/model")) ++members;
+    return members;
 }
 
 std::vector<std::int64_t> committed_updates(const std::filesystem::path& directory) {

@@ -34,6 +34,13 @@ std::vector<int> assign_units(const std::vector<double>& costs, int ranks) {
     return owner;
 }
 
+void Units::append(const Units& other) {
+    const std::size_t samples = tokens_.size();
+    tokens_.insert(tokens_.end(), other.tokens_.begin(), other.tokens_.end());
+    if (first_.empty()) first_.push_back(0);
+    for (std::size_t unit = 0; unit < other.size(); ++unit) first_.push_back(samples + other.end(unit));
+}
+
 double Units::cost(std::size_t unit) const {
     double tokens = 0;
     for (std::size_t i = begin(unit); i < end(unit); ++i) tokens += static_cast<double>(tokens_[i]);

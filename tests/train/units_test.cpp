@@ -112,5 +112,21 @@ TEST(AssignUnits, GivesEveryUnitToARankWithinTheBoundOfLongestFirst) {
     }
 }
 
+TEST(Units, OfTwoBatchesStandBehindEachOther) {
+    const Lengths first{5, 5, 5, 5}, second{7, 2};
+    Units units(first, 10);
+    const Units other(second, 100);
+    units.append(other);
+    ASSERT_EQ(units.size(), 3U);
+    EXPECT_EQ(units.begin(2), 4U);
+    EXPECT_EQ(units.end(2), 6U);
+    EXPECT_EQ(units.cost(2), 9);
+    EXPECT_EQ(units.samples(0), 2);
+    Units none;
+    none.append(other);
+    EXPECT_EQ(none.size(), 1U);
+    EXPECT_EQ(none.end(0), 2U);
+}
+
 }  // namespace
 }  // namespace tdrm::train

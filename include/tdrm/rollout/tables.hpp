@@ -46,10 +46,13 @@ void write_answers(const std::filesystem::path& directory, const task::Task& tas
                    const StateLabels& labels, const Attributes& attributes);
 
 /// Writes `directory`/values.h5 and the manifest. @param logits of all states, as state_offsets. Local.
+/// @param deviation of an ensemble's members, of all states; empty for a single model
 void write_values(const std::filesystem::path& directory, const Trajectories& data, std::span<const float> logits,
-                  const ModelName& model);
+                  const ModelName& model, std::span<const float> deviation = {});
 /// The logits of `directory`/values.h5. Local.
 [[nodiscard]] std::vector<float> load_values(const std::filesystem::path& directory);
+/// The deviations beside them; empty if they are a single model's. Local.
+[[nodiscard]] std::vector<float> load_deviations(const std::filesystem::path& directory);
 
 /// Nodes of many trees as flat arrays; /node of a search's trajectories.h5.
 struct NodeTable {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "tdrm/engine/load.hpp"
 #include "tdrm/rollout/value_reader.hpp"
@@ -13,12 +14,25 @@ namespace tdrm::stage {
 /// isn't the task's, for tasks with a tokenizer if it is smaller, or if the folder's own tokenizer has other tokens
 [[nodiscard]] std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& input);
 /// Collective. A value model whose body is that of the model, under a fresh head of one row. @throws as load_model
-[[nodiscard]] std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body);
+/// @param member of an ensemble: each has another head to begin with
+[[nodiscard]] std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body,
+                                                              std::size_t member = 0);
 
-/// Collective. The value model that an input names. @throws DataError as load_model, or with Shown::text if the model
-/// has fewer rows than its folder's tokenizer has tokens
+/// Collective. The value models that an input names: one, or the members of an ensemble. @throws as load_value_model
+[[nodiscard]] std::vector<std::unique_ptr<engine::Engine>> load_value_members(StageContext& context, const Input& input,
+                                                                              const rollout::ReadOutOptions& options);
+/// Collective. The value model that an input names; an ensemble as one (engine::Ensemble). @throws DataError as
+/// load_model, or with Shown::text if the model has fewer rows than its folder's tokenizer has tokens
 [[nodiscard]] std::unique_ptr<engine::Engine> load_value_model(StageContext& context, const Input& input,
                                                                const rollout::ReadOutOptions& options);
+
+/// What the values of a stage's model are, in its record: chances of success, or hazards (reward::TargetKind::hazard).
+inline constexpr const char* kChances = "chances";
+inline constexpr const char* kHazards = "hazards";
+/// Collective. Whether an input is a model of hazards; models from elsewhere aren't.
+[[nodiscard]] bool is_of_hazards(StageContext& context, const Input& value);
+/// Collective. @throws ConfigError if it is, where a larger value must be better. @param who begins the message
+void refuse_hazards(StageContext& context, const Input& value, const std::string& who);
 
 /// Collective. A scorer of that model, which must outlive it. `options` count for models named hf:DIR only.
 /// @throws as rollout::value_scorer, naming the input

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tdrm/base/options.hpp"
@@ -22,9 +23,15 @@ struct TrainFields {
     [[nodiscard]] TrainFields resolved(std::int64_t updates) const;
 };
 
+/// Models beside the stage's own: those that learn with it, by the same options, and those that commits keep alone.
+struct Beside {
+    std::vector<std::pair<std::string, engine::Engine*>> trainees, companions;  ///< by the name in commits
+};
+
 /// Collective. Trains the stage's model and says how it ended.
 StageOutcome train_model(StageContext& context, const TrainFields& fields, engine::Engine& engine,
                          train::Objective& objective, const train::Evaluation& evaluation, std::int64_t updates,
-                         std::vector<std::string> headline, nlohmann::json results = nlohmann::json::object());
+                         std::vector<std::string> headline, nlohmann::json results = nlohmann::json::object(),
+                         const Beside& beside = {});
 
 }  // namespace tdrm::stage

@@ -35,13 +35,19 @@ TrainingState load_state(const store::Checkpoint& checkpoint, std::span<const Tr
 /// Local. The numbers alone. @throws DataError if another program wrote them
 [[nodiscard]] TrainingState read_progress(const store::Checkpoint& checkpoint);
 
+/// Name of a member of an ensemble as a trainee; the first is the stage's own model.
+[[nodiscard]] std::string member_name(std::size_t member);
+/// Local. Value models that a commit holds: 1, or the members of an ensemble.
+[[nodiscard]] std::size_t members_of(const store::Checkpoint& checkpoint);
+
 /// Local. Sizes of the model in a commit. @throws DataError if another program wrote them
 [[nodiscard]] model::ModelSpec spec_of(const store::Checkpoint& checkpoint);
 /// Local. The model of a commit.
 [[nodiscard]] std::unique_ptr<engine::Engine> load_model(const store::Checkpoint& checkpoint);
 /// Local. Hands over the weights that `wanted` and the commit have in common. @return names of the others in `wanted`
+/// @param member of an ensemble
 std::vector<std::string> deliver(const store::Checkpoint& checkpoint, std::span<const model::TensorInfo> wanted,
-                                 const model::WeightSink& sink);
+                                 const model::WeightSink& sink, std::size_t member = 0);
 
 /// Updates that have a commit folder, ascending. Local.
 [[nodiscard]] std::vector<std::int64_t> committed_updates(const std::filesystem::path& directory);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,6 +39,8 @@ public:
     virtual void prepare(std::int64_t update) = 0;
     /// Units of the prepared batch, cut from lengths alone.
     [[nodiscard]] virtual const Units& units() const = 0;
+    /// The trainee whose gradient a unit holds; none if it holds one of each.
+    [[nodiscard]] virtual std::optional<std::size_t> trainee_of(std::size_t) const { return std::nullopt; }
     /// Says which samples a unit holds, for error messages.
     [[nodiscard]] virtual std::string unit_name(std::size_t unit) const = 0;
     /// Names of the sums that `differentiate` returns.
@@ -80,6 +83,8 @@ struct TrainerOptions {
     CommitOptions commit;
     SumMode sum = SumMode::exact;
     std::vector<std::string> headline;  ///< two figures for the progress line
+    /// Models that an objective keeps beside the trainees: their weights are in every commit, under their names.
+    std::vector<Trainee> companions{};
 };
 
 /// How training ended.

@@ -27,6 +27,9 @@ public:
     Units(std::vector<std::size_t> sample_tokens, std::size_t unit_tokens)
         : tokens_(std::move(sample_tokens)), first_(cut_units(tokens_, unit_tokens)) {}
 
+    /// The same units, and those of another batch behind them.
+    void append(const Units& other);
+
     [[nodiscard]] std::size_t size() const { return first_.empty() ? 0 : first_.size() - 1; }
     /// Samples [begin, end) of a unit.
     [[nodiscard]] std::size_t begin(std::size_t unit) const { return first_[unit]; }

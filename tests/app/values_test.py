@@ -1,0 +1,154 @@
+"""Value models of every kind of target, on answers whose exact values are known: what is trained, compared, chosen and refused."""
+
+import json
+import pathlib
+import shutil
+import tempfile
+import unittest
+
+import h5py
+import numpy as np
+
+import runs
+
+WALK = """
+run: {dir: unset, seed: 1}
+task: {kind: walk, modulus: 6, steps: 3, splits: {sft: 300, value: 50, test: 12}, repeating: [sft]}
+stages:
+  base:   {do: sft, model: {layers: 1, width: 32, heads: 2}, problems: sft, batch: 32, updates: 4}
+  rolls:  {do: rollout, scripted: true, problems: value, samples: 6, verdict_noise: 0.2}
+  cands:  {do: rollout, scripted: true, problems: test, samples: 8}
+  judged: {do: rollout, scripted: true, problems: test, samples: 8, verdict_noise: 0.4}
+  plain:  {do: rollout, policy: base, problems: test, samples: 2}
+  mc:     {do: value, init: base, data: rolls, target: {kind: td_lambda, lambda: 1}, updates: 6,
+           select: {every: 3}, optimizer: {horizon: 6}}
+  end:    {do: value, like: mc, target: {lambda: 0.5, terminal: value, bootstrap: ema, ema_decay: 0.5}, commit: {at: 3}}
+  exact:  {do: value, like: mc, target: {kind: step_label, lambda: 0.8}, labels: v_pi}
+  mixed:  {do: value, like: mc, target: {lambda: 0.5, label_mix: 0.5, average: trajectory, class_weight: {right: 3}}}
+  hazard: {do: value, like: mc, target: {kind: hazard}}
+  first:  {do: value, like: mc, target: {kind: hazard, errors: labels}}
+  team:   {do: value, like: end, members: 3}
+  bon:    {do: best_of_n, data: cands, values: [mc, team, hazard, first], at: [last, minimum, survival],
+           votes: [value, power, log_odds], difficulty: judged}
+  wary:   {do: best_of_n, data: cands, values: [team], caution: 1}
+  greedy: {do: search, policy: base, problems: test, value: team, branch: 2}
+  noisy:  {do: best_of_n, data: judged, values: [exact]}
+"""
+
+
+def results(folder, stage):
+    return json.loads((folder / stage / "results.json").read_text())
+
+
+class Values(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.root = pathlib.Path(tempfile.mkdtemp(prefix="tdrm-values-"))
+        cls.addClassCleanup(shutil.rmtree, cls.root, ignore_errors=True)
+        cls.config = runs.write_config(cls.root, WALK)
+        cls.folder = cls.root / "run"
+        runs.finish(cls.folder, config=cls.config)
+
+    def refuse(self, code, message, *settings, again=""):
+        """Starts with other options, in a copy where one stage is made again."""
+        folder, more = self.root / "refused", ["--only", again, "--redo", again] if again else []
+        if again:
+            shutil.copytree(self.folder, folder)
+        done = runs.tdrm(*runs.run_arguments(folder, config=self.config, settings=settings, more=more))
+        shutil.rmtree(folder, ignore_errors=True)
+        self.assertEqual(done.returncode, code, done.stdout)
+        self.assertIn(message, done.stdout)
+
+    def test_two_ranks_make_the_same_run(self):
+        other = self.root / "two"
+        runs.finish(other, config=self.config, ranks=2)
+        self.assertEqual(runs.differences(self.folder, other), [])
+
+    def test_moving_averages_and_members_come_back_from_a_commit(self):
+        other = self.root / "resumed"
+        only = [word for stage in ("base", "rolls", "end", "team") for word in ("--only", stage)]
+        runs.finish(other, config=self.config, settings=("stages.end.updates=3", "stages.team.updates=3"), more=only)
+        with h5py.File(other / "team/update-000003/checkpoint.h5") as file:
+            self.assertIn("model", file["member2"])
+            self.assertIn("model", file["member2/average"])
+            self.assertNotIn("optimizer", file["average"])
+        runs.finish(other, config=self.config, more=only)
+        for stage in ("end", "team"):
+            for name in ("metrics.jsonl", "update-000006/part-0000.h5"):
+                self.assertEqual((other / stage / name).read_bytes(), (self.folder / stage / name).read_bytes(), (stage, name))
+
+    def test_exact_values_and_true_verdicts_lie_beside_what_is_learnt(self):
+        with h5py.File(self.folder / "rolls/labels.h5") as labels, h5py.File(self.folder / "rolls/trajectories.h5") as data:
+            self.assertEqual(labels.attrs["v_pi_policy"], "uniform offsets")
+            value, offset = labels["state/v_pi"][...], labels["state/offset"][...]
+            truth = labels["trajectory/true_outcome"][...]
+            flipped = truth != data["trajectory/outcome"][...]
+            self.assertTrue(0.1 < flipped.mean() < 0.3, flipped.mean())
+            np.testing.assert_array_equal(value[offset[1:] - 1], truth)  # at the end V^pi is the verdict
+            self.assertLess(abs(value[offset[:-1]].mean() - truth.mean()), 0.1)
+        with h5py.File(self.folder / "plain/labels.h5") as labels:
+            self.assertNotIn("v_pi", labels["state"], "a model's answers have other values")
+
+    def test_every_figure_names_what_it_is_compared_with(self):
+        last = runs.lines(self.folder / "mc/metrics.jsonl")[-1]
+        for estimand in ("outcome", "true_outcome", "reachable", "v_pi"):
+            for figure in ("mse", "ece", "explained_variance", "auc", "auc_within"):
+                self.assertIn(f"eval/{estimand}/{figure}", last)
+        self.assertEqual(last["eval/outcome/mse"], last["eval/brier"])
+        meanings = json.loads((self.folder / "mc/stage.json").read_text())["results"]["estimands"]
+        self.assertEqual(meanings["v_pi"], "V^pi, exact: uniform offsets")
+        hazard = runs.lines(self.folder / "hazard/metrics.jsonl")[-1]
+        self.assertIn("eval/outcome_at_end/auc", hazard)
+        self.assertNotIn("eval/v_pi/mse", hazard)  # survival is no V^pi
+        values = results(self.folder, "bon")["values"]
+        self.assertEqual(values["mc"]["v_pi"]["estimand"], "v_pi")
+        self.assertEqual(values["mc"]["truth"]["estimand"], "reachable")
+        self.assertEqual(values["first"]["truth"]["estimand"], "reachable")
+        self.assertIn("auc_within", values["team"]["outcome"])
+
+    def test_curves_are_of_all_selections_and_cut_by_difficulty(self):
+        curves = {curve["method"]: curve for curve in results(self.folder, "bon")["curves"]}
+        for method in ("majority", "pass@N", "mc last", "mc minimum vote log_odds", "team last vote power",
+                       "hazard survival", "first survival vote value"):
+            self.assertIn(method, curves)
+        self.assertNotIn("hazard last", curves)
+        self.assertNotIn("mc survival", curves)
+        limit = curves["pass@N"]
+        self.assertEqual([len(limit["quintiles"]), sum(fifth[0]["count"] for fifth in limit["quintiles"])], [5, 12])
+        self.assertEqual(curves["mc last"]["points"][-1]["n"], 8)
+        self.assertTrue(all("sampling" not in point for point in curves["mc last"]["points"]), "best-of-N is exact")
+
+    def test_candidates_are_right_by_the_verdict_before_flips(self):
+        with h5py.File(self.folder / "judged/labels.h5") as labels:
+            share = labels["trajectory/true_outcome"][...].mean()
+        self.assertAlmostEqual(results(self.folder, "noisy")["curves"][1]["points"][0]["mean"], share, places=6)
+
+    def test_members_give_mean_and_deviation_of_each_state(self):
+        record = json.loads((self.folder / "team/stage.json").read_text())
+        self.assertEqual(record["results"]["members"], 3)
+        with h5py.File(self.folder / "bon/team/values.h5") as file:
+            self.assertEqual(file["state/value"].shape, file["state/deviation"].shape)
+            self.assertGreater(file["state/deviation"][...].mean(), 0)
+        with h5py.File(self.folder / "bon/mc/values.h5") as file:
+            self.assertNotIn("deviation", file["state"])
+        self.assertGreater(results(self.folder, "bon")["values"]["team"]["mean_deviation"], 0)
+        with h5py.File(self.folder / "greedy/trajectories.h5") as file:
+            self.assertTrue(np.isfinite(file["node/value"][...]).all())
+
+    def test_what_makes_no_sense_is_refused(self):
+        self.refuse(64, "an ensemble of one", "stages.team.members=1")
+        self.refuse(64, "stages.mc.target.lambda", "stages.mc.target.lambda=1.5")
+        self.refuse(64, "stages.mc.target.gamma", "stages.mc.target.gamma=0")
+        self.refuse(64, "terminal has no meaning for kind hazard", "stages.hazard.target.terminal=value")
+        self.refuse(64, "stages.rolls.verdict_noise", "stages.rolls.verdict_noise=0.7")
+        self.refuse(64, "only one of them can answer", "stages.rolls.policy=base")
+        self.refuse(64, "nobody would answer", "stages.rolls.scripted=false")
+        self.refuse(64, "is no ensemble", "stages.wary.values=[mc]", again="wary")
+        self.refuse(64, "chances of an error", "stages.greedy.value=hazard", again="greedy")
+        self.refuse(64, "is a model of hazards", "stages.wary.values=[hazard]", "stages.wary.caution=0", again="wary")
+        self.refuse(65, "has no step labels of this source", "stages.exact.labels=sampled", again="exact")
+        self.refuse(65, "tried", "stages.exact.target.label_weight=tries", again="exact")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
