@@ -79,7 +79,32 @@ double log_loss(std::span<const double> prediction, std::span<const double> trut
     return sum / static_cast<double>(truth.size());
 }
 
-double roc_auc(std::span<const double> score, std::span<const double> truth) {
+double explained_variance(std::span<const double> prediction, std::span<const double> truth) {
+    check_pairs(prediction, truth);
+    const auto n = static_cast<double>(truth.size());
+    double mean_truth = 0, mean_rest = 0;
+    for (std::size_t i = 0; i < truth.size(); ++i) {
+        mean_truth += truth[i] / n;
+        mean_rest += (truth[i] - prediction[i]) / n;
+    }
+    double all = 0, rest = 0;
+    for (std::size_t i = 0; i < truth.size(); ++i) {
+        all += (truth[i] - mean_truth) * (truth[i] - mean_truth);
+        rest += (truth[i] - prediction[i] - mean_rest) * (truth[i] - prediction[i] - mean_rest);
+    }
+    const bool equal = std::all_of(truth.begin(), truth.end(), [&](double y) { return y == truth[0]; });
+    return equal ? std::numeric_limits<double>::quiet_NaN() : 1 - rest / all;
+}
+
+namespace {
+
+/// Weights of pairs of a positive and a negative item.
+struct Pairs {
+    double won = 0;  ///< with the positive above, ties half
+    double all = 0;
+};
+
+Pairs count_pairs(std::span<const double> score, std::span<const double> truth) {
     ensure(score.size() == truth.size() && !truth.empty(), "scores and truths come in pairs");
     check_probabilities(truth, "truth");
     if (std::any_of(score.begin(), score.end(), [](double s) { return std::isnan(s); })) {
@@ -108,7 +133,31 @@ double roc_auc(std::span<const double> score, std::span<const double> truth) {
         positives += group_positives;
         negatives += group_negatives;
     }
-    return pairs > 0 ? won / pairs : std::numeric_limits<double>::quiet_NaN();
+    return {won, pairs};
+}
+
+double auc_of(const Pairs& pairs) {
+    return pairs.all > 0 ? pairs.won / pairs.all : std::numeric_limits<double>::quiet_NaN();
+}
+
+}  // namespace
+
+double roc_auc(std::span<const double> score, std::span<const double> truth) {
+    return auc_of(count_pairs(score, truth));
+}
+
+double roc_auc_within(std::span<const double> score, std::span<const double> truth,
+                      std::span<const std::size_t> group_begin) {
+    ensure(!group_begin.empty() && group_begin.back() == score.size(), "items belong to groups");
+    Pairs sum;
+    for (std::size_t g = 0; g + 1 < group_begin.size(); ++g) {
+        const std::size_t size = group_begin[g + 1] - group_begin[g];
+        if (size == 0) continue;
+        const Pairs pairs = count_pairs(score.subspan(group_begin[g], size), truth.subspan(group_begin[g], size));
+        sum.won += pairs.won;
+        sum.all += pairs.all;
+    }
+    return auc_of(sum);
 }
 
 }  // namespace tdrm::eval

@@ -5,26 +5,34 @@
 #include "tdrm/base/errors.hpp"
 
 namespace tdrm::eval {
-namespace {
-
-/// Calibration over the states whose truth is known.
-std::optional<Calibration> calibration(std::span<const double> value_S, std::span<const double> truth_S) {
+std::optional<Calibration> calibrate(std::span<const double> value_S, std::span<const double> truth_S,
+                                     std::span<const std::size_t> problem_begin) {
+    ensure(truth_S.empty() || truth_S.size() == value_S.size(), "truths come one per state");
     std::vector<double> value, truth;
+    std::vector<std::size_t> begin;  // of each problem, among the states whose truth is known
+    std::size_t problem = 0;
     for (std::size_t s = 0; s < truth_S.size(); ++s) {
+        for (; problem < problem_begin.size() && problem_begin[problem] <= s; ++problem) begin.push_back(truth.size());
         if (std::isnan(truth_S[s])) continue;
         value.push_back(value_S[s]);
         truth.push_back(truth_S[s]);
     }
     if (truth.empty()) return std::nullopt;
+    if (begin.empty()) begin.push_back(0);
+    begin.push_back(truth.size());
     const auto bins = reliability_bins(value, truth);
-    return Calibration{bins, expected_calibration_error(bins), brier_score(value, truth), log_loss(value, truth),
-                       roc_auc(value, truth)};
+    return Calibration{bins,
+                       expected_calibration_error(bins),
+                       brier_score(value, truth),
+                       log_loss(value, truth),
+                       roc_auc(value, truth),
+                       roc_auc_within(value, truth, begin),
+                       explained_variance(value, truth)};
 }
 
-}  // namespace
-
 ValueReport value_report(std::span<const double> value_S, std::span<const std::size_t> offset,
-                         std::span<const double> outcome, std::span<const double> truth_S) {
+                         std::span<const double> outcome, std::span<const double> truth_S,
+                         std::span<const std::size_t> problem_begin) {
     ensure(offset.size() == outcome.size() + 1 && offset.back() == value_S.size(), "states belong to solutions");
     ensure(truth_S.empty() || truth_S.size() == value_S.size(), "truths come one per state");
     std::vector<double> outcome_S(value_S.size());
@@ -36,8 +44,8 @@ ValueReport value_report(std::span<const double> value_S, std::span<const std::s
             change += std::abs(value_S[s] - value_S[s - 1]);
             transitions += 1;
         }
-    return {static_cast<std::int64_t>(value_S.size()), change / transitions, calibration(value_S, outcome_S),
-            calibration(value_S, truth_S)};
+    return {static_cast<std::int64_t>(value_S.size()), change / transitions,
+            calibrate(value_S, outcome_S, problem_begin), calibrate(value_S, truth_S, problem_begin)};
 }
 
 }  // namespace tdrm::eval

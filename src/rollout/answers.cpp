@@ -1,6 +1,39 @@
 #include "tdrm/rollout/answers.hpp"
 
+#include <limits>
+
 namespace tdrm::rollout {
+namespace {
+
+/// An answer with its steps and its verdict.
+Trajectory judged(const task::Task& task, const task::Problem& problem, task::Tokens ids, bool ended) {
+    Trajectory t;
+    t.step_ends = task.step_ends(ids);
+    t.verdict = task.verdict(problem, ids);
+    t.finish = ended ? task::Finish::stop : task::Finish::length;
+    t.ids = std::move(ids);
+    return t;
+}
+
+}  // namespace
+
+Trajectories scripted_answers(const RolloutPlan& plan, std::span<const task::Draw> draws) {
+    Trajectories table;
+    for (const task::Draw& draw : draws) {
+        const auto problem = plan.task->problem(plan.split, draw.index);
+        table.add_problem(draw.index, problem);
+        for (int s = 0; s < plan.samples; ++s) {
+            const auto visit = static_cast<std::uint64_t>(draw.visit) * static_cast<std::uint64_t>(plan.samples) +
+                               static_cast<std::uint64_t>(s);
+            auto t = judged(*plan.task, problem, plan.task->demonstration(problem, plan.seed, visit), true);
+            t.visit = static_cast<std::int32_t>(draw.visit);
+            t.sample = static_cast<std::int32_t>(s);
+            t.logprob.assign(t.ids.size(), std::numeric_limits<float>::quiet_NaN());
+            table.add(t);
+        }
+    }
+    return table;
+}
 
 Trajectories sample_answers(const RolloutPlan& plan, Generator& generator, std::span<const task::Draw> draws,
                             const std::function<void()>& on_finished) {
@@ -23,13 +56,9 @@ Trajectories sample_answers(const RolloutPlan& plan, Generator& generator, std::
         table.add_problem(draws[p].index, problems[p]);
         for (std::size_t s = 0; s < continuations[p].size(); ++s) {
             Continuation& c = continuations[p][s];
-            Trajectory t;
+            Trajectory t = judged(task, problems[p], std::move(c.ids), c.ended);
             t.visit = static_cast<std::int32_t>(draws[p].visit);
             t.sample = static_cast<std::int32_t>(s);
-            t.step_ends = task.step_ends(c.ids);
-            t.verdict = task.verdict(problems[p], c.ids);
-            t.finish = c.ended ? task::Finish::stop : task::Finish::length;
-            t.ids = std::move(c.ids);
             t.logprob = std::move(c.logprob);
             t.logprob_sampled = std::move(c.logprob_sampled);
             table.add(t);

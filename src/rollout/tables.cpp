@@ -82,7 +82,7 @@ void write_answers(const std::filesystem::path& directory, const task::Task& tas
     answers.write(file);
     write_vocabulary(file, task, {answers.prompt_token, answers.token});
     std::vector<store::FileEntry> entries{file.close()};
-    if (!labels.kind.empty()) {
+    if (!labels.empty()) {
         write_labels(directory / "labels.h5", answers, labels);
         entries.push_back(store::entry_of(directory / "labels.h5"));
     }

@@ -142,6 +142,7 @@ void Trajectories::append_problem(const Trajectories& other, std::size_t p, std:
         t.finish = static_cast<task::Finish>(other.finish[row]);
         t.verdict = {other.outcome[row] > 0, other.answer[row], static_cast<task::Reason>(other.verdict_reason[row])};
         add(t);
+        outcome.back() = other.outcome[row];  // which may be soft
     }
 }
 

@@ -1,17 +1,18 @@
 // Stage `best_of_n`: choosing among stored candidates by values, against majority vote and pass@N.
 #include <algorithm>
 #include <limits>
+#include <unordered_map>
 #include <utility>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/options.hpp"
 #include "tdrm/eval/selection.hpp"
 #include "tdrm/eval/value_report.hpp"
-#include "tdrm/reward/loss.hpp"
 #include "tdrm/reward/score.hpp"
 #include "tdrm/stage/maps.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
+#include "tdrm/train/value.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -25,38 +26,52 @@ struct BestOfNOptions {
     std::vector<ScoreAt> at{ScoreAt::last};
     rollout::ReadOutOptions read_out;
     int subsets = 256;
+    std::vector<eval::VoteWeight> votes;
+    double power = 2;
+    std::string difficulty;
 
     void fields(Fields& f) {
         f("data", data, "candidates: a rollout stage, or file:trajectories.h5").required();
         f("values", values, "value models that choose").required();
         f("at", at,
-          "score of an answer: value of its last or penultimate state; minimum, mean or product over its steps");
+          "score of an answer: value of its last or penultimate state; minimum, mean or product over its steps; of "
+          "models of hazards their survival");
         f("read_out", read_out, "how value models named hf:DIR are read");
-        f("subsets", subsets, "random subsets that majority votes are averaged over", at_least(1));
+        f("subsets", subsets, "random subsets that votes are averaged over", at_least(1));
+        f("votes", votes, "votes among equal answers, too, each weighed by the candidate's score");
+        f("power", power, "exponent of votes: power", above(0));
+        f("difficulty", difficulty,
+          "answers of the base policy to the same problems: its pass rates cut curves into fifths; none = no fifths");
     }
 };
 
 /// The candidates as eval::selection_curve wants them.
 class CandidateTable {
 public:
-    CandidateTable(const task::Task& task, const rollout::Trajectories& data)
+    /// A candidate is right if its verdict is, before flips.
+    CandidateTable(const task::Task& task, const rollout::Trajectories& data, const rollout::StateLabels& labels)
         : task_(task), data_(data), offsets_(rollout::state_offsets(data)) {
         correct_.assign(data.outcome.begin(), data.outcome.end());
+        if (!labels.true_outcome.empty()) correct_.assign(labels.true_outcome.begin(), labels.true_outcome.end());
         answer_.resize(data.size());
+        const auto same = [&task](std::string_view a, std::string_view b) { return task.same_answer(a, b); };
         for (const auto& [begin, end] : data.groups()) {
-            const auto ids = eval::answer_ids(std::span(data.answer).subspan(begin, end - begin));
+            const auto ids = eval::answer_ids(std::span(data.answer).subspan(begin, end - begin), same);
             std::copy(ids.begin(), ids.end(), answer_.begin() + static_cast<std::ptrdiff_t>(begin));
         }
     }
 
-    [[nodiscard]] std::vector<double> scores(ScoreAt at, std::span<const float> logits) const {
+    /// One number an answer: reward::score_of or reward::probability_of.
+    template <class Score>
+    [[nodiscard]] std::vector<double> scores(Score score, ScoreAt at, std::span<const float> logits) const {
         std::vector<double> result;
         for (std::size_t row = 0; row < data_.size(); ++row)
-            result.push_back(reward::score_of(at, logits.subspan(offsets_[row], offsets_[row + 1] - offsets_[row]),
-                                              task_.penultimate(data_.ids(row), data_.step_ends(row))));
+            result.push_back(score(at, logits.subspan(offsets_[row], offsets_[row + 1] - offsets_[row]),
+                                   task_.penultimate(data_.ids(row), data_.step_ends(row))));
         return result;
     }
 
+    /// @param scores of all candidates, or weights of their votes; empty where neither counts
     [[nodiscard]] std::vector<eval::Candidates> with(std::span<const double> scores) const {
         std::vector<eval::Candidates> result;
         const auto groups = data_.groups();
@@ -64,7 +79,8 @@ public:
             const auto [begin, end] = groups[p];
             const auto n = end - begin;
             result.push_back({std::span(correct_).subspan(begin, n), scores.empty() ? scores : scores.subspan(begin, n),
-                              std::span(answer_).subspan(begin, n), static_cast<std::uint64_t>(data_.problem_id[p])});
+                              std::span(answer_).subspan(begin, n), static_cast<std::uint64_t>(data_.problem_id[p]),
+                              scores.empty() ? scores : scores.subspan(begin, n)});
         }
         return result;
     }
@@ -88,15 +104,34 @@ nlohmann::json interval_json(const eval::Interval& interval) {
     return {{"mean", interval.mean}, {"low", interval.low}, {"high", interval.high}, {"count", interval.count}};
 }
 
-nlohmann::json curve_json(const std::string& method, const eval::SelectionCurve& curve) {
+/// Points of the problems in one fifth, at every N.
+nlohmann::json fifth_json(const eval::SelectionCurve& curve, std::span<const int> quintile, int which) {
+    nlohmann::json points = nlohmann::json::array();
+    for (std::size_t i = 0; i < curve.n.size(); ++i) {
+        std::vector<double> of_fifth;
+        for (std::size_t p = 0; p < quintile.size(); ++p)
+            if (quintile[p] == which) of_fifth.push_back(curve.accuracy[i][p]);
+        auto point = interval_json(eval::mean_interval(of_fifth));
+        point["n"] = curve.n[i];
+        points.push_back(point);
+    }
+    return points;
+}
+
+/// @param quintile fifth of each problem; empty = curves aren't cut
+nlohmann::json curve_json(const std::string& method, const eval::SelectionCurve& curve, std::span<const int> quintile) {
     nlohmann::json points = nlohmann::json::array();
     for (std::size_t i = 0; i < curve.n.size(); ++i) {
         auto point = interval_json(curve.at(i));
         point["n"] = curve.n[i];
+        if (curve.sampling[i] > 0) point["sampling"] = curve.sampling[i];
         points.push_back(point);
     }
     // Per problem at the largest N, so that methods can be compared in pairs.
-    return {{"method", method}, {"points", points}, {"per_problem", curve.accuracy.back()}};
+    nlohmann::json json{{"method", method}, {"points", points}, {"per_problem", curve.accuracy.back()}};
+    for (int fifth = 0; fifth < 5 && !quintile.empty(); ++fifth)
+        json["quintiles"].push_back(fifth_json(curve, quintile, fifth));
+    return json;
 }
 
 nlohmann::json calibration_json(const eval::Calibration& calibration) {
@@ -112,21 +147,27 @@ nlohmann::json calibration_json(const eval::Calibration& calibration) {
             {"ece", calibration.ece},
             {"brier", calibration.brier},
             {"log_loss", calibration.log_loss},
-            {"auc", calibration.auc}};
+            {"auc", calibration.auc},
+            {"auc_within", calibration.auc_within},
+            {"explained_variance", calibration.explained_variance}};
 }
 
-/// Calibration of all states against the outcome and the truth, where known; smoothness of the values.
+/// Calibration of all states against everything that is known about them, each figure under the name of what it is
+/// compared with (the task's or the importer's labels as `truth`); smoothness of the values.
 nlohmann::json value_report(const rollout::Trajectories& data, std::span<const float> logits,
-                            const rollout::StateLabels& labels) {
-    std::vector<double> value, outcome(data.outcome.begin(), data.outcome.end());
-    for (const float logit : logits) value.push_back(reward::sigmoid(static_cast<double>(logit)));
-    for (std::size_t row = 0; row < labels.outcome_known.size(); ++row)
-        if (labels.outcome_known[row] == 0) outcome[row] = std::numeric_limits<double>::quiet_NaN();
-    const std::vector<double> truth(labels.truth.begin(), labels.truth.end());
-    const auto report = eval::value_report(value, rollout::state_offsets(data), outcome, truth);
+                            const rollout::StateLabels& labels, bool hazards) {
+    const auto values = train::state_values(data, logits, hazards);
+    const std::vector<double> nothing(data.size(), std::numeric_limits<double>::quiet_NaN());
+    const auto report = eval::value_report(values, rollout::state_offsets(data), nothing, {});
     nlohmann::json json{{"states", report.states}, {"mean_value_change", report.mean_value_change}};
-    if (report.outcome) json["outcome"] = calibration_json(*report.outcome);
-    if (report.truth) json["truth"] = calibration_json(*report.truth);
+    for (const auto& [name, meaning, truth] : rollout::estimands(data, labels, hazards)) {
+        const auto calibration =
+            eval::calibrate(values, std::vector<double>(truth.begin(), truth.end()), train::problem_states(data));
+        if (!calibration) continue;
+        auto& entry = json[name == labels.kind ? "truth" : name] = calibration_json(*calibration);
+        entry["estimand"] = name;
+        entry["meaning"] = meaning;
+    }
     return json;
 }
 
@@ -147,8 +188,12 @@ public:
         for (const Input& value : context.inputs_of("values"))
             logits.push_back(score_map(context, data, value, context.node.name + " " + value.label,
                                        context.directory / value.label, options_.read_out));
+        std::vector<bool> hazards;
+        for (const Input& value : context.inputs_of("values")) hazards.push_back(check_kind(context, value));
+        const auto quintile = quintiles(context, data);
         context.ranks.agree("best-of-N curves", [&] {
-            if (context.ranks.root()) write_results(context.directory, report(context, data, logits));
+            if (context.ranks.root())
+                write_results(context.directory, report(context, data, logits, hazards, quintile));
         });
         return {};
     }
@@ -170,32 +215,88 @@ public:
     }
 
 private:
+    /// Whether scores are of models like this one: survival of hazards, everything else of values.
+    [[nodiscard]] static bool fits(ScoreAt at, bool hazards) { return (at == ScoreAt::survival) == hazards; }
+
+    /// Collective. Whether a model is one of hazards. @throws ConfigError if `at` names no score for it
+    bool check_kind(StageContext& context, const Input& value) const {
+        const bool hazards = is_of_hazards(context, value);
+        const bool any =
+            std::any_of(options_.at.begin(), options_.at.end(), [&](ScoreAt at) { return fits(at, hazards); });
+        if (!any)
+            context.ranks.fail_together(ConfigError(
+                cat("stage ", context.node.name, ": ", value.label,
+                    hazards ? " is a model of hazards" : " isn't a model of hazards",
+                    " (so none of the scores in `at` can be had from it). Add ", hazards ? "survival." : "last.")));
+        return hazards;
+    }
+
+    /// Collective. The fifth of each problem by the base policy's pass rate; empty if `difficulty` names nothing.
+    [[nodiscard]] std::vector<int> quintiles(StageContext& context, const rollout::Trajectories& data) const {
+        if (options_.difficulty.empty()) return {};
+        const auto base = load_trajectories(context, context.input("difficulty"));
+        return context.ranks.agree("difficulty of problems", [&] {
+            const auto labels = rollout::load_labels(context.input("difficulty").directory, context.task, base);
+            std::unordered_map<std::int64_t, double> rate;
+            const auto groups = base.groups();
+            for (std::size_t p = 0; p < groups.size(); ++p) {
+                const auto [begin, end] = groups[p];
+                double right = 0;
+                for (std::size_t row = begin; row < end; ++row)
+                    right += labels.true_outcome.empty() ? double{base.outcome[row]}
+                                                         : static_cast<double>(labels.true_outcome[row]);
+                if (end > begin) rate[base.problem_id[p]] = right / static_cast<double>(end - begin);
+            }
+            std::vector<double> rates;
+            for (const std::int64_t id : data.problem_id) {
+                const auto found = rate.find(id);
+                if (found == rate.end())
+                    throw DataError(cat(context.input("difficulty").label, " has no answer to problem ", id, " of ",
+                                        context.input("data").label,
+                                        " (its difficulty is the base policy's pass rate). Name answers to the same "
+                                        "problems."));
+                rates.push_back(found->second);
+            }
+            return eval::difficulty_quintiles(rates);
+        });
+    }
+
     [[nodiscard]] nlohmann::json report(StageContext& context, const rollout::Trajectories& data,
-                                        const std::vector<std::vector<float>>& logits) const {
-        const CandidateTable table(context.task, data);
+                                        const std::vector<std::vector<float>>& logits, const std::vector<bool>& hazards,
+                                        std::span<const int> quintile) const {
+        const auto labels = rollout::load_labels(context.input("data").directory, context.task, data);
+        const CandidateTable table(context.task, data, labels);
         const auto sizes = eval::curve_sizes(table.most());
         eval::VoteOptions votes;
         votes.subsets = options_.subsets;
         votes.seed = context.seed;
-        const auto labels = rollout::load_labels(context.input("data").directory, context.task, data);
+        const auto curve = [&](const std::string& method, eval::Selection selection, std::span<const double> scores) {
+            return curve_json(method, eval::selection_curve(selection, table.with(scores), sizes, votes), quintile);
+        };
         nlohmann::json curves = nlohmann::json::array();
-        curves.push_back(
-            curve_json("majority", eval::selection_curve(eval::Selection::majority, table.with({}), sizes, votes)));
-        curves.push_back(
-            curve_json("pass@N", eval::selection_curve(eval::Selection::pass_at_n, table.with({}), sizes, votes)));
+        curves.push_back(curve("majority", eval::Selection::majority, {}));
+        curves.push_back(curve("pass@N", eval::Selection::pass_at_n, {}));
         nlohmann::json values = nlohmann::json::object();
         const auto models = context.inputs_of("values");
         for (std::size_t m = 0; m < models.size(); ++m) {
             for (const ScoreAt at : options_.at) {
-                const auto scores = table.scores(at, logits[m]);
-                auto curve =
-                    curve_json(cat(models[m].label, " ", word(at)),
-                               eval::selection_curve(eval::Selection::best_of_n, table.with(scores), sizes, votes));
-                curve["model"] = models[m].label;
-                curve["at"] = word(at);
-                curves.push_back(curve);
+                if (!fits(at, hazards[m])) continue;
+                const auto add = [&](const std::string& suffix, eval::Selection selection,
+                                     std::span<const double> scores) -> nlohmann::json& {
+                    curves.push_back(curve(cat(models[m].label, " ", word(at), suffix), selection, scores));
+                    curves.back()["model"] = models[m].label;
+                    curves.back()["at"] = word(at);
+                    return curves.back();
+                };
+                add("", eval::Selection::best_of_n, table.scores(reward::score_of, at, logits[m]));
+                for (const eval::VoteWeight weight : options_.votes) {
+                    const auto name = enum_names(weight)[static_cast<std::size_t>(weight)].second;
+                    const auto weights =
+                        eval::vote_weights(weight, table.scores(reward::probability_of, at, logits[m]), options_.power);
+                    add(cat(" vote ", name), eval::Selection::weighted, weights)["vote"] = name;
+                }
             }
-            values[models[m].label] = value_report(data, logits[m], labels);
+            values[models[m].label] = value_report(data, logits[m], labels, hazards[m]);
         }
         return {{"kind", "best_of_n"},
                 {"data", context.input("data").label},
@@ -211,7 +312,7 @@ private:
 
 StageKind best_of_n_kind() {
     return kind_of<BestOfNOptions, BestOfNStage>("selection among stored candidates by value models",
-                                                 {"data", "values[]"});
+                                                 {"data", "values[]", "difficulty"});
 }
 
 }  // namespace tdrm::stage

@@ -80,7 +80,7 @@ public:
             const auto policy = load_model(context, input);
             const rollout::RolloutPlan plan{&context.task,    options_.problems, options_.samples,
                                             options_.sampler, context.seed,      "evaluate"};
-            const auto answers = rollout_map(context, plan, *policy, options_.slots,
+            const auto answers = rollout_map(context, plan, policy.get(), options_.slots,
                                              context.node.name + " " + input.label, context.directory / input.label,
                                              rollout::answer_attributes(context.task, input.name(), options_.problems,
                                                                         options_.sampler, context.seed));

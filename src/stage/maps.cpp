@@ -1,8 +1,10 @@
 #include "tdrm/stage/maps.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/rollout/labels.hpp"
 #include "tdrm/stage/map.hpp"
 
 namespace tdrm::stage {
@@ -12,11 +14,13 @@ constexpr std::int64_t kBlockAnswers = 2048;  ///< answers of a part: some secon
 
 }  // namespace
 
-rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan, engine::Engine& policy,
+rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan, engine::Engine* policy,
                                   int slots, const std::string& label, const std::filesystem::path& directory,
                                   const rollout::Attributes& attributes) {
     if (!map_is_done(context, directory)) {
-        rollout::Generator generator(policy, plan.sampler, context.task.end_tokens(), slots);
+        ensure(plan.scripted == (policy == nullptr), "a model answers, or the script");
+        std::optional<rollout::Generator> generator;
+        if (policy != nullptr) generator.emplace(*policy, plan.sampler, context.task.end_tokens(), slots);
         MapWork work;
         work.label = label;
         work.units = context.task.split_size(plan.split);
@@ -26,12 +30,16 @@ rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutP
             std::vector<task::Draw> draws;
             for (std::int64_t i = begin; i < end; ++i) draws.push_back({i, 0});
             const auto alive = [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); };
-            rollout::sample_answers(plan, generator, draws, alive).write(part);
+            (generator ? rollout::sample_answers(plan, *generator, draws, alive)
+                       : rollout::scripted_answers(plan, draws))
+                .write(part);
         };
         work.merge = [&](const std::vector<std::filesystem::path>& parts) {
             rollout::Trajectories all;
             for (const auto& part : parts) all.append(rollout::Trajectories::read(store::FileReader(part)));
-            rollout::write_answers(directory, context.task, all, rollout::state_labels(context.task, all), attributes);
+            auto labels = rollout::state_labels(context.task, all, plan.scripted);
+            if (plan.verdict_noise > 0) rollout::flip_verdicts(all, labels, plan.verdict_noise, plan.seed);
+            rollout::write_answers(directory, context.task, all, labels, attributes);
         };
         warn_if_idle(context, (work.units + work.block - 1) / work.block);
         run_map(context, work);

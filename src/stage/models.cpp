@@ -2,6 +2,7 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/model/pretrained.hpp"
+#include "tdrm/stage/record.hpp"
 #include "tdrm/store/checkpoint.hpp"
 #include "tdrm/text/tokenizer.hpp"
 #include "tdrm/train/state.hpp"
@@ -89,6 +90,22 @@ std::unique_ptr<engine::Engine> load_value_model(StageContext& context, const In
                                                  const rollout::ReadOutOptions& options) {
     if (!input.is_foreign() || options.reads == rollout::Shown::ids) return load_model(context, input);
     return engine::load_pretrained(context.ranks, input.directory);
+}
+
+bool is_of_hazards(StageContext& context, const Input& value) {
+    if (value.is_foreign()) return false;
+    return context.ranks.agree("reading what " + value.label + " is", [&] {
+        const auto record = StageRecord::read(value.directory.parent_path());
+        return record && record->outcome.results.value("values", kChances) == std::string(kHazards);
+    });
+}
+
+void refuse_hazards(StageContext& context, const Input& value, const std::string& who) {
+    if (!is_of_hazards(context, value)) return;
+    context.ranks.fail_together(ConfigError(cat(
+        who, " takes values of states, but ", value.label,
+        " was trained by target.kind: hazard (its numbers are "
+        "chances of an error, so larger ones are worse). Use it in best_of_n with at: survival, or another model.")));
 }
 
 rollout::Scorer value_scorer(StageContext& context, engine::Engine& model, const Input& input,

@@ -179,6 +179,7 @@ private:
             for (const BenchmarkRow& row : each.data.rows) rows.push_back(&row);
         if (!map_is_done(context, context.directory)) {
             const Input& value = context.input("value");
+            refuse_hazards(context, value, "processbench");
             const auto model = load_value_model(context, value, options_.read_out);
             rollout::Scorer scorer = value_scorer(context, *model, value, options_.read_out, rollout::kScoreTokens);
             MapWork work;

@@ -203,6 +203,7 @@ public:
         std::optional<rollout::Scorer> scorer;
         if (!context.inputs_of(key).empty()) {
             const Input& input = context.input(key);
+            refuse_hazards(context, input, "rl");
             value = load_value_model(context, input, options_.read_out);
             scorer.emplace(value_scorer(context, *value, input, options_.read_out, options_.unit_tokens));
         }

@@ -16,13 +16,20 @@ struct RolloutStageOptions {
     int samples = 8;
     engine::SamplerOptions sampler;
     int slots = 256;
+    bool scripted = false;
+    double verdict_noise = 0;
 
     void fields(Fields& f) {
-        f("policy", policy, "model that answers").required();
+        f("policy", policy, "model that answers; none if scripted");
         f("problems", problems, "split to answer").required();
         f("samples", samples, "answers per problem", at_least(1));
         f("sampler", sampler, "how answers are drawn");
         f("slots", slots, "sequences decoded together", at_least(1)).not_identity();
+        f("scripted", scripted,
+          "the task's scripted policy answers, the one that writes demonstrations: its exact values are stored");
+        f("verdict_noise", verdict_noise,
+          "chance that a stored verdict is flipped, as an unreliable judge would; the true one is kept apart",
+          between(0, 0.5));
     }
 };
 
@@ -33,15 +40,30 @@ public:
 
     void check(const task::Task& task, const std::string& path, Problems& problems) const override {
         check_split(task, options_.problems, path + ".problems", problems);
+        if (options_.scripted == !options_.policy.empty())
+            problems.push_back({"", path + ".policy",
+                                options_.scripted ? "names a model, but the stage is scripted (only one of them can "
+                                                    "answer). Leave one of the two out."
+                                                  : "isn't given (nobody would answer). Name a model, or set scripted: "
+                                                    "true for the task's own demonstrations."});
+        if (options_.scripted && task.scripted_policy().empty())
+            problems.push_back({"", path + ".scripted",
+                                cat("is true, but the values of the task ", task.kind(),
+                                    "'s demonstrations aren't known (they are what scripted answers are for). Let a "
+                                    "model answer.")});
     }
 
     StageOutcome run(StageContext& context) override {
-        const auto policy = load_model(context, context.input("policy"));
-        const rollout::RolloutPlan plan{&context.task,    options_.problems, options_.samples,
-                                        options_.sampler, context.seed,      "rollout"};
-        const auto answers = rollout_map(context, plan, *policy, options_.slots, context.node.name, context.directory,
-                                         rollout::answer_attributes(context.task, context.input("policy").name(),
-                                                                    options_.problems, options_.sampler, context.seed));
+        const auto policy = options_.scripted ? nullptr : load_model(context, context.input("policy"));
+        const auto name = options_.scripted ? rollout::ModelName{"scripted", context.task.fingerprint()}
+                                            : context.input("policy").name();
+        rollout::RolloutPlan plan{&context.task,    options_.problems, options_.samples,
+                                  options_.sampler, context.seed,      "rollout"};
+        plan.scripted = options_.scripted;
+        plan.verdict_noise = options_.verdict_noise;
+        const auto answers = rollout_map(
+            context, plan, policy.get(), options_.slots, context.node.name, context.directory,
+            rollout::answer_attributes(context.task, name, options_.problems, options_.sampler, context.seed));
         return {0, -1, metrics_json(answer_metrics(answers))};
     }
 
@@ -52,6 +74,7 @@ public:
     }
 
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
+        if (options_.scripted) return Memory();
         const auto spec = planned.model("policy");
         if (!spec) return std::nullopt;
         return frozen_memory("the policy", *spec)

@@ -106,6 +106,7 @@ public:
 
     StageOutcome run(StageContext& context) override {
         const auto policy = load_model(context, context.input("policy"));
+        refuse_hazards(context, context.input("value"), "search");
         const auto value = load_value_model(context, context.input("value"), options_.read_out);
         rollout::Generator generator(*policy, options_.sampler, context.task.end_tokens(), options_.slots);
         rollout::Scorer scorer =

@@ -5,6 +5,7 @@
 #include "tdrm/base/options.hpp"
 #include "tdrm/task/chain.hpp"
 #include "tdrm/task/countdown.hpp"
+#include "tdrm/task/walk.hpp"
 #include "text_task_options.hpp"
 
 namespace tdrm::stage {
@@ -37,6 +38,17 @@ struct ChainFields : task::ChainOptions {
     }
 };
 
+struct WalkFields : task::WalkOptions {
+    std::string kind = "walk";
+    void fields(Fields& f) {
+        f("kind", kind, "walk");
+        f("modulus", modulus, "numbers are 0 to modulus - 1", between(4, 100));
+        f("steps", steps, "steps of every answer", between(1, 30));
+        f("splits", splits, "split names with their numbers of problems, disjoint", at_least(0)).required();
+        f("repeating", repeating, "splits that may hold a problem twice");
+    }
+};
+
 template <class Fields, class Make>
 std::unique_ptr<task::Task> bind(const Yaml& options, std::uint64_t seed, Problems& problems, Make make) {
     Fields fields;
@@ -58,25 +70,28 @@ std::unique_ptr<task::Task> make_task(const Yaml& options, std::uint64_t seed, P
     const std::string word = kind != nullptr ? kind->scalar : "";
     if (word == "countdown") return bind<CountdownFields>(options, seed, problems, task::make_countdown);
     if (word == "chain") return bind<ChainFields>(options, seed, problems, task::make_chain);
+    if (word == "walk") return bind<WalkFields>(options, seed, problems, task::make_walk);
     if (word == "text") return bind<TextTaskFields>(options, seed, problems, make_text_task);
     problems.push_back(
         {kind != nullptr ? kind->where() : options.where(), "task.kind",
-         cat("\"", word, "\" is no task (it decides problems and verdicts). Choose countdown, chain or text.")});
+         cat("\"", word, "\" is no task (it decides problems and verdicts). Choose countdown, chain, walk or text.")});
     return nullptr;
 }
 
 std::string explain_task(const std::string& kind, const std::string& key) {
     if (kind == "chain") return explain(ChainFields{}, key);
+    if (kind == "walk") return explain(WalkFields{}, key);
     if (kind == "text") return explain(TextTaskFields{}, key);
     return explain(CountdownFields{}, key);
 }
 
 std::vector<std::string> task_keys(const std::string& kind) {
     if (kind == "chain") return option_keys(ChainFields{});
+    if (kind == "walk") return option_keys(WalkFields{});
     if (kind == "text") return option_keys(TextTaskFields{});
     return option_keys(CountdownFields{});
 }
 
-std::vector<std::string> task_kinds() { return {"countdown", "chain", "text"}; }
+std::vector<std::string> task_kinds() { return {"countdown", "chain", "walk", "text"}; }
 
 }  // namespace tdrm::stage

@@ -16,7 +16,8 @@ TrainFields TrainFields::resolved(std::int64_t updates) const {
 
 StageOutcome train_model(StageContext& context, const TrainFields& fields, engine::Engine& engine,
                          train::Objective& objective, const train::Evaluation& evaluation, std::int64_t updates,
-                         std::vector<std::string> headline, nlohmann::json results) {
+                         std::vector<std::string> headline, nlohmann::json results,
+                         std::vector<train::Trainee> companions) {
     const std::int64_t horizon = fields.optimizer.horizon > 0 ? fields.optimizer.horizon : updates;
     const train::Trainee trainee{"", engine, fields.optimizer, fields.precision, horizon};
     train::TrainerOptions options;
@@ -26,6 +27,7 @@ StageOutcome train_model(StageContext& context, const TrainFields& fields, engin
     options.commit = fields.commit;
     options.sum = context.sum;
     options.headline = std::move(headline);
+    options.companions = std::move(companions);
     const auto result = train::train(context.ranks, {&trainee, 1}, objective, evaluation, options);
     results["best_figure"] = result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure);
     return {result.updates, result.best, std::move(results)};

@@ -42,6 +42,7 @@ struct SelectOptions {
 
 struct ValueStageOptions {
     std::string init, data;
+    train::LabelSource labels = train::LabelSource::truth;
     reward::TargetOptions target;
     double epochs = 2;
     std::int64_t updates = 0;
@@ -53,6 +54,7 @@ struct ValueStageOptions {
     void fields(Fields& f) {
         f("init", init, "model whose body is the start (its head is replaced by a fresh one)").required();
         f("data", data, "judged trajectories").required();
+        f("labels", labels, "what labels of states are: the truth of the data, exact values, sampled continuations");
         f("target", target, "what the values are trained towards");
         f("epochs", epochs, "passes over the trajectories", above(0));
         f("updates", updates, "optimiser updates; 0 = as many as the epochs need", at_least(0)).not_identity();
@@ -81,9 +83,10 @@ public:
         const auto labels = context.ranks.agree("reading labels", [&] {
             return rollout::load_labels(context.input("data").directory, context.task, data);
         });
-        require_known(context, data, labels);
-        const bool by_label = options_.target.kind == reward::TargetKind::step_label;
-        const auto part = train::partition(data, train::truth_of(data, labels, options_.target.kind), by_label,
+        auto given = train::value_labels(labels, options_.labels);
+        require_known(context, data, labels, given);
+        const auto part = train::partition(data, train::truth_of(data, labels, options_.target, given.label),
+                                           options_.target.kind == reward::TargetKind::step_label,
                                            options_.select.holdout, context.seed);
         if (part.training_rows.empty())
             context.ranks.fail_together(
@@ -92,19 +95,33 @@ public:
                               "are none). Lower select.holdout or give it more data.")));
         warn_if_one_sided(context, data);
         const auto value = new_value_model(context, context.input("init"));
-        train::ValueObjective objective(data, part.training_rows, by_label ? labels.truth : std::vector<float>(),
-                                        context.task, *value, options_.target, context.seed, options_.batch,
-                                        options_.unit_tokens);
+        std::unique_ptr<engine::Engine> average;
+        std::vector<train::Trainee> companions;
+        if (options_.target.bootstrap == reward::Bootstrap::ema) {
+            average = context.ranks.agree("making room for a moving average",
+                                          [&] { return engine::make_engine(value->spec()); });
+            companions.push_back({"average", *average, {}, {}, 0});
+        }
+        if (!options_.target.needs_labels()) given = {};
+        train::ValueObjective objective(data, part.training_rows, std::move(given), context.task, *value,
+                                        options_.target, context.seed, options_.batch, options_.unit_tokens,
+                                        average.get());
+        const auto known = held_out_estimands(data, labels, part);
+        nlohmann::json meanings = nlohmann::json::object();
+        for (const auto& each : known) meanings[each.name] = each.meaning;
         const std::int64_t updates =
             options_.updates > 0
                 ? options_.updates
                 : static_cast<std::int64_t>(
                       std::ceil(options_.epochs * static_cast<double>(part.training_rows.size()) / options_.batch));
-        return train_model(context, options_.train, *value, objective, selection(context, part, *value, updates),
+        return train_model(context, options_.train, *value, objective, selection(context, part, known, *value, updates),
                            updates, {"loss", cat("eval/", by())},
                            {{"trajectories", part.training_rows.size()},
                             {"held_out_problems", part.held_out.num_problems()},
-                            {"by", by()}});
+                            {"by", by()},
+                            {"values", hazards() ? kHazards : kChances},
+                            {"estimands", meanings}},
+                           std::move(companions));
     }
 
     [[nodiscard]] std::string plan(const task::Task&) const override {
@@ -123,22 +140,50 @@ public:
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
-        return training_memory(*spec, options_.unit_tokens, sample, rollout::kScoreTokens, planned.sum,
-                               options_.train.precision);
+        auto memory = training_memory(*spec, options_.unit_tokens, sample, rollout::kScoreTokens, planned.sum,
+                                      options_.train.precision);
+        if (options_.target.bootstrap == reward::Bootstrap::ema)
+            memory.add(frozen_memory("the moving average", *spec))
+                .add(scoring_memory(*spec, options_.unit_tokens + sample));
+        return memory;
     }
 
 private:
+    [[nodiscard]] bool hazards() const { return options_.target.kind == reward::TargetKind::hazard; }
+
+    /// What is known about the held-out states.
+    [[nodiscard]] std::vector<rollout::Estimand> held_out_estimands(const rollout::Trajectories& data,
+                                                                    const rollout::StateLabels& labels,
+                                                                    const train::Partition& part) const {
+        auto known = rollout::estimands(data, labels, hazards());
+        for (auto& each : known) each.truth_S = train::states_of(data, each.truth_S, part.held_rows);
+        std::erase_if(known, [](const auto& each) { return !train::any_known(each.truth_S); });
+        return known;
+    }
+
     /// Collective. Refuses data that lack what the target is made of.
-    void require_known(StageContext& context, const rollout::Trajectories& data,
-                       const rollout::StateLabels& labels) const {
+    void require_known(StageContext& context, const rollout::Trajectories& data, const rollout::StateLabels& labels,
+                       const train::ValueLabels& given) const {
         const auto& target = options_.target;
-        if (target.kind == reward::TargetKind::step_label) {
-            if (!train::any_known(labels.truth))
-                context.ranks.fail_together(DataError(cat(context.input("data").label,
-                                                          " has no step labels (targets of kind step_label are these). "
-                                                          "Use an outcome or TD target, or import data with labels.")));
-            return;
-        }
+        const auto& label = context.input("data").label;
+        if (data.step_end.empty() && data.size() > 0 && target.kind != reward::TargetKind::outcome_last)
+            context.ranks.fail_together(DataError(
+                cat("no trajectory of ", label,
+                    " has a step (a value is of the state after a step, so there is nothing "
+                    "between prompt and outcome to learn). Look at how the task cuts answers into steps, or train an "
+                    "outcome model: target.kind: outcome_last.")));
+        if (target.needs_labels() && !train::any_known(given.label))
+            context.ranks.fail_together(DataError(
+                cat(label, " has no step labels", options_.labels == train::LabelSource::truth ? "" : " of this source",
+                    " (the targets are made of them). Use an outcome or TD target, or data with labels: imported, of a "
+                    "built-in task, of scripted answers (labels: v_pi), or of continuations (labels: sampled).")));
+        if (target.label_weight == reward::LabelWeight::tries && given.tries.empty())
+            context.ranks.fail_together(DataError(
+                cat("it isn't known how often the labels of ", label,
+                    " were tried (target.label_weight: tries counts "
+                    "them so often). Set labels to sampled, with data that have continuations, or leave label_weight "
+                    "out.")));
+        if (target.kind == reward::TargetKind::step_label) return;
         const auto unknown = std::count(labels.outcome_known.begin(), labels.outcome_known.end(), 0);
         if (unknown == 0 || target.truncated != reward::Truncated::fail) return;
         context.ranks.fail_together(DataError(
@@ -161,7 +206,8 @@ private:
         return "";
     }
 
-    train::Evaluation selection(StageContext& context, const train::Partition& part, engine::Engine& value,
+    train::Evaluation selection(StageContext& context, const train::Partition& part,
+                                const std::vector<rollout::Estimand>& known, engine::Engine& value,
                                 std::int64_t updates) const {
         train::Evaluation evaluation;
         if (part.held_out.size() == 0) return evaluation;
@@ -176,16 +222,18 @@ private:
         evaluation.by = by();
         evaluation.higher_is_better = options_.select.by == SelectBy::auc || options_.select.by == SelectBy::accuracy;
         evaluation.patience = options_.select.patience;
-        evaluation.measure = [&context, &part, &value](std::int64_t) {
+        evaluation.measure = [this, &context, &part, &known, &value](std::int64_t) {
             rollout::Scorer scorer(value, context.task.probe(), rollout::kScoreTokens);
             scorer.show(rollout::value_prompts_of(context.task));
-            const auto quality = train::value_quality(rollout::score_together(context.ranks, scorer, part.held_out),
-                                                      part.held_out_truth);
+            const auto logits = rollout::score_together(context.ranks, scorer, part.held_out);
+            const auto values = train::state_values(part.held_out, logits, hazards());
+            const auto quality = train::value_quality(values, part.held_out_truth);
             train::Metrics metrics;
             metrics.set("log_loss", quality.log_loss);
             metrics.set("brier", quality.brier);
             metrics.set("auc", quality.auc);
             metrics.set("accuracy", quality.accuracy);
+            train::add_value_figures(part.held_out, values, known, metrics);
             return metrics;
         };
         return evaluation;

@@ -1,6 +1,7 @@
 #include "tdrm/task/chain.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
@@ -76,6 +77,9 @@ public:
                                            std::span<const std::int32_t> step_ends) const override;
     [[nodiscard]] std::vector<std::uint8_t> step_right(const Problem& problem, TokenSpan answer,
                                                        std::span<const std::int32_t> step_ends) const override;
+    [[nodiscard]] std::string scripted_policy() const override;
+    [[nodiscard]] std::vector<float> scripted_value(const Problem& problem, TokenSpan answer,
+                                                    std::span<const std::int32_t> step_ends) const override;
 
 protected:
     [[nodiscard]] Problem draw(Random& random) const override;
@@ -186,6 +190,45 @@ std::vector<float> Chain::truth(const Problem& problem, TokenSpan answer,
     std::vector<float> truth(right.size() + 1, 1.0F);
     for (std::size_t t = 0; t < right.size(); ++t) truth[t + 1] = right[t] == 1 ? truth[t] : 0.0F;
     return truth;
+}
+
+std::string Chain::scripted_policy() const {
+    return options_.noise == 0 ? "no errors" : cat("a wrong result in ", options_.noise, " of the steps");
+}
+
+std::vector<float> Chain::scripted_value(const Problem& problem, TokenSpan answer,
+                                         std::span<const std::int32_t> step_ends) const {
+    const Expression expression = this->expression(problem);
+    const std::size_t operations = expression.operations.size();
+    const auto m = static_cast<std::size_t>(options_.modulus);
+    // right[t][v]: chance of the right result if v is what was written before operation t.
+    std::vector<std::vector<double>> right(operations + 1, std::vector<double>(m, 0.0));
+    right[operations][static_cast<std::size_t>(evaluate(expression, options_.modulus))] = 1;
+    for (std::size_t t = operations; t-- > 0;) {
+        double all = 0;
+        for (const double chance : right[t + 1]) all += chance;
+        for (std::size_t v = 0; v < m; ++v) {
+            const auto& [op, b] = expression.operations[t];
+            const double good =
+                right[t + 1][static_cast<std::size_t>(apply(static_cast<int>(v), op, b, options_.modulus))];
+            right[t][v] =
+                (1 - options_.noise) * good + options_.noise * (all - good) / static_cast<double>(options_.modulus - 1);
+        }
+    }
+    std::vector<float> value(step_ends.size() + 1, std::numeric_limits<float>::quiet_NaN());
+    value[0] = static_cast<float>(right[0][static_cast<std::size_t>(expression.first)]);
+    for (std::size_t t = 0; t < step_ends.size() && t <= operations; ++t) {
+        const TokenSpan tokens = step_tokens(answer, step_ends, t);
+        if (t == operations) {
+            if (tokens.size() == 3 && tokens[0] == kAnswer && is_number(tokens[1]) && tokens[2] == kEnd)
+                value[t + 1] = std::to_string(number(tokens[1])) == problem.answer ? 1.0F : 0.0F;
+            break;
+        }
+        const auto step = equation(tokens);
+        if (!step) break;  // the scripted policy never stands here
+        value[t + 1] = static_cast<float>(right[t + 1][static_cast<std::size_t>(step->c)]);
+    }
+    return value;
 }
 
 }  // namespace

@@ -3,103 +3,18 @@
 #include <algorithm>
 #include <array>
 
+#include "countdown_moves.hpp"
 #include "tdrm/base/errors.hpp"
 #include "word_task.hpp"
 
 namespace tdrm::task {
 namespace {
 
-constexpr int kMaxNumbers = 5;
-
-/// The numbers left, in any order.
-class Numbers {
-public:
-    [[nodiscard]] int size() const { return size_; }
-    [[nodiscard]] int operator[](int i) const { return values_[static_cast<std::size_t>(i)]; }
-    [[nodiscard]] auto begin() const { return values_.begin(); }
-    [[nodiscard]] auto end() const { return values_.begin() + size_; }
-    void push(int value) { values_[static_cast<std::size_t>(size_++)] = value; }
-    void erase(int i) { values_[static_cast<std::size_t>(i)] = values_[static_cast<std::size_t>(--size_)]; }
-    /// Takes one of the numbers with this value away, if there is one.
-    bool take(int value) {
-        const auto found = std::find(begin(), end(), value);
-        if (found == end()) return false;
-        erase(static_cast<int>(found - begin()));
-        return true;
-    }
-
-private:
-    std::array<int, kMaxNumbers> values_{};
-    int size_ = 0;
-};
+using namespace countdown;
 
 struct Puzzle {
     Numbers numbers;
     int target = 0;
-};
-
-/// a op b for a >= b >= 1; 0 if it isn't a whole number in [1, max_result].
-int apply(int a, Token op, int b, int max_result) {
-    int result = 0;
-    switch (op) {
-        case kPlus:
-            result = a + b;
-            break;
-        case kMinus:
-            result = a - b;
-            break;
-        case kTimes:
-            result = a * b;
-            break;
-        default:
-            result = a % b == 0 ? a / b : 0;
-    }
-    return result <= max_result ? result : 0;
-}
-
-/// Choice of two of the numbers and of an operation.
-struct Move {
-    int i, j;  // i < j
-    Token op;
-};
-
-Equation equation_of(const Numbers& numbers, const Move& move, int max_result) {
-    const int a = std::max(numbers[move.i], numbers[move.j]);
-    const int b = std::min(numbers[move.i], numbers[move.j]);
-    return {a, move.op, b, apply(a, move.op, b, max_result)};
-}
-
-Numbers after(Numbers numbers, const Move& move, int result) {
-    numbers.erase(move.j);  // the larger index first: erase moves the last number into the gap
-    numbers.erase(move.i);
-    numbers.push(result);
-    return numbers;
-}
-
-/// All legal moves with their equations. Never empty for two numbers or more: unequal ones can be subtracted, equal
-/// ones divided.
-struct LegalMoves {
-    LegalMoves(const Numbers& numbers, int max_result) {
-        for (int i = 0; i < numbers.size(); ++i)
-            for (int j = i + 1; j < numbers.size(); ++j)
-                for (Token op = kPlus; op <= kDivide; ++op) {
-                    const Equation equation = equation_of(numbers, {i, j, op}, max_result);
-                    if (equation.c > 0) items[size++] = {{i, j, op}, equation};
-                }
-    }
-    template <class Predicate>
-    void keep_if(Predicate keep) {
-        std::size_t kept = 0;
-        for (std::size_t i = 0; i < size; ++i)
-            if (keep(items[i].equation)) items[kept++] = items[i];
-        size = kept;
-    }
-    struct Item {
-        Move move;
-        Equation equation;
-    };
-    std::array<Item, kMaxNumbers*(kMaxNumbers - 1) / 2 * 4> items;
-    std::size_t size = 0;
 };
 
 /// Can optimal play still reach the target with all numbers? Plain search: 0.2 us for 3 numbers left.
@@ -217,6 +132,9 @@ public:
                                            std::span<const std::int32_t> step_ends) const override;
     [[nodiscard]] std::vector<std::uint8_t> step_right(const Problem& problem, TokenSpan answer,
                                                        std::span<const std::int32_t> step_ends) const override;
+    [[nodiscard]] std::string scripted_policy() const override;
+    [[nodiscard]] std::vector<float> scripted_value(const Problem& problem, TokenSpan answer,
+                                                    std::span<const std::int32_t> step_ends) const override;
 
 protected:
     [[nodiscard]] Problem draw(Random& random) const override;
@@ -340,6 +258,27 @@ std::vector<std::uint8_t> Countdown::step_right(const Problem& problem, TokenSpa
         right[t] = 1;
     }
     return right;
+}
+
+std::string Countdown::scripted_policy() const {
+    if (options_.noise == 1) return "random legal play";
+    const std::string best = "play that keeps the target within reach";
+    return options_.noise == 0 ? best : cat(best, ", ", options_.noise, " of the steps random legal play");
+}
+
+std::vector<float> Countdown::scripted_value(const Problem& problem, TokenSpan answer,
+                                             std::span<const std::int32_t> step_ends) const {
+    const Puzzle puzzle = this->puzzle(problem);
+    Play play(puzzle, options_.max_result);
+    ScriptedValue value(puzzle.target, options_.noise, options_.max_result);
+    std::vector<float> result(step_ends.size() + 1, 0.0F);
+    result[0] = static_cast<float>(value(play.left()));
+    for (std::size_t t = 0; t < step_ends.size(); ++t) {
+        const auto step = equation(step_tokens(answer, step_ends, t));
+        if (!step || play.step(*step) != Reason::correct) break;  // what follows an illegal step is dead
+        result[t + 1] = static_cast<float>(value(play.left()));
+    }
+    return result;
 }
 
 }  // namespace

@@ -89,11 +89,13 @@ public:
              const Evaluation& evaluation, const TrainerOptions& options)
         : ranks_(ranks),
           trainees_(trainees),
+          kept_(trainees.begin(), trainees.end()),
           objective_(objective),
           evaluation_(evaluation),
           options_(options),
           log_(options.directory, ranks.root()) {
         ensure(!trainees.empty(), "something is trained");
+        for (const Trainee& companion : options.companions) kept_.push_back(companion);
         const auto sum = options.sum == SumMode::fast ? engine::Sum::fast : engine::Sum::exact;
         for (const Trainee& trainee : trainees) trainee.engine.begin_training({trainee.precision.weights, sum, {}});
     }
@@ -127,7 +129,7 @@ private:
             ranks_.agree("looking for a commit", [&] { return ranks_.root() ? newest_commit() : ""; }));
         if (!found.empty()) {
             const auto checkpoint = store::load_checkpoint(ranks_, found);
-            ranks_.agree("loading a commit", [&] { state_ = load_state(checkpoint, trainees_); });
+            ranks_.agree("loading a commit", [&] { state_ = load_state(checkpoint, kept_); });
             log::info(cat(options_.label, ": going on after update ", state_.update));
         }
         ranks_.agree("cutting the logs back to the commit", [&] { log_.cut(state_.update, state_.log); });
@@ -294,7 +296,7 @@ private:
 
     void commit() {
         ranks_.agree("writing the logs", [&] { state_.log = log_.flush(); });
-        save_state(ranks_, options_.directory / commit_name(state_.update), state_, trainees_);
+        save_state(ranks_, options_.directory / commit_name(state_.update), state_, kept_);
         damaged_.erase(commit_name(state_.update));
         last_commit_ = now();
         prune(false);
@@ -335,6 +337,7 @@ private:
 
     comm::Communicator& ranks_;
     std::span<const Trainee> trainees_;
+    std::vector<Trainee> kept_;  ///< in commits: trainees and companions
     Objective& objective_;
     const Evaluation& evaluation_;
     const TrainerOptions& options_;

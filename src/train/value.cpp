@@ -7,6 +7,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/ledger.hpp"
 #include "tdrm/eval/calibration.hpp"
+#include "tdrm/eval/value_report.hpp"
 #include "tdrm/reward/loss.hpp"
 #include "tdrm/rollout/answers.hpp"
 
@@ -20,9 +21,9 @@ const model::ReadOut kValueHead{};
 
 }  // namespace
 
-ValueObjective::ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows,
-                               std::vector<float> labels, const task::Task& task, engine::Engine& value,
-                               const reward::TargetOptions& target, std::uint64_t seed, int batch, int unit_tokens)
+ValueObjective::ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows, ValueLabels labels,
+                               const task::Task& task, engine::Engine& value, const reward::TargetOptions& target,
+                               std::uint64_t seed, int batch, int unit_tokens, engine::Engine* average)
     : data_(data),
       rows_(std::move(rows)),
       labels_(std::move(labels)),
@@ -30,16 +31,20 @@ ValueObjective::ValueObjective(const rollout::Trajectories& data, std::vector<st
       task_(task),
       probe_(task.probe()),
       value_(value),
+      average_(average),
       target_(target),
       shuffle_(seed, static_cast<std::int64_t>(rows_.size())),
       batch_(batch),
-      unit_tokens_(static_cast<std::size_t>(unit_tokens)) {}
+      unit_tokens_(static_cast<std::size_t>(unit_tokens)) {
+    ensure((average != nullptr) == (target.bootstrap == reward::Bootstrap::ema), "ema has a model to average in");
+}
 
 task::Tokens ValueObjective::prompt_of(std::size_t row) const {
     return task_.value_prompt(data_.prompt(static_cast<std::size_t>(data_.problem[row])));
 }
 
-reward::StateTargets ValueObjective::targets_of(std::size_t row, std::span<const float> logits) const {
+reward::StateTargets ValueObjective::targets_of(std::size_t row, std::span<const float> logits,
+                                                std::span<const float> backed_up) const {
     std::vector<std::int32_t> prefix{0};
     const auto ends = data_.step_ends(row);
     prefix.insert(prefix.end(), ends.begin(), ends.end());
@@ -48,11 +53,33 @@ reward::StateTargets ValueObjective::targets_of(std::size_t row, std::span<const
     solution.outcome = data_.outcome[row];
     solution.truncated = data_.finish[row] == static_cast<std::uint8_t>(task::Finish::length);
     solution.prefix_tokens_S = prefix;
-    if (!labels_.empty()) solution.label_S = std::span(labels_).subspan(state_offset_[row], prefix.size());
+    solution.bootstrap_logit_S = backed_up;
+    const auto of_row = [&](const std::vector<float>& numbers) {
+        return numbers.empty() ? std::span<const float>()
+                               : std::span(numbers).subspan(state_offset_[row], prefix.size());
+    };
+    solution.label_S = of_row(labels_.label);
+    solution.tries_S = of_row(labels_.tries);
     return reward::targets(target_, solution);
 }
 
+void ValueObjective::follow(std::int64_t update) {
+    constexpr std::int64_t kPiece = 1 << 20;
+    const auto keep = static_cast<float>(update == 0 ? 0 : target_.ema_decay);
+    std::vector<float> ours, theirs;
+    for (std::int64_t first = 0; first < value_.num_parameters(); first += kPiece) {
+        const auto size = static_cast<std::size_t>(std::min(kPiece, value_.num_parameters() - first));
+        ours.resize(size);
+        theirs.resize(size);
+        value_.read(engine::Array::weights, first, theirs);
+        average_->read(engine::Array::weights, first, ours);
+        for (std::size_t i = 0; i < size; ++i) ours[i] = keep * ours[i] + (1 - keep) * theirs[i];
+        average_->write(engine::Array::weights, first, ours);
+    }
+}
+
 void ValueObjective::prepare(std::int64_t update) {
+    if (average_ != nullptr) follow(update);
     batch_rows_.clear();
     std::vector<std::size_t> lengths;
     weight_ = 0;
@@ -64,6 +91,7 @@ void ValueObjective::prepare(std::int64_t update) {
         const std::vector<float> unknown(answer.ends.size(), 0.0F);  // weights don't depend on values
         for (const float w : targets_of(row, unknown).weight) weight_ += static_cast<double>(w);
     }
+    if (weight_ == 0) weight_ = 1;  // nothing in it is trained
     units_ = Units(std::move(lengths), unit_tokens_);
 }
 
@@ -81,6 +109,10 @@ Sums ValueObjective::differentiate(std::size_t unit) {
         const auto answer = rollout::all_states(data_, row);
         rollout::add_states(forest, prompt_of(row), std::span(&answer, 1), probe_, probes);
     }
+    if (average_ != nullptr) {
+        averaged_.resize(probes.size());
+        average_->values(average_->forward(forest, probes, engine::Keep::nothing), kValueHead, averaged_);
+    }
     const auto states = value_.forward(forest, probes, engine::Keep::activations);
     logits_.resize(probes.size());
     d_logits_.resize(probes.size());
@@ -91,8 +123,13 @@ Sums ValueObjective::differentiate(std::size_t unit) {
     for (std::size_t i = units_.begin(unit); i < units_.end(unit); ++i) {
         const std::size_t row = batch_rows_[i];
         const auto logits = std::span(logits_).subspan(at, state_offset_[row + 1] - state_offset_[row]);
-        const auto goals = targets_of(row, logits);
-        loss += reward::value_loss(logits, goals.target, goals.weight, std::span(d_logits_).subspan(at, logits.size()));
+        const auto backed_up =
+            average_ == nullptr ? std::span<const float>() : std::span(averaged_).subspan(at, logits.size());
+        const auto goals = targets_of(row, logits, backed_up);
+        const double cross_entropy =
+            reward::value_loss(logits, goals.target, goals.weight, std::span(d_logits_).subspan(at, logits.size()));
+        // Of hazards the cross-entropy has the right derivative, but isn't the likelihood itself.
+        loss += target_.kind == reward::TargetKind::hazard ? reward::hazard_loss(logits, goals) : cross_entropy;
         statistics += reward::statistics(logits, goals);
         at += logits.size();
     }
@@ -115,18 +152,53 @@ void ValueObjective::metrics(const Sums& sums, Metrics& out) const {
     out.set("num_tokens", sums["tokens"]);
 }
 
-ValueQuality value_quality(std::span<const float> logits, std::span<const float> truth) {
-    ensure(logits.size() == truth.size(), "states and their truth come in pairs");
+ValueQuality value_quality(std::span<const double> value_S, std::span<const float> truth_S) {
+    ensure(value_S.size() == truth_S.size(), "states and their truth come in pairs");
     std::vector<double> probability, known;
-    for (std::size_t s = 0; s < logits.size(); ++s) {
-        if (std::isnan(truth[s])) continue;
-        probability.push_back(reward::sigmoid(static_cast<double>(logits[s])));
-        known.push_back(static_cast<double>(truth[s]));
+    for (std::size_t s = 0; s < value_S.size(); ++s) {
+        if (std::isnan(truth_S[s])) continue;
+        probability.push_back(value_S[s]);
+        known.push_back(static_cast<double>(truth_S[s]));
     }
     double right = 0;
     for (std::size_t i = 0; i < known.size(); ++i) right += (probability[i] > 0.5) == (known[i] > 0.5) ? 1 : 0;
     return {eval::log_loss(probability, known), eval::brier_score(probability, known),
             eval::roc_auc(probability, known), right / static_cast<double>(known.size())};
+}
+
+std::vector<double> state_values(const rollout::Trajectories& data, std::span<const float> logits, bool hazards) {
+    std::vector<double> values;
+    if (!hazards) {
+        for (const float logit : logits) values.push_back(reward::sigmoid(static_cast<double>(logit)));
+        return values;
+    }
+    for (std::size_t row = 0; row < data.size(); ++row) {
+        const auto states = logits.subspan(values.size(), data.step_ends(row).size() + 1);
+        for (const double log_survival : reward::log_survival(states)) values.push_back(std::exp(log_survival));
+    }
+    return values;
+}
+
+std::vector<std::size_t> problem_states(const rollout::Trajectories& data) {
+    const auto offsets = rollout::state_offsets(data);
+    std::vector<std::size_t> begin;
+    for (const auto& group : data.groups()) begin.push_back(offsets[group.first]);
+    begin.push_back(offsets.back());
+    return begin;
+}
+
+void add_value_figures(const rollout::Trajectories& data, std::span<const double> value_S,
+                       std::span<const rollout::Estimand> estimands, Metrics& out) {
+    for (const auto& [name, meaning, truth_S] : estimands) {
+        const auto figures =
+            eval::calibrate(value_S, std::vector<double>(truth_S.begin(), truth_S.end()), problem_states(data));
+        if (!figures) continue;
+        out.set(name + "/mse", figures->brier);
+        out.set(name + "/ece", figures->ece);
+        out.set(name + "/explained_variance", figures->explained_variance);
+        out.set(name + "/auc", figures->auc);
+        out.set(name + "/auc_within", figures->auc_within);
+    }
 }
 
 }  // namespace tdrm::train

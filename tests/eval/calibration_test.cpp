@@ -42,6 +42,49 @@ TEST(Calibration, AgreesWithScikitLearn) {
         EXPECT_NEAR(bins[i].mean_prediction, golden::kBinPrediction[i], 1e-12);
     }
     EXPECT_NEAR(expected_calibration_error(bins), golden::kEce, 1e-12);
+    EXPECT_NEAR(explained_variance(kPrediction, kTruth), golden::kExplainedVariance, 1e-12);
+}
+
+TEST(ExplainedVariance, IsOneZeroOrBelow) {
+    const std::vector<double> truth{0, 1, 0.5, 0.25};
+    EXPECT_DOUBLE_EQ(explained_variance(truth, truth), 1);
+    EXPECT_NEAR(explained_variance(std::vector<double>(4, 0.9), truth), 0, 1e-12);
+    EXPECT_NEAR(explained_variance(std::vector<double>{0.25, 1, 0.75, 0.5}, std::vector<double>{0, 0.75, 0.5, 0.25}), 1,
+                1e-12);  // an offset isn't seen
+    EXPECT_LT(explained_variance(std::vector<double>{1, 0, 0.5, 0.75}, truth), 0);
+    EXPECT_TRUE(std::isnan(explained_variance(std::vector<double>{0.5, 0.6}, std::vector<double>{1, 1})));
+}
+
+TEST(RocAucWithin, CountsThePairsOfEachGroupAlone) {
+    Random random(random_key(7, "groups"));
+    std::vector<double> score, truth;
+    std::vector<std::size_t> begin{0};
+    double won = 0, pairs = 0;
+    for (int g = 0; g < 20; ++g) {
+        std::vector<double> s, y;
+        for (std::uint64_t n = random.next_below(6); n > 0; --n) {
+            s.push_back(static_cast<double>(random.next_below(5)) + 10 * g);  // groups are far apart
+            y.push_back(g % 3 == 0 ? random.next_uniform() : static_cast<double>(random.next_below(2)));
+        }
+        for (std::size_t i = 0; i < s.size(); ++i)
+            for (std::size_t j = 0; j < s.size(); ++j) {
+                if (i == j) continue;
+                const double weight = y[i] * (1 - y[j]);
+                won += weight * (s[i] > s[j] ? 1 : s[i] == s[j] ? 0.5 : 0);
+                pairs += weight;
+            }
+        score.insert(score.end(), s.begin(), s.end());
+        truth.insert(truth.end(), y.begin(), y.end());
+        begin.push_back(score.size());
+    }
+    EXPECT_NEAR(roc_auc_within(score, truth, begin), won / pairs, 1e-12);
+    EXPECT_NEAR(roc_auc_within(score, truth, std::vector<std::size_t>{0, score.size()}), roc_auc(score, truth), 1e-12);
+    // Easy and hard groups told apart, but nothing within: pooled figures look good, this one doesn't.
+    const std::vector<double> flat{0.9, 0.9, 0.9, 0.1, 0.1, 0.1}, mixed{1, 1, 0, 0, 0, 1};
+    EXPECT_NEAR(roc_auc(flat, mixed), 2.0 / 3, 1e-12);
+    EXPECT_EQ(roc_auc_within(flat, mixed, std::vector<std::size_t>{0, 3, 6}), 0.5);
+    EXPECT_TRUE(std::isnan(roc_auc_within(flat, mixed, std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6})));
+    EXPECT_THROW((void)roc_auc_within(flat, mixed, std::vector<std::size_t>{0, 3}), BugError);
 }
 
 TEST(ReliabilityBins, CoverTheirEndsAndMarkEmptyOnes) {

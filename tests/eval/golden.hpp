@@ -22,6 +22,7 @@ inline const std::vector<double> kBinTruth{0.0, 0.0, 0.0625, 0.6666666666666666,
 inline const std::vector<double> kBinPrediction{0.12592727272727272, 0.28295000000000003, 0.49487499999999995,
                                                 0.7198666666666668, 0.8907384615384616};
 inline constexpr double kEce = 0.19376000000000004;
+inline constexpr double kExplainedVariance = 0.5292340403418803;
 inline const std::vector<double> kMean95{0.22829377676260593, 0.47170622323739403};
 inline const std::vector<double> kWilson7Of20{0.18119182410108203, 0.5671457233147638};
 inline const std::vector<double> kWilson0Of20{0.0, 0.1611251580528194};

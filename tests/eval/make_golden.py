@@ -7,7 +7,7 @@ import sklearn
 import statsmodels
 from scipy import stats
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import brier_score_loss, explained_variance_score, log_loss, roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
 rng = np.random.default_rng(1)
@@ -37,6 +37,7 @@ number("kAuc", roc_auc_score(truth, prediction))
 array("kBinTruth", true_share)
 array("kBinPrediction", mean_prediction)
 number("kEce", (counts * abs(true_share - mean_prediction)).sum() / 60)
+number("kExplainedVariance", explained_variance_score(truth, prediction))
 array("kMean95", normal)
 array("kWilson7Of20", proportion_confint(7, 20, method="wilson"))
 array("kWilson0Of20", proportion_confint(0, 20, method="wilson"))

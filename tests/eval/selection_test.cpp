@@ -146,6 +146,109 @@ TEST(MajorityVote, IgnoresTheScores) {
     EXPECT_EQ(majority_vote({correct, score, answer}, 3), 0);
 }
 
+/// Weighted votes by enumeration, over lists instead of tallies.
+double weighted_twin(const Example& example, const std::vector<double>& weight, const Members& members) {
+    std::map<std::int32_t, double> sum;
+    for (const std::size_t i : members)
+        if (example.answer[i] >= 0) sum[example.answer[i]] += weight[i];
+    if (sum.empty()) return 0;
+    double most = sum.begin()->second, right = 0, winners = 0;
+    for (const auto& [answer, total] : sum) most = std::max(most, total);
+    for (const auto& [answer, total] : sum)
+        if (total == most) right += answer == 1 ? 1 : 0, winners += 1;
+    return right / winners;
+}
+
+TEST(WeightedVote, ApproachesTheMeanOverAllSubsetsAlsoWithNegativeWeights) {
+    for (std::uint64_t seed = 0; seed < 5; ++seed) {
+        const Example example(10, seed);
+        std::vector<double> weight;
+        for (const double score : example.score) weight.push_back(score - 0.5);  // quarters: sums are exact
+        Candidates candidates = example.candidates();
+        candidates.weight_M = weight;
+        for (std::int64_t n = 1; n <= 10; ++n) {
+            const double twin =
+                over_all_subsets(10, n, [&](const Members& m) { return weighted_twin(example, weight, m); });
+            const auto vote = weighted_vote(candidates, n, {.subsets = 20000, .seed = 7});
+            const bool exact = n == 1 || n == 10;
+            EXPECT_NEAR(vote.mean, twin, exact ? 1e-12 : 5 * std::sqrt(vote.variance) + 1e-9) << "seed " << seed;
+            EXPECT_EQ(vote.variance == 0, exact || twin == 0 || twin == 1);
+        }
+    }
+}
+
+TEST(WeightedVote, OfEqualWeightsIsTheMajority) {
+    const Example example(16, 4);
+    const std::vector<double> ones(16, 1.0);
+    Candidates candidates = example.candidates(3);
+    candidates.weight_M = ones;
+    for (const std::int64_t n : {1, 3, 8, 16})
+        EXPECT_EQ(weighted_vote(candidates, n).mean, majority_vote(example.candidates(3), n));
+}
+
+TEST(WeightedVote, LetsAnAnswerOfLittleDoubtBeatAMoreFrequentOne) {
+    const std::vector<double> correct{1, 0, 0}, certain{0.9, 0.3, 0.3}, bad{-0.5, -0.2, -0.2};
+    const std::vector<std::int32_t> answer{0, 1, 1};
+    EXPECT_EQ(weighted_vote({correct, {}, answer, 0, certain}, 3).mean, 1);
+    EXPECT_EQ(weighted_vote({correct, {}, answer, 0, bad}, 3).mean, 0);  // -0.4 weighs more than -0.5
+    const std::vector<double> endless{1, 2, std::numeric_limits<double>::infinity()};
+    EXPECT_THROW((void)weighted_vote({correct, {}, answer, 0, endless}, 3), DataError);
+    EXPECT_THROW((void)weighted_vote({correct, {}, answer, 0, {}}, 3), BugError);
+}
+
+TEST(VoteWeights, AreThoseComputedByHand) {
+    const std::vector<double> p{0.2, 0.5, 0.8};
+    EXPECT_EQ(vote_weights(VoteWeight::value, p, 9), p);
+    EXPECT_NEAR(vote_weights(VoteWeight::power, p, 2)[0], 0.04, 1e-12);
+    const auto odds = vote_weights(VoteWeight::log_odds, p, 1);  // the mean is 1/2
+    EXPECT_NEAR(odds[0], -std::log(4), 1e-12);
+    EXPECT_NEAR(odds[1], 0, 1e-12);
+    EXPECT_NEAR(odds[2], std::log(4), 1e-12);
+    for (const double weight : vote_weights(VoteWeight::log_odds, std::vector<double>{0, 1}, 1))
+        EXPECT_TRUE(std::isfinite(weight));
+    EXPECT_THROW((void)vote_weights(VoteWeight::value, std::vector<double>{-0.1}, 1), DataError);
+    EXPECT_THROW((void)vote_weights(VoteWeight::log_odds, std::vector<double>{std::nan("")}, 1), DataError);
+}
+
+TEST(SelectionCurve, SaysHowMuchTheDrawnSubsetsLeaveOpen) {
+    const Example a(12, 1), b(12, 2);
+    const std::vector<Candidates> problems{a.candidates(0), b.candidates(1)};
+    const std::vector<std::int64_t> sizes{1, 4, 12};
+    const auto vote = selection_curve(Selection::majority, problems, sizes, {.subsets = 100});
+    EXPECT_EQ(vote.sampling[0], 0);
+    EXPECT_EQ(vote.sampling[2], 0);
+    const auto first = [&](const Candidates& c) {
+        const std::vector<double> ones(12, 1.0);
+        Candidates weighted = c;
+        weighted.weight_M = ones;
+        return weighted_vote(weighted, 4, {.subsets = 100}).variance;
+    };
+    EXPECT_NEAR(vote.sampling[1], kZ95 * std::sqrt(first(problems[0]) + first(problems[1])) / 2, 1e-12);
+    EXPECT_GT(vote.sampling[1], 0);
+    EXPECT_EQ(selection_curve(Selection::best_of_n, problems, sizes).sampling, std::vector<double>(3, 0.0));
+}
+
+TEST(DifficultyQuintiles, RankByTheBasePolicysPassRate) {
+    EXPECT_EQ(difficulty_quintiles(std::vector<double>{0.9, 0.1, 0.5, 0.3, 0.7}), (std::vector<int>{4, 0, 2, 1, 3}));
+    // Equals are cut by their order, so fifths have the same size up to one.
+    EXPECT_EQ(difficulty_quintiles(std::vector<double>(7, 0.0)), (std::vector<int>{0, 0, 1, 2, 2, 3, 4}));
+    EXPECT_TRUE(difficulty_quintiles({}).empty());
+    EXPECT_THROW((void)difficulty_quintiles(std::vector<double>{std::nan("")}), DataError);
+}
+
+TEST(AnswerIds, AreClassesOfTheTasksOwnEquality) {
+    const std::vector<std::string> answers{"1/2", "", "0.5", "2", "0.5", "4/2", ".5"};
+    const auto number = [](std::string_view text) {
+        const auto slash = text.find('/');
+        const double top = std::stod(std::string(text.substr(0, slash)));
+        return slash == std::string_view::npos ? top : top / std::stod(std::string(text.substr(slash + 1)));
+    };
+    int asked = 0;
+    const auto same = [&](std::string_view a, std::string_view b) { return ++asked, number(a) == number(b); };
+    EXPECT_EQ(answer_ids(answers, same), (std::vector<std::int32_t>{0, -1, 0, 1, 0, 1, 0}));
+    EXPECT_LE(asked, 6) << "equal texts are asked about once";
+}
+
 TEST(AnswerIds, AreEqualForEqualTexts) {
     const std::vector<std::string> answers{"7", "", "1/2", "7"};
     EXPECT_EQ(answer_ids(answers), (std::vector<std::int32_t>{0, -1, 1, 0}));
@@ -163,6 +266,7 @@ TEST(SelectionCurve, KeepsEveryProblem) {
     const std::vector<Candidates> problems{a.candidates(0), b.candidates(1)};
     const auto sizes = curve_sizes(8);
     for (const auto& [selection, name] : enum_names(Selection{})) {
+        if (selection == Selection::weighted) continue;  // has no weights here
         const SelectionCurve curve = selection_curve(selection, problems, sizes);
         ASSERT_EQ(curve.accuracy.size(), 4U);
         for (const auto& point : curve.accuracy) ASSERT_EQ(point.size(), 2U);

@@ -45,6 +45,21 @@ TEST(ValueReport, ComparesWithWhatIsKnownOnly) {
     EXPECT_DOUBLE_EQ(value_report(kValues, kOffsets, half, {}).outcome->brier, (0.25 + 0.5625 + 0.0625 + 0) / 4);
 }
 
+TEST(ValueReport, RanksWithinProblemsAmongTheStatesThatAreKnown) {
+    // Two problems of three states each; one state of the first isn't known.
+    const std::vector<double> values{0.2, 0.3, 0.9, 0.6, 0.7, 0.8}, truth{0, 1, kUnknown, 1, 0, 1};
+    const std::vector<std::size_t> offsets{0, 1, 3, 6}, problems{0, 3, 6};
+    const std::vector<double> outcome(3, kUnknown);
+    const auto report = value_report(values, offsets, outcome, truth, problems);
+    EXPECT_DOUBLE_EQ(report.truth->auc_within, 2.0 / 3);  // .3 over .2; .6 under .7, .8 over .7
+    EXPECT_DOUBLE_EQ(report.truth->auc, 4.0 / 6);
+    EXPECT_DOUBLE_EQ(value_report(values, offsets, outcome, truth).truth->auc_within, 4.0 / 6);
+    const std::vector<double> exact(values);
+    EXPECT_DOUBLE_EQ(calibrate(values, exact, problems)->explained_variance, 1);
+    EXPECT_EQ(calibrate(values, exact, problems)->brier, 0);
+    EXPECT_FALSE(calibrate(values, std::vector<double>(6, kUnknown), problems));
+}
+
 TEST(ValueReport, RefusesWhatDoesntFit) {
     EXPECT_THROW((void)value_report(kValues, kOffsets, std::vector<double>{1}, {}), BugError);
     EXPECT_THROW((void)value_report(kValues, kOffsets, std::vector<double>{1, 0}, std::vector<double>{1}), BugError);

@@ -9,7 +9,9 @@
 namespace tdrm::reward {
 
 TEST(RewardOptions, ExplainEveryKey) {
-    for (const char* key : {"kind", "gamma", "n", "lambda", "shaping", "truncated", "terminal_weight"}) {
+    for (const char* key :
+         {"kind", "gamma", "n", "lambda", "shaping", "truncated", "terminal_weight", "terminal", "bootstrap",
+          "ema_decay", "label_mix", "label_weight", "errors", "average", "class_weight.right", "class_weight.wrong"}) {
         EXPECT_FALSE(explain(TargetOptions{}, key).empty()) << key;
     }
     for (const char* key : {"divide_by_std", "leave_one_out", "epsilon"}) {
@@ -36,6 +38,12 @@ TEST(RewardOptions, AreReadWithTheirRanges) {
     EXPECT_EQ(options.gamma, 0.9);
     parse(parse_yaml("{gamma: 0, n: 0, lambda: 1.5, terminal_weight: -1}", "x.yaml"), options, problems);
     EXPECT_EQ(problems.size(), 4U);
+    for (const char* bad : {"{lambda: .nan}", "{lambda: -0.1}", "{gamma: 1.01}", "{gamma: .inf}", "{label_mix: 2}",
+                            "{ema_decay: 1}", "{class_weight: {right: -1}}", "{terminal: last}"}) {
+        problems.clear();
+        parse(parse_yaml(bad, "x.yaml"), options, problems);
+        EXPECT_EQ(problems.size(), 1U) << bad;
+    }
 }
 
 }  // namespace tdrm::reward

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/options.hpp"
 #include "tdrm/base/random.hpp"
 #include "tdrm/reward/loss.hpp"
 
@@ -28,11 +29,18 @@ struct Example {
             length += 1 + static_cast<std::int32_t>(random.next_below(90));
         }
     }
-    [[nodiscard]] Solution solution(bool truncated = false) const { return {logits, outcome, truncated, lengths, {}}; }
+    [[nodiscard]] Solution solution(bool truncated = false) const {
+        Solution result{logits, outcome, truncated, lengths, {}};
+        if (!labels.empty()) result.label_S = labels;
+        if (!tries.empty()) result.tries_S = tries;
+        if (!averaged.empty()) result.bootstrap_logit_S = averaged;
+        return result;
+    }
     [[nodiscard]] double value(std::size_t t) const { return sigmoid(double{logits[t]}); }
     std::vector<float> logits;
     std::vector<std::int32_t> lengths;
     float outcome;
+    std::vector<float> labels, tries, averaged;
 };
 
 /// The definition of the n-step return, written out with explicit sums.
@@ -243,7 +251,7 @@ TEST(Targets, OfASolutionWithoutStepsAreItsOutcome) {
     for (const auto& [kind, name] : enum_names(TargetKind{})) {
         if (kind == TargetKind::step_label) continue;
         const auto result = targets({.kind = kind}, {logits, 1, false, lengths, {}});
-        EXPECT_EQ(result.target, std::vector<float>{1}) << name;
+        EXPECT_EQ(result.target, std::vector<float>{kind == TargetKind::hazard ? 0.0F : 1.0F}) << name;  // no error
         EXPECT_EQ(result.weight, std::vector<float>{1}) << name;
     }
 }
@@ -256,6 +264,305 @@ TEST(Targets, RefuseUnusableInput) {
     example.outcome = 1;
     example.logits[1] = std::numeric_limits<float>::infinity();
     EXPECT_THROW((void)targets({}, example.solution()), DataError);
+}
+
+TEST(TerminalValue, StandsInTheLastBackupAndItsStateLearnsTheOutcome) {
+    Example example(3, 20, 0);  // T = 3
+    example.logits = {logit(0.5), logit(0.2), logit(0.6), logit(0.9)};
+    // lambda 0: each state takes the next one's value, the last but one V(s_T).
+    const auto one_step =
+        targets({.kind = TargetKind::td_lambda, .lambda = 0, .terminal = Terminal::value}, example.solution());
+    for (const auto& [t, expected] : {std::pair{0, 0.2}, {1, 0.6}, {2, 0.9}, {3, 0.0}})
+        EXPECT_NEAR(one_step.target[static_cast<std::size_t>(t)], expected, 1e-6) << t;
+    // lambda 1: every state learns the model's own verdict.
+    const auto monte_carlo =
+        targets({.kind = TargetKind::td_lambda, .lambda = 1, .terminal = Terminal::value}, example.solution());
+    for (std::size_t t = 0; t < 3; ++t) EXPECT_NEAR(monte_carlo.target[t], 0.9, 1e-6);
+    EXPECT_EQ(monte_carlo.target[3], 0);
+    // lambda 1/2, worked out by hand: L_2 = .9, L_1 = .5 * .6 + .5 * .9, L_0 = .5 * .2 + .5 * .75.
+    const auto half =
+        targets({.kind = TargetKind::td_lambda, .lambda = 0.5, .terminal = Terminal::value}, example.solution());
+    EXPECT_NEAR(half.target[1], 0.75, 1e-6);
+    EXPECT_NEAR(half.target[0], 0.475, 1e-6);
+    // Two steps with a discount: gamma^2 V(s_T) at s_1, gamma V(s_T) at s_2.
+    const auto two =
+        targets({.kind = TargetKind::td_n, .gamma = 0.5, .n = 2, .terminal = Terminal::value}, example.solution());
+    EXPECT_NEAR(two.target[0], 0.25 * 0.6, 1e-6);
+    EXPECT_NEAR(two.target[1], 0.25 * 0.9, 1e-6);
+    EXPECT_NEAR(two.target[2], 0.5 * 0.9, 1e-6);
+    EXPECT_EQ(two.target[3], 0);
+}
+
+TEST(MovingAverage, IsWhatIsBackedUpAndDeltasAreOfTheModelItself) {
+    Example example(2, 21);
+    example.logits = {logit(0.5), logit(0.5), logit(0.5)};
+    example.averaged = {logit(0.1), logit(0.3), logit(0.7)};
+    TargetOptions options{.kind = TargetKind::td_n, .terminal = Terminal::value, .bootstrap = Bootstrap::ema};
+    const auto result = targets(options, example.solution());
+    EXPECT_NEAR(result.target[0], 0.3, 1e-6);
+    EXPECT_NEAR(result.target[1], 0.7, 1e-6);
+    EXPECT_EQ(result.target[2], 1);
+    options.truncated = Truncated::bootstrap;
+    EXPECT_NEAR(targets(options, example.solution(true)).target[1], 0.7, 1e-6);
+    example.averaged.pop_back();
+    EXPECT_THROW((void)targets(options, example.solution()), BugError);
+}
+
+TEST(Labels, MayBeSoftAndMayCountAsOftenAsTheyWereTried) {
+    Example example(3, 22);
+    example.labels = {kNone, 0.25F, 1, 0};
+    example.tries = {0, 8, 4, 2};
+    const TargetOptions options{.kind = TargetKind::step_label, .label_weight = LabelWeight::tries};
+    const auto result = targets(options, example.solution());
+    EXPECT_EQ(result.target, (std::vector<float>{0, 0.25F, 1, 0}));
+    EXPECT_EQ(result.weight, (std::vector<float>{0, 8, 4, 2}));
+    // That is the binomial log-likelihood of the successes: 2 of 8, 4 of 4, 0 of 2.
+    std::vector<float> derivative(4);
+    double likelihood = 0;
+    const std::vector<double> successes{0, 2, 4, 0};
+    for (std::size_t t = 1; t < 4; ++t)
+        likelihood -= successes[t] * std::log(example.value(t)) +
+                      (double{example.tries[t]} - successes[t]) * std::log(1 - example.value(t));
+    EXPECT_NEAR(value_loss(example.logits, result.target, result.weight, derivative), likelihood, 1e-5);
+    example.tries.clear();
+    EXPECT_THROW((void)targets(options, example.solution()), DataError);
+}
+
+TEST(Labels, TakeTheirShareOfTheTargetBeforeTheLastState) {
+    Example example(3, 23, 1);
+    example.logits = {logit(0.5), logit(0.2), logit(0.6), logit(0.9)};
+    example.labels = {kNone, 1, 0, 0};
+    const auto result = targets({.kind = TargetKind::td_lambda, .lambda = 0, .label_mix = 0.25}, example.solution());
+    EXPECT_NEAR(result.target[0], 0.2, 1e-6);  // no label: the TD target alone
+    EXPECT_NEAR(result.target[1], 0.75 * 0.6 + 0.25 * 1, 1e-6);
+    EXPECT_NEAR(result.target[2], 0.75 * 1 + 0.25 * 0, 1e-6);
+    EXPECT_EQ(result.target[3], 1);  // the outcome
+    EXPECT_EQ(result.weight, std::vector<float>(4, 1.0F));
+    example.labels.clear();
+    EXPECT_THROW((void)targets({.label_mix = 0.5}, example.solution()), DataError);
+}
+
+TEST(Weights, AreThoseOfTheClassOfTheAnswerOrOfTheLabel) {
+    for (const float y : {0.0F, 1.0F, 0.25F}) {
+        const Example example(2, 24, y);
+        const auto result =
+            targets({.kind = TargetKind::outcome, .terminal_weight = 2, .class_weight = {3, 0.5}}, example.solution());
+        const float w = y * 3 + (1 - y) * 0.5F;
+        EXPECT_EQ(result.weight, (std::vector<float>{w, w, 2 * w})) << y;
+    }
+    Example example(2, 24);
+    example.labels = {1, 0, 0.5F};
+    EXPECT_EQ(targets({.kind = TargetKind::step_label, .class_weight = {3, 0.5}}, example.solution()).weight,
+              (std::vector<float>{3, 0.5F, 1.75F}));
+}
+
+TEST(Weights, OfATrajectoryAddUpToOneIfTrajectoriesAreAveraged) {
+    for (const int steps : {0, 1, 7}) {
+        const Example example(steps, 25);
+        const auto result = targets(
+            {.kind = TargetKind::td_lambda, .terminal_weight = 3, .average = Average::trajectory}, example.solution());
+        for (std::size_t t = 0; t + 1 < result.weight.size(); ++t)
+            EXPECT_NEAR(result.weight[t], 1.0 / (steps + 3), 1e-7);
+        EXPECT_NEAR(result.weight.back(), 3.0 / (steps + 3), 1e-7);
+        // Of an answer that isn't trained there is nothing to average.
+        const auto dropped =
+            targets({.truncated = Truncated::drop, .average = Average::trajectory}, example.solution(true));
+        EXPECT_EQ(dropped.weight, std::vector<float>(example.logits.size(), 0.0F));
+    }
+}
+
+/// -log P(what is known about the first error), by the chances of all places where it may be.
+double first_error_twin(const Example& example, std::size_t good, std::size_t bad) {
+    const auto survives = [&](std::size_t t) {
+        double p = 1;
+        for (std::size_t k = 1; k <= t; ++k) p *= 1 - example.value(k);
+        return p;
+    };
+    if (bad == 0) return -std::log(survives(good));
+    double p = 0;
+    for (std::size_t z = good + 1; z <= bad; ++z) p += survives(z - 1) * example.value(z);
+    return -std::log(p);
+}
+
+/// Loss and derivative of hazard targets against the twin's, whose derivative is a difference quotient.
+void expect_hazard_twin(const TargetOptions& options, Example example, std::size_t good, std::size_t bad) {
+    const auto result = targets(options, example.solution());
+    EXPECT_NEAR(hazard_loss(example.logits, result), first_error_twin(example, good, bad), 1e-5);
+    std::vector<float> derivative(example.logits.size());
+    (void)value_loss(example.logits, result.target, result.weight, derivative);
+    for (std::size_t t = 0; t < example.logits.size(); ++t) {
+        Example up = example, down = example;
+        up.logits[t] += 0.01F;
+        down.logits[t] -= 0.01F;
+        const double quotient = (first_error_twin(up, good, bad) - first_error_twin(down, good, bad)) /
+                                double{up.logits[t] - down.logits[t]};
+        EXPECT_NEAR(derivative[t], t == 0 ? 0 : quotient, 2e-4) << t;
+    }
+}
+
+TEST(Hazard, OfARightAnswerIsZeroEverywhereAndAWrongOneHasOneErrorSomewhere) {
+    const TargetOptions options{.kind = TargetKind::hazard};
+    for (std::uint64_t seed = 0; seed < 10; ++seed) {
+        expect_hazard_twin(options, Example(5, seed, 1), 5, 0);
+        expect_hazard_twin(options, Example(5, seed, 0), 0, 5);
+        expect_hazard_twin(options, Example(1, seed, 0), 0, 1);
+    }
+    // By hand: two steps with h = 1/2 each. P(error) = 3/4, so each has the share (1/2) / (3/4).
+    Example example(2, 1, 0);
+    example.logits = {9, 0, 0};
+    const auto result = targets(options, example.solution());
+    EXPECT_EQ(result.weight, (std::vector<float>{0, 1, 1}));
+    EXPECT_NEAR(result.target[1], 2.0 / 3, 1e-6);
+    EXPECT_NEAR(hazard_loss(example.logits, result), -std::log(0.75), 1e-7);
+}
+
+TEST(Hazard, OfAKnownFirstErrorTrainsUpToIt) {
+    const TargetOptions options{.kind = TargetKind::hazard, .errors = Errors::labels};
+    for (std::uint64_t seed = 0; seed < 5; ++seed) {
+        Example example(5, seed, 0);
+        example.labels = {kNone, 1, 1, 0, 1, 0};
+        expect_hazard_twin(options, example, 2, 3);
+        const auto result = targets(options, example.solution());
+        EXPECT_EQ(result.target, (std::vector<float>{0, 0, 0, 1, 0, 0}));
+        EXPECT_EQ(result.weight, (std::vector<float>{0, 1, 1, 1, 0, 0}));
+        example.labels = {1, 1, kNone, kNone, 0, kNone};  // the error lies in step 2, 3 or 4
+        expect_hazard_twin(options, example, 1, 4);
+        example.labels = {kNone, 0.9F, 0.6F, kNone, kNone, kNone};  // the labels end, and the answer is wrong
+        expect_hazard_twin(options, example, 2, 5);
+        example.outcome = 1;
+        expect_hazard_twin(options, example, 5, 0);
+        example.labels = std::vector<float>(6, 1.0F);
+        example.outcome = 0;  // all steps are right: the labels know better than the verdict
+        expect_hazard_twin(options, example, 5, 0);
+    }
+}
+
+TEST(Hazard, TreatsCutAnswersAsTheOptionSays) {
+    Example example(3, 3, 1);
+    TargetOptions options{.kind = TargetKind::hazard};
+    expect_hazard_twin(options, Example(3, 3, 0), 0, 3);
+    EXPECT_EQ(targets(options, example.solution(true)).target, targets(options, Example(3, 3, 0).solution()).target);
+    for (const auto truncated : {Truncated::bootstrap, Truncated::drop}) {
+        options.truncated = truncated;
+        EXPECT_EQ(targets(options, example.solution(true)).weight, std::vector<float>(4, 0.0F));
+    }
+    options = {.kind = TargetKind::hazard, .truncated = Truncated::bootstrap, .errors = Errors::labels};
+    example.labels = {kNone, 1, kNone, kNone};  // what is known holds, the rest is open
+    EXPECT_EQ(targets(options, example.solution(true)).weight, (std::vector<float>{0, 1, 0, 0}));
+}
+
+TEST(Hazard, StaysFiniteWhereNoStepCanBeWrong) {
+    Example example(3, 3, 0);
+    example.logits = {0, -800, -800, -800};
+    const auto result = targets({.kind = TargetKind::hazard}, example.solution());
+    for (std::size_t t = 1; t < 4; ++t) EXPECT_NEAR(result.target[t], 1.0 / 3, 1e-6);
+    example.logits = {0, -60, -60, -60};
+    EXPECT_NEAR(hazard_loss(example.logits, targets({.kind = TargetKind::hazard}, example.solution())),
+                60 - std::log(3), 1e-5);
+}
+
+TEST(LogSurvival, FallsFromStepToStep) {
+    const std::vector<float> logits{3, 0, logit(0.25)};
+    const auto survival = log_survival(logits);
+    EXPECT_EQ(survival[0], 0);
+    EXPECT_NEAR(survival[1], std::log(0.5), 1e-7);
+    EXPECT_NEAR(survival[2], std::log(0.5 * 0.75), 1e-7);
+    EXPECT_NEAR(log_survival(std::vector<float>{0.0F})[0], std::log(0.5), 1e-12);
+}
+
+/// Every option at once, written as the definitions read: recursion forwards, no arrays of intermediate results.
+struct SlowTargets {
+    const TargetOptions& o;
+    const Example& e;
+    bool truncated;
+
+    [[nodiscard]] std::size_t T() const { return e.logits.size() - 1; }
+    [[nodiscard]] double V(std::size_t t) const {
+        return o.bootstrap == Bootstrap::ema ? sigmoid(double{e.averaged[t]}) : e.value(t);
+    }
+    [[nodiscard]] double y() const {
+        if (!truncated || o.truncated == Truncated::drop) return double{e.outcome};
+        return o.truncated == Truncated::fail ? 0 : V(T());
+    }
+    [[nodiscard]] double U(std::size_t t) const { return t < T() || o.terminal == Terminal::value ? V(t) : y(); }
+    [[nodiscard]] double r() const { return o.shaping == Shaping::normalised ? (1 - o.gamma) * U(T()) : 0; }
+    [[nodiscard]] double n_step(std::size_t t, int n) const {
+        return t == T() || n == 0 ? U(t) : r() + o.gamma * n_step(t + 1, n - 1);
+    }
+    [[nodiscard]] double lambda_return(std::size_t t) const {
+        if (t == T()) return U(t);
+        return r() + o.gamma * ((1 - o.lambda) * U(t + 1) + o.lambda * lambda_return(t + 1));
+    }
+    [[nodiscard]] double target(std::size_t t) const {
+        if (t == T()) return y();
+        const double g = o.kind == TargetKind::td_n        ? n_step(t, o.n)
+                         : o.kind == TargetKind::td_lambda ? lambda_return(t)
+                                                           : y();
+        const bool mixed = o.label_mix > 0 && !std::isnan(e.labels[t]);
+        return mixed ? (1 - o.label_mix) * clamped(g) + o.label_mix * double{e.labels[t]} : clamped(g);
+    }
+    [[nodiscard]] double raw_weight(std::size_t t) const {
+        if (truncated && o.truncated == Truncated::drop) return 0;
+        if (truncated && o.truncated == Truncated::bootstrap && t == T()) return 0;
+        const double w = t == T() ? o.terminal_weight : 1;
+        return w * (y() * o.class_weight.right + (1 - y()) * o.class_weight.wrong);
+    }
+    [[nodiscard]] double weight(std::size_t t) const {
+        if (o.average == Average::state) return raw_weight(t);
+        double sum = 0;
+        for (std::size_t k = 0; k <= T(); ++k) sum += raw_weight(k);
+        return sum > 0 ? raw_weight(t) / sum : 0;
+    }
+};
+
+TEST(Targets, OfAnyOptionsEqualTheSlowTwin) {
+    Random random(random_key(5, "options"));
+    const auto coin = [&] { return random.next_uniform() < 0.5; };
+    for (std::uint64_t i = 0; i < 2000; ++i) {
+        TargetOptions o;
+        o.kind = std::array{TargetKind::outcome, TargetKind::td_n, TargetKind::td_lambda}[random.next_below(3)];
+        const bool temporal = o.kind != TargetKind::outcome;
+        o.gamma = coin() ? 1 : 0.3 + 0.7 * random.next_uniform();
+        o.n = 1 + static_cast<int>(random.next_below(4));
+        o.lambda = std::array{0.0, 1.0, random.next_uniform()}[random.next_below(3)];
+        o.shaping = temporal && coin() ? Shaping::normalised : Shaping::none;
+        o.truncated = std::array{Truncated::fail, Truncated::bootstrap, Truncated::drop}[random.next_below(3)];
+        o.terminal_weight = std::array{0.0, 1.0, 4.0}[random.next_below(3)];
+        if (temporal && coin()) o.terminal = Terminal::value;
+        if (temporal && coin()) o.bootstrap = Bootstrap::ema;
+        if (coin()) o.label_mix = random.next_uniform();
+        if (coin()) o.average = Average::trajectory;
+        if (coin()) o.class_weight = {random.next_uniform(), 2 * random.next_uniform()};
+        ASSERT_TRUE(o.validate().empty());
+        Example example(static_cast<int>(random.next_below(7)), i, std::array{0.0F, 1.0F, 0.3F}[random.next_below(3)]);
+        for (std::size_t t = 0; t < example.logits.size(); ++t) {
+            example.labels.push_back(coin() ? static_cast<float>(random.next_uniform()) : kNone);
+            if (o.bootstrap == Bootstrap::ema) example.averaged.push_back(static_cast<float>(random.next_normal()));
+        }
+        const bool truncated = coin();
+        const auto result = targets(o, example.solution(truncated));
+        const SlowTargets twin{o, example, truncated};
+        for (std::size_t t = 0; t < example.logits.size(); ++t) {
+            ASSERT_NEAR(result.target[t], twin.target(t), 1e-6) << dump(o) << " t " << t;
+            ASSERT_NEAR(result.weight[t], twin.weight(t), 1e-6) << dump(o) << " t " << t;
+        }
+    }
+}
+
+TEST(TargetOptions, AreRefusedWhereTheyMeanNothing) {
+    const auto problem = [](const TargetOptions& options) {
+        const auto problems = options.validate();
+        return problems.size() == 1 ? problems[0] : cat(problems.size(), " problems");
+    };
+    using enum TargetKind;
+    EXPECT_NE(problem({.kind = outcome, .terminal = Terminal::value}).find("terminal has no meaning for kind outcome"),
+              std::string::npos);
+    EXPECT_NE(problem({.kind = step_label, .bootstrap = Bootstrap::ema}).find("bootstrap"), std::string::npos);
+    EXPECT_NE(problem({.kind = hazard, .label_mix = 0.5}).find("label_mix"), std::string::npos);
+    EXPECT_NE(problem({.kind = td_n, .label_weight = LabelWeight::tries}).find("label_weight"), std::string::npos);
+    EXPECT_NE(problem({.kind = td_n, .errors = Errors::labels}).find("errors"), std::string::npos);
+    EXPECT_NE(problem({.kind = hazard, .terminal_weight = 4}).find("terminal_weight"), std::string::npos);
+    EXPECT_TRUE((TargetOptions{.kind = reference, .bootstrap = Bootstrap::ema}.validate().empty()));
 }
 
 TEST(TargetOptions, NameWhatDoesNotGoTogether) {

@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
 #include "../task/helpers.hpp"
+#include "tdrm/rollout/answers.hpp"
 #include "tdrm/rollout/search.hpp"
 #include "tdrm/store/manifest.hpp"
 
@@ -154,6 +156,87 @@ TEST_F(TablesTest, TreesOfASearchComeBackWithTheirCostAndTheirSeparation) {
     EXPECT_DOUBLE_EQ(found.gap, 2);
     EXPECT_DOUBLE_EQ(found.noise, std::sqrt(2.0));
     EXPECT_DOUBLE_EQ(found.critical_width, std::exp(1));
+}
+
+TEST_F(TablesTest, ExactValuesContinuationsAndTrueVerdictsComeBackWithTheLabels) {
+    const auto walk = task::walk(4);
+    RolloutPlan plan{walk.get(), "dev", 3, {}, 9};
+    plan.scripted = true;
+    auto data = scripted_answers(plan, std::vector<task::Draw>{{0, 0}, {5, 2}});
+    ASSERT_EQ(data.size(), 6U);
+    EXPECT_EQ(data.sample[4], 1);
+    EXPECT_EQ(data.visit[4], 2);
+    const auto problem = data.problem_of(4);
+    const auto ids = data.ids(4);
+    EXPECT_EQ(task::Tokens(ids.begin(), ids.end()), walk->demonstration(problem, 9, 7));  // visit 2, sample 1 of 3
+    EXPECT_EQ(data.outcome[4] > 0, walk->verdict(problem, ids).correct);
+    auto labels = state_labels(*walk, data, true);
+    EXPECT_EQ(labels.v_pi_policy, "uniform offsets");
+    ASSERT_EQ(labels.v_pi.size(), state_offsets(data).back());
+    EXPECT_EQ(labels.v_pi[4 * 5], walk->scripted_value(problem, ids, data.step_ends(4))[0]);
+    EXPECT_TRUE(state_labels(*walk, data).v_pi.empty()) << "another policy's answers have other values";
+    labels.successes.assign(labels.v_pi.size(), 1);
+    labels.tries.assign(labels.v_pi.size(), 4);
+    flip_verdicts(data, labels, 0.5, 3);
+    write_answers(folder, *walk, data, labels, task_attributes(*walk));
+    const auto read = load_labels(folder, *walk, data);
+    EXPECT_EQ(read.v_pi, labels.v_pi);
+    EXPECT_EQ(read.v_pi_policy, labels.v_pi_policy);
+    EXPECT_EQ(read.true_outcome, labels.true_outcome);
+    EXPECT_EQ(success_rates(read), std::vector<float>(labels.v_pi.size(), 0.25F));
+    EXPECT_EQ(Trajectories::read(open("trajectories.h5")).outcome, data.outcome);
+}
+
+TEST_F(TablesTest, LabelsThatCantBeAreRefused) {
+    const auto data = demonstrations(*task, 2);
+    StateLabels labels = state_labels(*task, data);
+    labels.successes.assign(labels.truth.size(), 3);
+    labels.tries.assign(labels.truth.size(), 2);
+    write_labels(folder / "labels.h5", data, labels);
+    EXPECT_NE(
+        task::message_of<DataError>([&] { (void)read_labels(folder / "labels.h5", data); }).find("3 successes in 2"),
+        std::string::npos);
+    labels.tries.pop_back();
+    write_labels(folder / "labels.h5", data, labels);
+    EXPECT_THROW((void)read_labels(folder / "labels.h5", data), DataError);
+    EXPECT_THROW((void)read_labels(folder / "labels.h5", demonstrations(*task, 3)), DataError);
+}
+
+TEST(FlipVerdicts, FlipsTheGivenShareByWhoseAnswerItIs) {
+    const auto walk = task::walk(2);
+    RolloutPlan plan{walk.get(), "test", 8, {}, 9};
+    std::vector<task::Draw> all, some;
+    for (std::int64_t p = 0; p < 300; ++p) all.push_back({p, 0});
+    some.assign(all.begin() + 100, all.begin() + 120);
+    const auto flips = [&](std::span<const task::Draw> draws, double rate, std::uint64_t seed) {
+        auto data = scripted_answers(plan, draws);
+        const auto before = data.outcome;
+        StateLabels labels;
+        flip_verdicts(data, labels, rate, seed);
+        std::vector<int> flipped;
+        for (std::size_t row = 0; row < data.size(); ++row) {
+            EXPECT_EQ(labels.true_outcome[row], before[row] > 0 ? 1 : 0);
+            flipped.push_back(data.outcome[row] == before[row] ? 0 : 1);
+        }
+        return flipped;
+    };
+    const auto flipped = flips(all, 0.2, 1);
+    EXPECT_NEAR(std::count(flipped.begin(), flipped.end(), 1), 480, 4 * std::sqrt(2400 * 0.16));
+    EXPECT_EQ(flips(some, 0.2, 1), std::vector<int>(flipped.begin() + 800, flipped.begin() + 960)) << "in any company";
+    EXPECT_NE(flips(all, 0.2, 2), flipped);
+    const auto more = flips(all, 0.3, 1);  // what is flipped at a low rate is flipped at a higher one
+    for (std::size_t i = 0; i < more.size(); ++i) EXPECT_GE(more[i], flipped[i]);
+    const auto none = flips(all, 0, 1);
+    EXPECT_EQ(std::count(none.begin(), none.end(), 1), 0);
+}
+
+TEST(AppendProblem, KeepsSoftOutcomes) {
+    const auto chain = task::chain();
+    auto data = demonstrations(*chain, 2);
+    data.outcome = {0.25F, 0.75F};
+    Trajectories copy;
+    copy.append_problem(data, 1, 1, 2);
+    EXPECT_EQ(copy.outcome, std::vector<float>{0.75F});
 }
 
 }  // namespace

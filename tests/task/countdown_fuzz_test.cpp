@@ -194,6 +194,7 @@ TEST(AnyTokens, NeverBreakATask) {
     std::vector<std::unique_ptr<Task>> tasks;
     tasks.push_back(countdown());
     tasks.push_back(chain());
+    tasks.push_back(walk());
     for (const auto& task : tasks) {
         Random random(random_key(3, "any tokens"));
         for (int i = 0; i < 5000; ++i) {
@@ -207,6 +208,7 @@ TEST(AnyTokens, NeverBreakATask) {
             for (std::size_t t = 1; t < ends.size(); ++t) ASSERT_LT(ends[t - 1], ends[t]);
             ASSERT_TRUE(ends.empty() || ends.back() <= std::ssize(answer));
             ASSERT_EQ(task->truth(problem, answer, ends).size(), ends.size() + 1);
+            ASSERT_EQ(task->scripted_value(problem, answer, ends).size(), ends.size() + 1);
             ASSERT_EQ(task->step_right(problem, answer, ends).size(), ends.size());
             ASSERT_LE(task->penultimate(answer, ends), std::ssize(ends));
             ASSERT_EQ(verdict.correct, verdict.reason <= Reason::correct_despite_error);

@@ -9,6 +9,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/task/chain.hpp"
 #include "tdrm/task/countdown.hpp"
+#include "tdrm/task/walk.hpp"
 
 namespace tdrm::task {
 
@@ -26,6 +27,13 @@ inline std::unique_ptr<Task> chain(double noise = 0) {
     options.noise = noise;
     options.splits = {{"sft", 20'000}, {"dev", 300}, {"test", 1000}};
     return make_chain(options, 1);
+}
+
+inline std::unique_ptr<Task> walk(int steps = 8) {
+    WalkOptions options;
+    options.steps = steps;
+    options.splits = {{"sft", 1000}, {"dev", 300}, {"test", 500}};
+    return make_walk(options, 1);
 }
 
 /// A problem written by hand.

@@ -59,8 +59,8 @@ inline std::unique_ptr<Objective> value_objective(Learner& trainee, const task::
                                                   const rollout::Trajectories& data, std::vector<std::size_t> rows,
                                                   std::vector<float> labels, const reward::TargetOptions& target,
                                                   std::uint64_t seed, int batch, int unit_tokens) {
-    return std::make_unique<ValueObjective>(data, std::move(rows), std::move(labels), task, trainee.engine(), target,
-                                            seed, batch, unit_tokens);
+    return std::make_unique<ValueObjective>(data, std::move(rows), ValueLabels{std::move(labels)}, task,
+                                            trainee.engine(), target, seed, batch, unit_tokens);
 }
 
 /// @param value, reference none if null

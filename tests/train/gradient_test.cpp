@@ -143,6 +143,7 @@ public:
             state.weight = 0;
         }
         if (cut(reward::Truncated::drop)) state.weight = 0;
+        state.weight *= Y() * o.class_weight.right + (1 - Y()) * o.class_weight.wrong;
         return state;
     }
 
@@ -152,7 +153,9 @@ private:
     [[nodiscard]] double Y() const {
         return cut(reward::Truncated::fail) ? 0 : cut(reward::Truncated::bootstrap) ? V[T()] : y;
     }
-    [[nodiscard]] double U(std::size_t t) const { return t == T() ? Y() : V[t]; }
+    [[nodiscard]] double U(std::size_t t) const {
+        return t == T() && o.terminal == reward::Terminal::outcome ? Y() : V[t];
+    }
     [[nodiscard]] double gamma() const { return o.kind == reward::TargetKind::reference ? 0.8 : o.gamma; }
     [[nodiscard]] double r(std::size_t t) const {
         if (t >= T()) return 0;
@@ -172,6 +175,12 @@ private:
         const auto n = static_cast<std::size_t>(o.n);
         if (o.kind == step_label) return static_cast<double>(labels[t]);
         if (t == T() || o.kind == outcome || o.kind == outcome_last) return Y();
+        if (o.label_mix > 0 && !std::isnan(labels[t])) {
+            NaiveTargets unmixed = *this;
+            unmixed.o.label_mix = 0;
+            return (1 - o.label_mix) * std::clamp(unmixed.target(t), 0.0, 1.0) +
+                   o.label_mix * static_cast<double>(labels[t]);
+        }
         if (o.kind == td_n) return G(t, n);
         if (o.kind == td_lambda) {  // the forward view: all n-step returns, weighted
             double sum = 0;
@@ -223,9 +232,8 @@ void expect_value_twin(const reward::TargetOptions& options, const ValueData& va
     }
     const auto loss = sum / weight;
     const auto make = [&, &data = data, &rows = rows, batch = batch](int unit_tokens) {
-        return value_objective(trainee, task, data, rows,
-                               options.kind == reward::TargetKind::step_label ? labels : std::vector<float>(), options,
-                               2, batch, unit_tokens);
+        return value_objective(trainee, task, data, rows, options.needs_labels() ? labels : std::vector<float>(),
+                               options, 2, batch, unit_tokens);
     };
     expect_twin(trainee, make, 0, loss.item<double>(), twin.gradient(loss), few_tokens);
     const auto objective = make(100);
@@ -246,6 +254,66 @@ TEST(ValueGradient, IsOfTheTargetsByTheirDefinition) {
     expect_value_twin({.kind = td_lambda, .lambda = 1});
     expect_value_twin({.kind = reference});
     expect_value_twin({.kind = reference, .n = 2});
+    expect_value_twin({.kind = td_lambda, .lambda = 0.6, .terminal = reward::Terminal::value});
+    expect_value_twin({.kind = td_n, .n = 2, .terminal = reward::Terminal::value, .label_mix = 0.3});
+    expect_value_twin({.kind = td_lambda, .label_mix = 0.7, .class_weight = {2, 0.5}});
+}
+
+TEST(ValueGradient, OfHazardsIsThatOfTheLikelihoodOfTheFirstError) {
+    const ToyTask task;
+    Learner trainee(model::Head::value);
+    const auto [data, rows, batch, few_tokens] = short_data();
+    const Twin twin(trainee);
+    const Shuffle shuffle(2, std::ssize(rows));
+    at::Tensor sum = at::zeros({}, at::kDouble);
+    double steps = 0;
+    for (std::int64_t k = 0; k < batch; ++k) {
+        const std::size_t row = rows[static_cast<std::size_t>(shuffle(k).index)];
+        const bool cut = data.finish[row] == static_cast<std::uint8_t>(task::Finish::length);
+        std::vector<std::int32_t> ends(data.step_ends(row).begin(), data.step_ends(row).end());
+        if (ends.empty()) ends.push_back(0);  // one step, read at s_0
+        auto survival = at::ones({}, at::kDouble);
+        for (const std::int32_t end : ends)
+            survival =
+                survival * (1 - twin.value_logit(data.prompt(static_cast<std::size_t>(data.problem[row])),
+                                                 data.ids(row).first(static_cast<std::size_t>(end)), task.probe())
+                                    .sigmoid());
+        sum = sum - (data.outcome[row] > 0 && !cut ? survival.log() : (1 - survival).log());
+        steps += static_cast<double>(ends.size());
+    }
+    const auto loss = sum / steps;
+    const auto make = [&, &data = data, &rows = rows, batch = batch](int unit_tokens) {
+        return value_objective(trainee, task, data, rows, {}, {.kind = reward::TargetKind::hazard}, 2, batch,
+                               unit_tokens);
+    };
+    expect_twin(trainee, make, 0, loss.item<double>(), twin.gradient(loss), few_tokens);
+}
+
+TEST(ValueGradient, BacksUpTheValuesOfTheMovingAverage) {
+    const ToyTask task;
+    Learner trainee(model::Head::value), same(model::Head::value), average(model::Head::value, 7);
+    const auto [data, rows, batch, few_tokens] = short_data();
+    reward::TargetOptions options{.kind = reward::TargetKind::td_lambda, .lambda = 0.3};
+    const auto plain = value_objective(same, task, data, rows, {}, options, 2, batch, few_tokens);
+    options.bootstrap = reward::Bootstrap::ema;
+    options.ema_decay = 0.75;
+    ValueObjective followed(data, rows, {}, task, trainee.engine(), options, 2, batch, few_tokens, &average.engine());
+    // Before the first update it is the model itself, so the gradient is that without it.
+    followed.prepare(0);
+    plain->prepare(0);
+    EXPECT_EQ(average.weights(), trainee.weights());
+    EXPECT_EQ(gradient_of(trainee, followed).gradient, gradient_of(same, *plain).gradient);
+    // Later it follows, and its values are backed up instead of the model's.
+    const auto before = average.weights();
+    trainee.disturb(0.1);
+    same.disturb(0.1);
+    const auto moved = trainee.weights();
+    followed.prepare(1);
+    plain->prepare(1);
+    const auto now = average.weights();
+    for (std::size_t i = 0; i < now.size(); ++i) ASSERT_EQ(now[i], 0.75F * before[i] + 0.25F * moved[i]);
+    EXPECT_NE(gradient_of(trainee, followed).gradient, gradient_of(same, *plain).gradient);
+    EXPECT_EQ(average.weights(), now) << "a gradient doesn't move it";
 }
 
 TEST(ValueGradient, ShapesByTheTokensBeforeEachState) {

@@ -224,5 +224,47 @@ TEST_F(Trainer, TwoTraineesLearnBesideEachOtherAndComeBackFromOneCommit) {
     EXPECT_EQ(store::bytes_of(options_.directory / "metrics.jsonl"), metrics);
 }
 
+/// Makes one trainee learn while a companion follows it, as an objective does.
+class FollowedObjective final : public Objective {
+public:
+    FollowedObjective(const Learner& trainee, const Learner& companion)
+        : inner_(3, trainee, rule), trainee_(trainee), companion_(companion) {}
+    void prepare(std::int64_t u) override {
+        auto weights = companion_.weights();
+        const auto theirs = trainee_.weights();
+        for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = 0.5F * weights[i] + 0.5F * theirs[i];
+        companion_.engine().write(engine::Array::weights, 0, weights);
+        inner_.prepare(u);
+    }
+    [[nodiscard]] const Units& units() const override { return inner_.units(); }
+    [[nodiscard]] std::string unit_name(std::size_t unit) const override { return inner_.unit_name(unit); }
+    [[nodiscard]] std::span<const std::string_view> sum_names() const override { return inner_.sum_names(); }
+    Sums differentiate(std::size_t unit) override { return inner_.differentiate(unit); }
+    void metrics(const Sums& sums, Metrics& out) const override { inner_.metrics(sums, out); }
+
+private:
+    RuledObjective inner_;
+    const Learner& trainee_;
+    const Learner& companion_;
+};
+
+TEST_F(Trainer, CompanionComesBackFromTheCommitWithTheTrainee) {
+    options_.commit.at = 3;
+    const auto train_followed = [&](const Learner& trainee, const Learner& companion) {
+        FollowedObjective objective(trainee, companion);
+        TrainerOptions options = options_;
+        options.companions.push_back({"average", companion.engine(), {}, {}, 0});
+        const Trainee one{"", trainee.engine(), options_.optimizer, {}, options_.horizon};
+        train(ranks_, {&one, 1}, objective, {}, options);
+    };
+    Learner trainee, companion, trainee_again, companion_again(model::Head::language, 5);
+    train_followed(trainee, companion);
+    EXPECT_TRUE(store::Checkpoint(options_.directory / commit_name(8)).has("average/model"));
+    store::remove_directory(options_.directory / commit_name(8));  // resumes after 6
+    train_followed(trainee_again, companion_again);
+    EXPECT_EQ(trainee_again.weights(), trainee.weights());
+    EXPECT_EQ(companion_again.weights(), companion.weights());
+}
+
 }  // namespace
 }  // namespace tdrm::train

@@ -3,6 +3,7 @@
 // [0, 1] or NaN.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -29,9 +30,19 @@ struct ReliabilityBin {
 /// -mean [y log p + (1 - y) log(1 - p)] in nats, p clamped to [1e-12, 1 - 1e-12].
 [[nodiscard]] double log_loss(std::span<const double> prediction, std::span<const double> truth);
 
+/// 1 - Var(y - p) / Var(y): the share of the truth's variance that predictions explain; 1 is perfect, 0 as good as any
+/// constant, below 0 worse. Blind to a constant offset, which the calibration error shows. NaN if all truths are equal.
+[[nodiscard]] double explained_variance(std::span<const double> prediction, std::span<const double> truth);
+
 /// Area under the ROC curve: the probability that a positive is scored above a negative, equals counted half. With soft
 /// truth each item is positive with weight y and negative with weight 1 - y, never paired with itself. Scores may be
 /// any numbers. NaN if there are no positives or no negatives.
 [[nodiscard]] double roc_auc(std::span<const double> score, std::span<const double> truth);
+
+/// The same over the pairs within each group alone, all groups' pairs together: whether what belongs together is ranked
+/// right, apart from telling easy groups from hard ones.
+/// @param group_begin first item of each group, and the number of items at the end
+[[nodiscard]] double roc_auc_within(std::span<const double> score, std::span<const double> truth,
+                                    std::span<const std::size_t> group_begin);
 
 }  // namespace tdrm::eval

@@ -14,8 +14,18 @@ namespace tdrm::eval {
 /// Values against what is known about their states.
 struct Calibration {
     std::vector<ReliabilityBin> bins;
-    double ece = 0, brier = 0, log_loss = 0, auc = 0;
+    double ece = 0;
+    double brier = 0;  ///< mean squared difference; against an exact value the mean squared error
+    double log_loss = 0;
+    double auc = 0, auc_within = 0;  ///< pooled; over pairs of states of one problem
+    double explained_variance = 0;
 };
+
+/// Over the states whose truth is known; nothing if none is.
+/// @param truth_S in [0, 1], NaN where it isn't known
+/// @param problem_begin first state of each problem, and the number of states at the end
+[[nodiscard]] std::optional<Calibration> calibrate(std::span<const double> value_S, std::span<const double> truth_S,
+                                                   std::span<const std::size_t> problem_begin);
 
 struct ValueReport {
     std::int64_t states = 0;
@@ -28,8 +38,10 @@ struct ValueReport {
 /// @param offset first state of each solution, and the number of states at the end
 /// @param outcome of each solution in [0, 1], NaN where it isn't known
 /// @param truth_S of each state in [0, 1], NaN where it isn't known; empty = of none
+/// @param problem_begin as above; empty = all states are of one problem
 /// @throws BugError if lengths don't fit; DataError for numbers outside [0, 1]
 [[nodiscard]] ValueReport value_report(std::span<const double> value_S, std::span<const std::size_t> offset,
-                                       std::span<const double> outcome, std::span<const double> truth_S);
+                                       std::span<const double> outcome, std::span<const double> truth_S,
+                                       std::span<const std::size_t> problem_begin = {});
 
 }  // namespace tdrm::eval

@@ -22,12 +22,18 @@ struct RolloutPlan {
     engine::SamplerOptions sampler;
     std::uint64_t seed = 0;
     std::string_view purpose = "rollout";
+    bool scripted = false;     ///< answers are the task's demonstrations instead of a model's
+    double verdict_noise = 0;  ///< chance that a stored verdict is flipped (rollout::flip_verdicts)
 };
 
 /// Local. Answers to the given problems, in their order.
 [[nodiscard]] Trajectories sample_answers(const RolloutPlan& plan, Generator& generator,
                                           std::span<const task::Draw> draws,
                                           const std::function<void()>& on_finished = {});
+
+/// Local. Answers of the task's scripted policy, sample s of a visit being demonstration visit x samples + s. They have
+/// no log-probs (NaN).
+[[nodiscard]] Trajectories scripted_answers(const RolloutPlan& plan, std::span<const task::Draw> draws);
 
 /// Problems [begin, end) of n that a rank takes: consecutive and even.
 [[nodiscard]] std::pair<std::size_t, std::size_t> share(std::size_t n, int rank, int ranks);

@@ -14,9 +14,10 @@ namespace tdrm::stage {
 
 /// Collective. Answers a whole split as a map and writes trajectories.h5 and labels.h5 (the truth of every state, where
 /// the task knows it) with a manifest into `directory`; if they are there already, reads them.
+/// @param policy who answers; null for the task's scripted policy (`plan.scripted`)
 /// @return the table, on every rank
 [[nodiscard]] rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutPlan& plan,
-                                                engine::Engine& policy, int slots, const std::string& label,
+                                                engine::Engine* policy, int slots, const std::string& label,
                                                 const std::filesystem::path& directory,
                                                 const rollout::Attributes& attributes);
 

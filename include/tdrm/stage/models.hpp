@@ -20,6 +20,14 @@ namespace tdrm::stage {
 [[nodiscard]] std::unique_ptr<engine::Engine> load_value_model(StageContext& context, const Input& input,
                                                                const rollout::ReadOutOptions& options);
 
+/// What the values of a stage's model are, in its record: chances of success, or hazards (reward::TargetKind::hazard).
+inline constexpr const char* kChances = "chances";
+inline constexpr const char* kHazards = "hazards";
+/// Collective. Whether an input is a model of hazards; models from elsewhere aren't.
+[[nodiscard]] bool is_of_hazards(StageContext& context, const Input& value);
+/// Collective. @throws ConfigError if it is, where a larger value must be better. @param who begins the message
+void refuse_hazards(StageContext& context, const Input& value, const std::string& who);
+
 /// Collective. A scorer of that model, which must outlive it. `options` count for models named hf:DIR only.
 /// @throws as rollout::value_scorer, naming the input
 [[nodiscard]] rollout::Scorer value_scorer(StageContext& context, engine::Engine& model, const Input& input,

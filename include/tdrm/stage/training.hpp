@@ -25,6 +25,7 @@ struct TrainFields {
 /// Collective. Trains the stage's model and says how it ended.
 StageOutcome train_model(StageContext& context, const TrainFields& fields, engine::Engine& engine,
                          train::Objective& objective, const train::Evaluation& evaluation, std::int64_t updates,
-                         std::vector<std::string> headline, nlohmann::json results = nlohmann::json::object());
+                         std::vector<std::string> headline, nlohmann::json results = nlohmann::json::object(),
+                         std::vector<train::Trainee> companions = {});
 
 }  // namespace tdrm::stage

@@ -176,6 +176,18 @@ public:
     /// For each of the T steps: is it right in itself, given what was written before.
     [[nodiscard]] virtual std::vector<std::uint8_t> step_right(const Problem& problem, TokenSpan answer,
                                                                std::span<const std::int32_t> step_ends) const = 0;
+
+    // The scripted policy: who writes the demonstrations.
+    /// How it plays, in words; empty if nobody knows its values.
+    [[nodiscard]] virtual std::string scripted_policy() const { return ""; }
+    /// Exact V^pi of the states s_0 ... s_T for this policy: the chance that an answer which it completes from there is
+    /// right. T + 1 numbers in [0, 1], NaN for a state that it can't go on from; empty if nobody knows.
+    [[nodiscard]] virtual std::vector<float> scripted_value(const Problem&, TokenSpan,
+                                                            std::span<const std::int32_t>) const {
+        return {};
+    }
+    /// Whether two canonical answers (Verdict::answer, neither empty) say the same: classes of votes.
+    [[nodiscard]] virtual bool same_answer(std::string_view a, std::string_view b) const { return a == b; }
 };
 
 }  // namespace tdrm::task

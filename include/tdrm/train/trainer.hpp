@@ -80,6 +80,8 @@ struct TrainerOptions {
     CommitOptions commit;
     SumMode sum = SumMode::exact;
     std::vector<std::string> headline;  ///< two figures for the progress line
+    /// Models that an objective keeps beside the trainees: their weights are in every commit, under their names.
+    std::vector<Trainee> companions{};
 };
 
 /// How training ended.

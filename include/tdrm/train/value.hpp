@@ -7,6 +7,7 @@
 #include "tdrm/rollout/trajectories.hpp"
 #include "tdrm/train/shuffle.hpp"
 #include "tdrm/train/trainer.hpp"
+#include "tdrm/train/value_data.hpp"
 
 namespace tdrm::train {
 
@@ -15,10 +16,13 @@ namespace tdrm::train {
 class ValueObjective final : public Objective {
 public:
     /// @param rows trajectories to train on @param batch trajectories per update
-    /// @param labels per state of every trajectory of `data` (as rollout::state_offsets), for target kind step_label
-    ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows, std::vector<float> labels,
+    /// @param labels per state of every trajectory of `data` (as rollout::state_offsets); empty where targets need none
+    /// @param average a model of the same sizes for Bootstrap::ema, null otherwise. The objective keeps it; for a
+    /// resumed
+    ///   training it must be part of commits (TrainerOptions::companions)
+    ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows, ValueLabels labels,
                    const task::Task& task, engine::Engine& value, const reward::TargetOptions& target,
-                   std::uint64_t seed, int batch, int unit_tokens);
+                   std::uint64_t seed, int batch, int unit_tokens, engine::Engine* average = nullptr);
 
     void prepare(std::int64_t update) override;
     [[nodiscard]] const Units& units() const override { return units_; }
@@ -29,15 +33,19 @@ public:
 
 private:
     [[nodiscard]] task::Tokens prompt_of(std::size_t row) const;
-    [[nodiscard]] reward::StateTargets targets_of(std::size_t row, std::span<const float> logits) const;
+    [[nodiscard]] reward::StateTargets targets_of(std::size_t row, std::span<const float> logits,
+                                                  std::span<const float> backed_up = {}) const;
+    /// a <- d a + (1 - d) w over all weights; a <- w before the first update.
+    void follow(std::int64_t update);
 
     const rollout::Trajectories& data_;
     std::vector<std::size_t> rows_;
-    std::vector<float> labels_;
+    ValueLabels labels_;
     std::vector<std::size_t> state_offset_;
     const task::Task& task_;
     task::TokenSpan probe_;
     engine::Engine& value_;
+    engine::Engine* average_;
     reward::TargetOptions target_;
     Shuffle shuffle_;
     int batch_;
@@ -45,15 +53,26 @@ private:
     std::vector<std::size_t> batch_rows_;
     Units units_;
     double weight_ = 0;  ///< of the whole batch
-    std::vector<float> logits_, d_logits_;
+    std::vector<float> logits_, averaged_, d_logits_;
 };
 
 /// Held-out quality of a value model: mean over the states whose truth is known.
 struct ValueQuality {
     double log_loss, brier, auc, accuracy;
 };
-/// @param logits of all states, as rollout::score gives them
-/// @param truth of each of them in [0, 1], NaN where it isn't known; at least one is
-[[nodiscard]] ValueQuality value_quality(std::span<const float> logits, std::span<const float> truth);
+/// @param value_S of all states, as state_values gives them
+/// @param truth_S of each of them in [0, 1], NaN where it isn't known; at least one is
+[[nodiscard]] ValueQuality value_quality(std::span<const double> value_S, std::span<const float> truth_S);
+
+/// What logits (as rollout::score gives them) say of the states of a table, in [0, 1]: sigmoid, or of a model of
+/// hazards the chance of no error so far.
+[[nodiscard]] std::vector<double> state_values(const rollout::Trajectories& data, std::span<const float> logits,
+                                               bool hazards);
+
+/// Adds the figures of values against each estimand: NAME/mse, ece, explained_variance, auc, auc_within.
+void add_value_figures(const rollout::Trajectories& data, std::span<const double> value_S,
+                       std::span<const rollout::Estimand> estimands, Metrics& out);
+/// First state of each problem, and the number of states at the end.
+[[nodiscard]] std::vector<std::size_t> problem_states(const rollout::Trajectories& data);
 
 }  // namespace tdrm::train

@@ -167,6 +167,8 @@ Verdict TextTask::verdict(const Problem& problem, TokenSpan answer) const {
     return verdict;
 }
 
+bool TextTask::same_answer(std::string_view a, std::string_view b) const { return a == b || math::verify(a, b).equal; }
+
 bool TextTask::ends(Token token) const {
     const Tokens& ends = format_.end_tokens();
     return std::find(ends.begin(), ends.end(), token) != ends.end();

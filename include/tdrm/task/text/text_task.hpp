@@ -95,6 +95,8 @@ public:
     [[nodiscard]] std::vector<std::uint8_t> learnt_tokens(const Problem& problem, std::uint64_t seed,
                                                           std::uint64_t visit) const override;
     [[nodiscard]] Verdict verdict(const Problem& problem, TokenSpan answer) const override;
+    /// By the verifier: 1/2 and 0.5 are one class of votes.
+    [[nodiscard]] bool same_answer(std::string_view a, std::string_view b) const override;
     [[nodiscard]] std::vector<std::int32_t> step_ends(TokenSpan answer) const override;
     [[nodiscard]] std::unique_ptr<StepTracker> track_steps() const override;
     [[nodiscard]] std::int64_t penultimate(TokenSpan answer, std::span<const std::int32_t> step_ends) const override;
