@@ -49,6 +49,15 @@ Attributes answer_attributes(const task::Task& task, const ModelName& policy, co
     return attributes;
 }
 
+Attributes attributes_of(const store::FileReader& trajectories) {
+    Attributes attributes;
+    for (const char* name :
+         {"schema", "task", "tokenizer", "template", "verdict_reasons", "split", "policy", "policy_hash", "temperature",
+          "top_k", "top_p", "min_p", "seed", "counts", "value", "value_hash", "verdict_noise"})
+        if (trajectories.has_attribute("/", name)) attributes.emplace_back(name, trajectories.attribute("/", name));
+    return attributes;
+}
+
 void write_vocabulary(store::FileWriter& file, const task::Task& task,
                       std::initializer_list<std::span<const std::int32_t>> tokens) {
     std::vector<std::uint8_t> occurs(static_cast<std::size_t>(task.vocab_size()));

@@ -34,18 +34,11 @@ struct StepOptions {
     int tokens = 0;
     void fields(Fields& f) { f("tokens", tokens, "blocks of so many tokens; 0: the steps of the task", at_least(0)); }
 };
-struct BudgetOptions {
-    std::int64_t tokens = 0;
-    void fields(Fields& f) {
-        f("tokens", tokens, "generated tokens of a problem after which no round begins; 0: no bound", at_least(0));
-    }
-};
-
 struct SearchStageOptions {
     std::string policy, value, problems;
     rollout::SearchPlan plan;
     StepOptions step;
-    BudgetOptions budget;
+    std::optional<std::int64_t> budget;
     rollout::ReadOutOptions read_out;
     engine::SamplerOptions sampler;
     int slots = 256;
@@ -66,7 +59,7 @@ struct SearchStageOptions {
         f("exponent", plan.exponent, "smc: a of the weight (V(s') / V(s))^a", at_least(0.0));
         f("depth", plan.depth, "bound on the steps; the last one runs to the end", at_least(1));
         f("step", step, "what a step is");
-        f("budget", budget, "when to stop");
+        f("budget", budget, "generated tokens of a problem after which no round begins; none = no bound", at_least(1));
         f("answer", plan.answer,
           "which answer of the tree: best: of largest value; vote: that most give; weighted: the same, each counting "
           "its "
@@ -80,7 +73,7 @@ struct SearchStageOptions {
         rollout::SearchPlan whole = plan;
         whole.task = &task;
         whole.step_tokens = step.tokens;
-        whole.budget = budget.tokens;
+        whole.budget = budget.value_or(0);
         whole.sampler = sampler;
         whole.seed = seed;
         return whole;
@@ -96,10 +89,10 @@ public:
         rollout::check_read_out(options_.read_out, task, path + ".read_out", problems);
         check_paths(path, problems);
         const std::int64_t answer = longest_answer(task);
-        if (options_.budget.tokens > 0 && options_.budget.tokens < answer)
+        if (options_.budget && *options_.budget < answer)
             problems.push_back(
-                {"", path + ".budget.tokens",
-                 cat("is ", options_.budget.tokens, ", but an answer may take ", answer,
+                {"", path + ".budget",
+                 cat("is ", *options_.budget, ", but an answer may take ", answer,
                      " tokens (the search could end before its first answer). Give at least that many, or lower "
                      "sampler.max_tokens.")});
     }

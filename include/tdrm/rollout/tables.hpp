@@ -36,6 +36,9 @@ struct ModelName {
 [[nodiscard]] Attributes answer_attributes(const task::Task& task, const ModelName& policy, const std::string& split,
                                            const engine::SamplerOptions& sampler, std::uint64_t seed);
 
+/// Those attributes of a file of trajectories, for files that hold the same answers again.
+[[nodiscard]] Attributes attributes_of(const store::FileReader& trajectories);
+
 /// Writes /vocabulary: the ids among `tokens` with the bytes that each adds to a text, so that readers need no
 /// tokenizer. Local. @throws DataError for an id outside the vocabulary
 void write_vocabulary(store::FileWriter& file, const task::Task& task,
