@@ -166,9 +166,9 @@ void Generator::reserve(std::int64_t tokens) {
     decoder_ = engine_.decoder(tokens, sampler_);
 }
 
-int Generator::open() {
+int Generator::open(int parent) {
     ++kept_;
-    return decoder_->open();
+    return decoder_->open(parent);
 }
 
 void Generator::close(int segment) {

@@ -157,6 +157,7 @@ std::vector<std::vector<float>> Scorer::score_shown(task::TokenSpan prompt, std:
             add_states(forest_, prompt, answers.subspan(first, last - first), read_out_.tag, rows_);
         }
         ledger::count(ledger::Work::scored, forest_.num_tokens());
+        tokens_ += forest_.num_tokens();
         std::vector<float> logits(rows_.size());
         engine_->values(engine_->forward(forest_, rows_, engine::Keep::nothing), read_out_, logits);
         auto next = logits.begin();
@@ -169,14 +170,13 @@ std::vector<std::vector<float>> Scorer::score_shown(task::TokenSpan prompt, std:
     return result;
 }
 
-std::int64_t PathScorer::path_tokens(task::TokenSpan prompt, std::int64_t tokens, std::int64_t segments) const {
-    const std::int64_t read = scorer_.view_.prompt ? std::ssize(scorer_.view_.prompt(prompt)) : std::ssize(prompt);
-    return read + tokens + (segments + 1) * engine::kPageTokens;
+std::int64_t PathScorer::prompt_tokens(task::TokenSpan prompt) const {
+    return scorer_.view_.prompt ? std::ssize(scorer_.view_.prompt(prompt)) : std::ssize(prompt);
 }
 
 void PathScorer::reserve(std::int64_t tokens) {
     // Each probe has its page, for as long as its pass lasts.
-    const auto probe = static_cast<std::int64_t>(scorer_.read_out_.tag.size()) + engine::kPageTokens;
+    const std::int64_t probe = probe_tokens() + engine::kPageTokens;
     const auto wanted = tokens + probe * static_cast<std::int64_t>(scorer_.unit_tokens_);
     if (decoder_ && decoder_->free_tokens() >= wanted) return;
     decoder_ = nullptr;  // two caches at a time would be one too many

@@ -1,257 +1,360 @@
 #include "tdrm/rollout/search.hpp"
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/ledger.hpp"
+#include "tdrm/rollout/search_policy.hpp"
 
 namespace tdrm::rollout {
 namespace {
 
-/// A problem's path so far.
-struct Path {
-    Path(const task::Problem* p, std::unique_ptr<task::StepTracker> s) : problem(p), steps(std::move(s)) {}
+constexpr std::int64_t kCacheTokens = std::int64_t{1} << 18;
 
+std::uint64_t branch_hash(std::uint64_t path, int branch) {
+    const auto word = Random(random_key(path, "branch", static_cast<std::uint64_t>(branch))).words(0);
+    return static_cast<std::uint64_t>(word[0]) << 32 | word[1];
+}
+
+/// Paths that are open at a time.
+std::int64_t open_paths(const SearchPlan& plan) {
+    switch (plan.kind) {
+        case SearchKind::greedy:
+            return 1;
+        case SearchKind::beam:
+        case SearchKind::dvts:
+            return plan.paths / plan.branch;
+        case SearchKind::smc:
+            return plan.paths;
+        case SearchKind::mcts:
+            return 0;  // see below
+    }
+    return 0;
+}
+
+/// A problem's share of a cache: its prompt, its open paths as if they shared nothing else, and their children.
+std::int64_t tokens_of_problem(const SearchPlan& plan, std::int64_t prompt, std::int64_t answer) {
+    const std::int64_t depth = std::min<std::int64_t>(plan.depth, answer);
+    const std::int64_t child = answer + engine::kPageTokens;
+    const std::int64_t root = prompt + engine::kPageTokens;
+    if (plan.kind == SearchKind::mcts) {
+        // Any node may go on: all are kept.
+        const std::int64_t step = plan.step_tokens > 0 ? plan.step_tokens + engine::kPageTokens : child;
+        return root + plan.simulations * std::int64_t{plan.branch} * step + child;
+    }
+    return root + open_paths(plan) * (answer + depth * engine::kPageTokens) + search_width(plan) * child;
+}
+
+/// What the driver knows of a node beside the tree: where it lies in the caches, and how it would go on.
+struct Place {
+    int policy = -1;  ///< segment of the generator's cache, which holds all ids but the last; -1: closed
+    int value = -1;   ///< the same of the value model's, which holds the first `value_end` ids of the step
+    std::int32_t value_end = 0;
+    int open_children = 0;    ///< that hang on these segments
+    std::int32_t length = 0;  ///< answer tokens up to here
+    std::int32_t depth = 0;   ///< steps up to here
+    std::uint64_t branches = 1;
+    std::unique_ptr<task::StepTracker> steps = nullptr;
+    std::vector<float> logprob = {};  ///< of this step
+};
+
+/// A problem's search.
+struct Tree {
     const task::Problem* problem;
-    std::unique_ptr<task::StepTracker> steps;
+    std::unique_ptr<SearchPolicy> policy;
     SearchTree tree = {};
-    std::int32_t node = -1;  ///< last node of the path
-    task::Tokens ids = {};   ///< of the whole path
-    std::vector<float> logprob = {};
-    std::uint64_t branches = 1;  ///< hash of the branch indices
-    bool live = true;
-    std::vector<int> policy_segments = {};  ///< from the prompt to the last node, in the generator's cache
-    std::vector<int> value_segments = {};   ///< the same in the value model's, if it is used
+    std::vector<Place> places = {};  ///< of the prompt, then of the nodes
+    bool over = false;
+
+    Place& place(std::int32_t node) { return places[static_cast<std::size_t>(node + 1)]; }
+    SearchNode& node(std::int32_t n) { return tree.nodes[static_cast<std::size_t>(n)]; }
+    [[nodiscard]] std::int32_t size() const { return static_cast<std::int32_t>(tree.nodes.size()); }
+
+    /// Ids of the answer up to and with a node.
+    task::Tokens ids(std::int32_t n) {
+        std::vector<std::int32_t> way;
+        for (; n != kRoot; n = node(n).parent) way.push_back(n);
+        task::Tokens all;
+        for (auto it = way.rbegin(); it != way.rend(); ++it)
+            all.insert(all.end(), node(*it).ids.begin(), node(*it).ids.end());
+        return all;
+    }
+    /// The open node of largest value, the later of equals.
+    std::optional<std::int32_t> best_open() {
+        std::optional<std::int32_t> best;
+        for (const std::int32_t n : policy->open())
+            if (!best || *best == kRoot || node(n).value >= node(*best).value) best = n;
+        return best;
+    }
 };
 
-struct Terminal {
-    float value = 0;
-    std::int32_t node = -1;
-    task::Tokens ids;
-    std::vector<float> logprob;
-    bool ended = false;
+/// One expansion of a round, and what came of it.
+struct Growth {
+    Tree* tree;
+    Expansion expansion;
+    bool last;                ///< runs to the end of the answer
+    std::int32_t first = -1;  ///< its first child
+    std::vector<std::unique_ptr<task::StepTracker>> steps = {};
 };
 
-/// What a child looks like to the search.
-struct Judged {
-    float value;
-    int segment = -1;  ///< of the value model's cache
-    std::int32_t end = 0;
-};
-
-class GreedySearch {
+class Driver {
 public:
-    GreedySearch(const SearchPlan& plan, Generator& generator, Scorer& scorer, std::span<const task::Problem> problems)
+    Driver(const SearchPlan& plan, Generator& generator, Scorer& scorer, std::span<const task::Problem> problems)
         : plan_(plan),
           task_(*plan.task),
           generator_(generator),
           scorer_(scorer),
           cached_(scorer),
-          best_(problems.size()),
           max_tokens_(plan.sampler.max_tokens > 0 ? plan.sampler.max_tokens : task_.max_answer_tokens()) {
-        for (const auto& problem : problems) paths_.emplace_back(&problem, task_.track_steps());
+        for (const auto& problem : problems) {
+            trees_.push_back({&problem, make_search_policy(plan, problem.id)});
+            trees_.back().places.resize(1);
+            trees_.back().places[0].steps = task_.track_steps();
+        }
     }
 
     std::vector<SearchTree> run() {
         begin();
-        for (int depth = 0;
-             depth < plan_.depth && std::any_of(paths_.begin(), paths_.end(), [](const Path& p) { return p.live; });
-             ++depth)
-            round(depth + 1 == plan_.depth);
-        std::vector<SearchTree> trees;
-        for (std::size_t i = 0; i < paths_.size(); ++i) trees.push_back(finish(paths_[i], best_[i]));
-        return trees;
+        for (auto round = next_round(); !round.empty(); round = next_round()) grow(round);
+        std::vector<SearchTree> found;
+        for (Tree& tree : trees_) found.push_back(finish(tree));
+        return found;
     }
 
 private:
     [[nodiscard]] bool caches_values() const { return !scorer_.needs_all_states(); }
 
-    /// Makes room for all paths with their children, and caches the prompts.
+    /// Makes room for all that will be open, and caches the prompts.
     void begin() {
-        const std::int64_t depth = std::min(plan_.depth, max_tokens_);
-        const std::int64_t children = plan_.branch * std::int64_t{max_tokens_ + engine::kPageTokens};
         std::int64_t policy = 0, value = 0;
         std::vector<task::TokenSpan> prompts;
-        for (const Path& path : paths_) {
-            const auto& prompt = path.problem->prompt;
+        for (const Tree& tree : trees_) {
+            const auto& prompt = tree.problem->prompt;
             prompts.push_back(prompt);
-            policy += std::ssize(prompt) + max_tokens_ + (depth + 1) * engine::kPageTokens + children;
-            if (caches_values()) value += cached_.path_tokens(prompt, max_tokens_, depth) + children;
+            policy += tokens_of_problem(plan_, std::ssize(prompt), max_tokens_);
+            if (caches_values()) value += tokens_of_problem(plan_, cached_.prompt_tokens(prompt), max_tokens_);
         }
         generator_.reserve(policy);
-        for (Path& path : paths_) path.policy_segments.push_back(generator_.open());
+        for (Tree& tree : trees_) tree.place(kRoot).policy = generator_.open();
         if (!caches_values()) return;
         cached_.reserve(value);
         const auto segments = cached_.begin(prompts);
-        for (std::size_t i = 0; i < paths_.size(); ++i) paths_[i].value_segments.push_back(segments[i]);
-    }
-
-    void round(bool last) {
-        std::vector<std::size_t> live;
-        std::vector<Request> requests;
-        std::vector<std::vector<std::unique_ptr<task::StepTracker>>> trackers(paths_.size());
-        for (std::size_t i = 0; i < paths_.size(); ++i) {
-            if (!paths_[i].live) continue;
-            live.push_back(i);
-            requests.push_back(request_for(paths_[i]));
-            if (last) continue;
-            for (int b = 0; b < plan_.branch; ++b) trackers[i].push_back(paths_[i].steps->clone());
-            requests.back().stop = [&steps = trackers[i]](std::size_t sample, std::int32_t token) {
-                return steps[sample]->push(token);
-            };
+        for (std::size_t i = 0; i < trees_.size(); ++i) {
+            trees_[i].place(kRoot).value = segments[i];
+            trees_[i].tree.cost.scored += cached_.prompt_tokens(prompts[i]);
         }
-        const auto children = drawn(requests);
-        const auto judged = judge(live, children);
-        for (std::size_t i = 0; i < live.size(); ++i) choose_step(live[i], children[i], judged[i]);
     }
 
-    Request request_for(const Path& path) const {
+    std::vector<Growth> next_round() {
+        std::vector<Growth> round;
+        for (Tree& tree : trees_) {
+            if (tree.over) continue;
+            const bool in_budget = plan_.budget == 0 || tree.tree.cost.generated < plan_.budget;
+            const auto expansions = in_budget ? tree.policy->expand(tree.tree) : std::vector<Expansion>();
+            for (const Expansion& e : expansions)
+                round.push_back({&tree, e, tree.place(e.node).depth + 1 == plan_.depth});
+            if (!expansions.empty()) continue;
+            tree.over = true;
+            // Without any answer the best path runs to its end.
+            const auto terminal = [](const SearchNode& node) { return node.terminal; };
+            if (std::any_of(tree.tree.nodes.begin(), tree.tree.nodes.end(), terminal)) continue;
+            if (const auto best = tree.best_open()) round.push_back({&tree, {*best, 1}, true});
+        }
+        return round;
+    }
+
+    void grow(std::vector<Growth>& round) {
+        draw(round);
+        judge(round);
+        for (auto g = round.begin(); g != round.end();) {
+            Tree& tree = *g->tree;
+            if (!tree.over) tree.policy->update(tree.tree, g->first);
+            while (g != round.end() && g->tree == &tree) ++g;
+            forget(tree);
+        }
+    }
+
+    void draw(std::vector<Growth>& round) {
+        const ledger::In section(ledger::Section::generate);
+        std::vector<Request> requests;
+        for (Growth& growth : round) requests.push_back(request_for(growth));
+        auto drawn = generator_.run(requests);
+        for (std::size_t i = 0; i < round.size(); ++i) add_children(round[i], drawn[i]);
+    }
+
+    Request request_for(Growth& growth) const {
+        Tree& tree = *growth.tree;
+        const Place& place = tree.place(growth.expansion.node);
         Request request;
         // The cache holds the path up to its last token.
-        if (path.ids.empty()) {
-            request.prompt = path.problem->prompt;
+        if (growth.expansion.node == kRoot) {
+            request.prompt = tree.problem->prompt;
+            tree.tree.cost.prompt += std::ssize(request.prompt);
         } else {
-            request.prompt = {path.ids.back()};
+            request.prompt = {tree.node(growth.expansion.node).ids.back()};
         }
-        request.segment = path.policy_segments.back();
+        request.segment = place.policy;
         request.keep = true;
-        request.first_counter = path.ids.size();
-        request.max_tokens = max_tokens_ - static_cast<int>(path.ids.size());
-        for (int b = 0; b < plan_.branch; ++b)
+        request.first_counter = static_cast<std::uint64_t>(place.length);
+        request.max_tokens = max_tokens_ - place.length;
+        for (int b = 0; b < growth.expansion.children; ++b)
             request.keys.push_back(
-                random_key(plan_.seed, "search", path.problem->id, 0, branch_hash(path.branches, b)));
+                random_key(plan_.seed, "search", tree.problem->id, 0, branch_hash(place.branches, b)));
+        for (int b = 0; b < growth.expansion.children; ++b) growth.steps.push_back(place.steps->clone());
+        if (!growth.last) request.stop = stop_at_step(growth);
         return request;
     }
 
-    static std::uint64_t branch_hash(std::uint64_t path, int branch) {
-        const auto word = Random(random_key(path, "branch", static_cast<std::uint64_t>(branch))).words(0);
-        return static_cast<std::uint64_t>(word[0]) << 32 | word[1];
+    std::function<bool(std::size_t, std::int32_t)> stop_at_step(Growth& growth) const {
+        if (plan_.step_tokens == 0)
+            return [&growth](std::size_t sample, std::int32_t token) { return growth.steps[sample]->push(token); };
+        return [n = plan_.step_tokens, count = std::vector<int>(growth.steps.size())](
+                   std::size_t sample, std::int32_t) mutable { return ++count[sample] == n; };
     }
 
-    using Children = std::vector<std::vector<Continuation>>;
-
-    Children drawn(std::span<const Request> requests) {
-        const ledger::In section(ledger::Section::generate);
-        return generator_.run(requests);
+    void add_children(Growth& growth, std::vector<Continuation>& drawn) {
+        Tree& tree = *growth.tree;
+        const std::int32_t parent = growth.expansion.node;
+        growth.first = tree.size();
+        for (std::size_t b = 0; b < drawn.size(); ++b) {
+            Continuation& c = drawn[b];
+            Place place;
+            place.policy = c.segment;
+            place.length = tree.place(parent).length + static_cast<std::int32_t>(c.ids.size());
+            place.depth = tree.place(parent).depth + 1;
+            place.branches = branch_hash(tree.place(parent).branches, static_cast<int>(b));
+            place.steps = std::move(growth.steps[b]);
+            place.logprob = std::move(c.logprob);
+            tree.tree.cost.generated += std::ssize(c.ids);
+            SearchNode node;
+            node.parent = parent;
+            node.terminal = c.ended || place.length >= max_tokens_;
+            node.ended = c.ended;
+            node.ids = std::move(c.ids);
+            tree.tree.nodes.push_back(std::move(node));
+            tree.places.push_back(std::move(place));
+            ++tree.place(parent).open_children;
+        }
     }
 
     /// Values of the states after all children of a round.
-    std::vector<std::vector<Judged>> judge(std::span<const std::size_t> live, const Children& children) {
+    void judge(std::vector<Growth>& round) {
         const ledger::In section(ledger::Section::score);
-        std::vector<std::vector<Judged>> result(live.size());
         if (!caches_values()) {
-            for (std::size_t i = 0; i < live.size(); ++i) result[i] = judge_whole(paths_[live[i]], children[i]);
-            return result;
+            for (const Growth& growth : round) judge_whole(growth);
+            return;
         }
         std::vector<PathScorer::Step> steps;
-        for (std::size_t i = 0; i < live.size(); ++i)
-            for (const Continuation& child : children[i])
-                steps.push_back({paths_[live[i]].value_segments.back(), child.ids, state_end(paths_[live[i]], child)});
+        for (const Growth& growth : round) {
+            Tree& tree = *growth.tree;
+            const int behind = value_path(tree, growth.expansion.node);
+            for (std::int32_t n = growth.first; n < growth.first + growth.expansion.children; ++n) {
+                tree.place(n).value_end = state_end(tree, n);
+                steps.push_back({behind, tree.node(n).ids, tree.place(n).value_end});
+            }
+        }
         const auto scored = cached_.score(steps);
-        std::size_t at = 0;
-        for (std::size_t i = 0; i < live.size(); ++i)
-            for (std::size_t c = 0; c < children[i].size(); ++c, ++at)
-                result[i].push_back({scored[at].value, scored[at].path, steps[at].end});
-        return result;
+        auto next = scored.begin();
+        for (const Growth& growth : round)
+            for (std::int32_t n = growth.first; n < growth.first + growth.expansion.children; ++n, ++next) {
+                Tree& tree = *growth.tree;
+                tree.node(n).value = next->value;
+                tree.place(n).value = next->path;
+                tree.tree.cost.scored += tree.place(n).value_end + cached_.probe_tokens();
+            }
+    }
+
+    /// The value model's segment of a node that goes on, which gets what was left of the step.
+    int value_path(Tree& tree, std::int32_t node) {
+        Place& place = tree.place(node);
+        if (node == kRoot) return place.value;
+        const auto rest = std::span(tree.node(node).ids).subspan(static_cast<std::size_t>(place.value_end));
+        cached_.append(place.value, rest);
+        tree.tree.cost.scored += std::ssize(rest);
+        return place.value;
     }
 
     /// The same where a value depends on all steps: of the answers from their beginning.
-    std::vector<Judged> judge_whole(const Path& path, const std::vector<Continuation>& children) {
+    void judge_whole(const Growth& growth) {
+        Tree& tree = *growth.tree;
         std::vector<task::Tokens> whole;
         std::vector<ScoredAnswer> states;
-        for (const Continuation& child : children) whole.push_back(behind(path, child));
-        for (const auto& ids : whole) {
-            auto ends = task_.step_ends(ids);
-            if (ends.empty()) ends.push_back(0);
-            states.push_back({ids, std::move(ends)});
-        }
-        std::vector<Judged> result;
-        for (const auto& values : scorer_.score(path.problem->prompt, states)) result.push_back({values.back()});
-        return result;
+        for (std::int32_t n = growth.first; n < growth.first + growth.expansion.children; ++n)
+            whole.push_back(tree.ids(n));
+        for (std::size_t c = 0; c < whole.size(); ++c)
+            states.push_back({whole[c], ends_of(tree, growth.first + static_cast<std::int32_t>(c), whole[c])});
+        const auto before = scorer_.tokens();
+        const auto values = scorer_.score(tree.problem->prompt, states);
+        tree.tree.cost.scored += scorer_.tokens() - before;
+        for (std::size_t c = 0; c < whole.size(); ++c)
+            tree.node(growth.first + static_cast<std::int32_t>(c)).value = values[c].back();
     }
 
-    static task::Tokens behind(const Path& path, const Continuation& child) {
-        task::Tokens whole = path.ids;
-        whole.insert(whole.end(), child.ids.begin(), child.ids.end());
-        return whole;
+    /// Ends of the states of the answer up to a node: of the task's steps, or of blocks.
+    std::vector<std::int32_t> ends_of(Tree& tree, std::int32_t node, task::TokenSpan whole) const {
+        std::vector<std::int32_t> ends = task_.step_ends(whole);
+        if (plan_.step_tokens > 0) {
+            const std::int32_t last = ends.empty() ? 0 : ends.back();
+            ends.clear();
+            const auto end = tree.node(node).terminal ? last : tree.place(node).length;
+            for (std::int32_t e = plan_.step_tokens; e < end; e += plan_.step_tokens) ends.push_back(e);
+            if (end > 0) ends.push_back(end);
+        }
+        if (ends.empty()) ends.push_back(0);
+        return ends;
     }
 
-    /// End, within the child, of the last state of path + child; 0 if the child adds none.
-    std::int32_t state_end(const Path& path, const Continuation& child) const {
-        const auto ends = task_.step_ends(behind(path, child));
-        const std::int32_t last = ends.empty() ? 0 : ends.back();
-        return std::max(0, last - static_cast<std::int32_t>(path.ids.size()));
+    /// End, within the node's own ids, of the last state up to it; 0 if it adds none.
+    std::int32_t state_end(Tree& tree, std::int32_t node) const {
+        const auto whole = tree.ids(node);
+        const auto before = tree.place(node).length - static_cast<std::int32_t>(tree.node(node).ids.size());
+        return std::max(0, ends_of(tree, node, whole).back() - before);
     }
 
-    /// Notes the children; the best that goes on becomes the path, terminal ones wait for the final choice.
-    void choose_step(std::size_t index, const std::vector<Continuation>& children, const std::vector<Judged>& judged) {
-        Path& path = paths_[index];
-        const auto first = static_cast<std::int32_t>(path.tree.nodes.size());
-        int chosen = -1;
-        for (std::size_t c = 0; c < children.size(); ++c) {
-            const float value = judged[c].value;
-            const bool full = path.ids.size() + children[c].ids.size() >= static_cast<std::size_t>(max_tokens_);
-            const bool terminal = children[c].ended || full;
-            path.tree.nodes.push_back({path.node, children[c].ids, value, terminal, false});
-            if (terminal) {
-                keep_terminal(best_[index], path, children[c], value, first + static_cast<std::int32_t>(c));
-            } else if (chosen < 0 || value > judged[static_cast<std::size_t>(chosen)].value) {
-                chosen = static_cast<int>(c);
-            }
-        }
-        for (std::size_t c = 0; c < children.size(); ++c) {
-            if (static_cast<int>(c) == chosen) continue;
-            generator_.close(children[c].segment);
-            if (caches_values()) cached_.close(judged[c].segment);
-        }
-        path.live = chosen >= 0;
-        if (path.live) {
-            const auto c = static_cast<std::size_t>(chosen);
-            go_on(path, children[c], judged[c], first + chosen, branch_hash(path.branches, chosen));
-        } else {
-            close(path);
+    /// Closes the segments of nodes that nothing goes on from.
+    void forget(Tree& tree) {
+        std::vector<bool> open(tree.places.size());
+        if (!tree.over)
+            for (const std::int32_t n : tree.policy->open()) open[static_cast<std::size_t>(n + 1)] = true;
+        for (std::int32_t n = tree.size() - 1; n >= kRoot; --n) {
+            Place& place = tree.place(n);
+            if (place.policy < 0 || open[static_cast<std::size_t>(n + 1)] || place.open_children > 0) continue;
+            generator_.close(place.policy);
+            if (place.value >= 0) cached_.close(place.value);
+            place.policy = place.value = -1;
+            place.steps = nullptr;
+            if (n != kRoot) --tree.place(tree.node(n).parent).open_children;
         }
     }
 
-    void go_on(Path& path, const Continuation& step, const Judged& judged, std::int32_t node, std::uint64_t branches) {
-        path.node = node;
-        path.branches = branches;
-        path.ids.insert(path.ids.end(), step.ids.begin(), step.ids.end());
-        path.logprob.insert(path.logprob.end(), step.logprob.begin(), step.logprob.end());
-        for (const std::int32_t id : step.ids) path.steps->push(id);
-        path.policy_segments.push_back(step.segment);
-        if (!caches_values()) return;
-        path.value_segments.push_back(judged.segment);
-        cached_.append(judged.segment, std::span(step.ids).subspan(static_cast<std::size_t>(judged.end)));
-    }
-
-    void close(Path& path) {
-        for (; !path.policy_segments.empty(); path.policy_segments.pop_back())
-            generator_.close(path.policy_segments.back());
-        for (; !path.value_segments.empty(); path.value_segments.pop_back()) cached_.close(path.value_segments.back());
-    }
-
-    static void keep_terminal(Terminal& best, const Path& path, const Continuation& child, float value,
-                              std::int32_t node) {
-        if (best.node >= 0 && value < best.value) return;
-        best = {value, node, path.ids, path.logprob, child.ended};
-        best.ids.insert(best.ids.end(), child.ids.begin(), child.ids.end());
-        best.logprob.insert(best.logprob.end(), child.logprob.begin(), child.logprob.end());
-    }
-
-    SearchTree finish(Path& path, const Terminal& best) {
-        close(path);
-        const bool found = best.node >= 0;
-        Trajectory& t = path.tree.answer;
-        t.ids = found ? best.ids : path.ids;
-        t.logprob = found ? best.logprob : path.logprob;
+    SearchTree finish(Tree& tree) {
+        tree.over = true;
+        forget(tree);
+        std::vector<std::string> answers(tree.tree.nodes.size());
+        for (std::int32_t n = 0; n < tree.size(); ++n) {
+            if (!tree.node(n).terminal) continue;
+            const auto verdict = task_.verdict(*tree.problem, tree.ids(n));
+            tree.node(n).correct = verdict.correct;
+            answers[static_cast<std::size_t>(n)] = verdict.answer;
+        }
+        auto candidates = tree.policy->candidates(tree.tree);
+        if (candidates.empty()) candidates = tree.policy->SearchPolicy::candidates(tree.tree);
+        const std::int32_t chosen = choose_answer(plan_.answer, tree.tree, candidates, answers);
+        Trajectory& t = tree.tree.answer;
+        t.ids = tree.ids(chosen);
         t.step_ends = task_.step_ends(t.ids);
-        t.verdict = task_.verdict(*path.problem, t.ids);
-        t.finish = found && best.ended ? task::Finish::stop : task::Finish::length;
-        for (std::int32_t n = found ? best.node : path.node; n >= 0;
-             n = path.tree.nodes[static_cast<std::size_t>(n)].parent)
-            path.tree.nodes[static_cast<std::size_t>(n)].on_path = true;
-        return std::move(path.tree);
+        t.verdict = task_.verdict(*tree.problem, t.ids);
+        t.finish = chosen >= 0 && tree.node(chosen).ended ? task::Finish::stop : task::Finish::length;
+        std::vector<std::int32_t> way;
+        for (std::int32_t n = chosen; n != kRoot; n = tree.node(n).parent) way.push_back(n);
+        for (auto n = way.rbegin(); n != way.rend(); ++n) {
+            tree.node(*n).on_path = true;
+            const auto& logprob = tree.place(*n).logprob;
+            t.logprob.insert(t.logprob.end(), logprob.begin(), logprob.end());
+        }
+        return std::move(tree.tree);
     }
 
     const SearchPlan& plan_;
@@ -259,29 +362,37 @@ private:
     Generator& generator_;
     Scorer& scorer_;
     PathScorer cached_;
-    std::vector<Path> paths_;
-    std::vector<Terminal> best_;
+    std::vector<Tree> trees_;
     int max_tokens_;
 };
 
 }  // namespace
 
-int problems_together(int slots, int branch) { return std::max(1, slots / branch); }
-
-std::int64_t search_tokens(const SearchPlan& plan, int slots, std::int64_t prompt, std::int64_t answer) {
-    const std::int64_t depth = std::min<std::int64_t>(plan.depth, answer);
-    const std::int64_t path = prompt + answer + (depth + 1) * engine::kPageTokens;
-    return problems_together(slots, plan.branch) * (path + plan.branch * (answer + engine::kPageTokens));
+int search_width(const SearchPlan& plan) {
+    const bool many = plan.kind == SearchKind::beam || plan.kind == SearchKind::dvts || plan.kind == SearchKind::smc;
+    return many ? plan.paths : plan.branch;
 }
 
-std::vector<SearchTree> greedy_search(const SearchPlan& plan, Generator& generator, Scorer& scorer,
-                                      std::span<const task::Problem> problems) {
-    ensure(plan.branch > 0, "a search without branches");
-    const auto together = static_cast<std::size_t>(problems_together(generator.slots(), plan.branch));
+int problems_together(const SearchPlan& plan, int slots, std::int64_t prompt, std::int64_t answer) {
+    const std::int64_t fit = kCacheTokens / tokens_of_problem(plan, prompt, answer);
+    return static_cast<int>(std::clamp<std::int64_t>(slots / search_width(plan), 1, std::max<std::int64_t>(1, fit)));
+}
+
+std::int64_t search_tokens(const SearchPlan& plan, int slots, std::int64_t prompt, std::int64_t answer) {
+    return problems_together(plan, slots, prompt, answer) * tokens_of_problem(plan, prompt, answer);
+}
+
+std::vector<SearchTree> search(const SearchPlan& plan, Generator& generator, Scorer& scorer,
+                               std::span<const task::Problem> problems) {
+    ensure(plan.branch > 0 && search_width(plan) > 0, "a search without branches");
+    const task::Task& task = *plan.task;
+    const std::int64_t answer = plan.sampler.max_tokens > 0 ? plan.sampler.max_tokens : task.max_answer_tokens();
+    const auto together =
+        static_cast<std::size_t>(problems_together(plan, generator.slots(), task.max_prompt_tokens(), answer));
     std::vector<SearchTree> trees;
     for (std::size_t first = 0; first < problems.size(); first += together) {
         const auto some = problems.subspan(first, std::min(together, problems.size() - first));
-        for (SearchTree& tree : GreedySearch(plan, generator, scorer, some).run()) trees.push_back(std::move(tree));
+        for (SearchTree& tree : Driver(plan, generator, scorer, some).run()) trees.push_back(std::move(tree));
     }
     return trees;
 }

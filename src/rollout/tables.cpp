@@ -1,5 +1,7 @@
 #include "tdrm/rollout/tables.hpp"
 
+#include <numeric>
+
 #include "tdrm/base/errors.hpp"
 #include "tdrm/rollout/search.hpp"
 #include "tdrm/store/manifest.hpp"
@@ -44,6 +46,15 @@ Attributes answer_attributes(const task::Task& task, const ModelName& policy, co
                              {"min_p", sampler.min_p},
                              {"seed", static_cast<std::int64_t>(seed)}};
     attributes.insert(attributes.end(), answers.begin(), answers.end());
+    return attributes;
+}
+
+Attributes attributes_of(const store::FileReader& trajectories) {
+    Attributes attributes;
+    for (const char* name :
+         {"schema", "task", "tokenizer", "template", "verdict_reasons", "split", "policy", "policy_hash", "temperature",
+          "top_k", "top_p", "min_p", "seed", "counts", "value", "value_hash", "verdict_noise"})
+        if (trajectories.has_attribute("/", name)) attributes.emplace_back(name, trajectories.attribute("/", name));
     return attributes;
 }
 
@@ -111,28 +122,85 @@ std::vector<float> load_deviations(const std::filesystem::path& directory) {
     return file.has("state/deviation") ? file.read<float>("state/deviation") : std::vector<float>();
 }
 
-void NodeTable::add(const SearchTree& tree) {
+void SearchTable::add(const SearchTree& tree) {
     for (const auto& node : tree.nodes) {
         parent.push_back(node.parent);
         value.push_back(node.value);
+        weight.push_back(node.weight);
+        visits.push_back(node.visits);
         terminal.push_back(node.terminal ? 1 : 0);
         on_path.push_back(node.on_path ? 1 : 0);
+        correct.push_back(node.correct ? 1 : 0);
         token.insert(token.end(), node.ids.begin(), node.ids.end());
         token_offset.push_back(static_cast<std::int64_t>(token.size()));
     }
     tree_offset.push_back(static_cast<std::int64_t>(parent.size()));
+    generated.push_back(tree.cost.generated);
+    prompt.push_back(tree.cost.prompt);
+    scored.push_back(tree.cost.scored);
 }
 
-store::Columns NodeTable::columns() const {
+store::Columns SearchTable::nodes() const {
     store::Columns c;
     c.set("tree_offset", tree_offset);
     c.set("token_offset", token_offset);
     c.set("parent", parent);
     c.set("token", token);
     c.set("value", value);
+    c.set("weight", weight);
+    c.set("visits", visits);
     c.set("terminal", terminal);
     c.set("on_path", on_path);
+    c.set("correct", correct);
     return c;
+}
+
+store::Columns SearchTable::trees() const {
+    store::Columns c;
+    c.set("generated", generated);
+    c.set("prompt", prompt);
+    c.set("scored", scored);
+    return c;
+}
+
+store::FileEntry write_search(const std::filesystem::path& directory, const task::Task& task,
+                              const Trajectories& answers, const store::Columns& nodes, const store::Columns& trees,
+                              const Attributes& attributes) {
+    store::FileWriter file(directory / "search.h5");
+    for (const auto& [name, value] : attributes)
+        file.attribute(name, name == "schema" ? std::string("tdrm-search-1") : value);
+    file.attribute("describes", content_hash(answers));
+    nodes.write(file, "node");
+    trees.write(file, "tree");
+    write_vocabulary(file, task, {answers.prompt_token, nodes.get<std::int32_t>("token")});
+    return file.close();
+}
+
+SearchCost cost_of(const store::FileReader& search) {
+    const auto trees = store::Columns::read(search, "tree");
+    const auto sum = [&](std::string_view name) {
+        const auto& tokens = trees.get<std::int64_t>(name);
+        return std::accumulate(tokens.begin(), tokens.end(), std::int64_t{0});
+    };
+    return {sum("generated"), sum("prompt"), sum("scored")};
+}
+
+eval::Separation separation_of(const store::FileReader& search) {
+    const auto nodes = store::Columns::read(search, "node");
+    const auto& offset = nodes.get<std::int64_t>("tree_offset");
+    const auto& terminal = nodes.get<std::uint8_t>("terminal");
+    std::vector<std::int64_t> answers{0};
+    std::vector<double> value;
+    std::vector<std::uint8_t> correct;
+    for (std::size_t tree = 0; tree + 1 < offset.size(); ++tree) {
+        for (auto n = static_cast<std::size_t>(offset[tree]); n < static_cast<std::size_t>(offset[tree + 1]); ++n) {
+            if (terminal[n] == 0) continue;
+            value.push_back(static_cast<double>(nodes.get<float>("value")[n]));
+            correct.push_back(nodes.get<std::uint8_t>("correct")[n]);
+        }
+        answers.push_back(std::ssize(value));
+    }
+    return eval::separation(answers, value, correct);
 }
 
 }  // namespace tdrm::rollout

@@ -8,6 +8,8 @@ const std::map<std::string, StageKind>& stage_kinds() {
                                                         {"value", value_kind()},
                                                         {"best_of_n", best_of_n_kind()},
                                                         {"search", search_kind()},
+                                                        {"annotate", annotate_kind()},
+                                                        {"score", score_kind()},
                                                         {"rl", rl_kind()},
                                                         {"evaluate", evaluate_kind()},
                                                         {"import", import_kind()},

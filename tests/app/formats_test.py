@@ -38,13 +38,19 @@ TRAJECTORIES = {
 ATTRIBUTES = {"schema", "task", "tokenizer", "template", "split", "policy", "policy_hash", "temperature", "top_k", "top_p",
               "min_p", "seed", "verdict_reasons"}
 NODES = {
-    "node/tree_offset": ("<i8", "problem/id + 1"),
+    "node/tree_offset": ("<i8", "tree/generated + 1"),
     "node/parent": ("<i4", "node/tree_offset[-1]"),
     "node/value": ("<f4", "node/tree_offset[-1]"),
     "node/terminal": ("|u1", "node/tree_offset[-1]"),
     "node/on_path": ("|u1", "node/tree_offset[-1]"),
     "node/token_offset": ("<i8", "node/parent + 1"),
     "node/token": ("<i4", "node/token_offset[-1]"),
+    "node/weight": ("<f4", "node/tree_offset[-1]"),
+    "node/visits": ("<i4", "node/tree_offset[-1]"),
+    "node/correct": ("|u1", "node/tree_offset[-1]"),
+    "tree/generated": ("<i8", None),
+    "tree/prompt": ("<i8", "tree/generated"),
+    "tree/scored": ("<i8", "tree/generated"),
 }
 ROLLOUTS = {
     "trajectory/reward": ("<f8", "trajectory/problem"),
@@ -154,16 +160,18 @@ class Formats(unittest.TestCase):
             self.assertTrue(np.isfinite(file["state/value"][...]).all())
 
     def test_search_keeps_its_trees(self):
-        file = self.open("greedy/trajectories.h5")
-        self.check_trajectories(file, NODES)
-        self.assertLessEqual({"value", "value_hash"}, set(file.attrs))
+        answers, file = self.open("greedy/trajectories.h5"), self.open("greedy/search.h5")
+        self.check_trajectories(answers)
+        self.assertLessEqual({"value", "value_hash"}, set(answers.attrs))
+        self.assertEqual(file.attrs["schema"], "tdrm-search-1")
+        self.check_schema(file, NODES | {name: rule for name, rule in TRAJECTORIES.items() if name.startswith("vocabulary/")})
         trees, parent = file["node/tree_offset"][...], file["node/parent"][...]
-        ids, token = file["token/id"][...], file["node/token"][...]
+        ids, token = answers["token/id"][...], file["node/token"][...]
         for tree, (begin, end) in enumerate(zip(trees[:-1], trees[1:])):
             self.assertTrue((parent[begin:end] < np.arange(end - begin)).all(), "parents come first")
             path = np.flatnonzero(file["node/on_path"][begin:end])
             spans = [token[slice(*file["node/token_offset"][begin + n : begin + n + 2])] for n in path]
-            answer = ids[slice(*file["trajectory/token_offset"][tree : tree + 2])]
+            answer = ids[slice(*answers["trajectory/token_offset"][tree : tree + 2])]
             np.testing.assert_array_equal(np.concatenate(spans), answer)
 
     def test_checkpoints_hold_tensors_by_their_hugging_face_names(self):

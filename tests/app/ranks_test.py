@@ -19,7 +19,7 @@ class AnyNumberOfRanks(unittest.TestCase):
     def test_every_stage_gives_the_same_run_on_1_2_and_4_ranks(self):
         one = runs.reference()
         kinds = {runs.json.loads(path.read_text())["kind"] for path in one.glob("*/stage.json")}
-        self.assertEqual(kinds, {"sft", "rollout", "value", "best_of_n", "search", "rl", "evaluate"})
+        self.assertEqual(kinds, {"sft", "rollout", "value", "best_of_n", "search", "annotate", "score", "rl", "evaluate"})
         for ranks in (2, 4):
             runs.finish(self.folder / str(ranks), ranks=ranks)
             self.assertEqual(runs.differences(one, self.folder / str(ranks)), [])

@@ -108,10 +108,14 @@ int main() {
     std::vector<task::Problem> problems;
     for (int i = 0; i < kProblems; ++i) problems.push_back(task.problem("all", i));
     for (const int branch : {4, 8}) {
-        const rollout::SearchPlan plan{&task, branch, kSteps, {}, 1};
+        rollout::SearchPlan plan;
+        plan.task = &task;
+        plan.branch = branch;
+        plan.depth = kSteps;
+        plan.seed = 1;
         std::vector<double> ours, theirs;
         for (int repeat = 0; repeat < 3; ++repeat) {
-            ours.push_back(bench::seconds([&] { (void)rollout::greedy_search(plan, cached, scorer, problems); }));
+            ours.push_back(bench::seconds([&] { (void)rollout::search(plan, cached, scorer, problems); }));
             theirs.push_back(bench::seconds([&] { from_the_start(task, whole, scorer, problems, branch); }));
         }
         const double a = bench::least(ours), b = bench::least(theirs);

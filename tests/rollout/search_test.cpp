@@ -3,7 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <set>
 
+#include "tdrm/rollout/search_policy.hpp"
 #include "toy.hpp"
 #include "toy_task.hpp"
 
@@ -56,51 +61,209 @@ std::uint64_t branch_hash(std::uint64_t path, int branch) {
     return static_cast<std::uint64_t>(word[0]) << 32 | word[1];
 }
 
-/// The search of one problem as its declaration says it, one continuation at a time.
-SearchTree naive_search(const Setting& s, const task::Problem& problem) {
-    SearchTree tree;
+double probability(float logit) { return 1 / (1 + std::exp(-static_cast<double>(logit))); }
+
+/// A tree that grows one continuation at a time, each drawn and scored from the beginning of its problem.
+struct Slow {
+    const Setting& s;
+    const task::Problem& problem;
+    SearchTree tree = {};
     // Up to and with each node.
-    std::vector<task::Tokens> answers;
-    std::vector<std::vector<float>> logprobs;
-    std::vector<bool> ended;
-    std::int32_t path = -1;
-    task::Tokens ids;
-    std::vector<float> logprob;
-    std::uint64_t branches = 1;
-    for (int depth = 0; depth < s.plan.depth; ++depth) {
-        std::int32_t chosen = -1, chosen_branch = 0;
-        for (int b = 0; b < s.plan.branch; ++b) {
-            const auto child = draw(s, problem, ids, branch_hash(branches, b), depth + 1 == s.plan.depth);
-            answers.push_back(joined(ids, child.ids));
-            logprobs.push_back(joined(logprob, child.logprob));
+    std::vector<task::Tokens> ids = {};
+    std::vector<std::vector<float>> logprobs = {};
+    std::vector<std::uint64_t> branches = {};
+    std::vector<int> depth = {};
+    std::vector<bool> ended = {};
+
+    SearchNode& node(int n) { return tree.nodes[static_cast<std::size_t>(n)]; }
+    bool terminal(int n) { return n >= 0 && node(n).terminal; }
+
+    /// Children of a node, -1 for the prompt; their indices.
+    std::vector<int> grow(int parent, int children, bool to_the_end = false) {
+        const auto p = static_cast<std::size_t>(parent);
+        const task::Tokens path = parent < 0 ? task::Tokens() : ids[p];
+        const int level = parent < 0 ? 1 : depth[p] + 1;
+        std::vector<int> added;
+        for (int b = 0; b < children; ++b) {
+            const auto hash = branch_hash(parent < 0 ? 1 : branches[p], b);
+            const auto child = draw(s, problem, path, hash, to_the_end || level == s.plan.depth);
+            added.push_back(static_cast<int>(tree.nodes.size()));
+            ids.push_back(joined(path, child.ids));
+            logprobs.push_back(joined(parent < 0 ? std::vector<float>() : logprobs[p], child.logprob));
+            branches.push_back(hash);
+            depth.push_back(level);
             ended.push_back(child.ended);
-            const bool full = std::ssize(answers.back()) == s.task.max_answer_tokens();
-            const auto node = static_cast<std::int32_t>(tree.nodes.size());
-            tree.nodes.push_back({path, child.ids, value_of(s, problem, answers.back()), child.ended || full, false});
-            if (tree.nodes.back().terminal) continue;
-            if (chosen >= 0 && tree.nodes.back().value <= tree.nodes[static_cast<std::size_t>(chosen)].value) continue;
-            chosen = node;
-            chosen_branch = b;
+            SearchNode grown;
+            grown.parent = parent;
+            grown.ids = child.ids;
+            grown.value = value_of(s, problem, ids.back());
+            grown.terminal = child.ended || std::ssize(ids.back()) == s.task.max_answer_tokens();
+            tree.nodes.push_back(grown);
+            tree.cost.generated += std::ssize(child.ids);
         }
-        if (chosen < 0) break;
-        path = chosen;
-        ids = answers[static_cast<std::size_t>(chosen)];
-        logprob = logprobs[static_cast<std::size_t>(chosen)];
-        branches = branch_hash(branches, chosen_branch);
+        return added;
     }
-    std::int32_t best = -1;
-    for (std::int32_t n = 0; n < std::ssize(tree.nodes); ++n)
-        if (tree.nodes[static_cast<std::size_t>(n)].terminal &&
-            (best < 0 ||
-             tree.nodes[static_cast<std::size_t>(n)].value >= tree.nodes[static_cast<std::size_t>(best)].value))
-            best = n;
-    const std::int32_t leaf = best >= 0 ? best : path;
-    tree.answer.ids = answers[static_cast<std::size_t>(leaf)];
-    tree.answer.logprob = logprobs[static_cast<std::size_t>(leaf)];
-    tree.answer.finish = best >= 0 && ended[static_cast<std::size_t>(best)] ? task::Finish::stop : task::Finish::length;
-    for (std::int32_t n = leaf; n >= 0; n = tree.nodes[static_cast<std::size_t>(n)].parent)
-        tree.nodes[static_cast<std::size_t>(n)].on_path = true;
-    return tree;
+
+    /// Nodes by value, the largest first, the earlier of equals.
+    std::vector<int> sorted(std::vector<int> nodes) {
+        std::stable_sort(nodes.begin(), nodes.end(), [&](int a, int b) { return node(a).value > node(b).value; });
+        return nodes;
+    }
+
+    /// The answer is the node of largest value, the later of equals.
+    SearchTree answer_with(const std::vector<int>& nodes) {
+        int best = -1;
+        for (const int n : nodes)
+            if (best < 0 || node(n).value > node(best).value || (node(n).value == node(best).value && n > best))
+                best = n;
+        const auto b = static_cast<std::size_t>(best);
+        tree.answer.ids = ids[b];
+        tree.answer.logprob = logprobs[b];
+        tree.answer.finish = ended[b] ? task::Finish::stop : task::Finish::length;
+        for (int n = best; n >= 0; n = node(n).parent) node(n).on_path = true;
+        return std::move(tree);
+    }
+};
+
+/// Greedy searches that never meet, each from its share of the first continuations.
+SearchTree slow_greedy(const Setting& s, const task::Problem& problem, int trees) {
+    Slow slow{s, problem};
+    const int branch = s.plan.branch;
+    const auto first = slow.grow(-1, branch * trees);
+    std::vector<std::vector<int>> round;  // of each tree that goes on
+    for (int t = 0; t < trees; ++t) round.emplace_back(first.begin() + t * branch, first.begin() + (t + 1) * branch);
+    std::vector<int> answers;
+    while (!round.empty()) {
+        std::vector<int> paths;
+        for (const auto& children : round) {
+            const auto best = slow.sorted(children);
+            for (const int n : best)
+                if (slow.terminal(n)) answers.push_back(n);
+            const auto on = std::find_if(best.begin(), best.end(), [&](int n) { return !slow.terminal(n); });
+            if (on != best.end()) paths.push_back(*on);
+        }
+        round.clear();
+        for (const int path : paths) round.push_back(slow.grow(path, branch));
+    }
+    return slow.answer_with(answers);
+}
+
+SearchTree slow_beam(const Setting& s, const task::Problem& problem) {
+    Slow slow{s, problem};
+    std::vector<int> answers, round = slow.grow(-1, s.plan.paths);
+    while (!round.empty()) {
+        std::vector<int> live;
+        std::set<std::pair<int, task::Tokens>> seen;
+        for (const int n : round) {
+            if (!seen.emplace(slow.node(n).parent, slow.node(n).ids).second) continue;
+            (slow.terminal(n) ? answers : live).push_back(n);
+        }
+        round.clear();
+        if (std::ssize(answers) >= s.plan.paths) break;
+        live = slow.sorted(live);
+        for (std::size_t i = 0; i < live.size() && static_cast<int>(i) < s.plan.paths / s.plan.branch; ++i)
+            for (const int n : slow.grow(live[i], s.plan.branch)) round.push_back(n);
+    }
+    return slow.answer_with(answers);
+}
+
+SearchTree slow_particles(const Setting& s, const task::Problem& problem) {
+    Slow slow{s, problem};
+    const auto n = static_cast<std::size_t>(s.plan.paths);
+    std::vector<int> at(n, -1);
+    std::vector<double> weight(n, 1);
+    for (std::uint64_t round = 0;; ++round) {
+        std::map<int, std::vector<std::size_t>> on;  // particles of each node
+        std::vector<int> order;
+        for (std::size_t i = 0; i < n; ++i) {
+            if (slow.terminal(at[i])) continue;
+            if (on[at[i]].empty()) order.push_back(at[i]);
+            on[at[i]].push_back(i);
+        }
+        if (order.empty()) break;
+        for (const int node : order) {
+            const auto children = slow.grow(node, static_cast<int>(on[node].size()));
+            for (std::size_t c = 0; c < children.size(); ++c) {
+                const std::size_t i = on[node][c];
+                const double before = node < 0 ? 1 : probability(slow.node(node).value);
+                weight[i] *= std::pow(probability(slow.node(children[c]).value) / before, s.plan.exponent);
+                at[i] = children[c];
+            }
+        }
+        const double sum = std::accumulate(weight.begin(), weight.end(), 0.0);
+        const double squares = std::inner_product(weight.begin(), weight.end(), weight.begin(), 0.0);
+        const bool going = std::any_of(at.begin(), at.end(), [&](int node) { return !slow.terminal(node); });
+        if (!going || sum * sum / squares >= static_cast<double>(n) / 2) continue;
+        const double u = Random(random_key(s.plan.seed, "resample", problem.id, round)).uniform(0);
+        std::vector<double> upto(n);
+        std::partial_sum(weight.begin(), weight.end(), upto.begin());
+        const auto old = at;
+        for (std::size_t i = 0; i < n; ++i) {
+            const double point = (u + static_cast<double>(i)) / static_cast<double>(n) * sum;
+            const auto from = std::upper_bound(upto.begin(), upto.end() - 1, point) - upto.begin();
+            at[i] = old[static_cast<std::size_t>(from)];
+        }
+        std::fill(weight.begin(), weight.end(), 1);
+    }
+    return slow.answer_with(at);
+}
+
+SearchTree slow_mcts(const Setting& s, const task::Problem& problem) {
+    Slow slow{s, problem};
+    std::map<int, std::vector<int>> children;
+    std::map<int, std::vector<double>> values;  // that came up through each node
+    const auto back_up = [&](int node) {
+        const double value = probability(slow.node(node).value);
+        for (int n = node; n >= 0; n = slow.node(n).parent) values[n].push_back(value);
+        values[-1].push_back(value);
+    };
+    for (int simulation = 0; simulation < s.plan.simulations; ++simulation) {
+        int node = -1;
+        while (children.contains(node)) {
+            const auto visits = static_cast<double>(values[node].size());
+            std::vector<double> score;
+            for (const int c : children[node]) {
+                const auto n = static_cast<double>(values[c].size());
+                score.push_back(std::accumulate(values[c].begin(), values[c].end(), 0.0) / n +
+                                s.plan.exploration / s.plan.branch * std::sqrt(visits) / (1 + n));
+            }
+            node =
+                children[node][static_cast<std::size_t>(std::max_element(score.begin(), score.end()) - score.begin())];
+        }
+        if (slow.terminal(node)) {
+            back_up(node);
+            continue;
+        }
+        children[node] = slow.grow(node, s.plan.branch);
+        for (const int c : children[node]) back_up(c);
+    }
+    std::vector<int> answers, open;
+    for (int n = 0; n < static_cast<int>(slow.tree.nodes.size()); ++n) (slow.terminal(n) ? answers : open).push_back(n);
+    if (answers.empty()) {
+        // The most promising path runs to its end.
+        std::erase_if(open, [&](int n) { return children.contains(n); });
+        int best = open.front();
+        for (const int n : open)
+            if (slow.node(n).value >= slow.node(best).value) best = n;
+        answers = slow.grow(best, 1, true);
+    }
+    return slow.answer_with(answers);
+}
+
+SearchTree slow_search(const Setting& s, const task::Problem& problem) {
+    switch (s.plan.kind) {
+        case SearchKind::greedy:
+            return slow_greedy(s, problem, 1);
+        case SearchKind::dvts:
+            return slow_greedy(s, problem, s.plan.paths / s.plan.branch);
+        case SearchKind::beam:
+            return slow_beam(s, problem);
+        case SearchKind::smc:
+            return slow_particles(s, problem);
+        case SearchKind::mcts:
+            return slow_mcts(s, problem);
+    }
+    return {};
 }
 
 void expect_same(const SearchTree& found, const SearchTree& expected) {
@@ -122,30 +285,74 @@ void expect_same(const SearchTree& found, const SearchTree& expected) {
 
 class Search : public testing::Test {
 protected:
-    [[nodiscard]] Setting setting(int branch, int depth) const {
-        return {{&task_, branch, depth, {.temperature = 0.9}, 4}, *policy_, *value_, task_};
+    [[nodiscard]] Setting setting(int branch, int depth, SearchKind kind = SearchKind::greedy, int paths = 8) const {
+        SearchPlan plan;
+        plan.task = &task_;
+        plan.kind = kind;
+        plan.branch = branch;
+        plan.paths = paths;
+        plan.simulations = paths;
+        plan.depth = depth;
+        plan.sampler.temperature = 0.9;
+        plan.seed = 4;
+        return {plan, *policy_, *value_, task_};
     }
-    [[nodiscard]] std::vector<SearchTree> search(const Setting& s, const ValueView& reading = {}) const {
-        Generator generator(*policy_, s.plan.sampler, task_.end_tokens(), 7);
+    [[nodiscard]] std::vector<SearchTree> search(const Setting& s, const ValueView& reading = {}, int slots = 7) const {
+        Generator generator(*policy_, s.plan.sampler, task_.end_tokens(), slots);
         Scorer scorer(*value_, task_.probe(), 100);
         scorer.show(reading);
-        return greedy_search(s.plan, generator, scorer, problems(task_));
+        return rollout::search(s.plan, generator, scorer, problems(task_));
+    }
+    /// The same as the slow search, problem by problem.
+    void expect_slow(const Setting& s) const {
+        const auto trees = search(s);
+        ASSERT_EQ(std::ssize(trees), ToyTask::kProblems);
+        for (std::size_t p = 0; p < trees.size(); ++p) {
+            SCOPED_TRACE(p);
+            const auto slow = slow_search(s, problems(task_)[p]);
+            expect_same(trees[p], slow);
+            EXPECT_EQ(trees[p].cost.generated, slow.cost.generated);
+        }
     }
 
     ToyTask task_{24};
     std::unique_ptr<engine::Engine> policy_ = toy_model(), value_ = toy_model(model::Head::value, 2);
 };
 
-TEST_F(Search, FindsWhatTheNaiveSearchFinds) {
+TEST_F(Search, GreedyFindsWhatTheSlowSearchFinds) {
     for (const auto& [branch, depth] : {std::pair{1, 4}, {3, 30}, {4, 2}, {5, 1}}) {
         SCOPED_TRACE(testing::Message() << branch << " branches, " << depth << " steps");
-        const auto s = setting(branch, depth);
-        const auto trees = search(s);
-        ASSERT_EQ(std::ssize(trees), ToyTask::kProblems);
-        for (std::size_t p = 0; p < trees.size(); ++p) {
-            SCOPED_TRACE(p);
-            expect_same(trees[p], naive_search(s, problems(task_)[p]));
-        }
+        expect_slow(setting(branch, depth));
+    }
+}
+
+TEST_F(Search, BeamFindsWhatTheSlowSearchFinds) {
+    for (const auto& [branch, paths] : {std::pair{2, 8}, {4, 4}, {3, 6}, {1, 3}}) {
+        SCOPED_TRACE(testing::Message() << branch << " branches, " << paths << " paths");
+        expect_slow(setting(branch, 30, SearchKind::beam, paths));
+    }
+}
+
+TEST_F(Search, DiverseTreesFindWhatTheSlowSearchFinds) {
+    for (const auto& [branch, paths] : {std::pair{2, 8}, {4, 4}, {3, 6}}) {
+        SCOPED_TRACE(testing::Message() << branch << " branches, " << paths << " paths");
+        expect_slow(setting(branch, 5, SearchKind::dvts, paths));
+    }
+}
+
+TEST_F(Search, ParticlesFindWhatTheSlowSearchFinds) {
+    for (const double exponent : {0.0, 1.0, 3.0}) {
+        SCOPED_TRACE(exponent);
+        auto s = setting(1, 30, SearchKind::smc, 6);
+        s.plan.exponent = exponent;
+        expect_slow(s);
+    }
+}
+
+TEST_F(Search, MonteCarloTreesFindWhatTheSlowSearchFinds) {
+    for (const auto& [branch, simulations] : {std::pair{2, 12}, {3, 1}, {4, 5}}) {
+        SCOPED_TRACE(testing::Message() << branch << " branches, " << simulations << " simulations");
+        expect_slow(setting(branch, 30, SearchKind::mcts, simulations));
     }
 }
 
@@ -184,6 +391,108 @@ TEST_F(Search, ScoringAnswersFromTheirBeginningFindsTheSame) {
                           }};
     const auto plain = search(s), read = search(s, whole);
     for (std::size_t p = 0; p < plain.size(); ++p) expect_same(read[p], plain[p]);
+}
+
+TEST_F(Search, CompanyDoesntChangeATree) {
+    for (const SearchKind kind :
+         {SearchKind::greedy, SearchKind::beam, SearchKind::dvts, SearchKind::smc, SearchKind::mcts}) {
+        SCOPED_TRACE(static_cast<int>(kind));
+        const auto s = setting(2, 30, kind, 4);
+        const auto few = search(s, {}, 1), many = search(s, {}, 100);
+        for (std::size_t p = 0; p < few.size(); ++p) {
+            ASSERT_EQ(few[p].nodes.size(), many[p].nodes.size());
+            for (std::size_t n = 0; n < few[p].nodes.size(); ++n) {
+                EXPECT_EQ(few[p].nodes[n].ids, many[p].nodes[n].ids);
+                EXPECT_EQ(few[p].nodes[n].value, many[p].nodes[n].value);  // the same bits
+                EXPECT_EQ(few[p].nodes[n].weight, many[p].nodes[n].weight);
+                EXPECT_EQ(few[p].nodes[n].visits, many[p].nodes[n].visits);
+            }
+            EXPECT_EQ(few[p].answer.ids, many[p].answer.ids);
+        }
+    }
+}
+
+TEST_F(Search, ParticlesAreDrawnAnewInSomeTreesAndNotInOthers) {
+    int drawn = 0, kept = 0;
+    for (const SearchTree& tree : search(setting(1, 30, SearchKind::smc, 6))) {
+        const bool gone = std::any_of(tree.nodes.begin(), tree.nodes.end(),
+                                      [](const SearchNode& n) { return n.terminal && n.visits == 0; });
+        const bool twice = std::any_of(tree.nodes.begin(), tree.nodes.end(), [](auto& n) { return n.visits > 1; });
+        (gone || twice ? drawn : kept) += 1;
+        double weight = 0;
+        for (const SearchNode& node : tree.nodes) weight += node.visits > 0 ? static_cast<double>(node.visits) : 0;
+        EXPECT_EQ(weight, 6);  // no particle is lost
+    }
+    EXPECT_GT(drawn, 0);
+    EXPECT_GT(kept, 0);
+}
+
+TEST_F(Search, BlocksOfTokensAreSteps) {
+    for (const SearchKind kind : {SearchKind::greedy, SearchKind::mcts}) {
+        auto s = setting(3, 30, kind, 4);
+        s.plan.step_tokens = 4;
+        std::size_t inner = 0;
+        for (const SearchTree& tree : search(s))
+            for (const SearchNode& node : tree.nodes) {
+                EXPECT_LE(node.ids.size(), node.terminal ? 24U : 4U);
+                inner += node.terminal ? 0 : 1;
+                EXPECT_TRUE(node.terminal || node.ids.size() == 4) << node.ids.size();
+            }
+        EXPECT_GT(inner, 0U);
+    }
+}
+
+TEST_F(Search, NoRoundBeginsBeyondTheBudgetAndOneAnswerIsThere) {
+    const auto unbounded = search(setting(4, 30, SearchKind::beam, 8));
+    auto s = setting(4, 30, SearchKind::beam, 8);
+    s.plan.budget = 24;
+    std::size_t shorter = 0;
+    const auto trees = search(s);
+    for (std::size_t p = 0; p < trees.size(); ++p) {
+        EXPECT_TRUE(std::any_of(trees[p].nodes.begin(), trees[p].nodes.end(), [](auto& n) { return n.terminal; }));
+        EXPECT_FALSE(trees[p].answer.ids.empty());
+        shorter += trees[p].cost.generated < unbounded[p].cost.generated ? 1 : 0;
+    }
+    EXPECT_GT(shorter, 0U);
+}
+
+TEST_F(Search, CostCountsEveryTokenOnce) {
+    std::int64_t read = 0;  // of answers, by the value model
+    for (const SearchTree& tree : search(setting(3, 30))) {
+        std::int64_t drawn = 0;
+        for (const SearchNode& node : tree.nodes) drawn += std::ssize(node.ids);
+        EXPECT_EQ(tree.cost.generated, drawn);
+        // The value model reads the prompt, a probe of two tokens behind each node, and no token twice.
+        const std::int64_t probes = 2 * std::ssize(tree.nodes);
+        EXPECT_GE(tree.cost.scored, tree.cost.prompt + probes);
+        EXPECT_LE(tree.cost.scored, tree.cost.prompt + probes + drawn);
+        read += tree.cost.scored - tree.cost.prompt - probes;
+    }
+    EXPECT_GT(read, 0);
+}
+
+SearchTree tree_of(const std::vector<std::pair<float, bool>>& nodes) {
+    SearchTree tree;
+    for (const auto& [value, terminal] : nodes) {
+        SearchNode node;
+        node.value = value;
+        node.terminal = terminal;
+        tree.nodes.push_back(node);
+    }
+    return tree;
+}
+
+TEST(ChooseAnswer, TakesTheBestTheMostFrequentOrTheHeaviest) {
+    // Logits 2, 1, 1, -3: probabilities .88, .73, .73, .05.
+    const auto tree = tree_of({{2, true}, {1, true}, {1, true}, {-3, true}});
+    const std::vector<SearchCandidate> all{{0}, {1}, {2}, {3}};
+    EXPECT_EQ(choose_answer(SearchAnswer::best, tree, all, {"a", "b", "b", "c"}), 0);
+    EXPECT_EQ(choose_answer(SearchAnswer::vote, tree, all, {"a", "b", "b", "c"}), 2);  // the later of equals
+    EXPECT_EQ(choose_answer(SearchAnswer::vote, tree, all, {"a", "c", "b", "c"}), 1);
+    EXPECT_EQ(choose_answer(SearchAnswer::weighted, tree, all, {"a", "c", "b", "c"}), 0);  // .88 against .78 and .73
+    EXPECT_EQ(choose_answer(SearchAnswer::vote, tree, {{0}, {3, 5}}, {"a", "", "", "c"}), 3);  // five of them
+    EXPECT_EQ(choose_answer(SearchAnswer::vote, tree, all, {"", "", "", ""}), 0);              // nobody votes
+    EXPECT_EQ(choose_answer(SearchAnswer::best, tree, {}, {}), -1);
 }
 
 }  // namespace

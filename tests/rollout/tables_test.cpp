@@ -124,17 +124,38 @@ TEST_F(TablesTest, ValuesComeBackAndSayWhoseTheyAre) {
     EXPECT_THROW(write_values(folder, data, logits, {"td", "77"}), BugError);
 }
 
-TEST(NodeTable, HoldsTreesBehindOneAnother) {
+TEST_F(TablesTest, TreesOfASearchComeBackWithTheirCostAndTheirSeparation) {
     SearchTree tree;
-    tree.nodes = {{-1, {4, 5}, 0.5F, false, true}, {0, {6}, 1.5F, true, true}};
-    NodeTable table;
+    tree.nodes.resize(4);
+    const float values[] = {0.5F, 1.5F, 3.5F, 0.5F};
+    for (std::size_t n = 0; n < 4; ++n) {
+        tree.nodes[n].ids = task::Tokens(n + 1, static_cast<task::Token>(n));
+        tree.nodes[n].value = values[n];
+        tree.nodes[n].terminal = n > 0;
+        tree.nodes[n].correct = n == 1 || n == 2;
+        tree.nodes[n].visits = static_cast<std::int32_t>(n);
+    }
+    tree.nodes[1].parent = 0;
+    tree.cost = {10, 3, 20};
+    SearchTable table;
     table.add(tree);
-    table.add({{{-1, {7}, -1, false, false}}, {}});
-    EXPECT_EQ(table.tree_offset, (std::vector<std::int64_t>{0, 2, 3}));
-    EXPECT_EQ(table.token_offset, (std::vector<std::int64_t>{0, 2, 3, 4}));
-    EXPECT_EQ(table.columns().get<std::int32_t>("parent"), (std::vector<std::int32_t>{-1, 0, -1}));
-    EXPECT_EQ(table.columns().get<std::int32_t>("token"), (std::vector<std::int32_t>{4, 5, 6, 7}));
-    EXPECT_EQ(table.columns().get<std::uint8_t>("on_path"), (std::vector<std::uint8_t>{1, 1, 0}));
+    table.add(tree);
+    EXPECT_EQ(table.tree_offset, (std::vector<std::int64_t>{0, 4, 8}));
+    EXPECT_EQ(table.token_offset, (std::vector<std::int64_t>{0, 1, 3, 6, 10, 11, 13, 16, 20}));
+    EXPECT_EQ(table.nodes().get<std::int32_t>("parent")[5], 0);
+    const auto data = demonstrations(*task, 2);
+    const auto entry = write_search(folder, *task, data, table.nodes(), table.trees(), task_attributes(*task));
+    EXPECT_EQ(entry.name, "search.h5");
+    const auto file = open("search.h5");
+    EXPECT_EQ(file.attribute<std::string>("/", "schema"), "tdrm-search-1");
+    EXPECT_EQ(file.attribute<std::string>("/", "describes"), content_hash(data));
+    EXPECT_EQ(cost_of(file).generated, 20);
+    EXPECT_EQ(cost_of(file).scored, 40);
+    // Terminal: 1.5 and 3.5 right, 0.5 wrong. Gap 2; deviations 1, 1, 0 with one degree of freedom a tree: sqrt 2.
+    const auto found = separation_of(file);
+    EXPECT_DOUBLE_EQ(found.gap, 2);
+    EXPECT_DOUBLE_EQ(found.noise, std::sqrt(2.0));
+    EXPECT_DOUBLE_EQ(found.critical_width, std::exp(1));
 }
 
 TEST_F(TablesTest, ExactValuesContinuationsAndTrueVerdictsComeBackWithTheLabels) {

@@ -143,9 +143,10 @@ def _search(study, run, stage):
         return
     answers = study.answers(stage.directory)
     branch, model = int(results.get("branch", 0)), results.get("value", "?")
-    kind = stage.options.get("kind", "greedy")
-    arm = Arm(f"{kind} search by {shown(model)}, {branch} branches", "search", "accuracy", branch,
-              use=f"{kind} {branch}", of_outcome=_of_outcome(run, model))
+    kind = results.get("search", "greedy")
+    width = f"{branch} branches" if kind == "greedy" else f"{results.get('width', branch)} wide"
+    arm = Arm(f"{kind} search by {shown(model)}, {width}", "search", "accuracy", results.get("width", branch),
+              use=f"{kind} {width}", of_outcome=_of_outcome(run, model))
     rows = answers.share_right() if answers else None
     yield arm, Result(run.seed, _interval(results["accuracy"]), rows, answers and answers.problem_id)
 

@@ -15,7 +15,7 @@ namespace tdrm::rollout {
 /// A prompt and how often to continue it.
 struct Request {
     std::vector<std::int32_t> prompt;  ///< at least one token
-    std::vector<RandomKey> keys;       ///< one per sample
+    std::vector<RandomKey> keys;       ///< one per sample; none: the prompt is cached only
     std::uint64_t first_counter = 0;   ///< counter of the first new token's draw: its position in the answer
     int max_tokens = 1;                ///< bound on new tokens
     /// Says after each new token of a sample whether to stop; an end token always stops. May be empty.
@@ -64,7 +64,8 @@ public:
     // before the first is opened.
     void reserve(std::int64_t tokens);
     [[nodiscard]] int slots() const { return static_cast<int>(slots_); }
-    int open();
+    /// An empty segment behind a whole other one, from whose tokens a request may go on; -1: behind nothing.
+    int open(int parent = -1);
     /// Those that go on from it must be closed already.
     void close(int segment);
 

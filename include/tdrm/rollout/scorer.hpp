@@ -68,6 +68,9 @@ public:
     /// Groups larger than unit_tokens are cut into several passes.
     std::vector<std::vector<float>> score(task::TokenSpan prompt, std::span<const ScoredAnswer> answers);
 
+    /// Tokens that `score` has computed so far.
+    [[nodiscard]] std::int64_t tokens() const { return tokens_; }
+
     /// Whether a state's value depends on where the steps before it ended: their tags stand in the trunk, or each is
     /// encoded again.
     [[nodiscard]] bool needs_all_states() const { return read_out_.place == model::TagPlace::trunk || view_.answer; }
@@ -82,6 +85,7 @@ private:
     model::ReadOut read_out_;
     ValueView view_;
     std::size_t unit_tokens_;
+    std::int64_t tokens_ = 0;
     model::Forest forest_;
     std::vector<std::int32_t> rows_;
 };
@@ -92,8 +96,9 @@ class PathScorer {
 public:
     explicit PathScorer(const Scorer& scorer) : scorer_(scorer) {}
 
-    /// Tokens that paths of a prompt and `tokens` more take in the cache, in `segments` segments.
-    [[nodiscard]] std::int64_t path_tokens(task::TokenSpan prompt, std::int64_t tokens, std::int64_t segments) const;
+    /// Tokens that the value model reads of a prompt, and behind each state.
+    [[nodiscard]] std::int64_t prompt_tokens(task::TokenSpan prompt) const;
+    [[nodiscard]] std::int64_t probe_tokens() const { return std::ssize(scorer_.read_out_.tag); }
     /// Makes room for paths of so many tokens; none may be open.
     void reserve(std::int64_t tokens);
 

@@ -12,15 +12,15 @@
 #include <vector>
 
 #include "tdrm/engine/sampler.hpp"
+#include "tdrm/eval/search_width.hpp"
 #include "tdrm/rollout/labels.hpp"
+#include "tdrm/rollout/search.hpp"
 #include "tdrm/rollout/trajectories.hpp"
 #include "tdrm/store/file.hpp"
 #include "tdrm/store/table.hpp"
 #include "tdrm/task/task.hpp"
 
 namespace tdrm::rollout {
-
-struct SearchTree;
 
 using Attributes = std::vector<std::pair<std::string, store::Attribute>>;
 
@@ -35,6 +35,9 @@ struct ModelName {
 /// The same, with how the answers were made.
 [[nodiscard]] Attributes answer_attributes(const task::Task& task, const ModelName& policy, const std::string& split,
                                            const engine::SamplerOptions& sampler, std::uint64_t seed);
+
+/// Those attributes of a file of trajectories, for files that hold the same answers again.
+[[nodiscard]] Attributes attributes_of(const store::FileReader& trajectories);
 
 /// Writes /vocabulary: the ids among `tokens` with the bytes that each adds to a text, so that readers need no
 /// tokenizer. Local. @throws DataError for an id outside the vocabulary
@@ -54,15 +57,25 @@ void write_values(const std::filesystem::path& directory, const Trajectories& da
 /// The deviations beside them; empty if they are a single model's. Local.
 [[nodiscard]] std::vector<float> load_deviations(const std::filesystem::path& directory);
 
-/// Nodes of many trees as flat arrays; /node of a search's trajectories.h5.
-struct NodeTable {
+/// Many trees as flat arrays: /node and /tree of search.h5.
+struct SearchTable {
     std::vector<std::int64_t> tree_offset{0}, token_offset{0};
-    std::vector<std::int32_t> parent, token;
-    std::vector<float> value;
-    std::vector<std::uint8_t> terminal, on_path;
+    std::vector<std::int32_t> parent, token, visits;
+    std::vector<float> value, weight;
+    std::vector<std::uint8_t> terminal, on_path, correct;
+    std::vector<std::int64_t> generated, prompt, scored;  ///< of each tree
 
     void add(const SearchTree& tree);
-    [[nodiscard]] store::Columns columns() const;
+    [[nodiscard]] store::Columns nodes() const;
+    [[nodiscard]] store::Columns trees() const;
 };
+/// Writes `directory`/search.h5. Local. @return its entry of the manifest
+[[nodiscard]] store::FileEntry write_search(const std::filesystem::path& directory, const task::Task& task,
+                                            const Trajectories& answers, const store::Columns& nodes,
+                                            const store::Columns& trees, const Attributes& attributes);
+/// What all trees of a search.h5 cost.
+[[nodiscard]] SearchCost cost_of(const store::FileReader& search);
+/// How the value model told right from wrong among the terminal nodes of a search.h5.
+[[nodiscard]] eval::Separation separation_of(const store::FileReader& search);
 
 }  // namespace tdrm::rollout

@@ -51,6 +51,8 @@ struct StageKind {
 [[nodiscard]] StageKind value_kind();
 [[nodiscard]] StageKind best_of_n_kind();
 [[nodiscard]] StageKind search_kind();
+[[nodiscard]] StageKind annotate_kind();
+[[nodiscard]] StageKind score_kind();
 [[nodiscard]] StageKind rl_kind();
 [[nodiscard]] StageKind evaluate_kind();
 [[nodiscard]] StageKind import_kind();
