@@ -13,6 +13,7 @@
 #include "tdrm/base/bfloat16.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/store/directory.hpp"
+#include "weight_files.hpp"
 
 namespace tdrm::model {
 namespace {
@@ -176,6 +177,7 @@ SafetensorsFile::SafetensorsFile(std::filesystem::path path) : path_(std::move(p
     std::error_code error;
     const std::uint64_t size = std::filesystem::file_size(path_, error);
     if (error) throw IoError(cat("can't read ", path_.string(), " (", error.message(), "). Check the path."));
+    check_pointer(path_);
     std::uint64_t length = 0;
     if (size < sizeof length) refuse(path_.string(), cat("it has ", size, " bytes"));
     file.read(reinterpret_cast<char*>(&length), sizeof length);
@@ -185,6 +187,19 @@ SafetensorsFile::SafetensorsFile(std::filesystem::path path) : path_(std::move(p
     file.read(header.data(), static_cast<std::streamsize>(length));
     if (!file) throw IoError(cat("can't read the header of ", path_.string(), "."));
     tensors_ = parse_safetensors_header(header, sizeof length + length, size - sizeof length - length, path_.string());
+}
+
+void SafetensorsFile::rename(const std::map<std::string, std::string>& names) {
+    std::map<std::string, StoredTensor> renamed;
+    for (auto& [name, tensor] : tensors_) {
+        const auto found = names.find(name);
+        renamed[found == names.end() ? name : found->second] = std::move(tensor);
+    }
+    tensors_ = std::move(renamed);
+}
+
+void SafetensorsFile::drop(const std::vector<std::string>& names) {
+    for (const std::string& name : names) tensors_.erase(name);
 }
 
 void SafetensorsFile::read(const std::string& name, std::uint64_t first, std::span<float> out) const {

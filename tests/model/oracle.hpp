@@ -66,7 +66,7 @@ private:
         const auto s = angle.sin().unsqueeze(1);
         const auto turning = x.narrow(2, 0, R);
         const auto still = x.narrow(2, R, x.size(2) - R);
-        if (model_.spec().interleaved_rotary()) {
+        if (model_.spec().features().interleaved_rotary) {
             const auto pairs = turning.reshape({T, x.size(1), R / 2, 2});
             const auto a = pairs.select(3, 0), b = pairs.select(3, 1);
             return at::cat({at::stack({a * c - b * s, b * c + a * s}, 3).reshape(turning.sizes()), still}, 2);
@@ -89,7 +89,7 @@ private:
                 return bias ? out + parameter(at_layer + name + ".bias") : out;
             };
             const auto block = [&](const at::Tensor& added, const std::string& name) {
-                return s.sandwich_norms() ? norm(added, weight(name)) : added;
+                return (s.family == Family::glm4) ? norm(added, weight(name)) : added;
             };
             const auto q = rotate(project(y, "self_attn.q_proj", s.qkv_bias).view({T, s.heads, s.head_dim}));
             const auto repeat = s.heads / s.kv_heads;

@@ -100,7 +100,7 @@ INSTANTIATE_TEST_SUITE_P(
     Families, EngineAgainstTwin,
     testing::Values(variant([](ModelSpec& s) { s.qkv_bias = s.output_bias = s.tied = true; }),
                     variant([](ModelSpec& s) {
-                        s.rope_scaling = {8, 1, 4, 64};
+                        s.rope_scaling = {.kind = RopeKind::llama3, .factor = 8, .original_positions = 64};
                     }),
                     variant([](ModelSpec& s) { s.family = Family::qwen2, s.qkv_bias = true, s.head_dim = 16; }),
                     variant([](ModelSpec& s) { s.family = Family::glm4, s.qkv_bias = true, s.rotary_dim = 4; })));
