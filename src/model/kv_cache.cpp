@@ -31,7 +31,7 @@ int KvCache::open(int parent) {
     CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
     segment.parent = parent;
     segment.length = 0;
-    segment.is_long = parent >= 0 && is_long(parent);
+    segment.is_long = false;
     return index;
 }
 

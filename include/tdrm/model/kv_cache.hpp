@@ -39,9 +39,12 @@ public:
     /// @param from position of the first key that token `first` sees; each further token's is one further
     void visible(int segment, int first, int last, int from, std::vector<ops::KeyRun>& runs) const;
 
-    /// Whether the segment's tree turns by the frequencies of long sequences (Rotary). Children inherit it.
-    [[nodiscard]] bool is_long(int segment) const { return segments_[static_cast<std::size_t>(segment)].is_long; }
-    void set_long(int segment) { segments_[static_cast<std::size_t>(segment)].is_long = true; }
+    /// Whether the segment's tree turns by the frequencies of long sequences (Rotary). Roots say so.
+    [[nodiscard]] bool is_long(int segment) const {
+        const CachedSegment& s = segments_[static_cast<std::size_t>(segment)];
+        return s.parent >= 0 ? is_long(s.parent) : s.is_long;
+    }
+    void set_long(int root) { segments_[static_cast<std::size_t>(root)].is_long = true; }
     [[nodiscard]] bool has_parent(int segment) const {
         return segments_[static_cast<std::size_t>(segment)].parent >= 0;
     }
