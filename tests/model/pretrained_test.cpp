@@ -1,24 +1,13 @@
 #include "tdrm/model/pretrained.hpp"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <numeric>
 
-#include "tdrm/base/errors.hpp"
-#include "tdrm/model/transformer.hpp"
+#include "folder.hpp"
 
 namespace tdrm::model {
 namespace {
-
-Model load_pretrained(const std::filesystem::path& folder) {
-    const Pretrained source(folder);
-    Model model(source.spec());
-    EXPECT_TRUE(deliver(source, model.layout().tensors, model.sink()).empty());
-    return model;
-}
 
 WeightReader reader_of(const Model& model) {
     return [&model](std::int64_t first, std::span<float> out) {
@@ -26,45 +15,10 @@ WeightReader reader_of(const Model& model) {
     };
 }
 
-namespace fs = std::filesystem;
-using nlohmann::json;
-const fs::path kData = fs::path(TDRM_SOURCE_DIR) / "tests/model/data";
-
 /// One or two of each family, with reference.json and gradients.json.
 constexpr std::array kFamilyModels{"qwen3",   "qwen3_window",  "smollm3",      "phi3",          "phi4_mini",
                                    "granite", "olmo2",         "olmo3",        "ministral",     "ministral3",
                                    "gemma3",  "gemma3_linear", "llama_linear", "llama_dynamic", "mistral_window"};
-
-json read(const fs::path& path) { return json::parse(std::ifstream(path)); }
-
-class Folder : public testing::Test {
-protected:
-    fs::path folder = fs::path(testing::TempDir()) / "tdrm_pretrained_test";
-    void SetUp() override { TearDown(); }
-    void TearDown() override { fs::remove_all(folder); }
-
-    void copy(const char* name) { fs::copy(kData / name, folder); }
-    void change_config(const std::string& key, const json& value) const {
-        json config = read(folder / "config.json");
-        if (value.is_null()) {
-            config.erase(key);
-        } else {
-            config[key] = value;
-        }
-        std::ofstream(folder / "config.json") << config.dump();
-    }
-    std::string problem() const {
-        try {
-            (void)load_pretrained(folder);
-            return "";
-        } catch (const DataError& error) {
-            return error.what();
-        }
-    }
-    void says(const std::string& words) const {
-        EXPECT_NE(problem().find(words), std::string::npos) << words << " isn't in: " << problem();
-    }
-};
 
 TEST_F(Folder, WrittenModelReadsBackWithTheSameSpecAndBits) {
     std::vector<const char*> names(kFamilyModels.begin(), kFamilyModels.end());
