@@ -42,7 +42,7 @@ struct Commit {
     }
 };
 
-/// The folder whose tokenizer a stage's model uses: that of the Hugging Face model it descends from, else the task's.
+/// Where the tokenizer that a stage's model uses is: the Hugging Face model it descends from, else the task's folder.
 /// Empty if there is none. The chain of stages is followed in the resolved run files.
 fs::path tokenizer_folder(fs::path run, std::string stage) {
     std::set<std::string> seen;
@@ -74,7 +74,8 @@ fs::path tokenizer_folder(fs::path run, std::string stage) {
 /// Ids of the special tokens, from the source's config.json; transformers asks for them to stop and to pad.
 nlohmann::json token_ids(const fs::path& source) {
     nlohmann::json ids = nlohmann::json::object();
-    const auto config = read_json_if_there(source / "config.json");
+    const auto config =
+        source.empty() ? nlohmann::json() : read_json_if_there(model::model_path(source).base / "config.json");
     for (const char* key : kTokenKeys)
         if (config.is_object() && config.contains(key)) ids[key] = config[key];
     return ids;
@@ -128,17 +129,18 @@ int export_model(const ExportRequest& request) {
                               " has a value head of another form than one row without bias (transformers "
                               "has no class for it). Copy the folder instead."));
     int copied = 0;
+    const fs::path tokenizer = source.empty() ? source : model::tokenizer_folder(source);
     store::atomic_directory(target, [&](const fs::path& folder) {
         model::save_pretrained(spec, engine::weights_of(*engine), folder, dtype, token_ids(source));
         for (const char* name : kTokenizerFiles)
-            if (!source.empty() && fs::exists(source / name))
-                copied += fs::copy_file(source / name, folder / name) ? 1 : 0;
+            if (!tokenizer.empty() && fs::exists(tokenizer / name))
+                copied += fs::copy_file(tokenizer / name, folder / name) ? 1 : 0;
     });
     std::printf("%s: %lld parameters -> %s (%s, %s, %s)\n", request.source.c_str(),
                 static_cast<long long>(engine->num_parameters()), target.c_str(),
                 spec.head == model::Head::value ? "sequence classification, one label" : "causal language model",
                 std::string(model::names_of(dtype).option).c_str(),
-                copied > 0 ? cat(copied, " tokenizer files from ", source.string()).c_str() : "without a tokenizer");
+                copied > 0 ? cat(copied, " tokenizer files from ", tokenizer.string()).c_str() : "without a tokenizer");
     return 0;
 }
 

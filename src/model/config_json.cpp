@@ -1,9 +1,9 @@
-// config.json of Hugging Face folders.
+// config.json of Hugging Face folders, read.
 #include <algorithm>
 #include <array>
-#include <limits>
+#include <cmath>
 
-#include "tdrm/base/errors.hpp"
+#include "config_reader.hpp"
 #include "tdrm/model/pretrained.hpp"
 
 namespace tdrm::model {
@@ -11,171 +11,213 @@ namespace {
 
 using nlohmann::json;
 
-/// Reads keys of one config and says which of them can't be used.
-class ConfigReader {
-public:
-    ConfigReader(const json& config, const std::string& origin) : config_(config), origin_(origin) {}
+/// Models of text and pictures whose text part is read: model_type, and that of text_config where it says none.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kWrapped{
+    {{"mistral3", "mistral"}, {"gemma3", "gemma3_text"}}};
 
-    [[noreturn]] void refuse(const std::string& key, const json& value, const std::string& why) const {
-        throw DataError(cat(origin_, ": ", key, " ",
-                            value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 200), " ", why,
-                            ". Use a model that tdrm knows (llama, mistral, qwen2, glm4; see docs/models.md)."));
-    }
-    [[nodiscard]] bool has(const json& in, const char* key) const { return in.contains(key) && !in[key].is_null(); }
+/// Why a model_type that people have isn't supported.
+std::string reason(const std::string& type) {
+    constexpr std::array kExperts{"moe",  "mixtral", "deepseek", "gpt_oss", "llama4",
+                                  "dbrx", "jamba",   "kimi",     "mistral4"};
+    for (const char* part : kExperts)
+        if (type.find(part) != std::string::npos) return "isn't supported (a mixture of experts)";
+    if (type.starts_with("qwen3_5") || type.starts_with("qwen3_next"))
+        return "isn't supported (most of its layers are linear attention)";
+    return "isn't supported";
+}
 
-    [[nodiscard]] int size(const char* key, int otherwise = 0) const { return size_in(config_, key, otherwise); }
-    [[nodiscard]] int size_in(const json& in, const char* key, int otherwise = 0) const {
-        if (!has(in, key) && otherwise > 0) return otherwise;
-        if (!has(in, key))
-            throw DataError(cat(origin_, " lacks ", key, " (the model's sizes follow from it). Fetch the file again."));
-        const json& value = in[key];
-        if (!value.is_number_integer() || value < 1 || value > std::numeric_limits<std::int32_t>::max())
-            refuse(key, value, "isn't a positive integer");
-        return value.get<int>();
-    }
-    [[nodiscard]] double number(const json& in, const char* key, double otherwise) const {
-        if (!has(in, key)) return otherwise;
-        if (!in[key].is_number() || !(in[key].get<double>() > 0)) refuse(key, in[key], "isn't a positive number");
-        return in[key].get<double>();
-    }
-    [[nodiscard]] bool flag(const char* key, bool otherwise) const {
-        if (!has(config_, key)) return otherwise;
-        if (!config_[key].is_boolean()) refuse(key, config_[key], "is neither true nor false");
-        return config_[key].get<bool>();
-    }
-
-private:
-    const json& config_;
-    const std::string& origin_;
-};
-
-Family family_of(const json& config, const ConfigReader& read) {
+Family family_of(const ConfigReader& read) {
+    const json& config = read.config();
     if (!config.contains("model_type")) read.refuse("model_type", nullptr, "isn't there");
     const json& type = config["model_type"];
-    for (const auto& [family, name] : enum_names(Family{}))
-        if (type == name) return family;
-    read.refuse("model_type", type, "isn't supported");
+    for (const FamilyRow& row : kFamilies)
+        if (type == row.model_type) return row.family;
+    read.refuse("model_type", type, type.is_string() ? reason(type.get<std::string>()) : "isn't supported");
 }
 
-/// What would change the numbers in ways that tdrm doesn't compute.
-void refuse_unsupported(const json& config, const ConfigReader& read) {
-    if (read.has(config, "hidden_act") && config["hidden_act"] != "silu")
-        read.refuse("hidden_act", config["hidden_act"], "isn't supported, only silu");
+/// A key that changes the numbers, and the value at which it doesn't.
+struct Feature {
+    const char* key;
+    json neutral;
+};
+
+/// What would change the numbers in ways that tdrm doesn't compute for this family.
+void refuse_unsupported(const ConfigReader& read, const FamilyRow& row) {
+    const json& config = read.config();
+    const bool gelu = row.activation == Activation::gelu_tanh;
+    for (const char* key : {"hidden_act", "hidden_activation"})
+        if (read.has(key) && config[key] != (gelu ? "gelu_pytorch_tanh" : "silu") && (gelu || config[key] != "swish"))
+            if (!gelu || key == std::string_view("hidden_activation") || !read.has("hidden_activation"))
+                read.refuse(key, config[key],
+                            gelu ? "isn't supported, only gelu_pytorch_tanh" : "isn't supported, only silu");
     if (read.flag("mlp_bias", false)) read.refuse("mlp_bias", true, "isn't supported");
-    if (read.flag("use_sliding_window", false)) read.refuse("use_sliding_window", true, "isn't supported");
-    if (read.has(config, "layer_types") && config["layer_types"].is_array())
-        for (const json& type : config["layer_types"])
-            if (type != "full_attention") read.refuse("layer_types", type, "isn't supported, only full_attention");
-    if (read.has(config, "quantization_config"))
-        read.refuse("quantization_config", config["quantization_config"], "isn't supported");
+    for (const char* key : {"num_experts", "num_local_experts", "n_routed_experts"})
+        if (read.has(key) && config[key] != 0) read.refuse(key, config[key], "isn't supported (a mixture of experts)");
+    std::vector<Feature> features{{"attn_logit_softcapping", nullptr},
+                                  {"final_logit_softcapping", nullptr},
+                                  {"use_bidirectional_attention", false},
+                                  {"clip_qkv", nullptr},
+                                  {"alibi", false},
+                                  {"quantization_config", nullptr}};
+    if (!row.multipliers)
+        features.insert(features.end(), {{"embedding_multiplier", 1},
+                                         {"residual_multiplier", 1},
+                                         {"attention_multiplier", nullptr},
+                                         {"logits_scaling", 1}});
+    if (row.qk_norm == QkNorm::none) features.insert(features.end(), {{"use_qk_norm", false}, {"qk_layernorm", false}});
+    if (!row.scaled_embedding) features.push_back({"query_pre_attn_scalar", nullptr});
+    for (const Feature& feature : features)
+        if (read.has(feature.key) && config[feature.key] != feature.neutral)
+            read.refuse(feature.key, config[feature.key], cat("isn't supported for ", row.model_type));
 }
 
-/// transformers 5 has rope_parameters; before, rope_theta stood alone and rope_scaling held the rest.
-void read_rope(const json& config, const ConfigReader& read, ModelSpec& spec, double partial) {
-    const json& scaling = read.has(config, "rope_parameters") ? config["rope_parameters"]
-                          : read.has(config, "rope_scaling")  ? config["rope_scaling"]
-                                                              : config;
-    if (!scaling.is_object()) read.refuse("rope_scaling", scaling, "isn't a map");
-    spec.rope_theta = read.number(scaling, "rope_theta", read.number(config, "rope_theta", 10000));
-    partial = read.number(scaling, "partial_rotary_factor", read.number(config, "partial_rotary_factor", partial));
-    spec.rotary_dim = static_cast<int>(spec.head_dim * std::min(partial, 1.0));
-    if (&scaling == &config) return;
-    const char* key = scaling.contains("rope_type") ? "rope_type" : "type";
-    const json type = read.has(scaling, key) ? scaling[key] : json("default");
-    if (type == "default") return;
-    if (type != "llama3") read.refuse(key, type, "isn't supported, only default and llama3");
-    spec.rope_scaling.factor = read.number(scaling, "factor", 8);
-    spec.rope_scaling.low_freq_factor = read.number(scaling, "low_freq_factor", 1);
-    spec.rope_scaling.high_freq_factor = read.number(scaling, "high_freq_factor", 4);
-    spec.rope_scaling.original_positions = read.size_in(scaling, "original_max_position_embeddings", 8192);
-    if (spec.rope_scaling.high_freq_factor <= spec.rope_scaling.low_freq_factor)
-        read.refuse("high_freq_factor", scaling["high_freq_factor"], "isn't above low_freq_factor");
+void read_biases(const ConfigReader& read, ModelSpec& spec) {
+    const BiasRule rule = spec.features().biases;
+    const bool asked = read.flag("attention_bias", false);
+    spec.qkv_bias = rule == BiasRule::qkv || (asked && rule != BiasRule::none);
+    spec.output_bias = asked && rule == BiasRule::all_on_key;
 }
 
-std::string class_name(const ModelSpec& spec) {
-    constexpr std::array kNames{"Llama", "Mistral", "Qwen2", "Glm4"};
-    return cat(kNames[static_cast<std::size_t>(spec.family)],
-               spec.head == Head::value ? "ForSequenceClassification" : "ForCausalLM");
+void read_unrotated(const ConfigReader& read, ModelSpec& spec) {
+    const bool listed = read.has("no_rope_layers");
+    const json list = listed ? read.config()["no_rope_layers"] : json();
+    const auto is_flag = [](const json& x) { return x == 0 || x == 1; };
+    if (listed && (!list.is_array() || std::ssize(list) < spec.layers || !std::ranges::all_of(list, is_flag)))
+        read.refuse("no_rope_layers", list, cat("isn't a list of 0 and 1 for ", spec.layers, " layers"));
+    if (listed && !spec.features().unrotated_layers && std::ranges::find(list, json(0)) != list.end())
+        read.refuse("no_rope_layers", list, "isn't part of the family");
+    if (!spec.features().unrotated_layers) return;
+    const int every = listed ? 0 : read.size("no_rope_layer_interval", 4);
+    for (int l = 0; l < spec.layers; ++l)
+        if (listed ? list[static_cast<std::size_t>(l)] == 0 : (l + 1) % every == 0) spec.unrotated_layers.push_back(l);
+}
+
+/// Tokens that windowed layers see; 0 if config.json says that there is no window.
+int read_window(const ConfigReader& read, const FamilyRow& row) {
+    const bool asked = read.flag("use_sliding_window", false);
+    if ((row.windows == WindowRule::later || row.windows == WindowRule::unrotated) && !asked) return 0;
+    if (read.config().contains("sliding_window") ? !read.has("sliding_window") : row.window == 0) return 0;
+    return read.size("sliding_window", row.window);
+}
+
+/// Whether layer l is windowed where config.json doesn't list layer_types.
+bool windowed(const ConfigReader& read, const ModelSpec& spec, int l) {
+    const FamilyRow& row = spec.features();
+    switch (row.windows) {
+        case WindowRule::later: {
+            const bool from_first = read.has("max_window_layers") && read.config()["max_window_layers"] == 0;
+            return from_first || l >= read.size("max_window_layers", 28);
+        }
+        case WindowRule::unrotated:
+            return !spec.rotates(l);
+        case WindowRule::listed: {
+            const int every = row.global_every > 0 ? read.size("sliding_window_pattern", row.global_every) : 0;
+            return every == 0 || (l + 1) % every != 0;
+        }
+        default:
+            return true;
+    }
+}
+
+void read_windows(const ConfigReader& read, ModelSpec& spec) {
+    const FamilyRow& row = spec.features();
+    const json types = read.has("layer_types") ? read.config()["layer_types"] : json();
+    if (!types.is_null() && (!types.is_array() || std::ssize(types) < spec.layers))
+        if (!types.is_array() || row.windows == WindowRule::listed)
+            read.refuse("layer_types", types, cat("isn't a list for ", spec.layers, " layers"));
+    const bool lists = row.windows != WindowRule::none && row.windows != WindowRule::all;
+    const int window = row.windows == WindowRule::none ? 0 : read_window(read, row);
+    for (const json& type : types) {
+        if (type == "full_attention" || (type == "sliding_attention" && lists && window > 0)) continue;
+        read.refuse("layer_types", type,
+                    lists && type == "sliding_attention" ? "needs a sliding_window" : "isn't supported here");
+    }
+    std::vector<int> global;
+    for (int l = 0; l < spec.layers && window > 0; ++l) {
+        const bool listed = lists && static_cast<int>(types.size()) > l;
+        if (listed ? types[static_cast<std::size_t>(l)] == "full_attention" : !windowed(read, spec, l))
+            global.push_back(l);
+    }
+    if (window == 0 || static_cast<int>(global.size()) == spec.layers) return;
+    spec.window = window;
+    spec.global_layers = global;
+}
+
+void read_scales(const ConfigReader& read, ModelSpec& spec) {
+    const json& config = read.config();
+    if (spec.features().multipliers) {
+        spec.embedding_scale = read.number(config, "embedding_multiplier", 1);
+        spec.residual_scale = read.number(config, "residual_multiplier", 1);
+        spec.attention_scale = read.number(config, "attention_multiplier", 1);
+        spec.logit_divisor = read.number(config, "logits_scaling", 1);
+    }
+    if (spec.features().scaled_embedding) {
+        spec.embedding_scale = std::sqrt(static_cast<double>(spec.width));
+        spec.attention_scale = 1 / std::sqrt(read.number(config, "query_pre_attn_scalar", 256));
+    }
+}
+
+/// The part of a config that describes the decoder of texts.
+json text_config(const json& config, const std::string& origin) {
+    if (!config.is_object())
+        throw DataError(cat(origin, " is no JSON object. Use the config.json of the model's folder."));
+    for (const auto& [outer, inner] : kWrapped) {
+        if (!config.contains("model_type") || config["model_type"] != outer) continue;
+        const ConfigReader read(config, origin);
+        if (!read.has("text_config") || !config["text_config"].is_object())
+            read.refuse("text_config", nullptr, "is missing");
+        json text = config["text_config"];
+        if (!ConfigReader::has(text, "model_type")) text["model_type"] = inner;
+        // The outer key counts; transformers takes true where it is missing.
+        text["tie_word_embeddings"] =
+            ConfigReader::has(config, "tie_word_embeddings") ? config["tie_word_embeddings"] : json(true);
+        if (ConfigReader::has(config, "quantization_config"))
+            text["quantization_config"] = config["quantization_config"];
+        return text;
+    }
+    return config;
 }
 
 }  // namespace
 
-ModelSpec spec_of_config(const json& config, const std::string& origin) {
+ModelSpec spec_of_config(const json& whole, const std::string& origin) {
+    const json config = text_config(whole, origin);
     const ConfigReader read(config, origin);
-    if (!config.is_object()) throw DataError(cat(origin, " is no JSON object. Fetch the file again."));
     ModelSpec spec;
-    spec.family = family_of(config, read);
-    refuse_unsupported(config, read);
+    spec.family = family_of(read);
+    const FamilyRow& row = spec.features();
+    refuse_unsupported(read, row);
     spec.vocab = read.size("vocab_size");
     spec.layers = read.size("num_hidden_layers");
     spec.width = read.size("hidden_size");
     spec.heads = read.size("num_attention_heads");
     spec.kv_heads = read.size("num_key_value_heads", spec.heads);
-    spec.head_dim = read.size("head_dim", std::max(1, spec.width / spec.heads));
+    spec.head_dim = read.size("head_dim", row.head_dim > 0 ? row.head_dim : std::max(1, spec.width / spec.heads));
     spec.ffn = read.size("intermediate_size");
-    spec.norm_eps = read.number(config, "rms_norm_eps", spec.family == Family::glm4 ? 1.5625e-07 : 1e-6);
+    spec.norm_eps = read.number(config, "rms_norm_eps", row.norm_eps);
     spec.max_positions = read.size("max_position_embeddings", 2048);
-    spec.tied = read.flag("tie_word_embeddings", false);
-    const bool bias = read.flag("attention_bias", false);
-    spec.qkv_bias = bias || spec.family == Family::qwen2;
-    spec.output_bias = bias && spec.family == Family::llama;
-    constexpr int kMistralWindow = 4096;  // transformers' value where the key is missing; null is none
-    if (spec.family == Family::mistral && !(config.contains("sliding_window") && config["sliding_window"].is_null()))
-        spec.window = read.size("sliding_window", kMistralWindow);
+    spec.tied = read.flag("tie_word_embeddings", row.tied);
     constexpr double kWidest = 1 << 24;  // of any matrix: sizes then never overflow
     for (const double width :
          {1.0 * spec.vocab, 1.0 * spec.width, 1.0 * spec.ffn, 1.0 * (spec.heads + 2.0 * spec.kv_heads) * spec.head_dim})
         if (width > kWidest)
             throw DataError(
-                cat(origin, " asks for a matrix of ", width, " rows (more than any model has). Fetch the file again."));
-    read_rope(config, read, spec, spec.family == Family::glm4 ? 0.5 : 1.0);
+                cat(origin, " asks for a matrix of ", width, " rows (more than any model has). Correct its sizes."));
+    constexpr int kDeepest = 1 << 16;
+    if (spec.layers > kDeepest)
+        throw DataError(cat(origin, " asks for ", spec.layers,
+                            " layers (more than any model has; config and weights "
+                            "don't belong together). Correct its sizes."));
+    read_biases(read, spec);
+    read_unrotated(read, spec);
+    read_windows(read, spec);
+    read_scales(read, spec);
+    read_rope(read, spec);
     try {
         return spec.resolved();
     } catch (const ConfigError& error) {
         throw DataError(cat(origin, ": ", error.what()));
     }
-}
-
-nlohmann::ordered_json config_of_spec(const ModelSpec& s, Dtype dtype) {
-    const auto type = names_of(dtype).config;
-    const double partial = static_cast<double>(s.rotary_dim) / s.head_dim;
-    nlohmann::ordered_json rope{{"rope_type", "default"}};
-    if (s.rope_scaling.factor != 1)
-        rope = {{"rope_type", "llama3"},
-                {"factor", s.rope_scaling.factor},
-                {"low_freq_factor", s.rope_scaling.low_freq_factor},
-                {"high_freq_factor", s.rope_scaling.high_freq_factor},
-                {"original_max_position_embeddings", s.rope_scaling.original_positions}};
-    nlohmann::ordered_json config{{"architectures", {class_name(s)}},
-                                  {"model_type", enum_names(s.family)[static_cast<std::size_t>(s.family)].second},
-                                  {"vocab_size", s.vocab},
-                                  {"hidden_size", s.width},
-                                  {"intermediate_size", s.ffn},
-                                  {"num_hidden_layers", s.layers},
-                                  {"num_attention_heads", s.heads},
-                                  {"num_key_value_heads", s.kv_heads},
-                                  {"head_dim", s.head_dim},
-                                  {"hidden_act", "silu"},
-                                  {"rms_norm_eps", s.norm_eps},
-                                  {"max_position_embeddings", s.max_positions > 0 ? s.max_positions : 32768},
-                                  {"tie_word_embeddings", s.tied && s.head == Head::language},
-                                  {"rope_theta", s.rope_theta},
-                                  {"rope_scaling", s.rope_scaling.factor != 1 ? rope : nlohmann::ordered_json()},
-                                  {"torch_dtype", type},
-                                  {"dtype", type}};
-    if (s.family == Family::llama || s.family == Family::glm4) config["attention_bias"] = s.qkv_bias;
-    if (s.family == Family::mistral)
-        config["sliding_window"] = s.window > 0 ? nlohmann::ordered_json(s.window) : nlohmann::ordered_json();
-    if (s.family == Family::glm4) config["partial_rotary_factor"] = partial;
-    if (s.head == Head::value) {
-        config["id2label"] = {{"0", "LABEL_0"}};
-        config["label2id"] = {{"LABEL_0", 0}};
-        config["num_labels"] = 1;
-    }
-    rope["rope_theta"] = s.rope_theta;
-    if (s.family == Family::glm4) rope["partial_rotary_factor"] = partial;
-    config["rope_parameters"] = rope;
-    return config;
 }
 
 }  // namespace tdrm::model

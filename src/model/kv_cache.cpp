@@ -6,6 +6,7 @@ namespace tdrm::model {
 
 KvCache::KvCache(const ModelSpec& spec, std::int64_t max_tokens)
     : num_pages_(static_cast<int>((max_tokens + ops::kPageTokens - 1) / ops::kPageTokens)),
+      kv_width_(spec.kv_width()),
       page_floats_(static_cast<std::size_t>(spec.kv_width() * ops::kPageTokens)) {
     const std::size_t floats =
         static_cast<std::size_t>(spec.layers) * static_cast<std::size_t>(num_pages_) * page_floats_;
@@ -30,6 +31,7 @@ int KvCache::open(int parent) {
     CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
     segment.parent = parent;
     segment.length = 0;
+    segment.is_long = false;
     return index;
 }
 
@@ -57,16 +59,18 @@ int KvCache::extend(int index) {
     return segment.length++;
 }
 
-void KvCache::visible(int index, int first, int last, std::vector<ops::KeyRun>& runs) const {
+void KvCache::visible(int index, int first, int last, int from, std::vector<ops::KeyRun>& runs) const {
     const CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
     if (segment.parent >= 0) {
         const int before = length(segment.parent);
-        visible(segment.parent, before - 1, before - 1, runs);
+        visible(segment.parent, before - 1, before - 1, from, runs);
     }
     for (int begin = 0; begin <= last; begin += ops::kPageTokens) {
         const std::size_t page = at(0, segment.pages[static_cast<std::size_t>(begin / ops::kPageTokens)]);
-        runs.push_back({keys_.data() + page, values_.data() + page, std::min(ops::kPageTokens, last + 1 - begin),
-                        first + 1 - begin});
+        ops::KeyRun run{keys_.data() + page, values_.data() + page, std::min(ops::kPageTokens, last + 1 - begin),
+                        first + 1 - begin};
+        if (run.hide(from - segment.base - begin, std::ptrdiff_t{kv_width_} * ops::kKeyGroup, kv_width_))
+            runs.push_back(run);
     }
 }
 

@@ -122,9 +122,11 @@ float mask_row(float* row, int r, std::span<const KeyRun> runs, float scale) {
     Vec highest = broadcast(kMasked);
     for (const KeyRun& run : runs) {
         const int seen = std::min(run.count, run.seen + r);
+        const int hidden = run.hidden + r;
         for (int first = 0; first < run.count; first += kLanes, row += kLanes) {
             Vec scaled = load(row) * scale;
             if (seen - first < kLanes) scaled = lane < seen - first ? scaled : broadcast(kMasked);
+            if (hidden > first) scaled = lane < hidden - first ? broadcast(kMasked) : scaled;
             store(row, scaled);
             highest = max(highest, scaled);
         }
@@ -154,9 +156,8 @@ SoftmaxScale softmax_row(float* row, int r, int columns, std::span<const KeyRun>
 
 /// A tile's attention to its runs, one head: out, and lse (if wanted) as rows of one float.
 void attend(Rows<float> out, Rows<float> lse, Rows<const float> q, int rows, std::span<const KeyRun> runs,
-            const HeadOffset& groups, const HeadOffset& values, int head_dim, Floats& scratch) {
+            const HeadOffset& groups, const HeadOffset& values, int head_dim, float scale, Floats& scratch) {
     const int columns = count_columns(runs);
-    const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
     float* scores = scratch.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
     score_rows(scores, columns, q, rows, runs, groups, head_dim);
     for (int r = 0; r < rows; ++r) {
@@ -181,6 +182,21 @@ float* pack_groups(float* groups, Rows<const float> rows, int num_rows, int head
     return groups;
 }
 
+}  // namespace
+
+bool KeyRun::hide(int keys_hidden, std::ptrdiff_t group, std::ptrdiff_t value) {
+    if (keys_hidden >= count) return false;
+    const int skipped = std::max(keys_hidden, 0) / kLanes * kLanes;
+    keys += skipped / kKeyGroup * group;
+    values += skipped * value;
+    count -= skipped;
+    seen -= skipped;
+    hidden = keys_hidden - skipped;
+    return true;
+}
+
+namespace {
+
 /// One key head of a forest: its keys packed, and behind them its values if they are scored too (the backward pass).
 class ForestHead {
 public:
@@ -204,18 +220,17 @@ public:
 
     /// Calls body(first token of the tile, rows, runs) for all tiles of query rows.
     template <class Body>
-    void for_tiles(Body&& body) const {
+    void for_tiles(const AttentionShape& shape, Body&& body) const {
         for (int s = 0; s < static_cast<int>(forest_.segments().size()); ++s) {
             const Segment& segment = forest_.segments()[static_cast<std::size_t>(s)];
             forest_.visible(s, scratch_.ranges);
-            scratch_.runs.clear();
-            for (const VisibleRange& range : scratch_.ranges)
-                scratch_.runs.push_back(run(range.segment, range.count, range.count));
             for (int first = 0; first < segment.length; first += kAttentionRows) {
                 const int rows = std::min(kAttentionRows, segment.length - first);
-                scratch_.runs.push_back(run(s, first + rows, first + 1));
+                const int from = shape.first_seen(position(segment.begin + first));
+                scratch_.runs.clear();
+                for (const VisibleRange& range : scratch_.ranges) add(range.segment, range.count, range.count, from);
+                add(s, first + rows, first + 1, from);
                 body(segment.begin + first, rows, std::span<const KeyRun>(scratch_.runs));
-                scratch_.runs.pop_back();
             }
         }
     }
@@ -226,10 +241,14 @@ private:
             to = pack_groups(to, {rows + segment.begin * stride_, stride_}, segment.length, head_dim_);
         return to;
     }
-    [[nodiscard]] KeyRun run(int segment, int count, int seen) const {
+    [[nodiscard]] int position(int token) const { return forest_.positions()[static_cast<std::size_t>(token)]; }
+    /// Adds the run of a segment's first `count` keys, as far as they stand at `from` or behind it.
+    void add(int segment, int count, int seen, int from) const {
         const auto s = static_cast<std::size_t>(segment);
-        const std::ptrdiff_t group = std::ptrdiff_t{scratch_.first_group[s]} * head_dim_ * kKeyGroup;
-        return {scratch_.groups.data() + group, values_ + forest_.segments()[s].begin * stride_, count, seen};
+        const std::ptrdiff_t group = std::ptrdiff_t{head_dim_} * kKeyGroup;
+        const int begin = forest_.segments()[s].begin;
+        KeyRun run{scratch_.groups.data() + scratch_.first_group[s] * group, values_ + begin * stride_, count, seen};
+        if (run.hide(from - position(begin), group, stride_)) scratch_.runs.push_back(run);
     }
 
     const Forest& forest_;
@@ -250,12 +269,12 @@ void attention(float* out, float* lse, const float* qkv, const Forest& forest, c
     const int group = shape.heads / shape.kv_heads;
     for (int kv = 0; kv < shape.kv_heads; ++kv) {
         const ForestHead keys(forest, qkv + (shape.heads + kv) * H, shape.kv_heads * H, stride, H, false, scratch);
-        keys.for_tiles([&](int token, int rows, std::span<const KeyRun> runs) {
+        keys.for_tiles(shape, [&](int token, int rows, std::span<const KeyRun> runs) {
             for (int head = kv * group; head < (kv + 1) * group; ++head)
                 attend({out + token * out_stride + head * H, out_stride},
                        {lse + std::ptrdiff_t{token} * shape.heads + head, shape.heads},
                        {qkv + token * stride + head * H, stride}, rows, runs, {0, H * kKeyGroup}, {0, stride}, H,
-                       scratch.scores);
+                       shape.score_scale(), scratch.scores);
         });
     }
 }
@@ -286,7 +305,7 @@ void attention_backward(float* dqkv, const float* dout, const float* out, const 
     const std::ptrdiff_t out_stride = shape.heads * H;
     const int group = shape.heads / shape.kv_heads;
     const std::ptrdiff_t value_offset = shape.kv_heads * H;
-    const float scale = 1.0F / std::sqrt(static_cast<float>(H));
+    const float scale = shape.score_scale();
     std::memset(dqkv, 0, sizeof(float) * static_cast<std::size_t>(forest.num_tokens() * stride));
     for (int kv = 0; kv < shape.kv_heads; ++kv) {
         const ForestHead keys(forest, qkv + (shape.heads + kv) * H, value_offset, stride, H, true, scratch);
@@ -312,7 +331,7 @@ void attention_backward(float* dqkv, const float* dout, const float* out, const 
                 column += padded(run.count);
             }
         };
-        keys.for_tiles([&](int token, int rows, std::span<const KeyRun> runs) {
+        keys.for_tiles(shape, [&](int token, int rows, std::span<const KeyRun> runs) {
             for (int head = kv * group; head < (kv + 1) * group; ++head) tile(token, rows, runs, head);
         });
     }
@@ -357,7 +376,7 @@ void attend_row(float* out, const float* q, std::span<const KeyRun> runs, std::p
         score_rows(scores + kv * group_scores, columns, {q + kv * group * H, H}, group, runs,
                    groups_in(offset, kv, shape), H);
     for (int head = 0; head < shape.heads; ++head)
-        softmax_row(scores + head * std::ptrdiff_t{columns}, 0, columns, runs, 1.0F / std::sqrt(static_cast<float>(H)));
+        softmax_row(scores + head * std::ptrdiff_t{columns}, 0, columns, runs, shape.score_scale());
     for (int kv = 0; kv < shape.kv_heads; ++kv)
         mix_rows({out + kv * group * H, H}, scores + kv * group_scores, columns, group, runs,
                  values_in(offset, kv, shape), H);
@@ -372,7 +391,8 @@ void cached_attention(float* out, const float* qkv, int rows, std::span<const Ke
     const int group = shape.heads / shape.kv_heads;
     for (int head = 0; head < shape.heads; ++head)
         attend({out + head * H, shape.heads * H}, {nullptr, 0}, {qkv + head * H, shape.stride()}, rows, runs,
-               groups_in(offset, head / group, shape), values_in(offset, head / group, shape), H, scratch);
+               groups_in(offset, head / group, shape), values_in(offset, head / group, shape), H, shape.score_scale(),
+               scratch);
 }
 
 }  // namespace tdrm::model::ops

@@ -23,7 +23,7 @@ void embed_backward(float* embedding_grad, const float* dx, std::span<const std:
     }
 }
 
-void rms_norm(float* y, float* rstd, const float* x, const float* w, int rows, int width, float eps) {
+void rms_norm(float* y, float* rstd, const float* x, const float* w, int rows, int width, float eps, float add) {
     for (int t = 0; t < rows; ++t, x += width, y += width) {
         Vec squares{};
         for (int i = 0; i < width; i += kLanes) {
@@ -32,34 +32,34 @@ void rms_norm(float* y, float* rstd, const float* x, const float* w, int rows, i
         }
         const float scale = 1.0F / std::sqrt(sum(squares) / static_cast<float>(width) + eps);
         for (int i = 0; i < width; i += kLanes)
-            store_some(y + i, load_some(x + i, width - i) * scale * load_some(w + i, width - i), width - i);
+            store_some(y + i, load_some(x + i, width - i) * scale * (load_some(w + i, width - i) + add), width - i);
         if (rstd != nullptr) rstd[t] = scale;
     }
 }
 
-void rms_norm_again(float* y, const float* x, const float* rstd, const float* w, int rows, int width) {
+void rms_norm_again(float* y, const float* x, const float* rstd, const float* w, int rows, int width, float add) {
     for (int t = 0; t < rows; ++t, x += width, y += width)
         for (int i = 0; i < width; i += kLanes)
-            store_some(y + i, load_some(x + i, width - i) * rstd[t] * load_some(w + i, width - i), width - i);
+            store_some(y + i, load_some(x + i, width - i) * rstd[t] * (load_some(w + i, width - i) + add), width - i);
 }
 
 void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x, const float* rstd, const float* w,
-                       int rows, int width) {
-    // With n = x * rstd: dx = rstd * (dy w - n * mean(dy w n)).
+                       int rows, int width, float add) {
+    // With n = x * rstd, w meaning w + add: dx = rstd * (dy w - n * mean(dy w n)).
     for (int t = 0; t < rows; ++t, dx += width, dy += width, x += width) {
         Vec products{};
         for (int i = 0; i < width; i += kLanes) {
             const int left = width - i;
             const Vec normed = load_some(x + i, left) * rstd[t];
             const Vec g = load_some(dy + i, left);
-            products += g * load_some(w + i, left) * normed;
+            products += g * (load_some(w + i, left) + add) * normed;
             store_some(dw + i, load_some(dw + i, left) + g * normed, left);
         }
         const float mean = sum(products) / static_cast<float>(width);
         for (int i = 0; i < width; i += kLanes) {
             const int left = width - i;
             const Vec normed = load_some(x + i, left) * rstd[t];
-            const Vec inner = load_some(dy + i, left) * load_some(w + i, left) - normed * mean;
+            const Vec inner = load_some(dy + i, left) * (load_some(w + i, left) + add) - normed * mean;
             store_some(dx + i, load_some(dx + i, left) + inner * rstd[t], left);
         }
     }
@@ -67,6 +67,10 @@ void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x, co
 
 void add(float* y, const float* x, std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) y[i] += x[i];
+}
+
+void scale(float* y, float factor, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) y[i] *= factor;
 }
 
 void add_bias(float* y, const float* bias, int rows, int width) {
@@ -77,26 +81,63 @@ void add_bias_backward(float* db, const float* dy, int rows, int width) {
     for (int t = 0; t < rows; ++t, dy += width) add(db, dy, static_cast<std::size_t>(width));
 }
 
-void swiglu(float* h, const float* gate_up, int rows, int inner) {
+namespace {
+
+/// x sigmoid(x) at one x.
+struct Silu {
+    Vec x, s;
+    explicit Silu(const Vec& at) : x(at), s(sigmoid(at)) {}
+    [[nodiscard]] Vec value() const { return x * s; }
+    [[nodiscard]] Vec times_value(const Vec& g) const { return g * x * s; }
+    [[nodiscard]] Vec times_derivative(const Vec& g) const { return g * s * (1.0F + x * (1.0F - s)); }
+};
+
+/// x (1 + tanh u) / 2 = x sigmoid(2u) with u = sqrt(2 / pi) (x + 0.044715 x^3).
+struct GeluTanh {
+    static constexpr float kTwice = 1.5957691216057308F;  ///< 2 sqrt(2 / pi)
+    static constexpr float kCubic = 0.044715F;
+    Vec x, s;
+    explicit GeluTanh(const Vec& at) : x(at), s(sigmoid(kTwice * (at + kCubic * at * at * at))) {}
+    [[nodiscard]] Vec value() const { return x * s; }
+    [[nodiscard]] Vec times_value(const Vec& g) const { return g * x * s; }
+    [[nodiscard]] Vec times_derivative(const Vec& g) const {
+        return g * s * (1.0F + x * (1.0F - s) * (kTwice * (1.0F + 3.0F * kCubic * x * x)));
+    }
+};
+
+template <class Function>
+void gate_rows(float* h, const float* gate_up, int rows, int inner) {
     for (int t = 0; t < rows; ++t, h += inner, gate_up += 2 * inner)
         for (int i = 0; i < inner; i += kLanes) {
             const int left = inner - i;
-            const Vec gate = load_some(gate_up + i, left);
-            store_some(h + i, gate * sigmoid(gate) * load_some(gate_up + inner + i, left), left);
+            const Function at(load_some(gate_up + i, left));
+            store_some(h + i, at.value() * load_some(gate_up + inner + i, left), left);
         }
 }
 
-void swiglu_backward(float* gate_up, const float* dh, int rows, int inner) {
+template <class Function>
+void gate_rows_backward(float* gate_up, const float* dh, int rows, int inner) {
     for (int t = 0; t < rows; ++t, dh += inner, gate_up += 2 * inner)
         for (int i = 0; i < inner; i += kLanes) {
             const int left = inner - i;
-            const Vec gate = load_some(gate_up + i, left);
+            const Function at(load_some(gate_up + i, left));
             const Vec up = load_some(gate_up + inner + i, left);
             const Vec g = load_some(dh + i, left);
-            const Vec s = sigmoid(gate);
-            store_some(gate_up + i, g * up * s * (1.0F + gate * (1.0F - s)), left);
-            store_some(gate_up + inner + i, g * gate * s, left);
+            store_some(gate_up + i, at.times_derivative(g * up), left);
+            store_some(gate_up + inner + i, at.times_value(g), left);
         }
+}
+
+}  // namespace
+
+void gate(float* h, const float* gate_up, int rows, int inner, Activation activation) {
+    if (activation == Activation::silu) return gate_rows<Silu>(h, gate_up, rows, inner);
+    gate_rows<GeluTanh>(h, gate_up, rows, inner);
+}
+
+void gate_backward(float* gate_up, const float* dh, int rows, int inner, Activation activation) {
+    if (activation == Activation::silu) return gate_rows_backward<Silu>(gate_up, dh, rows, inner);
+    gate_rows_backward<GeluTanh>(gate_up, dh, rows, inner);
 }
 
 void RotaryTable::grow(int num_positions) {
@@ -107,8 +148,8 @@ void RotaryTable::grow(int num_positions) {
     for (int p = 0; p < num_positions_; ++p)
         for (const double frequency : frequencies_) {
             const double angle = p * frequency;
-            *c++ = static_cast<float>(std::cos(angle));
-            *s++ = static_cast<float>(std::sin(angle));
+            *c++ = magnitude_ * static_cast<float>(std::cos(angle));
+            *s++ = magnitude_ * static_cast<float>(std::sin(angle));
         }
 }
 

@@ -4,12 +4,12 @@
 #include <array>
 #include <cstring>
 #include <set>
-#include <sstream>
 
+#include "adapter.hpp"
 #include "tdrm/base/errors.hpp"
-#include "tdrm/base/hash.hpp"
 #include "tdrm/base/json.hpp"
-#include "tdrm/store/directory.hpp"
+#include "tdrm/base/log.hpp"
+#include "weight_files.hpp"
 
 namespace tdrm::model {
 namespace {
@@ -23,38 +23,7 @@ using nlohmann::json;
 constexpr std::array kValueHeads{"score", "value_head", "v_head.summary", "v_head", "regression_head"};
 constexpr std::int64_t kMostLabels = 1024;
 
-constexpr std::int64_t kPiece = std::int64_t{1} << 22;  ///< elements that one rank reads and hands on at once
-
-constexpr const char* kWhy = "a model's folder needs it";
-
-std::set<std::string> model_files(const fs::path& directory) {
-    const fs::path index = directory / "model.safetensors.index.json";
-    if (!fs::exists(index)) {
-        if (fs::exists(directory / "model.safetensors")) return {"model.safetensors"};
-        throw DataError(cat(
-            directory.string(),
-            " has neither model.safetensors nor model.safetensors.index.json (weights of other formats aren't read). "
-            "Convert the model to safetensors."));
-    }
-    const json j = read_json(index, kWhy);
-    if (!j.is_object() || !j.contains("weight_map") || !j["weight_map"].is_object())
-        throw DataError(cat(index.string(), " has no weight_map. Fetch the file again."));
-    std::set<std::string> names;
-    for (const auto& [tensor, file] : j["weight_map"].items()) {
-        // A name with a slash could lead out of the folder.
-        if (!file.is_string() || file.get<std::string>().find('/') != std::string::npos)
-            throw DataError(cat(index.string(), " names no file for ", tensor, ". Fetch the file again."));
-        names.insert(file.get<std::string>());
-    }
-    return names;
-}
-
-/// Names of the weight files, relative to the folder. LLaMA-Factory keeps a reward model's head in a file of its own.
-std::set<std::string> weight_files(const fs::path& directory) {
-    auto names = model_files(directory);
-    if (fs::exists(directory / "value_head.safetensors")) names.insert("value_head.safetensors");
-    return names;
-}
+constexpr std::size_t kCompared = std::size_t{1} << 20;  ///< elements that are compared at once
 
 /// Tensors that are there but needn't be: what isn't a parameter, and heads that this model doesn't read.
 bool is_spare(const std::string& name, const ModelSpec& spec) {
@@ -62,15 +31,25 @@ bool is_spare(const std::string& name, const ModelSpec& spec) {
            (name == "lm_head.weight" && (spec.tied || spec.head == Head::value));
 }
 
+/// Of a model of texts and pictures, what isn't its decoder.
+bool is_of_pictures(const std::string& name) {
+    constexpr std::array kParts{"vision_tower.", "vision_model.", "multi_modal_projector."};
+    return std::ranges::any_of(kParts, [&](const char* part) {
+        return name.starts_with(part) || name.find(cat(".", part)) != std::string::npos;
+    });
+}
+
 std::string shape_text(const std::vector<std::int64_t>& shape) { return json(shape).dump(); }
 
 }  // namespace
 
-Pretrained::Pretrained(const fs::path& directory)
-    : directory_(directory), config_(read_json(directory / "config.json", kWhy)) {
-    spec_ = spec_of_config(config_, (directory / "config.json").string());
+Pretrained::Pretrained(const fs::path& reference)
+    : directory_(model_path(reference).base), config_(read_json(directory_ / "config.json", kFolderNeedsIt)) {
+    spec_ = spec_of_config(config_, (directory_ / "config.json").string());
     open_files();
+    if (const fs::path adapter = model_path(reference).adapter; !adapter.empty()) open_adapter(adapter);
     find_head();
+    settle_tie();
     // A layout of absurd sizes would be long before it is wrong; the files bound it.
     std::uint64_t stored = 0;
     for (const auto& file : files_)
@@ -80,20 +59,44 @@ Pretrained::Pretrained(const fs::path& directory)
         throw DataError(cat(directory_.string(), ": config.json asks for ", spec_.layers,
                             " layers and a vocabulary of ", spec_.vocab, " x ", spec_.width, ", the weights hold ",
                             file_of_.size(), " tensors of ", stored,
-                            " numbers in all (they don't belong together). Fetch the model again."));
+                            " numbers in all (they don't belong together). Use the config.json of these weights."));
     tensors_ = Layout(spec_).tensors;
     check_tensors();
+    if (adapter_ == nullptr) return;
+    std::map<std::string, std::vector<std::int64_t>> shapes;
+    for (const TensorInfo& tensor : tensors_)
+        if (!tensor.is_vector()) shapes[tensor.name] = tensor.shape;
+    adapter_->check(shapes);
 }
 
 void Pretrained::open_files() {
+    std::vector<std::string> names;
     for (const std::string& name : weight_files(directory_)) {
         files_.emplace_back(directory_ / name);
-        for (const auto& [tensor, stored] : files_.back().tensors())
-            if (!file_of_.emplace(tensor, files_.size() - 1).second)
-                throw DataError(cat(directory_.string(), " holds tensor ", tensor, " twice (in ",
-                                    files_[file_of_[tensor]].path().filename().string(), " and ", name,
-                                    "). Fetch the model again."));
+        for (const auto& [tensor, stored] : files_.back().tensors()) names.push_back(tensor);
     }
+    const auto renamed = plain_names(names, directory_.string());
+    for (std::size_t f = 0; f < files_.size(); ++f) {
+        files_[f].rename(renamed);
+        for (const auto& [tensor, stored] : files_[f].tensors())
+            if (const auto [first, is_new] = file_of_.emplace(tensor, f); !is_new)
+                throw DataError(cat(directory_.string(), " holds tensor ", tensor, " twice (in ",
+                                    files_[first->second].path().filename().string(), " and ",
+                                    files_[f].path().filename().string(), "). Leave one out."));
+    }
+}
+
+/// What the adapter saved whole takes the place of the base's.
+void Pretrained::open_adapter(const fs::path& directory) {
+    adapter_ = std::make_shared<const Adapter>(directory);
+    const auto& saved = adapter_->saved().tensors();
+    if (saved.contains("model.embed_tokens.weight") && spec_.tied && !saved.contains("lm_head.weight"))
+        throw DataError(cat(directory.string(),
+                            " holds another embedding, and the base's head is its embedding (whether the head changes "
+                            "too isn't known). Merge the adapter with peft (merge_and_unload) and name the merged "
+                            "model."));
+    files_.push_back(adapter_->saved());
+    for (const auto& [name, stored] : saved) file_of_[name] = files_.size() - 1;
 }
 
 /// The weights tell the head; config.json tells what its labels mean.
@@ -123,6 +126,41 @@ void Pretrained::find_head() {
     spec_.value_head = found[0];
 }
 
+bool Pretrained::are_equal(const std::string& one, const std::string& other) const {
+    const auto file = [&](const std::string& name) -> const SafetensorsFile& { return files_[file_of_.at(name)]; };
+    const StoredTensor& stored = file(one).tensors().at(one);
+    if (stored.shape != file(other).tensors().at(other).shape) return false;
+    std::vector<float> a, b;
+    for (std::uint64_t first = 0; first < stored.size; first += kCompared) {
+        a.resize(std::min<std::uint64_t>(kCompared, stored.size - first));
+        b.resize(a.size());
+        file(one).read(one, first, a);
+        file(other).read(other, first, b);
+        if (std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) != 0) return false;
+    }
+    return true;
+}
+
+/// Where config.json says that head and embedding are one, the weights have the last word, as in transformers.
+void Pretrained::settle_tie() {
+    const std::string embedding = "model.embed_tokens.weight", head = "lm_head.weight";
+    if (!spec_.tied || !file_of_.contains(head)) return;
+    if (!file_of_.contains(embedding)) {
+        SafetensorsFile& file = files_[file_of_.at(head)];
+        file.rename({{head, embedding}});
+        file_of_[embedding] = file_of_.at(head);
+        file_of_.erase(head);
+        return;
+    }
+    if (spec_.head == Head::value || are_equal(embedding, head)) return;
+    spec_.tied = false;
+    if (log::rank() == 0 && adapter_ == nullptr)
+        log::warn(cat(directory_.string(), ": config.json says that ", head,
+                      " is the embedding, but the weights hold "
+                      "another one, which is used (as in transformers). Set tie_word_embeddings "
+                      "to false."));
+}
+
 void Pretrained::check_tensors() const {
     std::vector<std::string> problems;
     std::set<std::string> known;
@@ -137,14 +175,20 @@ void Pretrained::check_tensors() const {
         if (stored.shape != wanted.shape)
             problems.push_back(cat(wanted.name, " has shape ", shape_text(stored.shape), ", config.json asks for ",
                                    shape_text(wanted.shape)));
+        else if (std::ranges::none_of(kDtypes, [&](const DtypeNames& n) { return n.safetensors == stored.dtype; }))
+            problems.push_back(cat(wanted.name, " is stored as ", stored.dtype, " (only F32, BF16 and F16 are read)"));
     }
     for (const auto& [name, file] : file_of_)
-        if (!known.contains(name) && !is_spare(name, spec_)) problems.push_back(name + " isn't part of such a model");
+        if (!known.contains(name) && !is_spare(name, spec_) &&
+            !(config_.contains("text_config") && is_of_pictures(name)))
+            problems.push_back(name + " isn't part of such a model");
     if (problems.empty()) return;
+    constexpr std::size_t kShown = 60;
     std::string list;
-    for (const std::string& problem : problems) list += "\n  " + problem;
+    for (std::size_t i = 0; i < std::min(problems.size(), kShown); ++i) list += "\n  " + problems[i];
+    if (problems.size() > kShown) list += cat("\n  and ", problems.size() - kShown, " more");
     throw DataError(cat(directory_.string(), " has other weights than its config.json describes:", list,
-                        "\nFetch the model again, or check its config.json."));
+                        "\nUse weights and config.json of one model, of a form that docs/models.md names."));
 }
 
 void Pretrained::read(std::int64_t first, std::span<float> out) const {
@@ -155,142 +199,11 @@ void Pretrained::read(std::int64_t first, std::span<float> out) const {
     for (; tensor != tensors_.end() && tensor->offset < last; ++tensor) {
         const std::int64_t begin = std::max(first, tensor->offset);
         const std::int64_t end = std::min(last, tensor->offset + tensor->size());
-        files_[file_of_.at(tensor->name)].read(
-            tensor->name, static_cast<std::uint64_t>(begin - tensor->offset),
-            out.subspan(static_cast<std::size_t>(begin - first), static_cast<std::size_t>(end - begin)));
+        const auto from = static_cast<std::uint64_t>(begin - tensor->offset);
+        const auto part = out.subspan(static_cast<std::size_t>(begin - first), static_cast<std::size_t>(end - begin));
+        files_[file_of_.at(tensor->name)].read(tensor->name, from, part);
+        if (adapter_ != nullptr) adapter_->add(tensor->name, from, part);
     }
-}
-
-namespace {
-
-/// A stretch of the source's flat buffer, at most kPiece long, and where it belongs.
-struct Piece {
-    std::int64_t from, to, count;
-};
-
-/// The pieces of all wanted tensors that the source has, and the names of those that it hasn't.
-std::pair<std::vector<Piece>, std::vector<std::string>> pieces_of(const Pretrained& source,
-                                                                  std::span<const TensorInfo> wanted) {
-    std::map<std::string, const TensorInfo*> stored;
-    for (const TensorInfo& tensor : source.tensors()) stored[tensor.name] = &tensor;
-    std::pair<std::vector<Piece>, std::vector<std::string>> result;
-    for (const TensorInfo& tensor : wanted) {
-        const auto found = stored.find(tensor.name);
-        if (found == stored.end() || found->second->shape != tensor.shape) {
-            result.second.push_back(tensor.name);
-            continue;
-        }
-        for (std::int64_t at = 0; at < tensor.size(); at += kPiece)
-            result.first.push_back(
-                {found->second->offset + at, tensor.offset + at, std::min(kPiece, tensor.size() - at)});
-    }
-    return result;
-}
-
-}  // namespace
-
-std::vector<std::string> deliver(const Pretrained& source, std::span<const TensorInfo> wanted, const WeightSink& sink) {
-    const auto [pieces, missing] = pieces_of(source, wanted);
-    std::vector<float> values;
-    for (const Piece& piece : pieces) {
-        values.resize(static_cast<std::size_t>(piece.count));
-        source.read(piece.from, values);
-        sink(piece.to, values);
-    }
-    return missing;
-}
-
-std::vector<std::string> deliver(comm::Communicator& ranks, const Pretrained& source,
-                                 std::span<const TensorInfo> wanted, const WeightSink& sink) {
-    const auto [pieces, missing] = pieces_of(source, wanted);
-    const auto size = static_cast<std::size_t>(ranks.size());
-    std::vector<float> mine, values;
-    for (std::size_t first = 0; first < pieces.size(); first += size) {
-        ranks.agree("reading weights", [&, &todo = pieces] {
-            const std::size_t own = first + static_cast<std::size_t>(ranks.rank());
-            if (own >= todo.size()) return;
-            mine.resize(static_cast<std::size_t>(todo[own].count));
-            source.read(todo[own].from, mine);
-        });
-        for (std::size_t r = 0; r < size && first + r < pieces.size(); ++r) {
-            const Piece& piece = pieces[first + r];
-            const bool own = static_cast<int>(r) == ranks.rank();
-            std::vector<float>& buffer = own ? mine : values;
-            buffer.resize(static_cast<std::size_t>(piece.count));
-            ranks.broadcast(std::as_writable_bytes(std::span(buffer)), static_cast<int>(r));
-            sink(piece.to, buffer);
-        }
-    }
-    return missing;
-}
-
-namespace {
-
-/// "name hash" of the files whose number is `share` modulo `shares`, one a line.
-std::string file_hashes(const fs::path& directory, int share, int shares) {
-    auto names = weight_files(directory);
-    names.insert("config.json");
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"})
-        if (fs::exists(directory / name)) names.insert(name);
-    std::string lines;
-    int number = 0;
-    for (const std::string& name : names)
-        if (number++ % shares == share) lines += name + " " + hash_file(directory / name) + "\n";
-    return lines;
-}
-
-/// The order of lines, and so the number of shares, doesn't matter.
-std::string hash_of_lines(const std::vector<std::string>& shares) {
-    std::set<std::string> lines;
-    for (const std::string& share : shares) {
-        std::istringstream text(share);
-        for (std::string line; std::getline(text, line);) lines.insert(line);
-    }
-    Hasher hasher;
-    for (const std::string& line : lines) hasher.update(line + "\n");
-    return hasher.hex();
-}
-
-}  // namespace
-
-std::string pretrained_hash(const fs::path& directory) { return hash_of_lines({file_hashes(directory, 0, 1)}); }
-
-std::string pretrained_hash(comm::Communicator& ranks, const fs::path& directory) {
-    const std::string mine = ranks.agree("hashing " + directory.string(),
-                                         [&] { return file_hashes(directory, ranks.rank(), ranks.size()); });
-    return hash_of_lines(ranks.all_gather_bytes(mine));
-}
-
-void save_pretrained(const ModelSpec& spec, const WeightReader& weights, const fs::path& directory, Dtype dtype,
-                     const json& extra_config, std::uint64_t shard_bytes) {
-    ensure(spec.head == Head::language || spec.value_head == ValueHead{}, "only value heads of one row are exported");
-    auto config = config_of_spec(spec, dtype);
-    if (extra_config.is_object()) config.update(nlohmann::ordered_json(extra_config));
-    store::write_text_atomic(directory / "config.json", config.dump(2) + "\n");
-    std::vector<std::vector<NamedTensor>> shards(1);
-    std::uint64_t filled = 0, total = 0;
-    for (const TensorInfo& tensor : Layout(spec).tensors) {
-        const std::uint64_t bytes = static_cast<std::uint64_t>(tensor.size()) * size_of(dtype);
-        if (filled > 0 && filled + bytes > shard_bytes) {
-            shards.emplace_back();
-            filled = 0;
-        }
-        shards.back().push_back(
-            {tensor.name, tensor.shape,
-             [&weights, at = tensor.offset](std::int64_t first, std::span<float> out) { weights(at + first, out); }});
-        filled += bytes;
-        total += bytes;
-    }
-    if (shards.size() == 1) return write_safetensors(directory / "model.safetensors", shards[0], dtype);
-    json weight_map = json::object();
-    for (std::size_t s = 0; s < shards.size(); ++s) {
-        char name[64];
-        std::snprintf(name, sizeof name, "model-%05zu-of-%05zu.safetensors", s + 1, shards.size());
-        for (const NamedTensor& tensor : shards[s]) weight_map[tensor.name] = name;
-        write_safetensors(directory / name, shards[s], dtype);
-    }
-    store::write_text_atomic(directory / "model.safetensors.index.json",
-                             json{{"metadata", {{"total_size", total}}}, {"weight_map", weight_map}}.dump(2) + "\n");
 }
 
 }  // namespace tdrm::model

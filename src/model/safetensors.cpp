@@ -185,6 +185,19 @@ SafetensorsFile::SafetensorsFile(std::filesystem::path path) : path_(std::move(p
     tensors_ = parse_safetensors_header(header, sizeof length + length, size - sizeof length - length, path_.string());
 }
 
+void SafetensorsFile::rename(const std::map<std::string, std::string>& names) {
+    std::map<std::string, StoredTensor> renamed;
+    for (auto& [name, tensor] : tensors_) {
+        const auto found = names.find(name);
+        renamed[found == names.end() ? name : found->second] = std::move(tensor);
+    }
+    tensors_ = std::move(renamed);
+}
+
+void SafetensorsFile::drop(const std::vector<std::string>& names) {
+    for (const std::string& name : names) tensors_.erase(name);
+}
+
 void SafetensorsFile::read(const std::string& name, std::uint64_t first, std::span<float> out) const {
     const auto found = tensors_.find(name);
     ensure(found != tensors_.end() && first + out.size() <= found->second.size, "a tensor's range lies in its file");

@@ -1,7 +1,6 @@
 #include "tdrm/model/spec.hpp"
 
-#include <cmath>
-#include <numbers>
+#include <algorithm>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/options.hpp"
@@ -25,6 +24,41 @@ void ModelSpec::fields(Fields& f) {
     f("tied", tied, "the language head is the embedding");
 }
 
+void RopeScaling::fields(Fields& f) {
+    f("kind", kind, "how the frequencies are stretched");
+    f("factor", factor, "slow frequencies are divided by it");
+    f("low_freq_factor", low_freq_factor, "llama3: wavelengths above original_positions / this are slow");
+    f("high_freq_factor", high_freq_factor, "llama3: wavelengths below original_positions / this stay");
+    f("original_positions", original_positions, "length that the frequencies were made for");
+    f("beta_fast", beta_fast, "yarn: pairs that turn more often within that length stay");
+    f("beta_slow", beta_slow, "yarn: pairs that turn less often are slow");
+    f("truncate", truncate, "yarn: the two bounds are whole pairs");
+    f("magnitude", magnitude, "of cosines and sines");
+    f("short_factors", short_factors, "longrope: divisors of the frequencies up to original_positions");
+    f("long_factors", long_factors, "longrope: beyond");
+}
+
+void ModelSpec::all_fields(Fields& f) {
+    fields(f);
+    f("vocab", vocab, "tokens", at_least(1));
+    f("head", head, "what is read off the last hidden state");
+    f("family", family, "model_type of transformers");
+    f("qkv_bias", qkv_bias, "bias of the q, k and v projections");
+    f("output_bias", output_bias, "bias of the attention's output projection");
+    f("rotary_dim", rotary_dim, "leading part of a head that turns");
+    f("rope_scaling", rope_scaling, "how the rotary frequencies are stretched");
+    f("local_rope_theta", local_rope_theta, "base of the rotary frequencies in windowed layers; 0 = as in the others");
+    f("unrotated_layers", unrotated_layers, "layers without rotation");
+    f("max_positions", max_positions, "that the model was made for");
+    f("window", window, "tokens that windowed layers look back on; 0 = all");
+    f("global_layers", global_layers, "layers that look back on all tokens although there is a window");
+    f("attention_scale", attention_scale, "of the scores; 0 = 1 / sqrt(head_dim)");
+    f("embedding_scale", embedding_scale, "of token vectors");
+    f("residual_scale", residual_scale, "of what each block adds");
+    f("logit_divisor", logit_divisor, "of the language head's logits");
+    f("query_growth", query_growth, "growth of queries with the logarithm of their position");
+}
+
 ModelSpec ModelSpec::resolved() const {
     ModelSpec spec = *this;
     if (spec.kv_heads == 0) spec.kv_heads = spec.heads;
@@ -45,81 +79,8 @@ ModelSpec ModelSpec::resolved() const {
     return spec;
 }
 
-std::vector<double> ModelSpec::rotary_frequencies() const {
-    std::vector<double> frequencies;
-    for (int i = 0; i < rotary_dim / 2; ++i) {
-        double frequency = std::pow(rope_theta, -2.0 * i / rotary_dim);
-        const RopeScaling& s = rope_scaling;
-        if (s.factor != 1) {
-            // Llama 3: fast frequencies stay, slow ones are divided, those between are blended.
-            const double turns = s.original_positions * frequency / (2 * std::numbers::pi);
-            const double blend = (turns - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
-            if (turns < s.low_freq_factor) {
-                frequency /= s.factor;
-            } else if (turns <= s.high_freq_factor) {
-                frequency = (1 - blend) * frequency / s.factor + blend * frequency;
-            }
-        }
-        frequencies.push_back(frequency);
-    }
-    return frequencies;
-}
+int ModelSpec::window_of(int layer) const { return std::ranges::binary_search(global_layers, layer) ? 0 : window; }
 
-std::int64_t TensorInfo::size() const {
-    std::int64_t n = 1;
-    for (const auto extent : shape) n *= extent;
-    return n;
-}
-
-Layout::Layout(const ModelSpec& s) {
-    const auto add = [this](std::string name, std::vector<std::int64_t> shape) {
-        const std::int64_t offset = size;
-        tensors.push_back({std::move(name), std::move(shape), offset});
-        size += tensors.back().size();
-        return offset;
-    };
-    // Every block starts at a multiple of 16 floats (a cache line) where the sizes are multiples of 16.
-    embedding = add("model.embed_tokens.weight", {s.vocab, s.width});
-    for (int l = 0; l < s.layers; ++l) {
-        const std::string at = cat("model.layers.", l, ".");
-        LayerLayout layer{};
-        layer.qkv_bias = layer.output_bias = layer.attention_norm = layer.ffn_norm = -1;
-        layer.input_norm = add(at + "input_layernorm.weight", {s.width});
-        layer.qkv = add(at + "self_attn.q_proj.weight", {s.query_width(), s.width});
-        add(at + "self_attn.k_proj.weight", {s.kv_width(), s.width});
-        add(at + "self_attn.v_proj.weight", {s.kv_width(), s.width});
-        if (s.qkv_bias) {
-            layer.qkv_bias = add(at + "self_attn.q_proj.bias", {s.query_width()});
-            add(at + "self_attn.k_proj.bias", {s.kv_width()});
-            add(at + "self_attn.v_proj.bias", {s.kv_width()});
-        }
-        layer.output = add(at + "self_attn.o_proj.weight", {s.width, s.query_width()});
-        if (s.output_bias) layer.output_bias = add(at + "self_attn.o_proj.bias", {s.width});
-        if (s.sandwich_norms()) layer.attention_norm = add(at + "post_self_attn_layernorm.weight", {s.width});
-        layer.post_norm = add(at + "post_attention_layernorm.weight", {s.width});
-        if (s.family == Family::glm4) {
-            layer.gate_up = add(at + "mlp.gate_up_proj.weight", {2 * s.ffn, s.width});
-        } else {
-            layer.gate_up = add(at + "mlp.gate_proj.weight", {s.ffn, s.width});
-            add(at + "mlp.up_proj.weight", {s.ffn, s.width});
-        }
-        layer.down = add(at + "mlp.down_proj.weight", {s.width, s.ffn});
-        if (s.sandwich_norms()) layer.ffn_norm = add(at + "post_mlp_layernorm.weight", {s.width});
-        layers.push_back(layer);
-    }
-    final_norm = add("model.norm.weight", {s.width});
-    if (s.head == Head::value) {
-        const ValueHead& h = s.value_head;
-        if (h.hidden) {
-            head_hidden = add(h.name + ".0.weight", {s.width, s.width});
-            head_hidden_bias = add(h.name + ".0.bias", {s.width});
-        }
-        const std::string last = h.name + (h.hidden ? ".2." : ".");
-        head = add(last + "weight", {h.labels, s.width});
-        if (h.bias || h.hidden) head_bias = add(last + "bias", {h.labels});
-    } else {
-        head = s.tied ? embedding : add("lm_head.weight", {s.vocab, s.width});
-    }
-}
+bool ModelSpec::rotates(int layer) const { return !std::ranges::binary_search(unrotated_layers, layer); }
 
 }  // namespace tdrm::model

@@ -25,9 +25,10 @@ void check_vocabulary(const StageContext& context, const model::ModelSpec& spec,
 /// A Hugging Face folder that brings a tokenizer must mean the same tokens by the task's ids; it may have more.
 void check_tokens(const StageContext& context, const Input& input) {
     const text::Tokenizer* tokenizer = context.task.tokenizer();
-    if (tokenizer == nullptr || !std::filesystem::exists(input.directory / "tokenizer.json")) return;
+    const auto folder = model::tokenizer_folder(input.directory);
+    if (tokenizer == nullptr || !std::filesystem::exists(folder / "tokenizer.json")) return;
     const text::Tokenizer& ours = *tokenizer;
-    const auto theirs = text::Tokenizer::load(input.directory);
+    const auto theirs = text::Tokenizer::load(folder);
     if (ours.fingerprint() == theirs.fingerprint()) return;
     for (std::int32_t id = 0; id < ours.vocab_size(); ++id)
         if (const auto bytes = ours.bytes_of(id); !bytes.empty() && bytes != theirs.bytes_of(id))
@@ -135,9 +136,9 @@ rollout::Scorer value_scorer(StageContext& context, engine::Engine& model, const
                              const rollout::ReadOutOptions& options, int unit_tokens) {
     return context.ranks.agree("reading value model " + input.label, [&]() -> rollout::Scorer {
         try {
-            return rollout::value_scorer(context.task, model,
-                                         input.is_foreign() ? std::optional(input.directory) : std::nullopt, options,
-                                         unit_tokens);
+            std::optional<std::filesystem::path> folder;
+            if (input.is_foreign()) folder = model::tokenizer_folder(input.directory);
+            return rollout::value_scorer(context.task, model, folder, options, unit_tokens);
         } catch (const ConfigError& error) {
             throw ConfigError(cat(input.label, ": ", error.what()));
         } catch (const DataError& error) {

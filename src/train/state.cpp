@@ -15,58 +15,6 @@ std::vector<store::TensorView> views(std::span<const model::TensorInfo> tensors)
     return result;
 }
 
-std::string_view word(model::Family family) { return enum_names(family)[static_cast<std::size_t>(family)].second; }
-
-/// Value heads are always of one row here: others aren't trained.
-nlohmann::json spec_json(const model::ModelSpec& s) {
-    return {{"vocab", s.vocab},
-            {"layers", s.layers},
-            {"width", s.width},
-            {"heads", s.heads},
-            {"kv_heads", s.kv_heads},
-            {"head_dim", s.head_dim},
-            {"ffn", s.ffn},
-            {"rope_theta", s.rope_theta},
-            {"norm_eps", s.norm_eps},
-            {"tied", s.tied},
-            {"head", s.head == model::Head::value ? "value" : "language"},
-            {"family", word(s.family)},
-            {"qkv_bias", s.qkv_bias},
-            {"output_bias", s.output_bias},
-            {"rotary_dim", s.rotary_dim},
-            {"rope_scaling",
-             {s.rope_scaling.factor, s.rope_scaling.low_freq_factor, s.rope_scaling.high_freq_factor,
-              s.rope_scaling.original_positions}},
-            {"max_positions", s.max_positions},
-            {"window", s.window}};
-}
-
-model::ModelSpec json_spec(const nlohmann::json& j) {
-    model::ModelSpec s;
-    s.vocab = j.at("vocab");
-    s.layers = j.at("layers");
-    s.width = j.at("width");
-    s.heads = j.at("heads");
-    s.kv_heads = j.at("kv_heads");
-    s.head_dim = j.at("head_dim");
-    s.ffn = j.at("ffn");
-    s.rope_theta = j.at("rope_theta");
-    s.norm_eps = j.at("norm_eps");
-    s.tied = j.at("tied");
-    s.head = j.at("head") == "value" ? model::Head::value : model::Head::language;
-    if (!j.contains("family")) return s.resolved();  // before other families came
-    for (const auto& [family, name] : enum_names(s.family))
-        if (j.at("family") == name) s.family = family;
-    s.qkv_bias = j.at("qkv_bias");
-    s.output_bias = j.at("output_bias");
-    s.rotary_dim = j.at("rotary_dim");
-    const auto& scaling = j.at("rope_scaling");
-    s.rope_scaling = {scaling.at(0), scaling.at(1), scaling.at(2), scaling.at(3)};
-    s.max_positions = j.at("max_positions");
-    s.window = j.value("window", 0);
-    return s;
-}
-
 /// What a commit keeps of a trainee, and under which name.
 struct Kept {
     engine::Array array;
@@ -104,7 +52,7 @@ void save_state(comm::Communicator& ranks, const std::filesystem::path& director
             states.emplace_back(group_of(trainee, kept), engine.num_parameters(), read, &tensors.back(),
                                 rounded ? store::Type::bfloat16 : store::Type::float32);
         }
-        progress[group_of(trainee, kKept[0])] = spec_json(engine.spec());
+        progress[group_of(trainee, kKept[0])] = model::json_of_spec(engine.spec());
     }
     store::save_checkpoint(ranks, directory, states, progress);
 }
@@ -134,7 +82,7 @@ TrainingState read_progress(const store::Checkpoint& checkpoint) {
 
 model::ModelSpec spec_of(const store::Checkpoint& checkpoint) {
     try {
-        return json_spec(checkpoint.progress().at("model"));
+        return model::spec_of_json(checkpoint.progress().at("model"));
     } catch (const nlohmann::json::exception&) {
         throw DataError("the sizes of its model can't be read (another version of tdrm wrote it).");
     }

@@ -12,7 +12,9 @@ import numpy as np
 import runs
 
 DATA = runs.SOURCE / "tests/model/data"
-LANGUAGE_MODELS = ("glm4", "glm4_v4", "llama", "llama3", "llama3_v4", "mistral", "qwen2", "qwen2_tied_v4")
+LANGUAGE_MODELS = ("gemma3", "gemma3_linear", "glm4", "glm4_v4", "granite", "llama", "llama3", "llama3_v4", "llama_dynamic",
+                   "llama_linear", "ministral", "ministral3", "mistral", "mistral_window", "olmo2", "olmo3", "phi3", "phi4_mini",
+                   "qwen2", "qwen2_tied_v4", "qwen3", "qwen3_window", "smollm3")
 
 TINY = """
 run: {dir: DIR}

@@ -52,64 +52,106 @@ public:
     }
 
 private:
-    at::Tensor norm(const at::Tensor& x, const at::Tensor& w) const {
-        return x * at::rsqrt(x.pow(2).mean(-1, true) + model_.spec().norm_eps) * w;
+    at::Tensor norm(const at::Tensor& x, const std::string& name) const {
+        const double add = model_.spec().features().norms_add_one ? 1 : 0;
+        return x * at::rsqrt(x.pow(2).mean(-1, true) + model_.spec().norm_eps) * (parameter(name + ".weight") + add);
+    }
+    /// The norm of that name behind `at`, if the family has it.
+    at::Tensor norm_if(const at::Tensor& x, const std::string& at_layer, std::string_view name) const {
+        return name.empty() ? x : norm(x, at_layer + std::string(name));
     }
 
     /// x is [T, heads, H]; the pairs of its first rotary_dim columns turn by position * frequency.
-    at::Tensor rotate(const at::Tensor& x) const {
+    at::Tensor rotate(const at::Tensor& x, int layer) const {
+        const ModelSpec& s = model_.spec();
+        if (!s.rotates(layer)) return x;
         const auto T = x.size(0);
-        const auto R = static_cast<std::int64_t>(model_.spec().rotary_dim);
-        const auto inverse = at::tensor(model_.spec().rotary_frequencies(), at::kDouble);
+        const auto R = static_cast<std::int64_t>(s.rotary_dim);
+        const bool local = s.window_of(layer) > 0 && s.features().layer_ropes;
+        const auto inverse = at::tensor(s.rotary_frequencies(0, local), at::kDouble);
         const auto angle = at::arange(T, at::kDouble).unsqueeze(1) * inverse.unsqueeze(0);
-        const auto c = angle.cos().unsqueeze(1);
-        const auto s = angle.sin().unsqueeze(1);
+        const double magnitude = local ? 1 : s.rope_scaling.magnitude;
+        const auto c = angle.cos().unsqueeze(1) * magnitude;
+        const auto sine = angle.sin().unsqueeze(1) * magnitude;
         const auto turning = x.narrow(2, 0, R);
         const auto still = x.narrow(2, R, x.size(2) - R);
-        if (model_.spec().interleaved_rotary()) {
+        if (s.features().interleaved_rotary) {
             const auto pairs = turning.reshape({T, x.size(1), R / 2, 2});
             const auto a = pairs.select(3, 0), b = pairs.select(3, 1);
-            return at::cat({at::stack({a * c - b * s, b * c + a * s}, 3).reshape(turning.sizes()), still}, 2);
+            return at::cat({at::stack({a * c - b * sine, b * c + a * sine}, 3).reshape(turning.sizes()), still}, 2);
         }
         const auto a = turning.narrow(2, 0, R / 2), b = turning.narrow(2, R / 2, R / 2);
-        return at::cat({a * c - b * s, b * c + a * s, still}, 2);
+        return at::cat({a * c - b * sine, b * c + a * sine, still}, 2);
+    }
+
+    /// One of q, k, v as [T, heads, H]; `first` is its first row in a fused tensor.
+    at::Tensor project(const at::Tensor& y, const std::string& at_layer, const char* which, int first,
+                       int heads) const {
+        const ModelSpec& s = model_.spec();
+        const int width = heads * s.head_dim;
+        const std::string name = at_layer + "self_attn." + which + "_proj";
+        auto out =
+            y.matmul((s.features().fused_qkv ? parameter(at_layer + "self_attn.qkv_proj.weight").narrow(0, first, width)
+                                             : parameter(name + ".weight"))
+                         .t());
+        if (s.qkv_bias) out = out + parameter(name + ".bias");
+        const QkNorm normed = std::string_view(which) == "v" ? QkNorm::none : s.features().qk_norm;
+        const std::string norm_name = at_layer + "self_attn." + which + "_norm";
+        if (normed == QkNorm::token) out = norm(out, norm_name);
+        out = out.view({y.size(0), heads, s.head_dim});
+        return normed == QkNorm::head ? norm(out, norm_name) : out;
+    }
+
+    /// Which keys each row sees.
+    at::Tensor unseen(std::int64_t T, int window) const {
+        auto hidden = at::ones({T, T}, at::kBool).triu(1);
+        if (window > 0) hidden = hidden.logical_or(at::ones({T, T}, at::kBool).tril(-window));
+        return hidden;
+    }
+
+    at::Tensor attention(const at::Tensor& y, const std::string& at_layer, int layer) const {
+        const ModelSpec& s = model_.spec();
+        const auto T = y.size(0);
+        const auto repeat = s.heads / s.kv_heads;
+        auto q = rotate(project(y, at_layer, "q", 0, s.heads), layer);
+        const auto k =
+            rotate(project(y, at_layer, "k", s.query_width(), s.kv_heads), layer).repeat_interleave(repeat, 1);
+        const auto v =
+            project(y, at_layer, "v", s.query_width() + s.kv_width(), s.kv_heads).repeat_interleave(repeat, 1);
+        const auto turns = at::floor(at::arange(T, at::kDouble) / s.rope_scaling.original_positions);
+        q = q * (1 + s.query_growth * at::log(1 + turns)).view({T, 1, 1});
+        const double scale = s.attention_scale > 0 ? s.attention_scale : 1 / std::sqrt(static_cast<double>(s.head_dim));
+        auto scores = at::einsum("tnh,snh->nts", {q, k}) * scale;
+        scores = scores.masked_fill(unseen(T, s.window_of(layer)), -INFINITY);
+        const auto mixed = at::einsum("nts,snh->tnh", {at::softmax(scores, -1), v}).reshape({T, s.query_width()});
+        auto out = mixed.matmul(parameter(at_layer + "self_attn.o_proj.weight").t());
+        return s.output_bias ? out + parameter(at_layer + "self_attn.o_proj.bias") : out;
+    }
+
+    at::Tensor feed_forward(const at::Tensor& z, const std::string& at_layer) const {
+        const ModelSpec& s = model_.spec();
+        const bool fused = s.features().fused_gate_up;
+        const auto both = fused ? parameter(at_layer + "mlp.gate_up_proj.weight") : at::Tensor();
+        const auto gate = fused ? both.narrow(0, 0, s.ffn) : parameter(at_layer + "mlp.gate_proj.weight");
+        const auto up = fused ? both.narrow(0, s.ffn, s.ffn) : parameter(at_layer + "mlp.up_proj.weight");
+        const auto x = z.matmul(gate.t());
+        const auto active = s.features().activation == Activation::silu ? at::silu(x) : at::gelu(x, "tanh");
+        return (active * z.matmul(up.t())).matmul(parameter(at_layer + "mlp.down_proj.weight").t());
     }
 
     at::Tensor sequence(const std::vector<std::int32_t>& tokens) const {
         const ModelSpec& s = model_.spec();
-        const auto T = static_cast<std::int64_t>(tokens.size());
+        const NormNames& norms = s.features().norms;
         const auto ids = at::tensor(std::vector<std::int64_t>(tokens.begin(), tokens.end()));
-        auto x = at::embedding(parameter("model.embed_tokens.weight"), ids);
+        auto x = at::embedding(parameter("model.embed_tokens.weight"), ids) * s.embedding_scale;
         for (int l = 0; l < s.layers; ++l) {
             const std::string at_layer = "model.layers." + std::to_string(l) + ".";
-            const auto weight = [&](const std::string& name) { return parameter(at_layer + name + ".weight"); };
-            const auto y = norm(x, weight("input_layernorm"));
-            const auto project = [&](const at::Tensor& in, const std::string& name, bool bias) {
-                const auto out = in.matmul(weight(name).t());
-                return bias ? out + parameter(at_layer + name + ".bias") : out;
-            };
-            const auto block = [&](const at::Tensor& added, const std::string& name) {
-                return s.sandwich_norms() ? norm(added, weight(name)) : added;
-            };
-            const auto q = rotate(project(y, "self_attn.q_proj", s.qkv_bias).view({T, s.heads, s.head_dim}));
-            const auto repeat = s.heads / s.kv_heads;
-            const auto k = rotate(project(y, "self_attn.k_proj", s.qkv_bias).view({T, s.kv_heads, s.head_dim}))
-                               .repeat_interleave(repeat, 1);
-            const auto v = project(y, "self_attn.v_proj", s.qkv_bias)
-                               .view({T, s.kv_heads, s.head_dim})
-                               .repeat_interleave(repeat, 1);
-            auto scores = at::einsum("tnh,snh->nts", {q, k}) / std::sqrt(static_cast<double>(s.head_dim));
-            scores = scores.masked_fill(at::ones({T, T}, at::kBool).triu(1), -INFINITY);
-            const auto mixed = at::einsum("nts,snh->tnh", {at::softmax(scores, -1), v}).reshape({T, s.query_width()});
-            x = x + block(project(mixed, "self_attn.o_proj", s.output_bias), "post_self_attn_layernorm");
-            const auto z = norm(x, weight("post_attention_layernorm"));
-            const bool fused = s.family == Family::glm4;
-            const auto gate = fused ? weight("mlp.gate_up_proj").narrow(0, 0, s.ffn) : weight("mlp.gate_proj");
-            const auto up = fused ? weight("mlp.gate_up_proj").narrow(0, s.ffn, s.ffn) : weight("mlp.up_proj");
-            const auto inner = at::silu(z.matmul(gate.t())) * z.matmul(up.t());
-            x = x + block(inner.matmul(weight("mlp.down_proj").t()), "post_mlp_layernorm");
+            const auto mixed = attention(norm_if(x, at_layer, norms.before_attention), at_layer, l);
+            x = x + s.residual_scale * norm_if(mixed, at_layer, norms.after_attention);
+            const auto fed = feed_forward(norm_if(x, at_layer, norms.before_ffn), at_layer);
+            x = x + s.residual_scale * norm_if(fed, at_layer, norms.after_ffn);
         }
-        return norm(x, parameter("model.norm.weight"));
+        return norm(x, "model.norm") / s.logit_divisor;
     }
 
     const Model& model_;

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "oracle.hpp"
+#include "tdrm/base/errors.hpp"
 #include "tdrm/base/random.hpp"
 #include "tdrm/model/read_out.hpp"
 
@@ -101,10 +102,154 @@ INSTANTIATE_TEST_SUITE_P(
     Families, EngineAgainstTwin,
     testing::Values(variant([](ModelSpec& s) { s.qkv_bias = s.output_bias = s.tied = true; }),
                     variant([](ModelSpec& s) {
-                        s.rope_scaling = {8, 1, 4, 64};
+                        s.rope_scaling = {.kind = RopeKind::llama3, .factor = 8, .original_positions = 64};
                     }),
                     variant([](ModelSpec& s) { s.family = Family::qwen2, s.qkv_bias = true, s.head_dim = 16; }),
                     variant([](ModelSpec& s) { s.family = Family::glm4, s.qkv_bias = true, s.rotary_dim = 4; })));
+
+/// Each feature of the table, with windows that end within a tile, at its edge and behind it.
+ModelSpec with_window(Family family, int window, std::vector<int> global) {
+    ModelSpec spec = small_spec();
+    spec.family = family;
+    spec.window = window;
+    spec.global_layers = std::move(global);
+    return spec.resolved();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Features, EngineAgainstTwin,
+    testing::Values(variant([](ModelSpec& s) { s.family = Family::qwen3, s.qkv_bias = s.output_bias = true; }),
+                    variant([](ModelSpec& s) { s.family = Family::smollm3, s.unrotated_layers = {1}; }),
+                    variant([](ModelSpec& s) { s.family = Family::phi3, s.rotary_dim = 6; }), variant([](ModelSpec& s) {
+                        s.family = Family::granite, s.embedding_scale = 3, s.residual_scale = 0.4;
+                        s.attention_scale = 0.2, s.logit_divisor = 2.5;
+                    }),
+                    variant([](ModelSpec& s) { s.family = Family::olmo2, s.residual_scale = 0.7; }),
+                    variant([](ModelSpec& s) {
+                        s.family = Family::ministral3, s.query_growth = 0.1;
+                        s.rope_scaling = {
+                            .kind = RopeKind::yarn, .factor = 4, .original_positions = 16, .magnitude = 1.2};
+                    })));
+INSTANTIATE_TEST_SUITE_P(Windows, EngineAgainstTwin,
+                         testing::Values(with_window(Family::mistral, 1, {}), with_window(Family::mistral, 5, {}),
+                                         with_window(Family::mistral, 16, {0}), with_window(Family::qwen3, 23, {1}),
+                                         with_window(Family::gemma3, 8, {1}), with_window(Family::olmo3, 33, {0})));
+
+/// Families whose cached attention differs: windows, heads that are normed, lengths that change the rotation.
+class CacheAgainstForest : public testing::TestWithParam<ModelSpec> {};
+
+TEST_P(CacheAgainstForest, HiddenStatesAreThoseOfTheForest) {
+    Model model(GetParam());
+    initial_weights(model.spec(), 3, model.sink());
+    disturb_vectors(model);
+    Random random(random_key(4, "cached"));
+    const auto prompt = random_tokens(random, 37, model.spec().vocab);
+    const auto answer = random_tokens(random, 21, model.spec().vocab);
+    const auto width = static_cast<std::size_t>(model.spec().width);
+    Forest forest;
+    const int root = forest.add(prompt);
+    forest.add(answer, root);
+    Workspace work;
+    Transformer engine(model);
+    const auto rows = all_rows(forest);
+    const float* states = engine.forward(forest, rows, work, false);
+    const std::vector<float> expected(states, states + rows.size() * width);
+
+    KvCache cache(model.spec(), 1000);
+    const int first = cache.open(), second = cache.open(first);
+    const auto extend = [&](int segment, std::span<const std::int32_t> tokens) {
+        const std::vector<std::int32_t> segments(tokens.size(), segment);
+        std::vector<std::int32_t> all(tokens.size());
+        std::iota(all.begin(), all.end(), 0);
+        const float* hidden = engine.extend(cache, tokens, segments, all, work);
+        return std::vector<float>(hidden, hidden + tokens.size() * width);
+    };
+    std::vector<float> got = extend(first, prompt);
+    for (std::size_t t = 0; t < answer.size(); t += t < 4 ? 1 : 7) {  // token by token, then in pieces
+        const auto part =
+            extend(second, std::span(answer).subspan(t, std::min<std::size_t>(t < 4 ? 1 : 7, answer.size() - t)));
+        got.insert(got.end(), part.begin(), part.end());
+    }
+    ASSERT_EQ(got.size(), expected.size());
+    for (std::size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], expected[i], 1e-5) << "row " << i / width;
+}
+
+INSTANTIATE_TEST_SUITE_P(Features, CacheAgainstForest,
+                         testing::Values(small_spec(), with_window(Family::mistral, 1, {}),
+                                         with_window(Family::mistral, 5, {}), with_window(Family::mistral, 16, {0}),
+                                         with_window(Family::gemma3, 40, {1}), with_window(Family::olmo3, 17, {}),
+                                         variant([](ModelSpec& s) { s.family = Family::olmo2; }),
+                                         variant([](ModelSpec& s) {
+                                             s.rope_scaling = {.kind = RopeKind::longrope,
+                                                               .original_positions = 30,
+                                                               .magnitude = 1.1,
+                                                               .short_factors = {1, 1, 1.2, 1.3},
+                                                               .long_factors = {1.5, 2, 3, 4}};
+                                         })));
+
+ModelSpec stretched(RopeKind kind, int original) {
+    ModelSpec spec = small_spec();
+    spec.rope_scaling = {.kind = kind,
+                         .factor = 2,
+                         .original_positions = original,
+                         .short_factors = {1, 1, 1.2, 1.3},
+                         .long_factors = {1.5, 2, 3, 4}};
+    return spec.resolved();
+}
+
+TEST(LengthOfATree, DecidesHowItTurnsAndNothingElseDoes) {
+    for (const RopeKind kind : {RopeKind::longrope, RopeKind::dynamic}) {
+        Model model(stretched(kind, 20));
+        initial_weights(model.spec(), 3, model.sink());
+        Random random(random_key(4, "tree"));
+        const auto prompt = random_tokens(random, 12, model.spec().vocab);
+        const auto long_answer = random_tokens(random, 11, model.spec().vocab);
+        const auto width = static_cast<std::size_t>(model.spec().width);
+        const auto first_states = [&](const Forest& forest, int token) {
+            Workspace work;
+            Transformer engine(model);
+            const std::vector<std::int32_t> row{token};
+            const float* hidden = engine.forward(forest, row, work, false);
+            return std::vector<float>(hidden, hidden + width);
+        };
+        Forest alone, with_answer, among;
+        alone.add(prompt);
+        with_answer.add(prompt);
+        with_answer.add(long_answer, 0);
+        among.add(random_tokens(random, 40, model.spec().vocab));
+        among.add(prompt);
+        EXPECT_EQ(first_states(alone, 11), first_states(among, 51));
+        EXPECT_NE(first_states(alone, 11), first_states(with_answer, 11));
+    }
+}
+
+TEST(LengthOfATree, MustNotChangeWhileItIsDecoded) {
+    for (const RopeKind kind : {RopeKind::longrope, RopeKind::dynamic})
+        for (const int length : {19, 20, 21}) {
+            Model model(stretched(kind, 20));
+            initial_weights(model.spec(), 3, model.sink());
+            KvCache cache(model.spec(), 1000);
+            const int root = cache.open(), leaf = cache.open(root);
+            Workspace work;
+            Transformer engine(model);
+            const auto extend = [&](int segment, int tokens) {
+                const std::vector<std::int32_t> ids(static_cast<std::size_t>(tokens), 5);
+                const std::vector<std::int32_t> segments(ids.size(), segment), row{0};
+                (void)engine.extend(cache, ids, segments, row, work);
+            };
+            if (kind == RopeKind::dynamic && length > 20) {
+                EXPECT_THROW(extend(root, length), DataError);
+                continue;
+            }
+            extend(root, length);
+            if (length == 19) extend(leaf, 1);
+            if (length <= 20) {
+                EXPECT_THROW(extend(leaf, 1), DataError) << length;
+            } else {
+                extend(leaf, 5);
+            }
+        }
+}
 
 TEST(LanguageHead, LogProbabilitiesEntropiesAndGradientsAgreeWithAutograd) {
     Model model(small_spec());

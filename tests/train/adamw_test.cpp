@@ -8,7 +8,7 @@
 
 #include "tdrm/base/bfloat16.hpp"
 #include "tdrm/base/random.hpp"
-#include "tdrm/model/spec.hpp"
+#include "tdrm/model/layout.hpp"
 #include "tdrm/train/optimizer.hpp"
 
 namespace tdrm::train {

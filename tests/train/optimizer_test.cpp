@@ -6,7 +6,7 @@
 
 #include "tdrm/base/bfloat16.hpp"
 #include "tdrm/engine/adamw.hpp"
-#include "tdrm/model/spec.hpp"
+#include "tdrm/model/layout.hpp"
 
 namespace tdrm::train {
 namespace {

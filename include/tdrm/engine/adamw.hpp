@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "tdrm/engine/engine.hpp"
-#include "tdrm/model/spec.hpp"
+#include "tdrm/model/layout.hpp"
 
 namespace tdrm::engine {
 

@@ -15,7 +15,7 @@
 #include "tdrm/engine/sampler.hpp"
 #include "tdrm/model/forest.hpp"
 #include "tdrm/model/read_out.hpp"
-#include "tdrm/model/spec.hpp"
+#include "tdrm/model/layout.hpp"
 
 namespace tdrm::engine {
 

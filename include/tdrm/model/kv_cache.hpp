@@ -36,7 +36,18 @@ public:
         return segments_[static_cast<std::size_t>(segment)].pages[static_cast<std::size_t>(index / ops::kPageTokens)];
     }
     /// Appends what tokens `first` to `last` of the segment see, roots first: each page a run, as layer 0 holds it.
-    void visible(int segment, int first, int last, std::vector<ops::KeyRun>& runs) const;
+    /// @param from position of the first key that token `first` sees; each further token's is one further
+    void visible(int segment, int first, int last, int from, std::vector<ops::KeyRun>& runs) const;
+
+    /// Whether the segment's tree turns by the frequencies of long sequences (Rotary). Roots say so.
+    [[nodiscard]] bool is_long(int segment) const {
+        const CachedSegment& s = segments_[static_cast<std::size_t>(segment)];
+        return s.parent >= 0 ? is_long(s.parent) : s.is_long;
+    }
+    void set_long(int root) { segments_[static_cast<std::size_t>(root)].is_long = true; }
+    [[nodiscard]] bool has_parent(int segment) const {
+        return segments_[static_cast<std::size_t>(segment)].parent >= 0;
+    }
 
     [[nodiscard]] float* keys(int layer, int page) { return keys_.data() + at(layer, page); }
     [[nodiscard]] float* values(int layer, int page) { return values_.data() + at(layer, page); }
@@ -51,6 +62,7 @@ private:
         int parent = -1;
         int base = 0;  ///< once it has a token
         int length = 0;
+        bool is_long = false;
         std::vector<std::int32_t> pages;
     };
     [[nodiscard]] std::size_t at(int layer, int page) const {
@@ -60,6 +72,7 @@ private:
     }
 
     int num_pages_;
+    int kv_width_;
     std::size_t page_floats_;
     Floats keys_, values_;
     std::vector<std::int32_t> free_pages_, free_segments_;

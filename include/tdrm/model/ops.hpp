@@ -4,6 +4,7 @@
 // what it attends to), bit for bit, except in gemm_nn and gemm_tn.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "tdrm/model/buffer.hpp"
+#include "tdrm/model/families.hpp"
 #include "tdrm/model/forest.hpp"
 
 namespace tdrm::model::ops {
@@ -50,32 +52,35 @@ void embed(float* x, const float* embedding, std::span<const std::int32_t> token
 /// embedding_grad[token] += dx
 void embed_backward(float* embedding_grad, const float* dx, std::span<const std::int32_t> tokens, int width);
 
-/// y = x * rstd * w with rstd = 1 / sqrt(mean(x^2) + eps); rstd_T may be null.
-void rms_norm(float* y, float* rstd, const float* x, const float* w, int rows, int width, float eps);
-/// y = x * rstd * w from a stored rstd.
-void rms_norm_again(float* y, const float* x, const float* rstd, const float* w, int rows, int width);
+/// y = x * rstd * (w + add) with rstd = 1 / sqrt(mean(x^2) + eps); rstd_T may be null, y may be x.
+void rms_norm(float* y, float* rstd, const float* x, const float* w, int rows, int width, float eps, float add = 0);
+/// y = x * rstd * (w + add) from a stored rstd.
+void rms_norm_again(float* y, const float* x, const float* rstd, const float* w, int rows, int width, float add = 0);
 /// dx += gradient through the norm; dw += sum over rows of dy * x * rstd.
 void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x, const float* rstd, const float* w,
-                       int rows, int width);
+                       int rows, int width, float add = 0);
 
 /// y += x, element by element.
 void add(float* y, const float* x, std::size_t n);
+/// y *= factor.
+void scale(float* y, float factor, std::size_t n);
 /// Adds a bias to each row.
 void add_bias(float* y, const float* bias, int rows, int width);
 /// db += sum over rows of dy.
 void add_bias_backward(float* db, const float* dy, int rows, int width);
 
-/// h_TF = silu(gate) * up, with gate and up side by side in gate_up_T2F.
-void swiglu(float* h, const float* gate_up, int rows, int inner);
+/// h_TF = activation(gate) * up, with gate and up side by side in gate_up_T2F.
+void gate(float* h, const float* gate_up, int rows, int inner, Activation activation);
 /// Replaces gate_up by its gradient, given dh_TF.
-void swiglu_backward(float* gate_up, const float* dh, int rows, int inner);
+void gate_backward(float* gate_up, const float* dh, int rows, int inner, Activation activation);
 
-/// Rotary tables: cos and sin of position * frequency for positions 0..num_positions-1, one each a pair.
+/// Rotary tables: magnitude times cos and sin of position * frequency for positions 0..num_positions-1, one each a
+/// pair.
 class RotaryTable {
 public:
     /// @param interleaved pairs are (2i, 2i + 1), otherwise (i, i + number of pairs)
-    explicit RotaryTable(std::vector<double> frequencies, bool interleaved = false)
-        : frequencies_(std::move(frequencies)), interleaved_(interleaved) {}
+    explicit RotaryTable(std::vector<double> frequencies, bool interleaved = false, float magnitude = 1)
+        : frequencies_(std::move(frequencies)), interleaved_(interleaved), magnitude_(magnitude) {}
     void grow(int num_positions);
     [[nodiscard]] int num_pairs() const { return static_cast<int>(frequencies_.size()); }
     [[nodiscard]] bool interleaved() const { return interleaved_; }
@@ -88,17 +93,27 @@ private:
     }
     std::vector<double> frequencies_;
     bool interleaved_;
+    float magnitude_;
     int num_positions_ = 0;
     Floats cos_, sin_;
 };
 /// Turns the pairs of the first `num_heads` heads of each row by its position; what a head has beyond its pairs stays.
-/// `direction` -1 turns back (the backward pass). Rows are `stride` floats apart.
+/// `direction` -1 is the transposed map (the backward pass). Rows are `stride` floats apart.
 void rotate(float* x, const RotaryTable& table, std::span<const std::int32_t> positions, int num_heads, int head_dim,
             int stride, int direction = 1);
 
 /// Sizes of an attention.
 struct AttentionShape {
     int heads, kv_heads, head_dim;
+    float scale = 0;  ///< of the scores; 0: 1 / sqrt(head_dim)
+    int window = 0;   ///< a token sees itself and window - 1 before it; 0: all before it
+
+    [[nodiscard]] float score_scale() const {
+        return scale > 0 ? scale : 1.0F / std::sqrt(static_cast<float>(head_dim));
+    }
+    /// Position of the first key that a token sees.
+    [[nodiscard]] int first_seen(int position) const { return window > 0 ? position - window + 1 : kAllSeen; }
+    static constexpr int kAllSeen = -(1 << 30);
     [[nodiscard]] int stride() const { return (heads + 2 * kv_heads) * head_dim; }  ///< of a row q | k | v
 };
 /// Query rows that are computed together.
@@ -111,6 +126,13 @@ struct KeyRun {
     const float* values;  ///< one row a key
     int count;            ///< keys that the tile's last row sees, from the first one on
     int seen;  ///< keys that its first row sees; each further row sees one more, up to count. At most 0: none.
+    /// Of these the first that its first row doesn't see, for they lie before its window; each further row one more.
+    int hidden = AttentionShape::kAllSeen;
+
+    /// Puts the window's beginning in place: `hidden` keys, which are left out of the run as far as whole vectors of
+    /// scores go, so that a key's place in its vector stays. @param group, value floats of four keys, and of one value
+    /// @return whether any key is left
+    bool hide(int keys_hidden, std::ptrdiff_t group, std::ptrdiff_t value);
 };
 /// Scratch memory of the attention kernels.
 struct AttentionScratch {
@@ -120,7 +142,7 @@ struct AttentionScratch {
     std::vector<KeyRun> runs;
 };
 
-/// out_T(NH) = attention over the forest with scale 1/sqrt(H); lse_TN = log-sum-exp of each row's scores.
+/// out_T(NH) = attention over the forest; lse_TN = log-sum-exp of each row's scores.
 /// qkv rows hold rotated q | k | v.
 void attention(float* out, float* lse, const float* qkv, const Forest& forest, const AttentionShape& shape,
                AttentionScratch& scratch);

@@ -3,18 +3,21 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "tdrm/comm/communicator.hpp"
+#include "tdrm/model/layout.hpp"
 #include "tdrm/model/safetensors.hpp"
 #include "tdrm/model/spec.hpp"
 #include "tdrm/model/weights.hpp"
 
 namespace tdrm::model {
 
-/// The spec that a config.json (as transformers 4 or 5 writes it) describes: model_type llama, mistral, qwen2 or glm4.
+/// The spec that a config.json (as transformers 4 or 5 writes it) describes: a family of families.hpp, or the text part
+/// of a model of texts and pictures.
 /// The head is the language head; the weights say whether there is another.
 /// @param origin names the file in messages @throws DataError naming the key and value that isn't supported or is
 /// missing
@@ -29,13 +32,25 @@ namespace tdrm::model {
 /// count where normalize_reward is true, as in its models.
 /// @throws DataError naming the key whose value can't be
 void read_head_config(const nlohmann::json& config, const std::string& origin, ValueHead& head);
+/// What a reference hf:... names: a model's folder, and maybe that of an adapter, which is merged into it.
+struct ModelPath {
+    std::filesystem::path base, adapter;  ///< adapter empty: none
+};
+/// FOLDER of a model; FOLDER of an adapter whose base_model_name_or_path is a folder; or BASE+ADAPTER.
+/// @throws DataError if an adapter's base isn't there
+[[nodiscard]] ModelPath model_path(const std::filesystem::path& reference);
+/// The folder with the reference's tokenizer: the adapter's if it has one, else the base's.
+[[nodiscard]] std::filesystem::path tokenizer_folder(const std::filesystem::path& reference);
+
+class Adapter;
 
 /// A folder whose config and headers were read and fit together; the weights stay on disk. Local.
 class Pretrained {
 public:
     /// @throws IoError if a file can't be read; DataError listing every tensor that is missing, of another shape, or
     /// that the model doesn't know
-    explicit Pretrained(const std::filesystem::path& directory);
+    /// @param reference as for model_path
+    explicit Pretrained(const std::filesystem::path& reference);
 
     [[nodiscard]] const ModelSpec& spec() const { return spec_; }
     [[nodiscard]] const nlohmann::json& config() const { return config_; }
@@ -48,13 +63,17 @@ public:
 
 private:
     void open_files();
+    void open_adapter(const std::filesystem::path& directory);
     void find_head();
+    void settle_tie();
+    [[nodiscard]] bool are_equal(const std::string& one, const std::string& other) const;
     void check_tensors() const;
 
     std::filesystem::path directory_;
     nlohmann::json config_;
     ModelSpec spec_;
-    std::vector<SafetensorsFile> files_;
+    std::vector<SafetensorsFile> files_;  ///< their tensors called as in the model's own class
+    std::shared_ptr<const Adapter> adapter_;
     std::map<std::string, std::size_t> file_of_;  ///< index in files_ by tensor
     std::vector<TensorInfo> tensors_;             ///< of the layout
 };
@@ -68,11 +87,11 @@ std::vector<std::string> deliver(comm::Communicator& ranks, const Pretrained& so
 /// Local. The same, read by the caller alone.
 std::vector<std::string> deliver(const Pretrained& source, std::span<const TensorInfo> wanted, const WeightSink& sink);
 
-/// Hash of config.json, the weights, and tokenizer and chat template if they are there, 32 hexadecimal digits. Local;
-/// reads every byte.
-[[nodiscard]] std::string pretrained_hash(const std::filesystem::path& directory);
+/// Hash of config.json, the weights, and tokenizer and chat template if they are there, and the adapter's files, 32
+/// hexadecimal digits. Local; reads every byte.
+[[nodiscard]] std::string pretrained_hash(const std::filesystem::path& reference);
 /// Collective: the same, each file hashed by one rank.
-[[nodiscard]] std::string pretrained_hash(comm::Communicator& ranks, const std::filesystem::path& directory);
+[[nodiscard]] std::string pretrained_hash(comm::Communicator& ranks, const std::filesystem::path& reference);
 
 /// Writes config.json and safetensors, in shards of at most `shard_bytes`, into an existing folder. Local.
 void save_pretrained(const ModelSpec& spec, const WeightReader& weights, const std::filesystem::path& directory,

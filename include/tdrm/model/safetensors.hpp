@@ -37,6 +37,11 @@ public:
     /// F16
     void read(const std::string& name, std::uint64_t first, std::span<float> out) const;
 
+    /// Calls tensors otherwise from now on: new names by old ones.
+    void rename(const std::map<std::string, std::string>& names);
+    /// Forgets tensors.
+    void drop(const std::vector<std::string>& names);
+
 private:
     std::filesystem::path path_;
     std::map<std::string, StoredTensor> tensors_;

@@ -1,12 +1,15 @@
-// What a model is: its sizes, its parameters by Hugging Face name, and how it is held in memory.
+// What a model is: its sizes and features.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "tdrm/model/families.hpp"
 
 namespace tdrm {
 class Fields;
@@ -28,22 +31,38 @@ inline constexpr std::array kDtypes{DtypeNames{Dtype::f32, "fp32", "float32", "F
 
 /// What is read off the last hidden state.
 enum class Head { language, value };
-
-/// Families of decoders, by transformers' model_type. All have RMSNorm, rotary positions, grouped-query attention and
-/// SwiGLU; glm4 (GLM-4-0414) also norms what a block adds to the residual stream, turns neighbouring pairs
-/// (2i, 2i + 1) instead of (i, i + H/2), and keeps gate and up in one tensor.
-enum class Family { llama, mistral, qwen2, glm4 };
-[[nodiscard]] constexpr auto enum_names(Family) {
-    return std::array<std::pair<Family, std::string_view>, 4>{
-        {{Family::llama, "llama"}, {Family::mistral, "mistral"}, {Family::qwen2, "qwen2"}, {Family::glm4, "glm4"}}};
+[[nodiscard]] constexpr auto enum_names(Head) {
+    return std::array<std::pair<Head, std::string_view>, 2>{{{Head::language, "language"}, {Head::value, "value"}}};
 }
 
-/// Llama 3's stretch of the slow rotary frequencies (rope_type llama3). A factor of 1 is none.
+/// How the rotary frequencies are stretched beyond the length that a model was first trained on.
+enum class RopeKind { plain, linear, dynamic, llama3, yarn, longrope };
+[[nodiscard]] constexpr auto enum_names(RopeKind) {
+    return std::array<std::pair<RopeKind, std::string_view>, 6>{{{RopeKind::plain, "default"},
+                                                                 {RopeKind::linear, "linear"},
+                                                                 {RopeKind::dynamic, "dynamic"},
+                                                                 {RopeKind::llama3, "llama3"},
+                                                                 {RopeKind::yarn, "yarn"},
+                                                                 {RopeKind::longrope, "longrope"}}};
+}
+
+/// Numbers of such a stretch; each kind reads its own (docs/models.md has the formulas).
 struct RopeScaling {
-    double factor = 1;            ///< slow frequencies are divided by it
-    double low_freq_factor = 1;   ///< wavelengths above original_positions / low_freq_factor are slow
-    double high_freq_factor = 4;  ///< wavelengths below original_positions / high_freq_factor stay
-    int original_positions = 8192;
+    RopeKind kind = RopeKind::plain;
+    double factor = 1;              ///< slow frequencies are divided by it
+    double low_freq_factor = 1;     ///< llama3: wavelengths above original_positions / low_freq_factor are slow
+    double high_freq_factor = 4;    ///< llama3: wavelengths below original_positions / high_freq_factor stay
+    int original_positions = 8192;  ///< length that the frequencies were made for
+    double beta_fast = 32;          ///< yarn: pairs that turn more often within that length stay
+    double beta_slow = 1;           ///< yarn: pairs that turn less often are slow
+    bool truncate = true;           ///< yarn: the two bounds are whole pairs
+    double magnitude = 1;           ///< yarn, longrope: cosines and sines are multiplied by it
+    std::vector<double> short_factors = {};  ///< longrope: divisors of the frequencies up to original_positions
+    std::vector<double> long_factors = {};   ///< longrope: beyond
+
+    /// The frequencies depend on a sequence's length if it is above original_positions.
+    [[nodiscard]] bool depends_on_length() const { return kind == RopeKind::dynamic || kind == RopeKind::longrope; }
+    void fields(Fields& f);
     bool operator==(const RopeScaling&) const = default;
 };
 
@@ -66,7 +85,7 @@ struct ModelSpec {
     int heads = 4;              ///< N query heads
     int kv_heads = 0;           ///< K key/value heads; 0 = heads
     int head_dim = 0;           ///< H; 0 = width / heads
-    int ffn = 0;                ///< F inner width of SwiGLU; 0 = 8/3 width rounded up to 64
+    int ffn = 0;                ///< F inner width of the feed-forward block; 0 = 8/3 width rounded up to 64
     double rope_theta = 10000;  ///< base of the rotary frequencies
     double norm_eps = 1e-5;     ///< epsilon of RMSNorm
     bool tied = false;          ///< the language head is the embedding
@@ -77,11 +96,21 @@ struct ModelSpec {
     bool output_bias = false;  ///< of the attention's output projection
     int rotary_dim = 0;        ///< leading part of a head that turns; 0 = head_dim
     RopeScaling rope_scaling;
-    int max_positions = 0;  ///< that the model was made for; 0 = not known. Not a bound of the engine.
-    int window = 0;         ///< tokens that attention looks back on; 0 = all. Longer sequences are refused.
+    double local_rope_theta = 0;        ///< base in windowed layers, unscaled; 0 = as in the others
+    std::vector<int> unrotated_layers;  ///< ascending
+    int max_positions = 0;              ///< that the model was made for; 0 = not known. Not a bound of the engine.
+    int window = 0;                     ///< tokens that windowed layers look back on, the token's own too; 0 = all
+    std::vector<int> global_layers;     ///< that look back on all tokens although there is a window; ascending
+    double attention_scale = 0;         ///< of the scores; 0 = 1 / sqrt(head_dim)
+    double embedding_scale = 1;         ///< of token vectors
+    double residual_scale = 1;          ///< of what each block adds
+    double logit_divisor = 1;           ///< of the language head's logits
+    double query_growth = 0;            ///< queries times 1 + query_growth ln(1 + floor(position / original_positions))
 
     /// The options that a user writes under `model:` (sizes; `vocab` and `head` follow from the stage).
     void fields(Fields& f);
+    /// All that says what the model is: these, and what its folder said. What a commit keeps.
+    void all_fields(Fields& f);
 
     /// Replaces zeros by their defaults and checks that the sizes fit together.
     /// @throws ConfigError naming every size that doesn't fit
@@ -94,42 +123,19 @@ struct ModelSpec {
     [[nodiscard]] double product_parameters() const {
         return static_cast<double>(layers) * width * (qkv_width() + query_width() + 3.0 * ffn);
     }
-    /// Blocks norm what they add to the residual stream.
-    [[nodiscard]] bool sandwich_norms() const { return family == Family::glm4; }
-    /// Rotary pairs are neighbours.
-    [[nodiscard]] bool interleaved_rotary() const { return family == Family::glm4; }
+    [[nodiscard]] const FamilyRow& features() const { return row_of(family); }
+    /// Tokens that a layer looks back on; 0 = all.
+    [[nodiscard]] int window_of(int layer) const;
+    [[nodiscard]] bool rotates(int layer) const;
     /// Angle per position of each rotary pair, rotary_dim / 2 numbers.
-    [[nodiscard]] std::vector<double> rotary_frequencies() const;
+    /// @param length of the sequence; what is up to original_positions is one length @param local in windowed layers
+    [[nodiscard]] std::vector<double> rotary_frequencies(int length = 0, bool local = false) const;
     bool operator==(const ModelSpec&) const = default;
 };
 
-/// A named parameter as a range of the flat buffer.
-struct TensorInfo {
-    std::string name;                 ///< as in Hugging Face checkpoints
-    std::vector<std::int64_t> shape;  ///< row-major
-    std::int64_t offset = 0;          ///< first element in the flat buffer
-
-    [[nodiscard]] std::int64_t size() const;
-    /// Norm weights and biases get no weight decay and aren't random at the start.
-    [[nodiscard]] bool is_vector() const { return shape.size() == 1; }
-};
-
-/// Offsets of one decoder layer in the flat buffer, -1 for what it hasn't got. q, k, v lie behind one another, and so
-/// do their biases, and gate and up, so that each is one matrix product.
-struct LayerLayout {
-    std::int64_t input_norm, qkv, qkv_bias, output, output_bias, post_norm, gate_up, down;
-    std::int64_t attention_norm, ffn_norm;  ///< of what the blocks add to the residual stream
-};
-
-/// All parameters of a model, in the order of the flat buffer.
-struct Layout {
-    explicit Layout(const ModelSpec& spec);
-
-    std::vector<TensorInfo> tensors;
-    std::vector<LayerLayout> layers;
-    std::int64_t embedding = 0, final_norm = 0, head = 0;  ///< `head`: language head (the embedding if tied) or score
-    std::int64_t head_bias = -1, head_hidden = -1, head_hidden_bias = -1;  ///< of a value head; -1: none
-    std::int64_t size = 0;                                                 ///< elements in all
-};
+/// A spec as JSON, by `all_fields`: what commits keep of it. A value head is always of one row there.
+[[nodiscard]] nlohmann::json json_of_spec(const ModelSpec& spec);
+/// Its inverse, also of what earlier versions wrote. @throws DataError naming what it can't read
+[[nodiscard]] ModelSpec spec_of_json(const nlohmann::json& spec);
 
 }  // namespace tdrm::model

@@ -9,8 +9,9 @@
 #include "tdrm/model/buffer.hpp"
 #include "tdrm/model/forest.hpp"
 #include "tdrm/model/kv_cache.hpp"
+#include "tdrm/model/layout.hpp"
 #include "tdrm/model/ops.hpp"
-#include "tdrm/model/spec.hpp"
+#include "tdrm/model/rotary.hpp"
 #include "tdrm/model/weights.hpp"
 
 namespace tdrm::model {
@@ -52,33 +53,39 @@ private:
 struct LayerActivations {
     Floats input;       ///< x_TD before attention
     Floats input_rstd;  ///< rstd_T of the first norm
+    Floats heads;       ///< q | k before their norms, if they have some
+    Floats heads_rstd;  ///< of those norms
     Floats qkv;         ///< rotated q | k | v
     Floats lse;         ///< lse_TN
     Floats mixed;       ///< attention output_T(NH)
-    Floats attended;    ///< what attention adds to x, before its norm (sandwich norms only)
+    Floats attended;    ///< what attention adds to x, before a norm behind it or a scale
     Floats attended_rstd;
     Floats middle;  ///< x_TD after attention
     Floats middle_rstd;
     Floats gate_up;  ///< T(2F)
-    Floats fed;      ///< what the feed-forward block adds to x, before its norm (sandwich norms only)
+    Floats fed;      ///< what the feed-forward block adds to x, likewise
     Floats fed_rstd;
 };
 
 /// Rows of a cached pass that are consecutive tokens of one segment.
 struct CachedTile {
+    struct Seen {
+        std::size_t first_run = 0, num_runs = 0;
+    };
     int first, rows;
-    std::size_t first_run, num_runs;  ///< what they see
+    Seen all, window;  ///< what they see in layers without and with a window
 };
 
 /// Memory of forward and backward passes; reused, never shared by two threads.
 struct Workspace {
     std::vector<LayerActivations> layers;
-    Floats x, normed, inner;         ///< residual stream, normed input, SwiGLU output
+    Floats x, normed, inner;         ///< residual stream, normed input, output of the gate
     Floats top_rstd, top_rows, top;  ///< of the rows that a head reads
-    Floats dx, d_block, d_normed, d_inner, d_qkv, d_mixed, d_rows;
+    Floats dx, d_block, d_scaled, d_normed, d_inner, d_qkv, d_heads, d_mixed, d_rows, d_top;
     Floats logits, coefficient, logp, entropy;
     ops::AttentionScratch attention;
     std::vector<std::int32_t> positions, slot;  ///< of the rows of a cached pass
+    std::vector<std::int32_t> lengths;          ///< of the rows' trees, where rotary frequencies depend on them
     std::vector<CachedTile> tiles;
     std::vector<ops::KeyRun> runs;  ///< of all tiles
 };
@@ -112,28 +119,23 @@ public:
     /// Appends tokens[i] to the cached segment segments[i] for all i and computes them in one pass: decoding (one token
     /// for each of many segments), prefill (many tokens for one), or both at once. A row's bits depend on what it sees
     /// alone.
+    /// @throws DataError if a tree grows beyond the length up to which its rotary frequencies hold (longrope, dynamic)
     /// @return normed hidden_RD of the given rows (indices into `tokens`), valid until the next call
     const float* extend(KvCache& cache, std::span<const std::int32_t> tokens, std::span<const std::int32_t> segments,
                         std::span<const std::int32_t> rows, Workspace& work);
 
     [[nodiscard]] const Model& model() const { return *model_; }
-    [[nodiscard]] ops::AttentionShape attention_shape() const;
 
 private:
-    /// mixed and lse from qkv, in one layer.
-    using Attend = std::function<void(int layer, const float* qkv, float* mixed, float* lse)>;
-    const float* run(std::span<const std::int32_t> tokens, std::span<const std::int32_t> positions,
-                     std::span<const std::int32_t> rows, const Attend& attend, Workspace& work, bool for_backward);
-
-    /// x += what a block adds, normed first where the model has sandwich norms.
-    void add_block(float* x, const float* in, std::int64_t weight, std::int64_t bias, std::int64_t norm, Floats& added,
-                   Floats& added_rstd, int rows, int inner, Workspace& work) const;
-    /// Gradient of what the block adds, before its norm, from that of x: dx itself without sandwich norms.
-    const float* block_gradient(const float* dx, std::int64_t norm, const Floats& added, const Floats& added_rstd,
-                                int rows, float* gradient, Workspace& work) const;
+    /// Of the rows of a forest. @return their lengths, for Rotary
+    std::span<const std::int32_t> lengths(const Forest& forest, Workspace& work) const;
+    /// Of the rows of a cached pass.
+    std::span<const std::int32_t> lengths(KvCache& cache, std::span<const std::int32_t> segments,
+                                          Workspace& work) const;
+    const float* run(std::span<const std::int32_t> tokens, std::span<const std::int32_t> rows, const Pass& pass);
 
     const Model* model_;
-    ops::RotaryTable rotary_;
+    Rotary rotary_;
 };
 
 /// logits_RV of the language head.

@@ -1,0 +1,44 @@
+// Rotary positions of the rows of a pass. Local.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <vector>
+
+#include "tdrm/model/layers.hpp"
+#include "tdrm/model/ops.hpp"
+#include "tdrm/model/spec.hpp"
+
+namespace tdrm::model {
+
+/// Turns queries and keys by their positions. Where the frequencies depend on a sequence's length (longrope, dynamic),
+/// a row turns by that of its tree: the longest sequence that shares its root.
+class Rotary {
+public:
+    explicit Rotary(const ModelSpec& spec);
+
+    [[nodiscard]] bool depends_on_length() const { return scaling_.depends_on_length(); }
+    /// Says what the rows of the next passes are, and keeps the spans.
+    /// @param lengths of their trees, only if frequencies depend on them
+    void prepare(std::span<const std::int32_t> positions, std::span<const std::int32_t> lengths);
+    /// Turns q and k of the rows q | k | v, and lets queries grow (ministral3). `direction` -1 is the transposed map,
+    /// for gradients.
+    void turn(float* qkv, const Layer& layer, int direction = 1) const;
+
+private:
+    /// Lengths of one key have the same frequencies.
+    [[nodiscard]] int key(int length) const;
+    void grow_queries(float* qkv, const ops::AttentionShape& shape) const;
+
+    ModelSpec spec_;
+    RopeScaling scaling_;
+    std::map<int, ops::RotaryTable> global_;  ///< by key
+    ops::RotaryTable local_;
+    std::span<const std::int32_t> positions_, lengths_;
+};
+
+/// Of each token the length of its tree: the greatest position of all segments of its root, and one.
+void tree_lengths(const Forest& forest, std::vector<std::int32_t>& lengths);
+
+}  // namespace tdrm::model

@@ -1,0 +1,78 @@
+// A model in memory: its parameters, what they are at the start, and how much room it and its passes take.
+#include <algorithm>
+#include <cmath>
+
+#include "tdrm/base/random.hpp"
+#include "tdrm/model/transformer.hpp"
+
+namespace tdrm::model {
+
+Model::Model(const ModelSpec& spec) : spec_(spec), layout_(spec) {
+    values_.resize(static_cast<std::size_t>(layout_.size));
+}
+
+void initial_weights(const ModelSpec& spec, std::uint64_t seed, const WeightSink& sink) {
+    std::vector<float> values;
+    for (const TensorInfo& tensor : Layout(spec).tensors) {
+        const auto n = static_cast<std::size_t>(tensor.size());
+        if (tensor.name.starts_with("score.") || tensor.name.ends_with(".bias")) {
+            values.assign(n, 0.0F);
+        } else if (tensor.is_vector()) {
+            values.assign(n, spec.features().norms_add_one ? 0.0F : 1.0F);
+        } else {
+            // Token vectors that are large beside what the layers add stay readable in every layer, so that tokens can
+            // be compared: value models and policies learn such comparisons several times as fast.
+            const bool embeds = tensor.name == "model.embed_tokens.weight";
+            const double spread =
+                embeds && !spec.tied ? 1.0 : 1.0 / std::sqrt(3.0 * static_cast<double>(tensor.shape[1]));
+            Random random(random_key(seed, tensor.name));
+            values.resize(n);
+            for (float& value : values) value = static_cast<float>(spread * random.next_normal());
+        }
+        sink(tensor.offset, values);
+    }
+}
+
+WeightSink Model::sink() {
+    return [this](std::int64_t first, std::span<const float> values) {
+        std::copy(values.begin(), values.end(), this->values().begin() + first);
+    };
+}
+
+const ops::PackedMatrix& Model::packed(std::int64_t offset, int rows, int columns) const {
+    Packed& packed = packed_[offset];
+    if (packed.version != version_) {
+        packed.matrix.pack(at(offset), rows, columns);
+        packed.version = version_;
+    }
+    return packed.matrix;
+}
+
+ModelBytes model_bytes(const ModelSpec& s) {
+    const auto packed = [](int rows, int columns) { return ops::PackedMatrix::bytes(rows, columns); };
+    const double layer = packed(s.qkv_width(), s.width) + packed(s.width, s.query_width()) +
+                         packed(2 * s.ffn, s.width) + packed(s.width, s.ffn);
+    const double head = s.head == Head::language ? packed(s.vocab, s.width)
+                        : s.value_head.hidden    ? packed(s.width, s.width)
+                                                 : 0;
+    return {static_cast<double>(Layout(s).size) * sizeof(float), s.layers * layer + head};
+}
+
+double workspace_bytes(const ModelSpec& s, double tokens, double rows, bool for_backward) {
+    const NormNames& norms = s.features().norms;
+    const bool norms_behind = !norms.after_attention.empty();
+    const bool scaled = s.residual_scale != 1;
+    const double block = norms_behind ? 2.0 * s.width + 2 : scaled ? 2.0 * s.width : 0;  // attended, fed, their rstd
+    const double normed_heads = s.features().qk_norm == QkNorm::none ? 0 : s.heads + s.kv_heads;  // their rstd
+    // Of a layer: qkv, mixed, gate_up, lse and the rstd of two norms; the residual stream before and in the middle.
+    const double layer = s.qkv_width() + s.query_width() + 2.0 * s.ffn + s.heads + 2 + block + normed_heads;
+    const double kept = layer + 2.0 * s.width + normed_heads * s.head_dim;
+    const double shared = 2.0 * s.width + s.ffn;                                                   // x, normed, inner
+    const double backward = (2.0 + (norms_behind ? 1 : 0) + (scaled ? 1 : 0)) * s.width + s.ffn +  // dx, d_block, ...
+                            s.qkv_width() + s.query_width();                                       // d_qkv, d_mixed
+    const double of_token = shared + (for_backward ? s.layers * kept + backward : layer);
+    const double of_row = (for_backward ? 4.0 : 2.0) * s.width + 1;  // top_rows, top; d_rows, d_hidden
+    return (tokens * of_token + rows * of_row) * sizeof(float);
+}
+
+}  // namespace tdrm::model
