@@ -82,6 +82,19 @@ void CpuEngine::values(Rows rows, const model::ReadOut& read_out, std::span<floa
     model::read_values(model_, read_out, hidden(rows), rows.count, logits.data());
 }
 
+void CpuEngine::features(Rows rows, std::span<float> out) {
+    ensure(std::ssize(out) == std::ptrdiff_t{rows.count} * spec().width, "width numbers for each row");
+    std::copy_n(hidden(rows), out.size(), out.begin());
+}
+
+Rows CpuEngine::with_features(std::span<const float> features) {
+    const auto rows = features.size() / static_cast<std::size_t>(spec().width);
+    ensure(rows * static_cast<std::size_t>(spec().width) == features.size(), "width numbers for each row");
+    given_.assign(features.begin(), features.end());
+    rows_.resize(rows);
+    return passed(given_.data(), rows);
+}
+
 std::unique_ptr<Decoder> CpuEngine::decoder(std::int64_t max_tokens, const SamplerOptions& sampler) {
     return std::make_unique<CpuDecoder>(*this, max_tokens, sampler);
 }

@@ -23,6 +23,8 @@ public:
                         std::span<float> entropy) override;
     void token_logits(Rows rows, int row, std::span<float> logits) override;
     void values(Rows rows, const model::ReadOut& read_out, std::span<float> logits) override;
+    void features(Rows rows, std::span<float> out) override;
+    Rows with_features(std::span<const float> features) override;
     [[nodiscard]] std::unique_ptr<Decoder> decoder(std::int64_t max_tokens, const SamplerOptions& sampler) override;
 
     void begin_training(const TrainingSetup& setup) override;
@@ -54,6 +56,7 @@ private:
     std::int64_t pass_ = 0;
     std::vector<std::int32_t> rows_;  ///< of the last pass with activations
     model::Floats d_hidden_;          ///< of those rows
+    std::vector<float> given_;        ///< hidden states of a pass that wasn't computed
 };
 
 }  // namespace tdrm::engine

@@ -1,6 +1,11 @@
 #include "tdrm/engine/load.hpp"
 
+#include "tdrm/base/errors.hpp"
+
 namespace tdrm::engine {
+
+void Engine::features(Rows, std::span<float>) { throw BugError("this engine keeps its hidden states to itself"); }
+Rows Engine::with_features(std::span<const float>) { throw BugError("this engine takes no hidden states"); }
 
 model::WeightSink weights_into(Engine& engine) {
     return

@@ -5,6 +5,7 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/engine/ensemble.hpp"
+#include "tdrm/rollout/features.hpp"
 #include "tdrm/rollout/labels.hpp"
 #include "tdrm/stage/map.hpp"
 
@@ -12,6 +13,13 @@ namespace tdrm::stage {
 namespace {
 
 constexpr std::int64_t kBlockAnswers = 2048;  ///< answers of a part: some seconds of work for small models
+
+/// Problems of a part, if each comes with its answers.
+std::int64_t block_of_problems(const rollout::Trajectories& data) {
+    const auto problems = static_cast<std::int64_t>(data.num_problems());
+    const auto answers = std::max<std::int64_t>(1, static_cast<std::int64_t>(data.size()));
+    return block_size(problems, std::max<std::int64_t>(1, kBlockAnswers * problems / answers));
+}
 
 }  // namespace
 
@@ -50,6 +58,35 @@ rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutP
     });
 }
 
+std::vector<float> feature_map(StageContext& context, const rollout::Trajectories& data, const Input& body,
+                               const std::string& label, const std::filesystem::path& directory) {
+    if (!map_is_done(context, directory)) {
+        const auto model = load_model(context, body);
+        MapWork work;
+        work.label = label;
+        work.units = static_cast<std::int64_t>(data.num_problems());
+        work.block = block_of_problems(data);
+        work.directory = directory;
+        work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
+            part.write("state/feature",
+                       rollout::state_features(
+                           *model, context.task, data, static_cast<std::size_t>(begin), static_cast<std::size_t>(end),
+                           [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); }));
+        };
+        work.merge = [&](const std::vector<std::filesystem::path>& parts) {
+            std::vector<float> features;
+            for (const auto& part : parts) {
+                const auto more = store::FileReader(part).read<float>("state/feature");
+                features.insert(features.end(), more.begin(), more.end());
+            }
+            rollout::write_features(directory, data, features, body.name());
+        };
+        run_map(context, work);
+    }
+    return context.ranks.agree("reading " + label,
+                               [&] { return rollout::load_features(directory, data, body.identity); });
+}
+
 std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
                              const std::string& label, const std::filesystem::path& directory,
                              const rollout::ReadOutOptions& read_out) {
@@ -61,10 +98,7 @@ std::vector<float> score_map(StageContext& context, const rollout::Trajectories&
         MapWork work;
         work.label = label;
         work.units = static_cast<std::int64_t>(data.num_problems());
-        work.block = block_size(
-            work.units,
-            std::max<std::int64_t>(
-                1, kBlockAnswers * work.units / std::max<std::int64_t>(1, static_cast<std::int64_t>(data.size()))));
+        work.block = block_of_problems(data);
         work.directory = directory;
         work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
             std::vector<std::vector<float>> logits;

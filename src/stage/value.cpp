@@ -7,15 +7,14 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
-#include "tdrm/engine/ensemble.hpp"
 #include "tdrm/rollout/answers.hpp"
 #include "tdrm/rollout/labels.hpp"
 #include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
 #include "tdrm/stage/stage.hpp"
 #include "tdrm/stage/training.hpp"
-#include "tdrm/train/state.hpp"
 #include "tdrm/train/value_data.hpp"
+#include "value_team.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -42,8 +41,19 @@ struct SelectOptions {
     }
 };
 
+/// What learns.
+enum class Trained {
+    all,
+    head,  ///< on the frozen body's hidden states, which are computed once
+};
+constexpr auto enum_names(Trained) {
+    return std::array<std::pair<Trained, std::string_view>, 2>{{{Trained::all, "all"}, {Trained::head, "head"}}};
+}
+
 struct ValueStageOptions {
     std::string init, data;
+    Trained trained = Trained::all;
+    std::string features;
     train::LabelSource labels = train::LabelSource::truth;
     reward::TargetOptions target;
     std::optional<int> members;
@@ -51,12 +61,14 @@ struct ValueStageOptions {
     std::int64_t updates = 0;
     int batch = 32;
     int unit_tokens = 512;
-    TrainFields train{.optimizer = {.lr = 1e-3}, .precision = {}, .commit = {}};
+    TrainFields learning{.optimizer = {.lr = 1e-3}, .precision = {}, .commit = {}};
     SelectOptions select;
 
     void fields(Fields& f) {
         f("init", init, "model whose body is the start (its head is replaced by a fresh one)").required();
         f("data", data, "judged trajectories").required();
+        f("train", trained, "what learns: the whole model, or its head on the frozen body's hidden states");
+        f("features", features, "stage that has these hidden states, for train: head; none = they are made here");
         f("labels", labels, "what labels of states are: the truth of the data, exact values, sampled continuations");
         f("target", target, "what the values are trained towards");
         f("members", members,
@@ -66,7 +78,7 @@ struct ValueStageOptions {
         f("updates", updates, "optimiser updates; 0 = as many as the epochs need", between(0, 1e9)).not_identity();
         f("batch", batch, "trajectories per update", between(1, 1e9));
         f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", between(1, 1e8));
-        train.fields(f);
+        learning.fields(f);
         f("select", select, "held-out problems, and how they choose the best update");
     }
 };
@@ -76,7 +88,7 @@ public:
     explicit ValueStage(ValueStageOptions options) : options_(std::move(options)) {}
     [[nodiscard]] std::string identity() const override {
         ValueStageOptions resolved = options_;
-        resolved.train = options_.train.resolved(options_.updates);
+        resolved.learning = options_.learning.resolved(options_.updates);
         return tdrm::identity(resolved);
     }
 
@@ -85,6 +97,10 @@ public:
             problems.push_back({"", path + ".members",
                                 "is 1 (an ensemble of one says nothing about its own doubt, it is a single "
                                 "model). Leave it out, or set at least 2."});
+        if (!options_.features.empty() && options_.trained == Trained::all)
+            problems.push_back({"", path + ".features",
+                                "is given, but the whole model is trained (its hidden states change at every update). "
+                                "Set train: head, or leave features out."});
     }
 
     [[nodiscard]] std::int64_t updates(const task::Task&) const override { return options_.updates; }
@@ -106,8 +122,12 @@ public:
                               "are none). Lower select.holdout or give it more data.")));
         warn_if_one_sided(context, data);
         if (!options_.target.needs_labels()) given = {};
-        const Team team = make_team(context);
+        const auto team = make_value_team(context,
+                                          {static_cast<std::size_t>(options_.members.value_or(1)),
+                                           options_.target.bootstrap == reward::Bootstrap::ema, heads_alone()},
+                                          data);
         train::EnsembleObjective objective(objectives_of(context, data, part, given, team));
+        objective.on_commit = [&team] { team.complete(); };
         const auto known = held_out_estimands(data, labels, part);
         nlohmann::json meanings = nlohmann::json::object();
         for (const auto& each : known) meanings[each.name] = each.meaning;
@@ -115,8 +135,8 @@ public:
         const std::int64_t updates =
             options_.updates > 0 ? options_.updates
                                  : static_cast<std::int64_t>(std::ceil(options_.epochs * rows / options_.batch));
-        return train_model(context, options_.train, *team.models.front(), objective,
-                           selection(context, part, known, team, updates), updates, {"loss", cat("eval/", by())},
+        return train_model(context, options_.learning, *team.models.front(), objective,
+                           selection(context, data, part, known, team, updates), updates, {"loss", cat("eval/", by())},
                            {{"trajectories", part.training_rows.size()},
                             {"held_out_problems", part.held_out.num_problems()},
                             {"by", by()},
@@ -144,9 +164,14 @@ public:
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
+        if (heads_alone())
+            return frozen_memory("the frozen model", *spec)
+                .add(scoring_memory(*spec, rollout::kScoreTokens))
+                .add(training_memory(train::head_spec(*spec), options_.unit_tokens, 1, rollout::kScoreTokens,
+                                     planned.sum, options_.learning.precision));
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
         auto memory = training_memory(*spec, options_.unit_tokens, sample, rollout::kScoreTokens, planned.sum,
-                                      options_.train.precision);
+                                      options_.learning.precision);
         if (options_.target.bootstrap == reward::Bootstrap::ema)
             memory.add(frozen_memory("the moving average", *spec))
                 .add(scoring_memory(*spec, options_.unit_tokens + sample));
@@ -156,41 +181,14 @@ public:
     }
 
 private:
-    /// The models that learn, and their moving averages.
-    struct Team {
-        std::vector<std::unique_ptr<engine::Engine>> models, averages;
-
-        /// All but the first model, by their names in commits.
-        [[nodiscard]] Beside beside() const {
-            Beside result;
-            for (std::size_t m = 1; m < models.size(); ++m)
-                result.trainees.emplace_back(train::member_name(m), models[m].get());
-            for (std::size_t m = 0; m < averages.size(); ++m)
-                result.companions.emplace_back(m == 0 ? "average" : train::member_name(m) + "/average",
-                                               averages[m].get());
-            return result;
-        }
-    };
-
-    /// Collective.
-    [[nodiscard]] Team make_team(StageContext& context) const {
-        Team team;
-        for (std::size_t m = 0; m < static_cast<std::size_t>(options_.members.value_or(1)); ++m) {
-            team.models.push_back(new_value_model(context, context.input("init"), m));
-            if (options_.target.bootstrap == reward::Bootstrap::ema)
-                team.averages.push_back(context.ranks.agree("making room for a moving average", [&] {
-                    return engine::make_engine(team.models.back()->spec());
-                }));
-        }
-        return team;
-    }
+    [[nodiscard]] bool heads_alone() const { return options_.trained == Trained::head; }
 
     /// Collective. One for each model, with its part of the problems.
     [[nodiscard]] std::vector<std::unique_ptr<train::ValueObjective>> objectives_of(StageContext& context,
                                                                                     const rollout::Trajectories& data,
                                                                                     const train::Partition& part,
                                                                                     const train::ValueLabels& given,
-                                                                                    const Team& team) const {
+                                                                                    const ValueTeam& team) const {
         std::vector<std::unique_ptr<train::ValueObjective>> result;
         const auto rows = train::member_rows(data, part.training_rows, team.models.size(), context.seed);
         for (std::size_t m = 0; m < team.models.size(); ++m) {
@@ -202,21 +200,9 @@ private:
             result.push_back(std::make_unique<train::ValueObjective>(
                 data, rows[m], given, context.task, *team.models[m], options_.target, context.seed, options_.batch,
                 options_.unit_tokens, team.averages.empty() ? nullptr : team.averages[m].get()));
+            if (heads_alone()) result.back()->learn_from(team.features);
         }
         return result;
-    }
-
-    /// Collective. Logits of all states; of an ensemble the combined ones.
-    [[nodiscard]] static std::vector<float> scores(StageContext& context, const Team& team,
-                                                   const rollout::Trajectories& data) {
-        std::vector<std::vector<float>> logits;
-        for (const auto& model : team.models) {
-            rollout::Scorer scorer(*model, context.task.probe(), rollout::kScoreTokens);
-            scorer.show(rollout::value_prompts_of(context.task));
-            logits.push_back(rollout::score_together(context.ranks, scorer, data));
-        }
-        if (logits.size() == 1) return std::move(logits.front());
-        return engine::combined(logits).logit;
     }
 
     [[nodiscard]] bool hazards() const { return options_.target.kind == reward::TargetKind::hazard; }
@@ -277,8 +263,8 @@ private:
         return "";
     }
 
-    train::Evaluation selection(StageContext& context, const train::Partition& part,
-                                const std::vector<rollout::Estimand>& known, const Team& team,
+    train::Evaluation selection(StageContext& context, const rollout::Trajectories& data, const train::Partition& part,
+                                const std::vector<rollout::Estimand>& known, const ValueTeam& team,
                                 std::int64_t updates) const {
         train::Evaluation evaluation;
         if (part.held_out.size() == 0) return evaluation;
@@ -293,8 +279,8 @@ private:
         evaluation.by = by();
         evaluation.higher_is_better = options_.select.by == SelectBy::auc || options_.select.by == SelectBy::accuracy;
         evaluation.patience = options_.select.patience;
-        evaluation.measure = [this, &context, &part, &known, &team](std::int64_t) {
-            const auto logits = scores(context, team, part.held_out);
+        evaluation.measure = [this, &context, &data, &part, &known, &team](std::int64_t) {
+            const auto logits = team.scores(context, data, part.held_rows, part.held_out);
             const auto values = train::state_values(part.held_out, logits, hazards());
             const auto quality = train::value_quality(values, part.held_out_truth);
             train::Metrics metrics;
@@ -315,7 +301,7 @@ private:
 
 StageKind value_kind() {
     return kind_of<ValueStageOptions, ValueStage>("a value model: TD(lambda), n-step TD, or an outcome reward model",
-                                                  {"init", "data"}, true);
+                                                  {"init", "data", "features"}, true);
 }
 
 }  // namespace tdrm::stage

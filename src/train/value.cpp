@@ -105,18 +105,31 @@ std::string ValueObjective::unit_name(std::size_t unit) const {
 Sums ValueObjective::differentiate(std::size_t unit) {
     model::Forest forest;
     std::vector<std::int32_t> probes;
+    std::vector<float> features;
+    const bool head_alone = !features_.empty();
+    const auto width = static_cast<std::size_t>(value_.spec().width);
     for (std::size_t i = units_.begin(unit); i < units_.end(unit); ++i) {
         const std::size_t row = batch_rows_[i];
+        if (head_alone) {
+            const auto of_row =
+                features_.subspan(state_offset_[row] * width, (state_offset_[row + 1] - state_offset_[row]) * width);
+            features.insert(features.end(), of_row.begin(), of_row.end());
+            continue;
+        }
         const auto answer = rollout::all_states(data_, row);
         rollout::add_states(forest, prompt_of(row), std::span(&answer, 1), probe_, probes);
     }
+    const std::size_t num_states = head_alone ? features.size() / width : probes.size();
+    const auto pass = [&](engine::Engine& engine, engine::Keep keep) {
+        return head_alone ? engine.with_features(features) : engine.forward(forest, probes, keep);
+    };
     if (average_ != nullptr) {
-        averaged_.resize(probes.size());
-        average_->values(average_->forward(forest, probes, engine::Keep::nothing), kValueHead, averaged_);
+        averaged_.resize(num_states);
+        average_->values(pass(*average_, engine::Keep::nothing), kValueHead, averaged_);
     }
-    const auto states = value_.forward(forest, probes, engine::Keep::activations);
-    logits_.resize(probes.size());
-    d_logits_.resize(probes.size());
+    const auto states = pass(value_, engine::Keep::activations);
+    logits_.resize(num_states);
+    d_logits_.resize(num_states);
     value_.values(states, kValueHead, logits_);
     double loss = 0;
     reward::TargetStatistics statistics;
@@ -136,7 +149,7 @@ Sums ValueObjective::differentiate(std::size_t unit) {
     }
     for (float& d : d_logits_) d = static_cast<float>(static_cast<double>(d) / weight_);
     value_.value_loss(states, d_logits_);
-    value_.backward(forest);
+    if (!head_alone) value_.backward(forest);
     ledger::count(ledger::Work::trained, forest.num_tokens());
     return {kSums,
             {loss, statistics.states, statistics.interior, statistics.delta, statistics.transitions,
@@ -159,6 +172,20 @@ void set_metrics(const Sums& sums, double weight, Metrics& out) {
 }  // namespace
 
 void ValueObjective::metrics(const Sums& sums, Metrics& out) const { set_metrics(sums, weight_, out); }
+
+model::ModelSpec head_spec(const model::ModelSpec& value_model) {
+    model::ModelSpec head = value_model;
+    head.layers = 0;
+    head.vocab = 1;
+    return head;
+}
+
+void copy_head(const engine::Engine& from, engine::Engine& to) {
+    ensure(from.spec().width == to.spec().width, "heads of equal width");
+    std::vector<float> weights(static_cast<std::size_t>(from.spec().width));
+    from.read(engine::Array::weights, from.layout().head, weights);
+    to.write(engine::Array::weights, to.layout().head, weights);
+}
 
 void EnsembleObjective::prepare(std::int64_t update) {
     units_ = Units();

@@ -76,14 +76,16 @@ Partition partition(const rollout::Trajectories& data, std::span<const float> tr
     return result;
 }
 
-std::vector<float> states_of(const rollout::Trajectories& data, std::span<const float> numbers_S,
-                             std::span<const std::size_t> rows) {
+std::vector<float> states_of(const rollout::Trajectories& data, std::span<const float> numbers_SD,
+                             std::span<const std::size_t> rows, int width) {
     const auto offsets = rollout::state_offsets(data);
-    ensure(numbers_S.size() == offsets.back(), "numbers come one per state");
+    const auto each = static_cast<std::size_t>(width);
+    ensure(numbers_SD.size() == offsets.back() * each, "numbers come for each state");
     std::vector<float> result;
-    for (const std::size_t row : rows)
-        result.insert(result.end(), numbers_S.begin() + static_cast<std::ptrdiff_t>(offsets[row]),
-                      numbers_S.begin() + static_cast<std::ptrdiff_t>(offsets[row + 1]));
+    for (const std::size_t row : rows) {
+        const auto of_row = numbers_SD.subspan(offsets[row] * each, (offsets[row + 1] - offsets[row]) * each);
+        result.insert(result.end(), of_row.begin(), of_row.end());
+    }
     return result;
 }
 

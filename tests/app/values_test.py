@@ -28,7 +28,11 @@ stages:
   hazard: {do: value, like: mc, target: {kind: hazard}}
   first:  {do: value, like: mc, target: {kind: hazard, errors: labels}}
   team:   {do: value, like: end, members: 3}
-  bon:    {do: best_of_n, data: cands, values: [mc, team, hazard, first], at: [last, minimum, survival],
+  feats:  {do: features, model: base, data: rolls}
+  other:  {do: features, model: base, data: cands}
+  head:   {do: value, like: mc, train: head, features: feats}
+  heads:  {do: value, like: end, train: head, members: 2}
+  bon:    {do: best_of_n, data: cands, values: [mc, team, hazard, first, head, heads], at: [last, minimum, survival],
            votes: [value, power, log_odds], difficulty: judged}
   wary:   {do: best_of_n, data: cands, values: [team], caution: 1}
   greedy: {do: search, policy: base, problems: test, value: team, branch: 2}
@@ -66,14 +70,15 @@ class Values(unittest.TestCase):
 
     def test_moving_averages_and_members_come_back_from_a_commit(self):
         other = self.root / "resumed"
-        only = [word for stage in ("base", "rolls", "end", "team") for word in ("--only", stage)]
-        runs.finish(other, config=self.config, settings=("stages.end.updates=3", "stages.team.updates=3"), more=only)
+        only = [word for stage in ("base", "rolls", "end", "team", "heads") for word in ("--only", stage)]
+        runs.finish(other, config=self.config, more=only,
+                    settings=[f"stages.{stage}.updates=3" for stage in ("end", "team", "heads")])
         with h5py.File(other / "team/update-000003/checkpoint.h5") as file:
             self.assertIn("model", file["member2"])
             self.assertIn("model", file["member2/average"])
             self.assertNotIn("optimizer", file["average"])
         runs.finish(other, config=self.config, more=only)
-        for stage in ("end", "team"):
+        for stage in ("end", "team", "heads"):
             for name in ("metrics.jsonl", "update-000006/part-0000.h5"):
                 self.assertEqual((other / stage / name).read_bytes(), (self.folder / stage / name).read_bytes(), (stage, name))
 
@@ -135,6 +140,19 @@ class Values(unittest.TestCase):
         with h5py.File(self.folder / "greedy/trajectories.h5") as file:
             self.assertTrue(np.isfinite(file["node/value"][...]).all())
 
+    def test_heads_leave_the_body_as_it_was(self):
+        with h5py.File(self.folder / "feats/features.h5") as file, h5py.File(self.folder / "rolls/labels.h5") as labels:
+            self.assertEqual(file["state/feature"].size, labels["state/v_pi"].size * file.attrs["width"])
+        commits = {stage: sorted((self.folder / stage).glob("update-*"))[-1] for stage in ("base", "head", "heads")}
+        with h5py.File(commits["base"] / "checkpoint.h5") as base:
+            for stage, prefix in (("head", ""), ("heads", ""), ("heads", "member1/")):
+                with h5py.File(commits[stage] / "checkpoint.h5") as file:
+                    name = "model.layers.0.mlp.down_proj.weight"
+                    np.testing.assert_array_equal(file[f"{prefix}model/{name}"][...], base[f"model/{name}"][...])
+                    np.testing.assert_array_equal(file[f"{prefix}model/score.weight"][...], file[f"{prefix}head/model/score.weight"][...])
+        self.assertEqual(json.loads((self.folder / "heads/stage.json").read_text())["results"]["members"], 2)
+        self.assertIn("head last", [curve["method"] for curve in results(self.folder, "bon")["curves"]])
+
     def test_what_makes_no_sense_is_refused(self):
         self.refuse(64, "an ensemble of one", "stages.team.members=1")
         self.refuse(64, "stages.mc.target.lambda", "stages.mc.target.lambda=1.5")
@@ -147,6 +165,8 @@ class Values(unittest.TestCase):
         self.refuse(64, "chances of an error", "stages.greedy.value=hazard", again="greedy")
         self.refuse(64, "is a model of hazards", "stages.wary.values=[hazard]", "stages.wary.caution=0", again="wary")
         self.refuse(65, "has no step labels of this source", "stages.exact.labels=sampled", again="exact")
+        self.refuse(64, "the whole model is trained", "stages.mc.features=feats")
+        self.refuse(65, "belongs to other trajectories", "stages.head.features=other", again="head")
         self.refuse(65, "tried", "stages.exact.target.label_weight=tries", again="exact")
 
 

@@ -289,6 +289,40 @@ TEST(ValueGradient, OfHazardsIsThatOfTheLikelihoodOfTheFirstError) {
     expect_twin(trainee, make, 0, loss.item<double>(), twin.gradient(loss), few_tokens);
 }
 
+TEST(ValueGradient, OfAHeadOnStoredHiddenStatesIsTheHeadsShareOfTheWholeGradient) {
+    const ToyTask task;
+    Learner whole(model::Head::value);
+    const auto [data, rows, batch, few_tokens] = short_data();
+    const auto features = rollout::state_features(whole.engine(), task, data, 0, data.num_problems());
+    const auto width = static_cast<std::size_t>(whole.engine().spec().width);
+    ASSERT_EQ(features.size(), rollout::state_offsets(data).back() * width);
+    const auto head = engine::make_engine(head_spec(whole.engine().spec()));
+    head->begin_training({});
+    copy_head(whole.engine(), *head);
+    const reward::TargetOptions options{.kind = reward::TargetKind::td_lambda, .lambda = 0.4};
+    const auto full = value_objective(whole, task, data, rows, {}, options, 2, batch, 10'000);
+    ValueObjective alone(data, rows, {}, task, *head, options, 2, batch, 10'000);
+    alone.learn_from(features);
+    full->prepare(0);
+    alone.prepare(0);
+    const auto expected = gradient_of(whole, *full);
+    head->begin_update();
+    head->begin_unit();
+    const auto sums = alone.differentiate(0);
+    std::vector<float> gradient(width);
+    head->read(engine::Array::gradient, head->layout().head, gradient);
+    const auto begin = expected.gradient.begin() + whole.engine().layout().head;
+    for (std::size_t i = 0; i < width; ++i) EXPECT_NEAR(gradient[i], begin[static_cast<std::ptrdiff_t>(i)], 1e-5F) << i;
+    Metrics metrics;
+    alone.metrics(sums, metrics);
+    EXPECT_NEAR(metrics.get("loss"), expected.metrics.get("loss"), 1e-5);
+    EXPECT_LT(head->num_parameters(), 3 * static_cast<std::int64_t>(width) + 1);
+    // Back in a body, the head says there what it said alone.
+    Learner body(model::Head::value, 1);
+    copy_head(*head, body.engine());
+    EXPECT_EQ(body.weights(), whole.weights());
+}
+
 TEST(ValueGradient, BacksUpTheValuesOfTheMovingAverage) {
     const ToyTask task;
     Learner trainee(model::Head::value), same(model::Head::value), average(model::Head::value, 7);

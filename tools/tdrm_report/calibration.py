@@ -7,7 +7,7 @@ from .markup import escape, number, paragraph, table
 from .stats import wilson
 from .study import labelled, scored
 
-AGAINST = {"outcome": "the outcome", "truth": "the exact truth"}
+AGAINST = {"outcome": "the outcome", "truth": "the exact truth", "v_pi": "the exact value"}
 
 
 def models_of(study):
@@ -77,13 +77,14 @@ def _share_axes(axis):
 
 
 def _table(models, kinds):
-    names = {"auc": "AUC", "brier": "Brier score", "log_loss": "log loss", "ece": "ECE"}
+    names = {"auc": "AUC", "auc_within": "AUC within problems", "explained_variance": "explained variance", "brier": "Brier score",
+             "log_loss": "log loss", "ece": "ECE"}
     rows = []
     for kind in kinds:
         for label, entries in models.items():
             figures = [[entry[kind][name] for entry in entries if entry.get(kind, {}).get(name) is not None] for name in names]
             states = sum(entry["states"] for entry in entries)
             rows.append([escape(label), kind, number(states), *(f"{np.mean(seeds):.3f}" if seeds else "–" for seeds in figures)])
-    body = table(["model", "against", "states", *names.values()], rows, numbers=range(2, 7))
+    body = table(["model", "against", "states", *names.values()], rows, numbers=range(2, 9))
     return body + paragraph("AUC: chance that a state that came true is valued above one that didn't (0.5: by a coin). ECE: mean distance from the "
                             "diagonal. Means over seeds.", "note")

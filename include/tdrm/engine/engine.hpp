@@ -144,6 +144,11 @@ public:
     virtual void token_logits(Rows rows, int row, std::span<float> logits) = 0;
     /// Value logits of all rows, as the read-out says. @throws BugError if the model lacks the head
     virtual void values(Rows rows, const model::ReadOut& read_out, std::span<float> logits) = 0;
+    /// The hidden states of all rows, `width` numbers each. @throws BugError from engines that don't give them away
+    virtual void features(Rows rows, std::span<float> out);
+    /// A pass that leaves these hidden states, as features() gave them: heads may be read and learn from it, the body
+    /// can't. @throws BugError likewise
+    virtual Rows with_features(std::span<const float> features);
     /// A cache for `max_tokens` tokens, each segment's rounded up to whole pages. `sampler` says how tokens are drawn.
     /// The engine must outlive it.
     [[nodiscard]] virtual std::unique_ptr<Decoder> decoder(std::int64_t max_tokens, const SamplerOptions& sampler) = 0;

@@ -21,6 +21,12 @@ namespace tdrm::stage {
                                                 const std::filesystem::path& directory,
                                                 const rollout::Attributes& attributes);
 
+/// Collective. Features of all states of a table (rollout::state_features) as a map; writes features.h5 with a manifest
+/// into `directory`, or reads what is there. @return them, on every rank
+[[nodiscard]] std::vector<float> feature_map(StageContext& context, const rollout::Trajectories& data,
+                                             const Input& body, const std::string& label,
+                                             const std::filesystem::path& directory);
+
 /// Collective. Value logits of all states of a table as a map; writes values.h5 with a manifest into `directory`.
 [[nodiscard]] std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
                                            const std::string& label, const std::filesystem::path& directory,

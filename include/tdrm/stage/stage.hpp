@@ -48,6 +48,7 @@ struct StageKind {
 
 [[nodiscard]] StageKind sft_kind();
 [[nodiscard]] StageKind rollout_kind();
+[[nodiscard]] StageKind features_kind();
 [[nodiscard]] StageKind value_kind();
 [[nodiscard]] StageKind best_of_n_kind();
 [[nodiscard]] StageKind search_kind();

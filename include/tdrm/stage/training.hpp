@@ -25,6 +25,7 @@ struct TrainFields {
 
 /// Models beside the stage's own: those that learn with it, by the same options, and those that commits keep alone.
 struct Beside {
+    std::string own_name = {};  ///< of the stage's own model; "" but for heads
     std::vector<std::pair<std::string, engine::Engine*>> trainees, companions;  ///< by the name in commits
 };
 

@@ -49,6 +49,8 @@ public:
     virtual Sums differentiate(std::size_t unit) = 0;
     /// Figures of the update from the sums over all units, added in canonical order. All are zero without units.
     virtual void metrics(const Sums& sums, Metrics& out) const = 0;
+    /// Local. Brings companions up to date with their trainees: all are written next.
+    virtual void before_commit() {}
     /// Whether training may be resumed after `updates` updates without more state than the parameters.
     [[nodiscard]] virtual bool resumable_at(std::int64_t updates) const { return updates >= 0; }
 };

@@ -25,6 +25,9 @@ public:
     ValueObjective(const rollout::Trajectories& data, std::vector<std::size_t> rows, ValueLabels labels,
                    const task::Task& task, engine::Engine& value, const reward::TargetOptions& target,
                    std::uint64_t seed, int batch, int unit_tokens, engine::Engine* average = nullptr);
+    /// From now on heads alone learn, from these hidden states of all states of `data`, `width` numbers each; the
+    /// engines are of heads (head_spec). The numbers must outlive it.
+    void learn_from(std::span<const float> features_SD) { features_ = features_SD; }
 
     void prepare(std::int64_t update) override;
     [[nodiscard]] const Units& units() const override { return units_; }
@@ -57,8 +60,14 @@ private:
     std::vector<std::size_t> batch_rows_;
     Units units_;
     double weight_ = 0;  ///< of the whole batch
+    std::span<const float> features_;
     std::vector<float> logits_, averaged_, d_logits_;
 };
+
+/// Sizes of a model that is a head alone: no layers, one token that nobody reads.
+[[nodiscard]] model::ModelSpec head_spec(const model::ModelSpec& value_model);
+/// Copies the head's weights between models of equal width.
+void copy_head(const engine::Engine& from, engine::Engine& to);
 
 /// Members of an ensemble that learn beside each other, each from its own part of the problems: an update is one of
 /// each. Member m is trainee m. Figures are means over all members' states.
@@ -70,10 +79,15 @@ public:
     void prepare(std::int64_t update) override;
     [[nodiscard]] const Units& units() const override { return units_; }
     [[nodiscard]] std::optional<std::size_t> trainee_of(std::size_t unit) const override { return place(unit).first; }
+    void before_commit() override {
+        if (on_commit) on_commit();
+    }
     [[nodiscard]] std::string unit_name(std::size_t unit) const override;
     [[nodiscard]] std::span<const std::string_view> sum_names() const override { return members_[0]->sum_names(); }
     Sums differentiate(std::size_t unit) override;
     void metrics(const Sums& sums, Metrics& out) const override;
+
+    std::function<void()> on_commit;  ///< called before a commit, if there is one
 
 private:
     /// Member and unit of its own.

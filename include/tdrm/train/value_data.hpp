@@ -50,8 +50,8 @@ struct Partition {
 /// @param holdout share of the problems, in [0, 1)
 [[nodiscard]] Partition partition(const rollout::Trajectories& data, std::span<const float> truth, bool labelled_only,
                                   double holdout, std::uint64_t seed);
-/// The states of these rows, of one number for each state of a table.
-[[nodiscard]] std::vector<float> states_of(const rollout::Trajectories& data, std::span<const float> numbers_S,
-                                           std::span<const std::size_t> rows);
+/// The states of these rows, of `width` numbers for each state of a table.
+[[nodiscard]] std::vector<float> states_of(const rollout::Trajectories& data, std::span<const float> numbers_SD,
+                                           std::span<const std::size_t> rows, int width = 1);
 
 }  // namespace tdrm::train

@@ -1,0 +1,97 @@
+#include "value_team.hpp"
+
+#include "tdrm/engine/ensemble.hpp"
+#include "tdrm/rollout/answers.hpp"
+#include "tdrm/rollout/features.hpp"
+#include "tdrm/stage/maps.hpp"
+#include "tdrm/train/state.hpp"
+#include "tdrm/train/value.hpp"
+
+namespace tdrm::stage {
+namespace {
+
+constexpr std::size_t kHeadStates = 4096;  ///< that a head reads at once
+
+std::string joined(const std::string& member, const std::string& name) {
+    return member.empty() || name.empty() ? member + name : member + "/" + name;
+}
+
+std::vector<float> head_logits(engine::Engine& head, std::span<const float> features) {
+    const auto width = static_cast<std::size_t>(head.spec().width);
+    std::vector<float> logits(features.size() / width);
+    for (std::size_t first = 0; first < logits.size(); first += kHeadStates) {
+        const std::size_t count = std::min(kHeadStates, logits.size() - first);
+        const auto states = head.with_features(features.subspan(first * width, count * width));
+        head.values(states, {}, std::span(logits).subspan(first, count));
+    }
+    return logits;
+}
+
+}  // namespace
+
+Beside ValueTeam::beside() const {
+    Beside result;
+    const std::string what = heads_alone() ? "head" : "";
+    result.own_name = what;
+    for (std::size_t m = 1; m < models.size(); ++m)
+        result.trainees.emplace_back(joined(train::member_name(m), what), models[m].get());
+    for (std::size_t m = 0; m < averages.size(); ++m)
+        result.companions.emplace_back(joined(train::member_name(m), "average"), averages[m].get());
+    for (std::size_t m = 0; m < bodies.size(); ++m)
+        result.companions.emplace_back(train::member_name(m), bodies[m].get());
+    return result;
+}
+
+void ValueTeam::complete() const {
+    for (std::size_t m = 0; m < bodies.size(); ++m) train::copy_head(*models[m], *bodies[m]);
+}
+
+std::vector<float> ValueTeam::scores(StageContext& context, const rollout::Trajectories& data,
+                                     std::span<const std::size_t> rows, const rollout::Trajectories& held_out) const {
+    std::vector<std::vector<float>> logits;
+    std::vector<float> of_rows;
+    if (heads_alone()) of_rows = train::states_of(data, features, rows, models[0]->spec().width);
+    for (const auto& model : models) {
+        if (heads_alone()) {
+            logits.push_back(head_logits(*model, of_rows));
+            continue;
+        }
+        rollout::Scorer scorer(*model, context.task.probe(), rollout::kScoreTokens);
+        scorer.show(rollout::value_prompts_of(context.task));
+        logits.push_back(rollout::score_together(context.ranks, scorer, held_out));
+    }
+    if (logits.size() == 1) return std::move(logits.front());
+    return engine::combined(logits).logit;
+}
+
+ValueTeam make_value_team(StageContext& context, const TeamPlan& plan, const rollout::Trajectories& data) {
+    ValueTeam team;
+    for (std::size_t m = 0; m < plan.members; ++m) {
+        auto model = new_value_model(context, context.input("init"), m);
+        if (plan.heads_alone) {
+            team.bodies.push_back(std::move(model));
+            model = context.ranks.agree("making room for a head", [&] {
+                auto head = engine::make_engine(train::head_spec(team.bodies.back()->spec()));
+                train::copy_head(*team.bodies.back(), *head);
+                return head;
+            });
+        }
+        team.models.push_back(std::move(model));
+        if (plan.averages)
+            team.averages.push_back(context.ranks.agree(
+                "making room for a moving average", [&] { return engine::make_engine(team.models.back()->spec()); }));
+    }
+    if (!plan.heads_alone) return team;
+    const auto given = context.inputs_of("features");
+    if (given.empty()) {
+        team.features = feature_map(context, data, context.input("init"), context.node.name + " features",
+                                    context.directory / "features");
+    } else {
+        team.features = context.ranks.agree("reading " + given.front().label, [&] {
+            return rollout::load_features(given.front().directory, data, context.input("init").identity);
+        });
+    }
+    return team;
+}
+
+}  // namespace tdrm::stage
