@@ -215,13 +215,15 @@ bool is_purpose(std::string_view prefix) {
 /// "7 is wrong", "7 or so".
 bool is_revoked(std::string_view suffix) {
     std::size_t at = 0;
-    while (at < suffix.size() && (is_space(suffix[at]) || suffix[at] == '$' || suffix[at] == '*')) ++at;
+    while (at < suffix.size() && (is_space(suffix[at]) || suffix[at] == '$' || suffix[at] == '*' || suffix[at] == ','))
+        ++at;
     const std::string rest = lower(suffix.substr(at, kMaxGap));
     for (const std::string_view word :
-         {"is wrong", "is not",   "isn't",      "is incorrect", "is false",    "or so",         "or more",
-          "or less",  "or fewer", "or greater", "or larger",    "or maybe",    "or perhaps",    "is impossible",
-          "squared",  "cubed",    "factorial",  "and a half",   "and a third", "and a quarter", "?",
-          "does not", "doesn't",  "cannot",     "can't"})
+         {"is wrong",      "is not",   "isn't",      "is incorrect", "is false",  "or so",      "or more",
+          "or less",       "or fewer", "or greater", "or larger",    "or maybe",  "or perhaps", "is impossible",
+          "to the",        "doubled",  "tripled",    "halved",       "at most",   "at least",   "or not",
+          "if not",        "or else",  "squared",    "cubed",        "factorial", "and a half", "and a third",
+          "and a quarter", "?",        "does not",   "doesn't",      "cannot",    "can't"})
         if (rest.starts_with(word)) return true;
     return false;
 }
@@ -238,6 +240,12 @@ std::string magnitude_behind(std::string_view suffix) {
 char joined_by(std::string_view gap) {
     if (gap.size() > kMaxGap || gap.find('\n') != std::string_view::npos) return '\0';
     const std::string words = lower(trimmed(gap));
+    const bool only_operators = !words.empty() && std::all_of(words.begin(), words.end(), [](char c) {
+        return (is_operator(c) && c != '=' && c != '<' && c != '>') || is_wide(c) || c == ' ';
+    });
+    if (only_operators && words.find_first_of("+-*/^") != std::string::npos) return 't';
+    for (const std::string_view dash : {"\xE2\x80\x93", "\xE2\x88\x92", "\xE2\x80\x94"})
+        if (words == dash) return 't';
     std::string letters;
     bool stop = false;
     for (std::size_t i = 0; i < words.size(); ++i) {
@@ -268,14 +276,36 @@ char joined_by(std::string_view gap) {
     return letters == "\xE5\x88\xB0" || letters == "\xE8\x87\xB3" ? 't' : '\0';
 }
 
+/// "2 \\times" before the next candidate.
+bool ends_open(std::string_view text) {
+    for (text = trimmed(text); text.ends_with("\\,") || text.ends_with("\\!"); text = trimmed(text))
+        text.remove_suffix(2);
+    return !text.empty() && (std::string_view("+-*/^").find(text.back()) != std::string_view::npos ||
+                             text.ends_with("\\times") || text.ends_with("\\cdot"));
+}
+
+/// An operator between a candidate and a letter or bracket before it: "$x$ + 3", "-$3$".
+bool is_operand(std::string_view text, const Item& item) {
+    std::string_view before = text.substr(0, item.begin);
+    if (item.formula) return !before.empty() && std::string_view("+-*/^").find(before.back()) != std::string_view::npos;
+    before = trimmed(before);
+    return !item.text.empty() && std::string_view("+-*/^").find(item.text[0]) != std::string_view::npos &&
+           !before.empty() && (before.back() == '$' || before.back() == ')');
+}
+
 /// The claim that ends with item `last`, joined to what stands before it; `last` becomes its first item.
 std::string claim_of(std::string_view text, const std::vector<Item>& items, std::size_t& last) {
     std::string claim = items[last].text;
     while (last > 0) {
         const Item &before = items[last - 1], &here = items[last];
         const char joint = joined_by(text.substr(before.end, here.begin - before.end));
-        if (joint == '\0') break;
-        claim = before.text + (joint == ',' ? ", " : joint == 'o' ? " or " : " to ") + claim;
+        if (ends_open(before.text) && here.formula) {  // one expression in two formulas
+            claim = before.text + " " + claim;
+            --last;
+            continue;
+        }
+        if (joint == '\0' && !ends_open(before.text)) break;
+        claim = before.text + (joint == ',' ? ", " : joint == 'o' ? " or " : joint == 't' ? " to " : " ") + claim;
         --last;
     }
     return claim;
@@ -299,6 +329,7 @@ std::optional<Claim> last_claim(std::string_view text) {
         const std::string prefix = prefix_of(text, start, items[last].begin);
         const bool denied =
             is_denied(prefix) || is_negated(prefix) || is_doubted(prefix) || is_revoked(text.substr(items[end].end));
+        if (is_operand(text, items[last])) return std::nullopt;
         const bool another = last > 0 && same_sentence(text, items[last - 1], items[last]);
         if (denied && !another) return std::nullopt;
         const bool aside = items[last].begin > 0 && text[items[last].begin - 1] == '(' && items[last].formula;

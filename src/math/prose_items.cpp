@@ -73,10 +73,11 @@ std::size_t length_of_number(std::string_view chunk) {
 /// A chunk between white space, cut at words of wide characters.
 void classify(std::string_view text, std::size_t begin, std::size_t end, std::vector<Chunk>& chunks) {
     constexpr std::string_view kOpening = "*_`\"'", kClosing = "*_`\"'.,;:?";
-    while (begin < end && kOpening.find(text[begin]) != std::string_view::npos) ++begin;
+    const bool product = end - begin == 1 && text[begin] == '*';
+    while (!product && begin < end && kOpening.find(text[begin]) != std::string_view::npos) ++begin;
     if (starts(text, begin, "\\boxed{") && matching_brace(text, begin + 6) == std::string_view::npos) begin += 7;
     bool ends = false;
-    while (begin < end && kClosing.find(text[end - 1]) != std::string_view::npos) {
+    while (!product && begin < end && kClosing.find(text[end - 1]) != std::string_view::npos) {
         ends = ends || text[end - 1] == '.' || text[end - 1] == ',' || text[end - 1] == ';' || text[end - 1] == ':';
         --end;
     }
@@ -152,9 +153,10 @@ bool touches_operator(std::string_view text, const Chunk& chunk, bool before) {
 }
 
 bool holds_value(std::string_view run) {
-    for (std::size_t i = 0; i < run.size(); ++i)
-        if (is_digit(run[i]) || is_wide(run[i]) || (run[i] == '\\' && i + 1 < run.size() && is_letter(run[i + 1])))
-            return true;
+    for (std::size_t i = 0; i < run.size(); ++i) {
+        const bool sign = (static_cast<unsigned char>(run[i]) & 0xC0U) == 0xC0U && run.substr(i, 2) != "\xE2\x80";
+        if (is_digit(run[i]) || sign || (run[i] == '\\' && i + 1 < run.size() && is_letter(run[i + 1]))) return true;
+    }
     return false;
 }
 
@@ -163,6 +165,9 @@ void add_runs(std::string_view text, std::size_t from, std::size_t to, std::vect
     const auto belongs = [&](std::size_t i) {
         if (!chunks[i].mathematics) return false;
         if (!chunks[i].letters_only) return true;
+        const auto number = [&](std::size_t k) { return chunks[k].mathematics && is_digit(text[chunks[k].begin]); };
+        if (i > 0 && i + 1 < chunks.size() && text[chunks[i].begin] == 'x' && number(i - 1) && number(i + 1))
+            return true;
         return (i > 0 && !chunks[i - 1].ends && touches_operator(text, chunks[i - 1], true)) ||
                (i + 1 < chunks.size() && !chunks[i].ends && touches_operator(text, chunks[i + 1], false));
     };

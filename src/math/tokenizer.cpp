@@ -161,6 +161,9 @@ private:
             at_ += 2;
             return words(std::string{to_lower(run[0]), 'm'});
         }
+        if (run == "x" && space_ && peek(0) == ' ' && is_digit(peek(1)) && !tokens_.empty() &&
+            tokens_.back().kind == TokenKind::number)
+            return sign("*");  // 3 x 10^5
         if (run == "US" && peek(0) == '$') return;
         if (run.size() == 1) return emit(TokenKind::symbol, std::string(run));
         std::string key(run);

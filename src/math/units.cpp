@@ -88,10 +88,10 @@ std::string_view spelling_of(std::string_view word) {
 
 bool is_short_word(std::string_view word) {
     static const std::unordered_set<std::string_view> words = {
-        "yes", "no",  "odd",  "one", "two", "six", "ten", "the", "not",  "all", "is",   "are", "of",  "to",
-        "sq",  "cu",  "per",  "for", "red", "cat", "dog", "any", "if",   "men", "boys", "box", "pen", "it",
-        "its", "pie", "day",  "am",  "pm",  "egg", "pts", "non", "east", "men", "cup",  "mph", "usd", "none",
-        "min", "max", "ways", "as",  "on",  "at",  "by",  "be",  "that", "DNE", "dne",  "an"};
+        "old",  "yes", "no",  "odd",  "one", "two", "six", "ten", "the", "not",  "all", "is",   "are", "of",
+        "to",   "sq",  "cu",  "per",  "for", "red", "cat", "dog", "any", "if",   "men", "boys", "box", "pen",
+        "it",   "its", "pie", "day",  "am",  "pm",  "egg", "pts", "non", "east", "men", "cup",  "mph", "usd",
+        "none", "min", "max", "ways", "as",  "on",  "at",  "by",  "be",  "that", "DNE", "dne",  "an"};
     return words.contains(word) || (word.size() > 1 && !spelling_of(word).empty());
 }
 
@@ -132,19 +132,20 @@ std::string canonical_unit(std::string_view words) {
 
 bool names_things(std::string_view words) {
     static const std::unordered_set<std::string_view> no_names = {
-        "or",      "not",           "nor",         "xor",        "oder",      "either",     "neither",  "never",
-        "no",      "but",           "except",      "unless",     "if",        "otherwise",  "else",     "is",
-        "are",     "was",           "were",        "be",         "equals",    "equal",      "isn",      "aren",
-        "cannot",  "wrong",         "incorrect",   "false",      "untrue",    "impossible", "invalid",  "maybe",
-        "perhaps", "possibly",      "probably",    "likely",     "unsure",    "instead",    "rather",   "versus",
-        "vs",      "times",         "plus",        "minus",      "divided",   "multiplied", "over",     "modulo",
-        "mod",     "choose",        "squared",     "cubed",      "factorial", "power",      "least",    "most",
-        "between", "half",          "one",         "two",        "three",     "four",       "five",     "six",
-        "seven",   "eight",         "nine",        "ten",        "eleven",    "twelve",     "thirteen", "fourteen",
-        "fifteen", "sixteen",       "seventeen",   "eighteen",   "nineteen",  "twenty",     "thirty",   "forty",
-        "fifty",   "sixty",         "seventy",     "eighty",     "ninety",    "hundred",    "thousand", "million",
-        "billion", "trillion",      "dozen",       "lies",       "implies",   "therefore",  "because",  "when",
-        "where",   "alternatively", "incorrectly", "extraneous", "rejected",  "discarded",  "sqrt",     "root"};
+        "or",         "not",           "nor",         "xor",      "oder",      "either",     "neither",  "never",
+        "no",         "but",           "except",      "unless",   "if",        "otherwise",  "else",     "is",
+        "are",        "was",           "were",        "be",       "equals",    "equal",      "isn",      "aren",
+        "cannot",     "wrong",         "incorrect",   "false",    "untrue",    "impossible", "invalid",  "maybe",
+        "perhaps",    "possibly",      "probably",    "likely",   "unsure",    "instead",    "rather",   "versus",
+        "vs",         "times",         "plus",        "minus",    "divided",   "multiplied", "over",     "modulo",
+        "mod",        "choose",        "squared",     "cubed",    "factorial", "power",      "least",    "most",
+        "between",    "half",          "one",         "two",      "three",     "four",       "five",     "six",
+        "seven",      "eight",         "nine",        "ten",      "eleven",    "twelve",     "thirteen", "fourteen",
+        "fifteen",    "sixteen",       "seventeen",   "eighteen", "nineteen",  "twenty",     "thirty",   "forty",
+        "fifty",      "sixty",         "seventy",     "eighty",   "ninety",    "hundred",    "thousand", "million",
+        "billion",    "trillion",      "dozen",       "lies",     "implies",   "therefore",  "because",  "when",
+        "where",      "alternatively", "incorrectly", "doubled",  "tripled",   "halved",     "inverted", "negated",
+        "extraneous", "rejected",      "discarded",   "sqrt",     "root"};
     static const std::unordered_set<std::string_view> no_first_names = {"score", "gross", "point", "and",  "to",
                                                                         "than",  "under", "above", "below"};
     static constexpr std::string_view kNoNames[] = {"\xE6\x88\x96", "\xE4\xB8\x8D", "\xE9\x9D\x9E", "\xE6\xB2\xA1",
