@@ -225,4 +225,18 @@ std::string_view trimmed(std::string_view text) {
     return text;
 }
 
+std::string single_backslashes(std::string_view text) {
+    const bool everywhere = text.find("\\\\begin") != std::string_view::npos;
+    if (text.find("\\\\") == std::string_view::npos) return std::string(text);
+    if (!everywhere && text.find("\\begin") != std::string_view::npos) return std::string(text);
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const bool pair = text[i] == '\\' && i + 1 < text.size() && text[i + 1] == '\\';
+        const bool command = pair && i + 2 < text.size() && !is_space(text[i + 2]) && text[i + 2] != '\\';
+        if (pair && (everywhere || command)) ++i;
+        out += text[i];
+    }
+    return out;
+}
+
 }  // namespace tdrm::math

@@ -71,10 +71,14 @@ bool is_choice_letter(char c) { return c >= 'A' && c <= 'J'; }
 /// Whether what follows a choice names another one: "or C", ", C", "(C)", "/C", "and (C)".
 bool names_another(std::string_view rest) {
     for (std::size_t i = 0; i < rest.size(); ++i) {
-        if (!is_choice_letter(rest[i])) continue;
+        const bool small = rest[i] >= 'a' && rest[i] <= 'j';
+        if (!is_choice_letter(rest[i]) && !small) continue;
         const bool apart = (i == 0 || !is_letter(rest[i - 1])) && (i + 1 == rest.size() || !is_letter(rest[i + 1]));
         if (!apart) continue;
         const bool bracketed = i > 0 && rest[i - 1] == '(' && i + 1 < rest.size() && rest[i + 1] == ')';
+        if (small && !bracketed) continue;
+        const bool article = i == 0 && rest[0] == 'A' && rest.size() > 2 && rest[1] == ' ' && is_letter(rest[2]);
+        if (article) continue;
         std::string_view before = trimmed(rest.substr(0, bracketed ? i - 1 : i));
         if (bracketed || before.empty()) return true;
         for (const std::string_view mark :

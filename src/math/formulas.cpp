@@ -33,7 +33,7 @@ std::optional<std::size_t> closing_dollar(std::string_view text, std::size_t at)
     if (content.empty() || !is_digit(content[0])) return end;
     // "$5 + $7", "$5 and $7": an amount, and the next "$" belongs to the next one.
     const bool next_amount = end + 1 < text.size() && is_digit(text[end + 1]);
-    const bool spaced = is_space(content.back());
+    const bool spaced = is_space(content.back()) || content.back() == '-';
     if ((spaced && (next_amount || holds_prose(content))) || (holds_prose(content) && next_amount)) return std::nullopt;
     return end;
 }

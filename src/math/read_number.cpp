@@ -1,5 +1,7 @@
 #include "read_number.hpp"
 
+#include <array>
+
 #include "tdrm/math/characters.hpp"
 
 namespace tdrm::math {
@@ -135,6 +137,28 @@ private:
 
 ReadNumber read_number(std::string_view text, std::size_t at, Comma comma, bool in_brackets) {
     return NumberReader(text, at, comma, in_brackets).run();
+}
+
+std::optional<ReadDate> read_date(std::string_view text, std::size_t at) {
+    if (at > 0 && (is_digit(text[at - 1]) || std::string_view("/-.^_{").find(text[at - 1]) != std::string_view::npos))
+        return std::nullopt;
+    std::array<std::string, 3> parts;
+    std::size_t end = at;
+    char mark = '\0';
+    for (std::size_t part = 0; part < 3; ++part) {
+        if (part > 0) {
+            const char c = end < text.size() ? text[end++] : '\0';
+            if ((c != '-' && c != '/') || (part == 2 && c != mark)) return std::nullopt;
+            mark = c;
+        }
+        while (end < text.size() && is_digit(text[end]) && parts[part].size() < 5) parts[part] += text[end++];
+    }
+    if (end < text.size() && (is_digit(text[end]) || text[end] == mark)) return std::nullopt;
+    const auto small = [](const std::string& part) { return part.size() == 1 || part.size() == 2; };
+    const bool year_first = parts[0].size() == 4 && small(parts[1]) && small(parts[2]);
+    if (!year_first && !(small(parts[0]) && small(parts[1]) && parts[2].size() == 4)) return std::nullopt;
+    const auto value = [](const std::string& part) { return std::to_string(std::stoi(part)); };
+    return ReadDate{"date " + value(parts[0]) + "-" + value(parts[1]) + "-" + value(parts[2]), end - at};
 }
 
 }  // namespace tdrm::math

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "extract_parts.hpp"
+#include "groups.hpp"
 #include "read_number.hpp"
 #include "tdrm/math/characters.hpp"
 #include "tdrm/math/words.hpp"
@@ -129,39 +130,17 @@ private:
                (peek(0) == ' ' && is_digit(peek(1))) || (dollar > 0 && is_digit(text_[dollar - 1]));
     }
 
-    /// 2020-01-02, 2020/1/2, 1/2/2020: a name, not a difference or quotient. Years first are spelt in one way.
-    bool date() {
-        if (at_ > 0 &&
-            (is_digit(text_[at_ - 1]) || std::string_view("/-.^_{").find(text_[at_ - 1]) != std::string_view::npos))
-            return false;
-        std::array<std::string, 3> parts;
-        std::size_t end = at_;
-        char mark = '\0';
-        for (std::size_t part = 0; part < 3; ++part) {
-            if (part > 0) {
-                const char c = end < text_.size() ? text_[end++] : '\0';
-                if ((c != '-' && c != '/') || (part == 2 && c != mark)) return false;
-                mark = c;
-            }
-            while (end < text_.size() && is_digit(text_[end]) && parts[part].size() < 5) parts[part] += text_[end++];
-        }
-        if (end < text_.size() && (is_digit(text_[end]) || text_[end] == mark)) return false;
-        const auto small = [](const std::string& part) { return part.size() == 1 || part.size() == 2; };
-        const bool year_first = parts[0].size() == 4 && small(parts[1]) && small(parts[2]);
-        if (!year_first && !(small(parts[0]) && small(parts[1]) && parts[2].size() == 4)) return false;
-        const auto value = [](const std::string& part) { return std::to_string(std::stoi(part)); };
-        emit(TokenKind::symbol, "date " + value(parts[0]) + "-" + value(parts[1]) + "-" + value(parts[2]));
-        at_ = end;
-        return true;
-    }
-
     /// The 2 of "\log_2 128".
     [[nodiscard]] bool is_index() const {
         return !tokens_.empty() && (tokens_.back().is("_") || tokens_.back().is("^"));
     }
 
     void number() {
-        if (date()) return;
+        if (const auto date = read_date(text_, at_)) {
+            emit(TokenKind::symbol, date->name);
+            at_ += date->length;
+            return;
+        }
         ReadNumber read = read_number(text_, at_, comma_, brackets_ > 0 || is_index());
         budget_.spend(1 + read.length / 16);
         emit(TokenKind::number, std::move(read.digits));
@@ -182,6 +161,9 @@ private:
             at_ += 2;
             return words(std::string{to_lower(run[0]), 'm'});
         }
+        if (run == "x" && space_ && peek(0) == ' ' && is_digit(peek(1)) && !tokens_.empty() &&
+            tokens_.back().kind == TokenKind::number)
+            return sign("*");  // 3 x 10^5
         if (run == "US" && peek(0) == '$') return;
         if (run.size() == 1) return emit(TokenKind::symbol, std::string(run));
         std::string key(run);
@@ -203,19 +185,13 @@ private:
         return next < text_.size() && (text_[next] == '(' || text_[next] == '[' || text_[next] == '{');
     }
 
-    /// U+2180 ... U+22FF: arrows and operators that nobody has translated aren't words.
-    [[nodiscard]] bool at_mathematical_sign() const {
-        const auto second = static_cast<unsigned char>(peek(1));
-        return peek(0) == '\xE2' && second >= 0x86 && second <= 0x8B;
-    }
-
     void wide_word() {
         const std::size_t begin = at_;
-        if (at_mathematical_sign()) {
+        if (starts_with_sign(text_.substr(at_))) {
             at_ += 3;
             return sign(text_.substr(begin, 3));
         }
-        while (is_wide(peek(0)) && !at_mathematical_sign()) ++at_;
+        while (is_wide(peek(0)) && !starts_with_sign(text_.substr(at_))) ++at_;
         const std::string_view run = text_.substr(begin, at_ - begin);
         const bool conjunction = run == "\xE5\x92\x8C" || run == "\xE4\xB8\x94" || run == "\xE4\xB8\x8E";
         if (conjunction)
@@ -289,7 +265,7 @@ private:
 
     void known_sign(std::string_view value) {
         if (value == "begin" || value == "end") return environment(value);
-        if (value == "times") return sign(at_bold() ? "cross" : "times");
+        if (value == "times") return sign(starts_with_vector(text_.substr(at_)) ? "cross" : "times");
         if (value == "\\{") ++brackets_;
         if (value == "\\}" && brackets_ > 0) --brackets_;
         const bool behind_set =
@@ -298,15 +274,6 @@ private:
         if (value == "pmod") return emit(TokenKind::function, "pmod");
         if (value == "currency cent") return words("cents");
         sign(value);
-    }
-
-    /// A vector in bold: products of vectors don't commute.
-    [[nodiscard]] bool at_bold() const {
-        std::size_t next = at_;
-        while (next < text_.size() && is_space(text_[next])) ++next;
-        const std::string_view rest = text_.substr(next);
-        return rest.starts_with("\\mathbf") || rest.starts_with("\\bm") || rest.starts_with("\\boldsymbol") ||
-               rest.starts_with("\\vec") || rest.starts_with("\\overrightarrow");
     }
 
     void environment(std::string_view which) {
@@ -374,7 +341,7 @@ private:
         if (at_ < text_.size()) ++at_;
         if (depth_ >= kTextDepth) return words(content);
         if (is_capitals(content)) return Tokenizer(content, comma_, budget_, tokens_, depth_ + 1).run();
-        if (is_unit_letter(content)) return words(content.substr(content.find_first_not_of("~ ")));
+        if (behind_quantity() && is_unit_letter(content)) return words(content.substr(content.find_first_not_of("~ ")));
         if (holds_words(content)) {
             space_ = true;
             for (const char c : content) budget_.spend(is_space(c) ? 0 : 1);
@@ -383,32 +350,9 @@ private:
         Tokenizer(content, comma_, budget_, tokens_, depth_ + 1).run();
     }
 
-    /// \mathrm{~m} behind a quantity; \text{C} alone is a choice, \mathrm{e} a number.
-    [[nodiscard]] bool is_unit_letter(std::string_view content) const {
-        while (!content.empty() && (content.front() == '~' || is_space(content.front()))) content.remove_prefix(1);
-        if (const std::size_t power = content.find('^'); power != std::string_view::npos && power + 2 == content.size())
-            content = content.substr(0, power);  // m/s^2
-        if (content.empty() || content.size() > 3 || content.size() % 2 == 0) return false;
-        for (std::size_t i = 0; i < content.size(); ++i)
-            if (std::string_view(i % 2 == 0 ? "mgshlLNJWVAK" : "/").find(content[i]) == std::string_view::npos)
-                return false;
+    [[nodiscard]] bool behind_quantity() const {
         return !tokens_.empty() && (tokens_.back().kind == TokenKind::number || tokens_.back().is("}") ||
                                     tokens_.back().is(")") || tokens_.back().is("deg"));
-    }
-
-    /// \text{HTH} is HTH; four letters are a word.
-    static bool is_capitals(std::string_view content) {
-        return (content.size() == 2 || content.size() == 3) &&
-               std::all_of(content.begin(), content.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
-    }
-
-    static bool holds_words(std::string_view content) {
-        for (std::size_t i = 0; i + 1 < content.size(); ++i) {
-            if (content[i] == '\\') return false;
-            if (is_letter(content[i]) && (is_letter(content[i + 1]) || content[i + 1] == '.')) return true;
-            if (is_wide(content[i])) return true;
-        }
-        return false;
     }
 
     void text_content(std::string_view content) {
@@ -444,21 +388,6 @@ private:
     bool space_ = false;
     bool in_formula_ = false;  ///< between two "$"
 };
-
-/// JSON written twice leaves "\\frac": take one backslash away before commands, unless "\\" may end a matrix row.
-std::string single_backslashes(std::string_view text) {
-    const bool everywhere = text.find("\\\\begin") != std::string_view::npos;
-    if (text.find("\\\\") == std::string_view::npos) return std::string(text);
-    if (!everywhere && text.find("\\begin") != std::string_view::npos) return std::string(text);
-    std::string out;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const bool pair = text[i] == '\\' && i + 1 < text.size() && text[i + 1] == '\\';
-        const bool command = pair && i + 2 < text.size() && !is_space(text[i + 2]) && text[i + 2] != '\\';
-        if (pair && (everywhere || command)) ++i;
-        out += text[i];
-    }
-    return out;
-}
 
 }  // namespace
 

@@ -11,6 +11,9 @@ namespace tdrm::math {
 /// Local.
 [[nodiscard]] std::string to_latex_ascii(std::string_view utf8);
 
+/// JSON written twice leaves "\\\\frac": takes one backslash away before commands, unless "\\\\" may end a matrix row.
+[[nodiscard]] std::string single_backslashes(std::string_view text);
+
 /// Letters, digits and CJK characters only, in lower case: how words are compared.
 [[nodiscard]] std::string word_key(std::string_view text);
 
