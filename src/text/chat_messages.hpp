@@ -13,8 +13,6 @@ namespace tdrm::text {
 /// reasoning_content and thinking both, as transformers has it. @throws DataError if `more` isn't a JSON object
 [[nodiscard]] jinja::Json messages_as_json(std::span<const ChatMessage> messages);
 
-/// The message's reasoning_content, thinking or reasoning; "" if it has none.
-[[nodiscard]] std::string reasoning_of(const ChatMessage& message);
 /// Moves the reasoning into the content: <think>, a line with the reasoning, </think>, the content.
 void fold_reasoning(ChatMessage& message);
 
