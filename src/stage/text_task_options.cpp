@@ -15,7 +15,8 @@ Json json_of_word(const std::string& word) {
     if (word == "true" || word == "false") return word == "true";
     const char* end = word.data() + word.size();
     std::int64_t whole = 0;
-    if (const auto read = std::from_chars(word.data(), end, whole); read.ec == std::errc() && read.ptr == end) return whole;
+    if (const auto read = std::from_chars(word.data(), end, whole); read.ec == std::errc() && read.ptr == end)
+        return whole;
     double real = 0;
     if (const auto read = std::from_chars(word.data(), end, real);
         read.ec == std::errc() && read.ptr == end && std::isfinite(real))
@@ -42,7 +43,8 @@ std::string json_text(const TemplateVariables& variables) {
 Codec codec(TemplateVariables& variables, const Range&) {
     const std::string type = "a map from names to values";
     const auto read = [&variables, type](const Yaml& node, const Reading& reading) {
-        if (!node.is_map() && !node.is_null()) return reading.mismatch(node, type, "Write {enable_thinking: false}, say.");
+        if (!node.is_map() && !node.is_null())
+            return reading.mismatch(node, type, "Write {enable_thinking: false}, say.");
         variables.values = node.is_map() ? node : Yaml::map();
     };
     return {type, read, [&variables](bool) { return variables.values; }, nullptr, nullptr};
@@ -109,8 +111,8 @@ std::unique_ptr<task::Task> make_text_task(const TextTaskFields& options, std::u
     auto splits = task::read_splits(files, seed, notes);
     task::TextFormatOptions format = options.format;
     format.variables = json_text(options.variables);
-    const task::TextTaskOptions text{format, options.steps, options.max_prompt_tokens,
-                                     options.max_answer_tokens, options.too_long};
+    const task::TextTaskOptions text{format, options.steps, options.max_prompt_tokens, options.max_answer_tokens,
+                                     options.too_long};
     return std::make_unique<task::TextTask>(text, std::move(splits), std::move(notes));
 }
 

@@ -35,8 +35,9 @@ std::vector<AddedToken> read_added_tokens(const nlohmann::json& config) {
                                 " (ids are small and not negative). Fix tokenizer.json."));
         const auto [other, is_new] = by_id.emplace(token.id, tokens.size());
         if (!is_new && tokens[other->second].content != token.content)
-            throw DataError(cat("the added tokens ", for_message(tokens[other->second].content), " and ", for_message(token.content),
-                                " have one id, ", token.id, " (a model couldn't tell them). Fix tokenizer.json."));
+            throw DataError(cat("the added tokens ", for_message(tokens[other->second].content), " and ",
+                                for_message(token.content), " have one id, ", token.id,
+                                " (a model couldn't tell them). Fix tokenizer.json."));
         tokens.push_back(std::move(token));
     }
     return tokens;
@@ -54,7 +55,8 @@ std::vector<AddedToken> assign_ids(std::vector<AddedToken> in_file, const std::v
         const auto known = vocabulary.find(token.content);
         if (known != vocabulary.end() && token.id >= 0 && token.id != known->second)
             throw DataError(cat("the added token ", for_message(token.content), " has the id ", token.id,
-                                ", the vocabulary gives it ", known->second, " (one of them is wrong). Fix tokenizer.json."));
+                                ", the vocabulary gives it ", known->second,
+                                " (one of them is wrong). Fix tokenizer.json."));
         if (const auto old = place.find(token.content); old != place.end()) {
             token.id = tokens[old->second].id;
             token.special = token.special || tokens[old->second].special;
@@ -62,9 +64,10 @@ std::vector<AddedToken> assign_ids(std::vector<AddedToken> in_file, const std::v
             return;
         }
         if (known == vocabulary.end() && (taken.contains(token.id) || taken.contains(next)))
-            throw DataError(cat("the added token ", for_message(token.content), " has the id ",
-                                taken.contains(token.id) ? token.id : next,
-                                ", which is another token's of the vocabulary (a model couldn't tell them). Fix tokenizer.json."));
+            throw DataError(
+                cat("the added token ", for_message(token.content), " has the id ",
+                    taken.contains(token.id) ? token.id : next,
+                    ", which is another token's of the vocabulary (a model couldn't tell them). Fix tokenizer.json."));
         token.only_named = token.only_named && known == vocabulary.end();
         token.id = known != vocabulary.end() ? known->second : next;
         next = std::max(next, std::max(token.id, size - 1) + 1);
@@ -86,8 +89,11 @@ AddedTokenFinder::AddedTokenFinder(std::vector<AddedToken> tokens) : tokens_(std
     const auto same = [](const AddedToken& a, const AddedToken& b) { return a.content == b.content; };
     tokens_.erase(std::unique(tokens_.begin(), tokens_.end(), same), tokens_.end());
     for (std::size_t byte = 0; byte <= 256; ++byte) {
-        const auto before = [&](const AddedToken& token) { return static_cast<unsigned char>(token.content[0]) < byte; };
-        first_byte_[byte] = static_cast<std::size_t>(std::partition_point(tokens_.begin(), tokens_.end(), before) - tokens_.begin());
+        const auto before = [&](const AddedToken& token) {
+            return static_cast<unsigned char>(token.content[0]) < byte;
+        };
+        first_byte_[byte] =
+            static_cast<std::size_t>(std::partition_point(tokens_.begin(), tokens_.end(), before) - tokens_.begin());
     }
 }
 

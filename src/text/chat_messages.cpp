@@ -26,7 +26,8 @@ Json members_of(const ChatMessage& message) {
     if (message.more.empty()) return Json::object();
     Json members = Json::parse(message.more, nullptr, false);
     if (!members.is_object())
-        throw DataError("the further members of a message aren't a JSON object (a template couldn't see them). Correct them.");
+        throw DataError(
+            "the further members of a message aren't a JSON object (a template couldn't see them). Correct them.");
     return members;
 }
 
@@ -38,7 +39,9 @@ const Json* reasoning_in(const Json& members) {
 
 /// Where a think block begins that stands right before `end`, empty or not yet closed; `end` if there is none.
 std::size_t block_before(std::string_view text, std::size_t end) {
-    const auto without_space = [](std::string_view piece) { return piece.substr(0, piece.find_last_not_of(kSpace) + 1); };
+    const auto without_space = [](std::string_view piece) {
+        return piece.substr(0, piece.find_last_not_of(kSpace) + 1);
+    };
     std::string_view before = without_space(text.substr(0, end));
     if (before.ends_with(kClose)) before = without_space(before.substr(0, before.size() - kClose.size()));
     return before.ends_with(kOpen) ? before.size() - kOpen.size() : end;

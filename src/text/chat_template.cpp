@@ -54,7 +54,10 @@ std::string_view name_of(ChatFamily family) {
 
 struct ChatTemplate::Impl {
     Impl(std::string_view source, const NamedTokens& tokens, const ChatOptions& chosen)
-        : parsed(jinja::parse(source)), family(find_family(source)), options(chosen), thinks(source.find("</think>") != std::string_view::npos) {
+        : parsed(jinja::parse(source)),
+          family(find_family(source)),
+          options(chosen),
+          thinks(source.find("</think>") != std::string_view::npos) {
         if (!options.family.empty() && parse_family(options.family) != family) {
             throw DataError(
                 cat("the chat template is of the family ", name_of(family), ", not ", options.family,
@@ -79,7 +82,8 @@ struct ChatTemplate::Impl {
                                   ". Write them as {name: value}."));
         for (const auto& [name, value] : variables.items()) {
             if (name == "messages" || name == "add_generation_prompt")
-                throw ConfigError(cat("the variable \"", name, "\" of the chat template is set by tdrm (it would be ignored). Leave it out."));
+                throw ConfigError(cat("the variable \"", name,
+                                      "\" of the chat template is set by tdrm (it would be ignored). Leave it out."));
             globals[name] = value;
         }
     }
@@ -119,8 +123,9 @@ struct ChatTemplate::Impl {
         for (std::size_t i = 0; i < folded.size(); ++i)
             if (!reasoning_of(folded[i]).empty() && !writes_reasoning(messages, i)) {
                 if (!thinks)
-                    throw ConfigError("the chat template drops the reasoning_content of an answer and has no <think> to put it into "
-                                      "(whoever reads the text would see less). Choose thinking: drop.");
+                    throw ConfigError(
+                        "the chat template drops the reasoning_content of an answer and has no <think> to put it into "
+                        "(whoever reads the text would see less). Choose thinking: drop.");
                 fold_reasoning(folded[i]);
             }
         bool any = false;

@@ -63,8 +63,8 @@ using Nodes = std::vector<Node>;
 struct Target {
     int id = -1;
     std::string name = {};
-    std::string member = {};          ///< "" for a plain name
-    std::vector<Target> parts = {};   ///< of a tuple
+    std::string member = {};         ///< "" for a plain name
+    std::vector<Target> parts = {};  ///< of a tuple
     bool is_tuple = false;
 };
 
@@ -78,15 +78,15 @@ struct Parameter {
 /// One piece of a template.
 struct Node {
     enum class Kind {
-        text,          ///< text
-        output,        ///< expressions
-        branch,        ///< bodies[i] under expressions[i]; one more body is the else
-        loop,          ///< for targets[0] in expressions[0] if expressions[1]: bodies[0], bodies[1] if none was completed
-        set,           ///< targets[0] = expressions[0]
-        set_block,     ///< targets[0] = bodies[0] | expressions[0]
-        with,          ///< targets = expressions: bodies[0]
-        macro,         ///< text(parameters): bodies[0]
-        call,          ///< expressions[0], which may call back bodies[0] with parameters
+        text,       ///< text
+        output,     ///< expressions
+        branch,     ///< bodies[i] under expressions[i]; one more body is the else
+        loop,       ///< for targets[0] in expressions[0] if expressions[1]: bodies[0], bodies[1] if none was completed
+        set,        ///< targets[0] = expressions[0]
+        set_block,  ///< targets[0] = bodies[0] | expressions[0]
+        with,       ///< targets = expressions: bodies[0]
+        macro,      ///< text(parameters): bodies[0]
+        call,       ///< expressions[0], which may call back bodies[0] with parameters
         filter_block,  ///< bodies[0] | expressions[0]
         block,         ///< bodies[0] in the scope of the template
         scope,         ///< bodies[0] as it stands

@@ -89,7 +89,8 @@ Value Renderer::call_member(Object& object, const std::string& name, const Argum
         auto& loop = static_cast<Loop&>(object);
         const auto same = [&](const Value& a, const Value& b) { return equal(a, b, budget_); };
         const Values& now = arguments.positional;
-        const bool changed = !loop.asked_changed || !std::equal(now.begin(), now.end(), loop.last_changed.begin(), loop.last_changed.end(), same);
+        const bool changed = !loop.asked_changed || !std::equal(now.begin(), now.end(), loop.last_changed.begin(),
+                                                                loop.last_changed.end(), same);
         loop.asked_changed = true;
         if (changed) loop.last_changed = now;
         return changed;
@@ -145,7 +146,8 @@ Entries Renderer::entries_of(const Arguments& arguments) {
     };
     if (!arguments.positional.empty()) {
         const Value& given = arguments.positional[0];
-        if (given.dict() != nullptr) entries = given.dict()->entries;
+        if (given.dict() != nullptr)
+            entries = given.dict()->entries;
         else
             for (const Value& pair : iterate(given, budget_)) {
                 const Values parts = iterate(pair, budget_);
@@ -161,7 +163,8 @@ Value Renderer::make_namespace(const Arguments& arguments) {
     budget_.make(sizeof(Namespace));
     Entries entries = entries_of(arguments);
     for (const auto& [name, value] : entries)
-        if (!name.is_text() || name.text().starts_with('_')) refuse("a namespace with a member whose name isn't a text, or begins with _");
+        if (!name.is_text() || name.text().starts_with('_'))
+            refuse("a namespace with a member whose name isn't a text, or begins with _");
     namespaces_.push_back({std::move(entries)});
     return &namespaces_.back();
 }
@@ -186,12 +189,15 @@ void Renderer::bind_parameters(const Node& node, const Arguments& arguments, Sco
             given = &arguments.named[n].second;
             used[n] = true;
         }
-        if (given != nullptr) scope.set(parameter.id, *given);
-        else scope.set(parameter.id, parameter.otherwise ? evaluate(*parameter.otherwise) : Value());
+        if (given != nullptr)
+            scope.set(parameter.id, *given);
+        else
+            scope.set(parameter.id, parameter.otherwise ? evaluate(*parameter.otherwise) : Value());
     }
     Entries rest;
     const auto is_caller = [](const Parameter& parameter) { return parameter.name == "caller"; };
-    if (caller_id_ >= 0 && std::none_of(node.parameters.begin(), node.parameters.end(), is_caller)) scope.set(caller_id_, {});
+    if (caller_id_ >= 0 && std::none_of(node.parameters.begin(), node.parameters.end(), is_caller))
+        scope.set(caller_id_, {});
     for (std::size_t n = 0; n < arguments.named.size(); ++n) {
         const auto& [name, value] = arguments.named[n];
         if (used[n]) continue;
@@ -204,7 +210,9 @@ void Renderer::bind_parameters(const Node& node, const Arguments& arguments, Sco
     Values more;
     for (std::size_t i = count; i < arguments.positional.size(); ++i) more.push_back(arguments.positional[i]);
     if (!more.empty() && varargs_id_ < 0) refuse(cat("the macro \"", node.text, "\" with too many arguments"));
-    if (!rest.empty() && kwargs_id_ < 0) refuse(cat("the macro \"", node.text, "\" with an argument \"", rest[0].first.text(), "\", which it doesn't have"));
+    if (!rest.empty() && kwargs_id_ < 0)
+        refuse(cat("the macro \"", node.text, "\" with an argument \"", rest[0].first.text(),
+                   "\", which it doesn't have"));
     if (varargs_id_ >= 0) scope.set(varargs_id_, make_list(std::move(more), budget_, List::Kind::tuple));
     if (kwargs_id_ >= 0) scope.set(kwargs_id_, make_dict(std::move(rest), budget_));
 }

@@ -94,9 +94,12 @@ Value Renderer::evaluate_dict(const Expression& e) {
         Value value = evaluate(*e.operands[i + 1]);
         if (key.dict() != nullptr || (key.list() != nullptr && key.list()->kind == List::Kind::list))
             refuse(cat("a ", type_name(key), " as the key of a dict"));
-        const auto old = std::find_if(entries.begin(), entries.end(), [&](const auto& entry) { return equal(entry.first, key, budget_); });
-        if (old == entries.end()) entries.emplace_back(key, std::move(value));
-        else old->second = std::move(value);
+        const auto old = std::find_if(entries.begin(), entries.end(),
+                                      [&](const auto& entry) { return equal(entry.first, key, budget_); });
+        if (old == entries.end())
+            entries.emplace_back(key, std::move(value));
+        else
+            old->second = std::move(value);
     }
     return make_dict(std::move(entries), budget_);
 }

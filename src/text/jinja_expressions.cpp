@@ -27,7 +27,9 @@ private:
 
 }  // namespace
 
-const Token& ExpressionParser::peek(std::size_t ahead) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }
+const Token& ExpressionParser::peek(std::size_t ahead) const {
+    return tokens_[std::min(at_ + ahead, tokens_.size() - 1)];
+}
 Token ExpressionParser::take() { return std::move(tokens_[at_ + 1 < tokens_.size() ? at_++ : at_]); }
 bool ExpressionParser::is_symbol(std::string_view text) const {
     return peek().kind == Token::Kind::symbol && peek().text == text;
@@ -47,7 +49,9 @@ bool ExpressionParser::skip_name(std::string_view text) {
 }
 void ExpressionParser::unexpected(std::string_view wanted) const {
     const bool word = peek().kind == Token::Kind::name || peek().kind == Token::Kind::symbol;
-    refuse(cat(word ? cat("\"", peek().text.substr(0, 40), "\"") : peek().kind == Token::Kind::close ? "the end of a tag" : "a value",
+    refuse(cat(word                                ? cat("\"", peek().text.substr(0, 40), "\"")
+               : peek().kind == Token::Kind::close ? "the end of a tag"
+                                                   : "a value",
                " where ", wanted, " is expected"));
 }
 void ExpressionParser::expect_symbol(std::string_view text) {
@@ -99,7 +103,8 @@ ExpressionPtr ExpressionParser::tuple(bool inline_if, bool in_parentheses) {
     ExpressionPtr result = make(Kind::tuple);
     bool comma = false;
     const auto ends = [&] {
-        return peek().kind == Token::Kind::close || is_symbol(")") || (comma && (is_name("recursive") || is_name("if")));
+        return peek().kind == Token::Kind::close || is_symbol(")") ||
+               (comma && (is_name("recursive") || is_name("if")));
     };
     while (!ends()) {
         result->operands.push_back(inline_if ? expression() : or_expression());
@@ -253,7 +258,8 @@ ExpressionPtr ExpressionParser::postfix(ExpressionPtr left) {
 
 /// x.name, or x.0 for x[0].
 ExpressionPtr ExpressionParser::attribute(ExpressionPtr left) {
-    if (peek().kind != Token::Kind::literal || !peek().value.is_int()) return make(Kind::attribute, expect_name(), std::move(left));
+    if (peek().kind != Token::Kind::literal || !peek().value.is_int())
+        return make(Kind::attribute, expect_name(), std::move(left));
     ExpressionPtr index = make(Kind::literal);
     index->value = take().value;
     return make(Kind::item, "", std::move(left), std::move(index));
@@ -344,7 +350,8 @@ ExpressionPtr ExpressionParser::test(ExpressionPtr left) {
         return is_name("else") || is_name("or") || is_name("and") || is_name("if") || is_name("is") || is_name("in") ||
                is_name("not");
     };
-    const bool value = peek().kind == Token::Kind::literal || peek().kind == Token::Kind::unknown || is_symbol("[") || is_symbol("{");
+    const bool value =
+        peek().kind == Token::Kind::literal || peek().kind == Token::Kind::unknown || is_symbol("[") || is_symbol("{");
     if (skip_symbol("(")) {
         result->arguments = arguments();
     } else if (value || (peek().kind == Token::Kind::name && !divides())) {

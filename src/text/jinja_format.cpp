@@ -51,7 +51,8 @@ std::string padded(std::string text, const Spec& spec) {
 }
 
 std::string one_value(char letter, const Spec& spec, const Value& value, Budget& budget) {
-    budget.make(static_cast<std::size_t>(spec.width) + static_cast<std::size_t>(std::max<std::int64_t>(spec.precision, 0)));
+    budget.make(static_cast<std::size_t>(spec.width) +
+                static_cast<std::size_t>(std::max<std::int64_t>(spec.precision, 0)));
     if (letter == 's' || letter == 'r') {
         std::string text = letter == 's' ? to_text(value, budget) : to_repr(value, budget);
         if (spec.precision >= 0) text.resize(python::offset_of(text, spec.precision));
@@ -62,13 +63,15 @@ std::string one_value(char letter, const Spec& spec, const Value& value, Budget&
     const std::string head = cat('%', spec.flags, spec.width > 0 ? cat(spec.width) : "", precision);
     if (letter == 'd' || letter == 'i' || letter == 'u') {
         if (value.is_real() && !(std::abs(value.as_real()) < 9e18)) refuse("a whole number of more than 63 bits");
-        return printed(head + "lld", static_cast<long long>(value.is_real() ? static_cast<std::int64_t>(value.as_real()) : value.as_int()));
+        return printed(head + "lld", static_cast<long long>(value.is_real() ? static_cast<std::int64_t>(value.as_real())
+                                                                            : value.as_int()));
     }
     if (letter == 'x' || letter == 'X' || letter == 'o') {
         if (!value.is_int() || value.as_int() < 0) fail(cat("the format %", letter, " of this value"));
         return printed(head + "ll" + letter, static_cast<long long>(value.as_int()));
     }
-    if (std::string_view("eEfFgG").find(letter) == std::string_view::npos) fail(cat("the format %", std::string(1, letter)));
+    if (std::string_view("eEfFgG").find(letter) == std::string_view::npos)
+        fail(cat("the format %", std::string(1, letter)));
     return printed(head + letter, value.as_real());
 }
 
@@ -113,7 +116,8 @@ Value format_percent(const std::string& format, const Value& values, Budget& bud
         result += one_value(format[at], spec, *value, budget);
         budget.step();
     }
-    if (next < list.size() && !by_name && (several || values.dict() == nullptr)) refuse("a format with fewer marks than values");
+    if (next < list.size() && !by_name && (several || values.dict() == nullptr))
+        refuse("a format with fewer marks than values");
     return make_text(std::move(result), budget);
 }
 
@@ -159,13 +163,18 @@ std::string format_date(const std::string& date, const std::string& format) {
     std::array<char, 4> month{};
     int last = 0;
     const int size = static_cast<int>(date.size());
-    const bool iso = std::sscanf(date.c_str(), "%4d-%2d-%2d%n", &day.tm_year, &day.tm_mon, &day.tm_mday, &last) == 3 && last == size;
+    const bool iso =
+        std::sscanf(date.c_str(), "%4d-%2d-%2d%n", &day.tm_year, &day.tm_mon, &day.tm_mday, &last) == 3 && last == size;
     if (!iso) {
         last = 0;
-        const bool words = std::sscanf(date.c_str(), "%2d %3s %4d%n", &day.tm_mday, month.data(), &day.tm_year, &last) == 3 && last == size;
+        const bool words =
+            std::sscanf(date.c_str(), "%2d %3s %4d%n", &day.tm_mday, month.data(), &day.tm_year, &last) == 3 &&
+            last == size;
         const auto found = std::find(kMonths.begin(), kMonths.end(), std::string_view(month.data()));
         if (!words || found == kMonths.end())
-            throw DataError(cat("the date \"", date, "\" can't be read (the chat template prints it). Write it as 2024-07-26 or 26 Jul 2024."));
+            throw DataError(
+                cat("the date \"", date,
+                    "\" can't be read (the chat template prints it). Write it as 2024-07-26 or 26 Jul 2024."));
         day.tm_mon = static_cast<int>(found - kMonths.begin()) + 1;
     }
     day.tm_year -= 1900;

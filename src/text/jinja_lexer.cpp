@@ -169,7 +169,8 @@ private:
 
     [[nodiscard]] std::string read_digits() {
         std::string digits;
-        while (at_ < in_.size() && (is_digit(in_[at_]) || (in_[at_] == '_' && at_ + 1 < in_.size() && is_digit(in_[at_ + 1])))) {
+        while (at_ < in_.size() &&
+               (is_digit(in_[at_]) || (in_[at_] == '_' && at_ + 1 < in_.size() && is_digit(in_[at_ + 1])))) {
             if (in_[at_] != '_') digits += in_[at_];
             ++at_;
         }
@@ -179,7 +180,8 @@ private:
     /// Behind a point (x.0.1) a number has no fraction.
     void read_number() {
         const bool part = !tokens_.empty() && tokens_.back().kind == Token::Kind::symbol && tokens_.back().text == ".";
-        if (in_[at_] == '0' && at_ + 1 < in_.size() && std::string_view("xXoObB").find(in_[at_ + 1]) != std::string_view::npos) {
+        if (in_[at_] == '0' && at_ + 1 < in_.size() &&
+            std::string_view("xXoObB").find(in_[at_ + 1]) != std::string_view::npos) {
             const char base = static_cast<char>(in_[at_ + 1] | 0x20);
             return read_based(base == 'x' ? 16 : base == 'o' ? 8 : 2);
         }
@@ -200,8 +202,10 @@ private:
                 real = true;
             }
         }
-        if (real) tokens_.push_back({Token::Kind::literal, "", Value(std::strtod(digits.c_str(), nullptr))});
-        else add_whole(digits, 10);
+        if (real)
+            tokens_.push_back({Token::Kind::literal, "", Value(std::strtod(digits.c_str(), nullptr))});
+        else
+            add_whole(digits, 10);
     }
     void read_based(int base) {
         at_ += 2;
@@ -234,8 +238,10 @@ private:
         }
         if (at_ >= in_.size()) refuse("an unclosed string");
         ++at_;
-        if (!strange.empty()) tokens_.push_back({Token::Kind::unknown, "the escape " + strange});
-        else tokens_.push_back({Token::Kind::literal, "", Value(std::move(text))});
+        if (!strange.empty())
+            tokens_.push_back({Token::Kind::unknown, "the escape " + strange});
+        else
+            tokens_.push_back({Token::Kind::literal, "", Value(std::move(text))});
     }
 
     /// As Python's unicode-escape; what it doesn't know stays as it is.
@@ -258,8 +264,10 @@ private:
                 refuse(cat("the escape \\", std::string(1, c)));
             const auto code = static_cast<char32_t>(std::stoul(digits, nullptr, 16));
             if (code > 0x10FFFF) refuse(cat("the escape \\", std::string(1, c), digits));
-            if (code >= 0xD800 && code < 0xE000) strange = cat("\\", std::string(1, c), digits);
-            else append_utf8(text, code);
+            if (code >= 0xD800 && code < 0xE000)
+                strange = cat("\\", std::string(1, c), digits);
+            else
+                append_utf8(text, code);
             at_ += width;
         } else if (c == 'N') {
             strange = "\\N";

@@ -14,7 +14,8 @@ Value part_at(const Value& item, const Value& path, const Value& otherwise, Budg
     if (!path.is_text()) return get_item(item, path, budget);
     Value found = item;
     for (const std::string_view part : python::split_at(path.text(), ".", -1, false)) {
-        const bool number = !part.empty() && part.size() < 10 && part.find_first_not_of("0123456789") == std::string_view::npos;
+        const bool number =
+            !part.empty() && part.size() < 10 && part.find_first_not_of("0123456789") == std::string_view::npos;
         found = get_item(found, number ? Value(std::int64_t{std::stoll(std::string(part))}) : Value(part), budget);
         if (found.is_undefined() && !otherwise.is_undefined() && !otherwise.is_none()) found = otherwise;
     }
@@ -68,7 +69,8 @@ Value join(const Value& value, const Arguments& arguments, Budget& budget) {
     std::string text;
     bool begun = false;
     for (const Value& item : iterate(value, budget)) {
-        const std::string part = to_text(bound.has(1) && !bound[1].is_none() ? part_at(item, bound[1], {}, budget) : item, budget);
+        const std::string part =
+            to_text(bound.has(1) && !bound[1].is_none() ? part_at(item, bound[1], {}, budget) : item, budget);
         budget.make(part.size() + separator.size());
         if (begun) text += separator;
         text += part;
@@ -134,7 +136,8 @@ Value unique(const Value& value, const Arguments& arguments, Budget& budget) {
     Values kept;
     for (const Value& item : iterate(value, budget)) {
         const Value key = key_of(item, bound[1], bound.truth(0, false), budget);
-        if (std::any_of(keys.begin(), keys.end(), [&](const Value& seen) { return equal(seen, key, budget); })) continue;
+        if (std::any_of(keys.begin(), keys.end(), [&](const Value& seen) { return equal(seen, key, budget); }))
+            continue;
         keys.push_back(key);
         kept.push_back(item);
     }
@@ -155,8 +158,12 @@ Value extreme(const Value& value, const Arguments& arguments, int sign, Budget& 
     }
     return best;
 }
-Value smallest(const Value& value, const Arguments& arguments, Budget& budget) { return extreme(value, arguments, -1, budget); }
-Value largest(const Value& value, const Arguments& arguments, Budget& budget) { return extreme(value, arguments, 1, budget); }
+Value smallest(const Value& value, const Arguments& arguments, Budget& budget) {
+    return extreme(value, arguments, -1, budget);
+}
+Value largest(const Value& value, const Arguments& arguments, Budget& budget) {
+    return extreme(value, arguments, 1, budget);
+}
 
 Value sum(const Value& value, const Arguments& arguments, Budget& budget) {
     const Bound bound(arguments, "sum", {"attribute", "start"});
@@ -182,7 +189,8 @@ Value group_by(const Value& value, const Arguments& arguments, Budget& budget) {
     for (std::size_t i = 0; i < keyed.size();) {
         Values members;
         const std::size_t begin = i;
-        for (; i < keyed.size() && equal(keyed[i].first, keyed[begin].first, budget); ++i) members.push_back(keyed[i].second);
+        for (; i < keyed.size() && equal(keyed[i].first, keyed[begin].first, budget); ++i)
+            members.push_back(keyed[i].second);
         const Value name = part_at(members.front(), bound[0], bound[1], budget);
         groups.push_back(make_list({name, make_list(std::move(members), budget)}, budget, List::Kind::tuple));
     }
@@ -222,7 +230,8 @@ Value slice(const Value& value, const Arguments& arguments, Budget& budget) {
     std::size_t at = 0;
     for (std::size_t i = 0; i < slices; ++i) {
         const std::size_t size = each + (i < longer ? 1 : 0);
-        Values column(items.begin() + static_cast<std::ptrdiff_t>(at), items.begin() + static_cast<std::ptrdiff_t>(at + size));
+        Values column(items.begin() + static_cast<std::ptrdiff_t>(at),
+                      items.begin() + static_cast<std::ptrdiff_t>(at + size));
         at += size;
         if (bound.has(1) && !bound[1].is_none() && i >= longer) column.push_back(bound[1]);
         columns.push_back(make_list(std::move(column), budget));
@@ -284,16 +293,33 @@ Value reject_attribute(const Value& v, const Arguments& a, Budget& b) { return c
 Value attribute(const Value& value, const Arguments& arguments, Budget& budget) {
     const Bound bound(arguments, "attr", {"name"}, 1);
     if (value.is_undefined()) refuse("a part of an undefined value");
-    return has_method(value, bound.text(0)) || value.space() != nullptr ? get_attribute(value, bound.text(0), budget) : Value();
+    return has_method(value, bound.text(0)) || value.space() != nullptr ? get_attribute(value, bound.text(0), budget)
+                                                                        : Value();
 }
 
-const std::unordered_map<std::string_view, Filter> kFilters{
-    {"attr", attribute},  {"batch", batch},   {"count", length},   {"dictsort", dict_sort}, {"first", first},
-    {"groupby", group_by}, {"items", items},  {"join", join},      {"last", last},          {"length", length},
-    {"list", list},       {"map", map},       {"max", largest},    {"min", smallest},       {"reject", reject},
-    {"rejectattr", reject_attribute},         {"reverse", reverse}, {"select", select},
-    {"selectattr", select_attribute},         {"slice", slice},    {"sort", sort},          {"sum", sum},
-    {"unique", unique}};
+const std::unordered_map<std::string_view, Filter> kFilters{{"attr", attribute},
+                                                            {"batch", batch},
+                                                            {"count", length},
+                                                            {"dictsort", dict_sort},
+                                                            {"first", first},
+                                                            {"groupby", group_by},
+                                                            {"items", items},
+                                                            {"join", join},
+                                                            {"last", last},
+                                                            {"length", length},
+                                                            {"list", list},
+                                                            {"map", map},
+                                                            {"max", largest},
+                                                            {"min", smallest},
+                                                            {"reject", reject},
+                                                            {"rejectattr", reject_attribute},
+                                                            {"reverse", reverse},
+                                                            {"select", select},
+                                                            {"selectattr", select_attribute},
+                                                            {"slice", slice},
+                                                            {"sort", sort},
+                                                            {"sum", sum},
+                                                            {"unique", unique}};
 
 }  // namespace
 

@@ -102,7 +102,7 @@ Value search(const std::string& text, const std::string& name, const Arguments& 
         for (std::size_t at = 0; (at = in.text.find(part, at)) != std::string_view::npos; at += part.size()) ++hits;
         return hits;
     }
-    const std::size_t hit = !in.inside         ? std::string_view::npos
+    const std::size_t hit = !in.inside            ? std::string_view::npos
                             : name.front() == 'r' ? in.text.rfind(part)
                                                   : in.text.find(part);
     if (hit != std::string_view::npos) return in.begin + python::length(in.text.substr(0, hit));
@@ -163,26 +163,30 @@ Value join_texts(const std::string& separator, const Value& list, Budget& budget
 }
 
 Value case_method(const std::string& text, const std::string& name, Budget& budget) {
-    const Case wanted = name == "upper"       ? Case::upper
-                        : name == "lower"     ? Case::lower
-                        : name == "title"     ? Case::title
-                        : name == "swapcase"  ? Case::swap
+    const Case wanted = name == "upper"        ? Case::upper
+                        : name == "lower"      ? Case::lower
+                        : name == "title"      ? Case::title
+                        : name == "swapcase"   ? Case::swap
                         : name == "capitalize" ? Case::capital
-                                              : Case::fold;
+                                               : Case::fold;
     return make_text(python::change_case(text, wanted), budget);
 }
 
 Value text_method(const std::string& text, const std::string& name, const Arguments& arguments, Budget& budget) {
-    const bool quick = name.ends_with("strip") || name == "startswith" || name == "endswith" || name == "replace" || name == "join";
-    if (quick) budget.scan(text.size());
-    else budget.walk(text.size());
+    const bool quick =
+        name.ends_with("strip") || name == "startswith" || name == "endswith" || name == "replace" || name == "join";
+    if (quick)
+        budget.scan(text.size());
+    else
+        budget.walk(text.size());
     const auto nothing = [&] { (void)Bound(arguments, name, {}); };
     if (name == "strip" || name == "lstrip" || name == "rstrip") return strip_method(text, name, arguments, budget);
     if (name == "split" || name == "rsplit") return split_method(text, name, arguments, budget);
     if (name == "startswith" || name == "endswith") return starts_or_ends(text, name, arguments, budget);
     if (name == "find" || name == "rfind" || name == "index" || name == "rindex" || name == "count")
         return search(text, name, arguments);
-    if (name == "upper" || name == "lower" || name == "title" || name == "swapcase" || name == "capitalize" || name == "casefold")
+    if (name == "upper" || name == "lower" || name == "title" || name == "swapcase" || name == "capitalize" ||
+        name == "casefold")
         return nothing(), case_method(text, name, budget);
     if (name == "ljust" || name == "rjust" || name == "center" || name == "zfill")
         return justify(text, name, arguments, budget);
@@ -245,7 +249,8 @@ Value list_method(const Value& object, const std::string& name, const Arguments&
 
 Value call_method(const Value& object, const std::string& name, const Arguments& arguments, Budget& budget) {
     if (object.is_text() && has_method(object, name)) {
-        if (object.is_markup() && (name == "join" || name == "format" || name == "replace")) fail(cat("\"", name, "\" of an escaped text"));
+        if (object.is_markup() && (name == "join" || name == "format" || name == "replace"))
+            fail(cat("\"", name, "\" of an escaped text"));
         return text_method(object.text(), name, arguments, budget);
     }
     if (object.dict() != nullptr && has_method(object, name)) return dict_method(object, name, arguments, budget);

@@ -82,8 +82,7 @@ bool is_plain_list(const Value& value) { return value.list() != nullptr && value
 
 Value add(const Value& left, const Value& right, Budget& budget) {
     if (left.is_text() && right.is_text()) {
-        if (left.is_markup() != right.is_markup())
-            return add(escape(left, budget), escape(right, budget), budget);
+        if (left.is_markup() != right.is_markup()) return add(escape(left, budget), escape(right, budget), budget);
         budget.make(left.text().size() + right.text().size());
         return {left.text() + right.text(), left.is_markup()};
     }
@@ -96,20 +95,22 @@ Value add(const Value& left, const Value& right, Budget& budget) {
 }
 
 bool compares(std::string_view op, const Value& left, const Value& right, Budget& budget) {
-    if (left.is_number() && right.is_number() && (std::isnan(left.as_real()) || std::isnan(right.as_real()))) return false;
+    if (left.is_number() && right.is_number() && (std::isnan(left.as_real()) || std::isnan(right.as_real())))
+        return false;
     const int order = compare(left, right, budget);
     return op == "<" ? order < 0 : op == ">" ? order > 0 : op == "<=" ? order <= 0 : order >= 0;
 }
 
 constexpr std::array<std::string_view, 47> kTextMethods{
-    "capitalize", "casefold", "center", "count", "encode", "endswith", "expandtabs", "find", "format", "format_map",
-    "index", "isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier", "islower", "isnumeric",
-    "isprintable", "isspace", "istitle", "isupper", "join", "ljust", "lower", "lstrip", "maketrans", "partition",
-    "removeprefix", "removesuffix", "replace", "rfind", "rindex", "rjust", "rpartition", "rsplit", "rstrip", "split",
-    "splitlines", "startswith", "strip", "swapcase", "title", "translate", "upper", "zfill"};
+    "capitalize",   "casefold",   "center",    "count",       "encode",    "endswith",     "expandtabs",   "find",
+    "format",       "format_map", "index",     "isalnum",     "isalpha",   "isascii",      "isdecimal",    "isdigit",
+    "isidentifier", "islower",    "isnumeric", "isprintable", "isspace",   "istitle",      "isupper",      "join",
+    "ljust",        "lower",      "lstrip",    "maketrans",   "partition", "removeprefix", "removesuffix", "replace",
+    "rfind",        "rindex",     "rjust",     "rpartition",  "rsplit",    "rstrip",       "split",        "splitlines",
+    "startswith",   "strip",      "swapcase",  "title",       "translate", "upper",        "zfill"};
 constexpr std::array<std::string_view, 6> kDictMethods{"copy", "fromkeys", "get", "items", "keys", "values"};
 constexpr std::array<std::string_view, 5> kDictChanges{"clear", "pop", "popitem", "setdefault", "update"};
-constexpr std::array<std::string_view, 8> kListChanges{"append", "clear",   "extend", "insert",
+constexpr std::array<std::string_view, 8> kListChanges{"append", "clear",  "extend",  "insert",
                                                        "pop",    "remove", "reverse", "sort"};
 
 template <std::size_t n>
@@ -134,8 +135,10 @@ Value apply_operator(std::string_view op, const Value& left, const Value& right,
     if (left.is_int() && right.is_int()) return whole(op, left.as_int(), right.as_int());
     if (left.is_number() && right.is_number()) return real(op, left.as_real(), right.as_real());
     if (op == "+") return add(left, right, budget);
-    if (op == "*" && (left.is_text() || is_plain_list(left)) && right.is_int()) return repeat(left, right.as_int(), budget);
-    if (op == "*" && (right.is_text() || is_plain_list(right)) && left.is_int()) return repeat(right, left.as_int(), budget);
+    if (op == "*" && (left.is_text() || is_plain_list(left)) && right.is_int())
+        return repeat(left, right.as_int(), budget);
+    if (op == "*" && (right.is_text() || is_plain_list(right)) && left.is_int())
+        return repeat(right, left.as_int(), budget);
     if (op == "%" && left.is_text()) {
         if (left.is_markup()) fail("the operator % of an escaped text");
         return format_percent(left.text(), right, budget);
@@ -208,7 +211,8 @@ Value get_item(const Value& value, const Value& key, Budget& budget) {
         const Value* found = key.is_text() ? dict->find(key.text()) : hashable ? dict->find(key, budget) : nullptr;
         if (found != nullptr) return *found;
     }
-    if (key.is_text()) return value.is_text() && !has_method(value, key.text()) ? Value() : get_attribute(value, key.text(), budget);
+    if (key.is_text())
+        return value.is_text() && !has_method(value, key.text()) ? Value() : get_attribute(value, key.text(), budget);
     if (!key.is_int()) return {};
     std::int64_t index = key.as_int();
     if (const List* list = value.list(); list != nullptr && list->kind <= List::Kind::range) {
@@ -230,14 +234,16 @@ Value get_item(const Value& value, const Value& key, Budget& budget) {
 Value get_slice(const Value& value, const Value& begin, const Value& end, const Value& step, Budget& budget) {
     if (value.is_undefined()) refuse("a slice of an undefined value");
     const List* list = value.list();
-    if (!value.is_text() && (list == nullptr || list->kind > List::Kind::range)) refuse(cat("a slice of ", type_name(value)));
+    if (!value.is_text() && (list == nullptr || list->kind > List::Kind::range))
+        refuse(cat("a slice of ", type_name(value)));
     const auto given = [](const Value& bound) { return !bound.is_none(); };
     for (const Value* bound : {&begin, &end, &step})
         if (!bound->is_none() && !bound->is_int()) refuse(cat("a slice at ", type_name(*bound)));
     const std::int64_t stride = given(step) ? step.as_int() : 1;
     if (stride == 0) refuse("a slice with the step 0");
     if (value.is_text()) budget.scan(value.text().size());
-    const std::int64_t size = list != nullptr ? static_cast<std::int64_t>(list->items.size()) : python::length(value.text());
+    const std::int64_t size =
+        list != nullptr ? static_cast<std::int64_t>(list->items.size()) : python::length(value.text());
     const auto place = [&](const Value& bound, std::int64_t otherwise) {
         if (!given(bound)) return otherwise;
         const std::int64_t at = bound.as_int() < 0 ? std::max(bound.as_int(), -size - 1) + size : bound.as_int();
@@ -248,7 +254,8 @@ Value get_slice(const Value& value, const Value& begin, const Value& end, const 
     if (value.is_text() && stride == 1) {
         const std::string& text = value.text();
         const std::size_t from = python::offset_of(text, first);
-        const std::size_t length = last > first ? python::offset_of(std::string_view(text).substr(from), last - first) : 0;
+        const std::size_t length =
+            last > first ? python::offset_of(std::string_view(text).substr(from), last - first) : 0;
         return make_text(text.substr(from, length), budget, value.is_markup());
     }
     const Values items = iterate(value, budget);

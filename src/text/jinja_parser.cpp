@@ -38,7 +38,8 @@ private:
                     skip_tag();
                     continue;
                 }
-                if (peek(1).kind == Token::Kind::name && (name.starts_with("end") || name == "else" || name == "elif")) return nodes;
+                if (peek(1).kind == Token::Kind::name && (name.starts_with("end") || name == "else" || name == "elif"))
+                    return nodes;
                 ++at_;
                 nodes.push_back(statement());
             } else {
@@ -68,24 +69,35 @@ private:
     }
     /// Enters "{% name" if it is next.
     bool divide(std::string_view name) {
-        if (peek().kind != Token::Kind::open_block || peek(1).kind != Token::Kind::name || peek(1).text != name) return false;
+        if (peek().kind != Token::Kind::open_block || peek(1).kind != Token::Kind::name || peek(1).text != name)
+            return false;
         at_ += 2;
         return true;
     }
 
     Node statement() {
-        if (++depth_ > kMostBlockDepth) refuse(cat("more than ", kMostBlockDepth, " nested blocks, which no real template needs"));
+        if (++depth_ > kMostBlockDepth)
+            refuse(cat("more than ", kMostBlockDepth, " nested blocks, which no real template needs"));
         const std::string name = expect_name();
         Node node{.kind = Node::Kind::scope};
-        if (name == "if") parse_if(node);
-        else if (name == "for") parse_for(node);
-        else if (name == "set") parse_set(node);
-        else if (name == "with") parse_with(node);
-        else if (name == "macro") parse_macro(node);
-        else if (name == "call") parse_call(node);
-        else if (name == "filter") parse_filter(node);
-        else if (name == "block") parse_block(node);
-        else if (name == "print") parse_print(node);
+        if (name == "if")
+            parse_if(node);
+        else if (name == "for")
+            parse_for(node);
+        else if (name == "set")
+            parse_set(node);
+        else if (name == "with")
+            parse_with(node);
+        else if (name == "macro")
+            parse_macro(node);
+        else if (name == "call")
+            parse_call(node);
+        else if (name == "filter")
+            parse_filter(node);
+        else if (name == "block")
+            parse_block(node);
+        else if (name == "print")
+            parse_print(node);
         else if (name == "generation") {
             node.bodies.push_back(body());
             end_block("endgeneration");

@@ -81,7 +81,8 @@ void print(const Value& value, Printer& out) {
     if (value.is_real()) return out.add(python::repr(value.as_real()));
     if (value.is_text()) {
         out.budget().walk(value.text().size());
-        return out.add(value.is_markup() ? cat("Markup(", python::repr(value.text()), ")") : python::repr(value.text()));
+        return out.add(value.is_markup() ? cat("Markup(", python::repr(value.text()), ")")
+                                         : python::repr(value.text()));
     }
     out.enter();
     if (const List* list = value.list()) {
@@ -214,7 +215,8 @@ Value to_json(const Value& value, const Arguments& arguments, Budget& budget) {
     }
     if (bound.has(2) && !bound[2].is_none()) {
         const Values pair = iterate(bound[2], budget);
-        if (pair.size() != 2 || !pair[0].is_text() || !pair[1].is_text()) refuse("separators of tojson that aren't two");
+        if (pair.size() != 2 || !pair[0].is_text() || !pair[1].is_text())
+            refuse("separators of tojson that aren't two");
         style.comma = pair[0].text();
         style.colon = pair[1].text();
     }

@@ -131,7 +131,8 @@ private:
 class Renderer::Level {
 public:
     explicit Level(Renderer& renderer) : renderer_(renderer) {
-        if (++renderer_.depth_ > kMostDepth) refuse("macros, loops or expressions that go too deep (they may never end)");
+        if (++renderer_.depth_ > kMostDepth)
+            refuse("macros, loops or expressions that go too deep (they may never end)");
         renderer_.budget_.step();
     }
     ~Level() { --renderer_.depth_; }

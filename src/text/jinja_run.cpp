@@ -31,7 +31,8 @@ Renderer::Renderer(const Template& parsed, const Json& context, const std::strin
     varargs_id_ = id_of("varargs");
     kwargs_id_ = id_of("kwargs");
     for (const char* name : {"namespace", "dict", "range", "cycler", "joiner", "raise_exception", "strftime_now"})
-        if (const int id = id_of(name); id >= 0) globals_.set(id, std::shared_ptr<Object>(std::make_shared<Function>(name)));
+        if (const int id = id_of(name); id >= 0)
+            globals_.set(id, std::shared_ptr<Object>(std::make_shared<Function>(name)));
     for (const auto& [name, value] : context.items())
         if (const int id = id_of(name); id >= 0) root_.set(id, from_json(value, budget_));
 }
@@ -78,7 +79,8 @@ Renderer::Flow Renderer::run(const Node& node) {
             break;
         case Node::Kind::set_block: {
             std::string text = captured(node.bodies[0], scope_);
-            assign(node.targets[0], node.expressions[0] ? filtered(*node.expressions[0], std::move(text)) : Value(std::move(text)));
+            assign(node.targets[0],
+                   node.expressions[0] ? filtered(*node.expressions[0], std::move(text)) : Value(std::move(text)));
             break;
         }
         case Node::Kind::with:
@@ -185,17 +187,21 @@ std::string Renderer::captured(const Nodes& nodes, Scope* parent) {
 void Renderer::assign(const Target& target, const Value& value) {
     if (target.is_tuple) {
         const Values parts = iterate(value, budget_);
-        if (parts.size() != target.parts.size()) refuse(cat("an assignment of ", parts.size(), " values to ", target.parts.size(), " names"));
+        if (parts.size() != target.parts.size())
+            refuse(cat("an assignment of ", parts.size(), " values to ", target.parts.size(), " names"));
         for (std::size_t i = 0; i < parts.size(); ++i) assign(target.parts[i], parts[i]);
         return;
     }
     if (target.member.empty()) return scope_->set(target.id, value);
     const Value* found = scope_->find(target.id);
     Namespace* space = found == nullptr ? nullptr : found->space();
-    if (space == nullptr) refuse(cat("an assignment to ", target.name, ".", target.member, ", which isn't of a namespace"));
+    if (space == nullptr)
+        refuse(cat("an assignment to ", target.name, ".", target.member, ", which isn't of a namespace"));
     budget_.step(static_cast<std::int64_t>(space->entries.size() / 8));
-    if (Value* member = space->find(target.member)) *member = value;
-    else space->entries.emplace_back(Value(target.member), value);
+    if (Value* member = space->find(target.member))
+        *member = value;
+    else
+        space->entries.emplace_back(Value(target.member), value);
 }
 
 Value Renderer::make_macro(const Node& node) {

@@ -47,10 +47,11 @@ bool divides(const Value& value, const Value& by, Budget& budget) {
 }
 
 constexpr std::array<std::string_view, 39> kNames{
-    "boolean", "callable", "defined", "divisibleby", "eq", "equalto", "==", "escaped", "even", "false", "filter",
-    "float", "ge", ">", "gt", "greaterthan", ">=", "in", "integer", "iterable", "le", "<", "lt", "lessthan", "<=",
-    "lower", "mapping", "ne", "!=", "none", "number", "odd", "sameas", "sequence", "string", "test", "true",
-    "undefined", "upper"};
+    "boolean", "callable", "defined", "divisibleby", "eq",   "equalto",   "==",     "escaped",
+    "even",    "false",    "filter",  "float",       "ge",   ">",         "gt",     "greaterthan",
+    ">=",      "in",       "integer", "iterable",    "le",   "<",         "lt",     "lessthan",
+    "<=",      "lower",    "mapping", "ne",          "!=",   "none",      "number", "odd",
+    "sameas",  "sequence", "string",  "test",        "true", "undefined", "upper"};
 
 }  // namespace
 
@@ -77,7 +78,8 @@ bool apply_test(const std::string& name, const Value& value, const Arguments& ar
     if (name == "escaped") return value.is_markup();
     if (name == "lower" || name == "upper") return python::has_property(to_text(value, budget), name);
     if (name == "even") return divides(value, Value(std::int64_t{2}), budget);
-    if (name == "odd") return equal(apply_operator("%", value, Value(std::int64_t{2}), budget), Value(std::int64_t{1}), budget);
+    if (name == "odd")
+        return equal(apply_operator("%", value, Value(std::int64_t{2}), budget), Value(std::int64_t{1}), budget);
     if (name == "filter" || name == "test") {
         if (!value.is_text()) return false;
         if (name == "test") return std::find(kNames.begin(), kNames.end(), value.text()) != kNames.end();

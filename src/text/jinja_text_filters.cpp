@@ -45,7 +45,8 @@ Value title(const Value& value, const Arguments&, Budget& budget) {
     for (std::size_t at = 0; at < text.size();) {
         const char32_t code = code_point_at(text, at);
         const std::size_t next = at + utf8_length(text[at]);
-        if (python::is_space(code) || (code < 0x80 && std::string_view("-({[<").find(static_cast<char>(code)) != std::string_view::npos)) {
+        if (python::is_space(code) ||
+            (code < 0x80 && std::string_view("-({[<").find(static_cast<char>(code)) != std::string_view::npos)) {
             flush(at);
             result.append(text, at, next - at);
             begin = next;
@@ -145,7 +146,8 @@ Value url_encode(const Value& value, const Arguments&, Budget& budget) {
     std::string result;
     for (const char c : value.text()) {
         const auto byte = static_cast<unsigned char>(c);
-        const bool plain = byte < 0x80 && (std::isalnum(byte) != 0 || std::string_view("_.-~/").find(c) != std::string_view::npos);
+        const bool plain =
+            byte < 0x80 && (std::isalnum(byte) != 0 || std::string_view("_.-~/").find(c) != std::string_view::npos);
         if (plain) {
             result += c;
         } else {
@@ -173,7 +175,8 @@ std::optional<double> read_real(std::string_view text) {
     if (text.starts_with('+')) text.remove_prefix(1);
     double number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error == std::errc::invalid_argument || end != text.data() + text.size() || text.starts_with("+")) return std::nullopt;
+    if (error == std::errc::invalid_argument || end != text.data() + text.size() || text.starts_with("+"))
+        return std::nullopt;
     return error == std::errc::result_out_of_range ? HUGE_VAL : number;
 }
 std::optional<std::int64_t> read_whole(std::string_view text, int base) {
@@ -243,13 +246,30 @@ Value default_value(const Value& value, const Arguments& arguments, Budget&) {
     return given ? value : bound.has(0) ? bound[0] : Value("");
 }
 
-const std::unordered_map<std::string_view, Filter> kFilters{
-    {"abs", absolute},        {"capitalize", capitalize}, {"center", center},     {"d", default_value},
-    {"default", default_value}, {"e", escaped},           {"escape", escaped},    {"float", to_float},
-    {"forceescape", force_escape}, {"format", format},    {"indent", indent},     {"int", to_int},
-    {"lower", lower},         {"replace", replace},       {"round", rounded},     {"safe", safe},
-    {"string", string},       {"title", title},           {"tojson", to_json},    {"trim", trim},
-    {"truncate", truncate},   {"upper", upper},           {"urlencode", url_encode}, {"wordcount", word_count}};
+const std::unordered_map<std::string_view, Filter> kFilters{{"abs", absolute},
+                                                            {"capitalize", capitalize},
+                                                            {"center", center},
+                                                            {"d", default_value},
+                                                            {"default", default_value},
+                                                            {"e", escaped},
+                                                            {"escape", escaped},
+                                                            {"float", to_float},
+                                                            {"forceescape", force_escape},
+                                                            {"format", format},
+                                                            {"indent", indent},
+                                                            {"int", to_int},
+                                                            {"lower", lower},
+                                                            {"replace", replace},
+                                                            {"round", rounded},
+                                                            {"safe", safe},
+                                                            {"string", string},
+                                                            {"title", title},
+                                                            {"tojson", to_json},
+                                                            {"trim", trim},
+                                                            {"truncate", truncate},
+                                                            {"upper", upper},
+                                                            {"urlencode", url_encode},
+                                                            {"wordcount", word_count}};
 
 }  // namespace
 
@@ -259,12 +279,18 @@ Value escape(const Value& value, Budget& budget) {
     const std::string plain = to_text(value, budget);
     budget.walk(plain.size());
     for (const char c : plain) {
-        if (c == '&') result += "&amp;";
-        else if (c == '<') result += "&lt;";
-        else if (c == '>') result += "&gt;";
-        else if (c == '\'') result += "&#39;";
-        else if (c == '"') result += "&#34;";
-        else result += c;
+        if (c == '&')
+            result += "&amp;";
+        else if (c == '<')
+            result += "&lt;";
+        else if (c == '>')
+            result += "&gt;";
+        else if (c == '\'')
+            result += "&#39;";
+        else if (c == '"')
+            result += "&#34;";
+        else
+            result += c;
     }
     return make_text(std::move(result), budget, true);
 }

@@ -1,5 +1,5 @@
-// What a chat template computes with: Python's values as far as templates meet them, and the budget that bounds all work.
-// Values don't change once made (the sandbox of transformers forbids it), so they are shared, not copied; only
+// What a chat template computes with: Python's values as far as templates meet them, and the budget that bounds all
+// work. Values don't change once made (the sandbox of transformers forbids it), so they are shared, not copied; only
 // namespaces change. No value is nested deeper than kMostValueDepth, so recursion over values is bounded.
 #pragma once
 
@@ -58,17 +58,16 @@ struct Text {
 
 class Value {
 public:
-    using Data = std::variant<Undefined, None, bool, std::int64_t, double, std::shared_ptr<const Text>,
-                              std::shared_ptr<const List>, std::shared_ptr<const Dict>, std::shared_ptr<Object>,
-                              Namespace*>;
+    using Data =
+        std::variant<Undefined, None, bool, std::int64_t, double, std::shared_ptr<const Text>,
+                     std::shared_ptr<const List>, std::shared_ptr<const Dict>, std::shared_ptr<Object>, Namespace*>;
 
     Value() = default;  ///< undefined
     Value(None) : data_(None{}) {}
     Value(bool value) : data_(value) {}
     Value(std::int64_t value) : data_(value) {}
     Value(double value) : data_(value) {}
-    Value(std::string text, bool markup = false)
-        : data_(std::make_shared<const Text>(Text{std::move(text), markup})) {}
+    Value(std::string text, bool markup = false) : data_(std::make_shared<const Text>(Text{std::move(text), markup})) {}
     Value(std::string_view text) : Value(std::string(text)) {}
     Value(const char* text) : Value(std::string(text)) {}
     Value(std::shared_ptr<const List> list) : data_(std::move(list)) {}
@@ -154,7 +153,8 @@ struct Function : Object {
 };
 
 struct Method : Object {
-    Method(Value of, std::string what) : Object(Kind::method, of.depth() + 1), object(std::move(of)), name(std::move(what)) {}
+    Method(Value of, std::string what)
+        : Object(Kind::method, of.depth() + 1), object(std::move(of)), name(std::move(what)) {}
     Value object;
     std::string name;
 };

@@ -53,8 +53,10 @@ bool has_case(std::string_view text, bool (*wanted)(char32_t)) {
     bool any = false;
     for (std::size_t at = 0; at < text.size(); at += utf8_length(text[at])) {
         const char32_t code = code_point_at(text, at);
-        if (wanted(code)) any = true;
-        else if (is_cased(code)) return false;
+        if (wanted(code))
+            any = true;
+        else if (is_cased(code))
+            return false;
     }
     return any;
 }
@@ -105,11 +107,11 @@ std::string change_case(std::string_view text, Case wanted) {
         if (code == 0xDF && now != Case::lower && now != Case::swap) {  // sharp s
             result += now == Case::upper ? "SS" : now == Case::title ? "Ss" : "ss";
         } else {
-            append_utf8(result, now == Case::upper  ? upper(code)
-                                : now == Case::title ? title(code)
-                                : now == Case::swap  ? code
+            append_utf8(result, now == Case::upper                  ? upper(code)
+                                : now == Case::title                ? title(code)
+                                : now == Case::swap                 ? code
                                 : now == Case::fold && code == 0xB5 ? char32_t{0x3BC}
-                                                     : lower(code));
+                                                                    : lower(code));
         }
     }
     return result;
@@ -123,7 +125,8 @@ bool has_property(std::string_view text, std::string_view name) {
     if (name == "alnum") return all_of(text, [](char32_t c) { return is_letter(c) || is_numeric(c); });
     if (name == "space") return all_of(text, is_space);
     if (name == "printable") return text.empty() || all_of(text, is_printable);
-    if (name == "ascii") return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+    if (name == "ascii")
+        return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
     if (name == "lower") return has_case(text, is_lower);
     if (name == "upper") return has_case(text, is_upper);
     if (name == "title") return is_titled(text);

@@ -35,7 +35,8 @@ std::string_view strip(std::string_view text, bool left, bool right, const std::
 }
 
 std::int64_t length(std::string_view text) {
-    return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+    return std::count_if(text.begin(), text.end(),
+                         [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
 }
 
 std::size_t offset_of(std::string_view text, std::int64_t index) {

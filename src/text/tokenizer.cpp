@@ -39,7 +39,8 @@ Ids read_template(const json& config, int depth = 0) {
         Ids result;
         for (const json& piece : config.at("single")) {
             if (piece.contains("Sequence")) {
-                if (piece.at("Sequence").at("id") != "A") throw_unsupported("template piece", "Sequence of another id than A");
+                if (piece.at("Sequence").at("id") != "A")
+                    throw_unsupported("template piece", "Sequence of another id than A");
                 result.push_back(kSequence);
                 continue;
             }
@@ -291,8 +292,9 @@ std::string_view Tokenizer::bytes_of(std::int32_t id) const {
 }
 
 bool Tokenizer::is_given(std::int32_t id) const {
-    return impl_->knows(id) && std::none_of(impl_->added.begin(), impl_->added.end(),
-                                            [&](const AddedToken& token) { return token.id == id && token.only_named; });
+    return impl_->knows(id) && std::none_of(impl_->added.begin(), impl_->added.end(), [&](const AddedToken& token) {
+               return token.id == id && token.only_named;
+           });
 }
 
 std::string Tokenizer::named_token(std::string_view name) const {

@@ -14,7 +14,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                  "pad_token", "cls_token", "mask_token"};
 
 std::optional<std::string> read_if_there(const fs::path& path) {
     std::ifstream file(path, std::ios::binary);
@@ -63,9 +64,12 @@ struct Specials {
     std::vector<AddedToken> more;
 
     void set(const std::string& name, const AddedToken& token) {
-        const auto old = std::find_if(named.begin(), named.end(), [&](const auto& entry) { return entry.first == name; });
-        if (old != named.end()) old->second = token;
-        else named.emplace_back(name, token);
+        const auto old =
+            std::find_if(named.begin(), named.end(), [&](const auto& entry) { return entry.first == name; });
+        if (old != named.end())
+            old->second = token;
+        else
+            named.emplace_back(name, token);
     }
 };
 
@@ -104,7 +108,8 @@ std::vector<AddedToken> read_added(const Json& added, const Specials& specials) 
     std::vector<AddedToken> tokens;
     for (const auto& [content, id] : added.items()) {
         const auto same = [&](const AddedToken& token) { return token.content == content; };
-        const bool special = std::any_of(specials.named.begin(), specials.named.end(), [&](const auto& entry) { return same(entry.second); }) ||
+        const bool special = std::any_of(specials.named.begin(), specials.named.end(),
+                                         [&](const auto& entry) { return same(entry.second); }) ||
                              std::any_of(specials.more.begin(), specials.more.end(), same);
         tokens.push_back({id.get<std::int32_t>(), content, false, false, false, !special, special});
     }
@@ -141,7 +146,8 @@ TokenizerFiles read_tokenizer_files(const fs::path& folder) {
         with_file(map_file, [&] { read_specials(read_object(map_file), specials); });
         with_file(added_file, [&] { files.added = read_added(read_object(added_file), specials); });
     }
-    std::stable_sort(files.added.begin(), files.added.end(), [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+    std::stable_sort(files.added.begin(), files.added.end(),
+                     [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
     if (!complete)
         for (AddedToken& token : files.added) token.id = -1;
     const std::size_t with_ids = files.added.size();

@@ -1,5 +1,5 @@
-// Tokens that stand beside tokenizer.json, against transformers: tests/text/data/beside.json holds what AutoTokenizer gave
-// (tools/fixtures/make_tokenizers.py). And files that nobody should have.
+// Tokens that stand beside tokenizer.json, against transformers: tests/text/data/beside.json holds what AutoTokenizer
+// gave (tools/fixtures/make_tokenizers.py). And files that nobody should have.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -21,7 +21,9 @@ const fs::path kData = fs::path(TDRM_SOURCE_DIR) / "tests/text/data";
 
 class Folder {
 public:
-    Folder() : path_(fs::temp_directory_path() / ("tdrm_files_" + std::to_string(::getpid()))) { fs::create_directories(path_); }
+    Folder() : path_(fs::temp_directory_path() / ("tdrm_files_" + std::to_string(::getpid()))) {
+        fs::create_directories(path_);
+    }
     ~Folder() { fs::remove_all(path_); }
     Folder(const Folder&) = delete;
     Folder& operator=(const Folder&) = delete;
@@ -59,11 +61,13 @@ TEST(TokenizerFiles, GiveTheTokensOfTransformers) {
         for (const auto& [path, content] : row.at("files").items()) folder.write(path, content.dump());
         const Tokenizer tokenizer = Tokenizer::load(folder.path());
         EXPECT_EQ(tokenizer.vocab_size(), row.at("size")) << name;
-        for (const auto& [token, text] : row.at("tokens").items()) EXPECT_EQ(tokenizer.named_token(token), text) << name;
+        for (const auto& [token, text] : row.at("tokens").items())
+            EXPECT_EQ(tokenizer.named_token(token), text) << name;
         EXPECT_EQ(tokenizer.named_token("bos_token").empty(), !row.at("tokens").contains("bos_token")) << name;
         for (const json& each : row.at("rows")) {
             EXPECT_EQ(tokenizer.encode(each.at("text").get<std::string>()), each.at("ids")) << name << each;
-            EXPECT_EQ(tokenizer.decode(each.at("ids").get<std::vector<std::int32_t>>(), true), each.at("skip")) << name << each;
+            EXPECT_EQ(tokenizer.decode(each.at("ids").get<std::vector<std::int32_t>>(), true), each.at("skip"))
+                << name << each;
         }
     }
 }
@@ -71,8 +75,9 @@ TEST(TokenizerFiles, GiveTheTokensOfTransformers) {
 TEST(TokenizerFiles, TellTokensWithAnIdFromThoseThatAreOnlyNamed) {
     const Folder folder;
     folder.write("tokenizer.json", tiny("qwen").dump());
-    folder.write("tokenizer_config.json",
-                 R"({"eos_token": "<|im_end|>", "bos_token": "a", "added_tokens_decoder": {"420": {"content": "<x>"}}})");
+    folder.write(
+        "tokenizer_config.json",
+        R"({"eos_token": "<|im_end|>", "bos_token": "a", "added_tokens_decoder": {"420": {"content": "<x>"}}})");
     const Tokenizer tokenizer = Tokenizer::load(folder.path());
     EXPECT_TRUE(tokenizer.is_given(tokenizer.id_of("<x>").value()));
     EXPECT_TRUE(tokenizer.is_given(tokenizer.id_of("a").value()));
@@ -83,8 +88,9 @@ TEST(TokenizerFiles, GiveTemplatesTheSpecialTokensOfEveryFile) {
     const Folder folder;
     folder.write("tokenizer.json", tiny("qwen").dump());
     folder.write("special_tokens_map.json", R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>"})");
-    folder.write("chat_template.jinja",
-                 "{{ bos_token }}{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}{{ pad_token is defined }}");
+    folder.write(
+        "chat_template.jinja",
+        "{{ bos_token }}{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}{{ pad_token is defined }}");
     const std::vector<ChatMessage> messages{{"user", "a"}};
     EXPECT_EQ(ChatTemplate::load(folder.path()).render(messages, false), "<s>a</s>False");
     const std::string before = ChatTemplate::load(folder.path()).fingerprint();
@@ -95,12 +101,15 @@ TEST(TokenizerFiles, GiveTemplatesTheSpecialTokensOfEveryFile) {
 
 TEST(TokenizerFiles, AreNamedWhereTheyAreBroken) {
     for (const auto& [name, text] : std::vector<std::pair<std::string, std::string>>{
-             {"tokenizer_config.json", "{"}, {"tokenizer_config.json", "[]"}, {"special_tokens_map.json", "{"},
+             {"tokenizer_config.json", "{"},
+             {"tokenizer_config.json", "[]"},
+             {"special_tokens_map.json", "{"},
              {"tokenizer_config.json", R"({"added_tokens_decoder": {"x": {"content": "a"}}})"},
              {"tokenizer_config.json", R"({"added_tokens_decoder": {"1": {"text": "a"}}})"},
              {"tokenizer_config.json", R"({"added_tokens_decoder": {"99999999999": {"content": "a"}}})"},
              {"tokenizer_config.json", R"({"eos_token": {"text": "a"}})"},
-             {"added_tokens.json", R"({"<x>": "a"})"}, {"added_tokens.json", "[1]"}}) {
+             {"added_tokens.json", R"({"<x>": "a"})"},
+             {"added_tokens.json", "[1]"}}) {
         const Folder folder;
         folder.write("tokenizer.json", tiny("qwen").dump());
         folder.write(name, text);
@@ -129,7 +138,8 @@ TEST(HostileTokenizer, ManyAddedTokensAreReadInTimeOrRefused) {
     const std::string head = config.dump();
     std::string tokens;
     for (int i = 0; i < 60'000; ++i)
-        tokens += (i > 0 ? "," : "") + added(420 + i, std::string(static_cast<std::size_t>(i % 40 + 1), '<') + std::to_string(i)).dump();
+        tokens += (i > 0 ? "," : "") +
+                  added(420 + i, std::string(static_cast<std::size_t>(i % 40 + 1), '<') + std::to_string(i)).dump();
     config["added_tokens"] = "HERE";
     std::string text = config.dump();
     text.replace(text.find("\"HERE\""), 6, "[" + tokens + "]");
@@ -145,10 +155,11 @@ TEST(HostileTokenizer, ManyAddedTokensAreReadInTimeOrRefused) {
 }
 
 TEST(HostileTokenizer, SequencesNestOnlyAsDeepAsRealFilesHaveThem) {
-    for (const auto& [key, list] : std::vector<std::pair<std::string, std::string>>{{"decoder", "decoders"},
-                                                                                    {"post_processor", "processors"},
-                                                                                    {"normalizer", "normalizers"},
-                                                                                    {"pre_tokenizer", "pretokenizers"}}) {
+    for (const auto& [key, list] :
+         std::vector<std::pair<std::string, std::string>>{{"decoder", "decoders"},
+                                                          {"post_processor", "processors"},
+                                                          {"normalizer", "normalizers"},
+                                                          {"pre_tokenizer", "pretokenizers"}}) {
         for (const int depth : {100, 20'000}) {
             std::string nested;
             for (int i = 0; i < depth; ++i) nested += R"({"type":"Sequence",")" + list + "\":[";
@@ -161,7 +172,8 @@ TEST(HostileTokenizer, SequencesNestOnlyAsDeepAsRealFilesHaveThem) {
         }
     }
     json config = tiny("qwen");
-    const json twice = {{"type", "TemplateProcessing"}, {"special_tokens", json::object()},
+    const json twice = {{"type", "TemplateProcessing"},
+                        {"special_tokens", json::object()},
                         {"single", {{{"Sequence", {{"id", "A"}}}}, {{"Sequence", {{"id", "A"}}}}}}};
     config["post_processor"] = {{"type", "Sequence"}, {"processors", json::array()}};
     for (int i = 0; i < 60; ++i) config["post_processor"]["processors"].push_back(twice);

@@ -37,9 +37,10 @@ enum class ChatFamily {
 
 /// What becomes of the thinking part of an assistant turn: what stands up to </think>, or its reasoning_content.
 enum class Thinking {
-    keep,      ///< contents are written as they are, even if the template would drop the thinking part
-    drop,      ///< contents are written as the template does it
-    template_default,  ///< drop where the template drops it from earlier turns only, as its model was trained; else keep
+    keep,              ///< contents are written as they are, even if the template would drop the thinking part
+    drop,              ///< contents are written as the template does it
+    template_default,  ///< drop where the template drops it from earlier turns only, as its model was trained; else
+                       ///< keep
 };
 
 struct ChatOptions {

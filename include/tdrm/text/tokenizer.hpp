@@ -20,8 +20,8 @@ struct TokenizerFiles;
 class Tokenizer {
 public:
     /// Reads `path`, a tokenizer.json or a folder that holds one; of a folder also the special and added tokens that
-    /// stand only in tokenizer_config.json, special_tokens_map.json or added_tokens.json. Truncation and padding settings of the file are
-    /// ignored, as transformers does.
+    /// stand only in tokenizer_config.json, special_tokens_map.json or added_tokens.json. Truncation and padding
+    /// settings of the file are ignored, as transformers does.
     /// @throws IoError if the file can't be read; DataError if it is broken or names an unsupported component.
     [[nodiscard]] static Tokenizer load(const std::filesystem::path& path);
     /// The same from the text of a tokenizer.json; `origin` names it in messages.

@@ -142,10 +142,10 @@ void TextFormat::find_end() {
         end_tokens_ = {chat_->probe_ids(tokenizer_).front()};
     } else if (const std::string eos = tokenizer_.named_token("eos_token"); !eos.empty() || options_.ends) {
         if (eos.empty())
-            throw ConfigError(
-                cat("task.end is missing: ", options_.tokenizer,
-                    " names no eos_token in tokenizer_config.json or special_tokens_map.json (answers would never end). Give the token, "
-                    "\"</s>\" say."));
+            throw ConfigError(cat("task.end is missing: ", options_.tokenizer,
+                                  " names no eos_token in tokenizer_config.json or special_tokens_map.json (answers "
+                                  "would never end). Give the token, "
+                                  "\"</s>\" say."));
         end_tokens_ = {one_token(eos)};
     }
     if (options_.end.empty())
@@ -254,8 +254,10 @@ std::pair<std::size_t, std::size_t> TextFormat::place_of(std::span<const text::C
     for (const std::string& written : {content, trimmed(content)}) {
         const auto [begin, end] = marked(kLeft, written);
         if (begin == std::string::npos) continue;
-        const bool with_reasoning = !reasoning.empty() && behind_prompt && prompt.size() <= begin &&
-                                    std::string_view(whole).substr(prompt.size(), begin - prompt.size()).find(trimmed(reasoning)) != std::string_view::npos;
+        const bool with_reasoning =
+            !reasoning.empty() && behind_prompt && prompt.size() <= begin &&
+            std::string_view(whole).substr(prompt.size(), begin - prompt.size()).find(trimmed(reasoning)) !=
+                std::string_view::npos;
         return {with_reasoning ? prompt.size() : begin, end};
     }
     if (behind_prompt && content.find("</think>") != std::string::npos)

@@ -17,12 +17,12 @@
 namespace tdrm::task {
 
 struct TextFormatOptions {
-    std::string tokenizer;           ///< folder with tokenizer.json and, for chat, the chat template
-    std::string prompt;              ///< plain prompt with {question}; empty = the folder's chat template
-    std::string system;              ///< system turn of the policy's prompts; empty = none of our own
-    std::string family;              ///< what the chat template must be; empty = any
-    std::string end;                 ///< token that ends an answer; empty = as the template or the folder has it
-    std::string probe;               ///< text at whose last token values are read; empty = the end of a turn
+    std::string tokenizer;  ///< folder with tokenizer.json and, for chat, the chat template
+    std::string prompt;     ///< plain prompt with {question}; empty = the folder's chat template
+    std::string system;     ///< system turn of the policy's prompts; empty = none of our own
+    std::string family;     ///< what the chat template must be; empty = any
+    std::string end;        ///< token that ends an answer; empty = as the template or the folder has it
+    std::string probe;      ///< text at whose last token values are read; empty = the end of a turn
     /// What becomes of the thinking parts of a conversation's answers.
     text::Thinking thinking = text::Thinking::template_default;
     std::string variables;           ///< of the chat template, a JSON object; empty = none
@@ -71,7 +71,8 @@ public:
 
     /// A conversation that brings its own system turn, cut at the turns as generation would: what stands before each
     /// assistant turn, the turn, and its end token are encoded on their own. Learnt are contents as the template writes
-    /// them, and the thinking part in front of one where it writes that. What follows the last end token is left out. @throws ConfigError for plain prompts; DataError if the template doesn't write the turns as they are.
+    /// them, and the thinking part in front of one where it writes that. What follows the last end token is left out.
+    /// @throws ConfigError for plain prompts; DataError if the template doesn't write the turns as they are.
     [[nodiscard]] Conversation conversation(std::span<const text::ChatMessage> messages) const;
 
     /// Hash of everything that decides ids.
