@@ -1,6 +1,54 @@
 #include "text_task_options.hpp"
 
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
 namespace tdrm::stage {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// A word without quotes as YAML and Jinja both read it.
+Json json_of_word(const std::string& word) {
+    if (word.empty() || word == "~" || word == "null" || word == "none") return nullptr;
+    if (word == "true" || word == "false") return word == "true";
+    const char* end = word.data() + word.size();
+    std::int64_t whole = 0;
+    if (const auto read = std::from_chars(word.data(), end, whole); read.ec == std::errc() && read.ptr == end)
+        return whole;
+    double real = 0;
+    if (const auto read = std::from_chars(word.data(), end, real);
+        read.ec == std::errc() && read.ptr == end && std::isfinite(real))
+        return real;
+    return word;
+}
+
+Json json_of(const Yaml& node) {
+    if (node.is_null()) return nullptr;
+    if (node.is_scalar()) return node.quoted ? Json(node.scalar) : json_of_word(node.scalar);
+    Json json = node.is_list() ? Json::array() : Json::object();
+    for (const Yaml& item : node.items) json.push_back(json_of(item));
+    for (const auto& [key, value] : node.entries) json[key] = json_of(value);
+    return json;
+}
+
+/// "" without variables, so that a run without them is the same as ever.
+std::string json_text(const TemplateVariables& variables) {
+    return variables.values.entries.empty() ? "" : json_of(variables.values).dump();
+}
+
+}  // namespace
+
+Codec codec(TemplateVariables& variables, const Range&) {
+    const std::string type = "a map from names to values";
+    const auto read = [&variables, type](const Yaml& node, const Reading& reading) {
+        if (!node.is_map() && !node.is_null())
+            return reading.mismatch(node, type, "Write {enable_thinking: false}, say.");
+        variables.values = node.is_map() ? node : Yaml::map();
+    };
+    return {type, read, [&variables](bool) { return variables.values; }, nullptr, nullptr};
+}
 
 void StepFields::fields(Fields& f) {
     f("delimiter", delimiter, "what separates two steps: a blank line, a newline, or the number of the next step");
@@ -32,6 +80,10 @@ void TextTaskFields::fields(Fields& f) {
     f("prompt", format.prompt, "plain prompt with {question}, for models without a chat template");
     f("system", format.system, "system turn of the policy's prompts");
     f("family", format.family, "what the chat template must be: chatml, llama3, glm4, deepseek_r1; empty = any");
+    f("template", variables, "variables of the chat template: {enable_thinking: false}, say");
+    f("thinking", format.thinking,
+      "what becomes of the thinking parts of answers in chats: keep, drop as the template does, or template = drop if "
+      "the template drops those of earlier answers only, else keep");
     f("end", format.end, "token that ends an answer; empty = the template's, or the folder's eos_token");
     f("probe", format.probe, "text at whose last token values are read; empty = the end of the assistant's turn");
     f("value_sees_system", format.value_sees_system, "whether value models get the system turn too");
@@ -45,14 +97,22 @@ void TextTaskFields::fields(Fields& f) {
     f("splits", splits, "split names with their files and rows, disjoint within a file; test splits last");
 }
 
+std::vector<std::string> TextTaskFields::validate() const {
+    task::TextFormatOptions complete = format;
+    complete.variables = json_text(variables);
+    return complete.validate();
+}
+
 std::unique_ptr<task::Task> make_text_task(const TextTaskFields& options, std::uint64_t seed) {
     task::TextFilesOptions files{options.data, {}, {}, options.overlap};
     for (const auto& [name, entry] : options.files) files.files.emplace_back(name, entry);
     for (const auto& [name, entry] : options.splits) files.splits.emplace_back(name, entry);
     std::vector<std::string> notes;
     auto splits = task::read_splits(files, seed, notes);
-    const task::TextTaskOptions text{options.format, options.steps, options.max_prompt_tokens,
-                                     options.max_answer_tokens, options.too_long};
+    task::TextFormatOptions format = options.format;
+    format.variables = json_text(options.variables);
+    const task::TextTaskOptions text{format, options.steps, options.max_prompt_tokens, options.max_answer_tokens,
+                                     options.too_long};
     return std::make_unique<task::TextTask>(text, std::move(splits), std::move(notes));
 }
 

@@ -13,9 +13,20 @@ namespace tdrm::text {
     return std::array<std::pair<StepDelimiter, std::string_view>, 3>{
         {{blank_line, "blank_line"}, {newline, "newline"}, {numbered, "numbered"}}};
 }
+[[nodiscard]] constexpr auto enum_names(Thinking) {
+    using enum Thinking;
+    return std::array<std::pair<Thinking, std::string_view>, 3>{
+        {{template_default, "template"}, {keep, "keep"}, {drop, "drop"}}};
+}
 }  // namespace tdrm::text
 
 namespace tdrm::stage {
+
+/// Variables of a chat template: any values under names.
+struct TemplateVariables {
+    Yaml values = Yaml::map();
+};
+[[nodiscard]] Codec codec(TemplateVariables& variables, const Range& range);
 
 struct StepFields : text::StepOptions {
     void fields(Fields& f);
@@ -30,6 +41,7 @@ struct TextSplitFields : task::TextSplitOptions {
 struct TextTaskFields {
     std::string kind = "text";
     task::TextFormatOptions format;
+    TemplateVariables variables;
     StepFields steps;
     int max_prompt_tokens = 1024;
     int max_answer_tokens = 2048;
@@ -39,7 +51,7 @@ struct TextTaskFields {
     std::vector<std::pair<std::string, TextFileFields>> files;
     std::vector<std::pair<std::string, TextSplitFields>> splits;
     void fields(Fields& f);
-    [[nodiscard]] std::vector<std::string> validate() const { return format.validate(); }
+    [[nodiscard]] std::vector<std::string> validate() const;
 };
 
 /// @throws as TextTask and read_splits.

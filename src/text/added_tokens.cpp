@@ -68,6 +68,7 @@ std::vector<AddedToken> assign_ids(std::vector<AddedToken> in_file, const std::v
                 cat("the added token ", for_message(token.content), " has the id ",
                     taken.contains(token.id) ? token.id : next,
                     ", which is another token's of the vocabulary (a model couldn't tell them). Fix tokenizer.json."));
+        token.only_named = token.only_named && known == vocabulary.end();
         token.id = known != vocabulary.end() ? known->second : next;
         next = std::max(next, std::max(token.id, size - 1) + 1);
         place.emplace(token.content, tokens.size());
@@ -77,7 +78,6 @@ std::vector<AddedToken> assign_ids(std::vector<AddedToken> in_file, const std::v
     for (const AddedToken& token : beside) {
         if (token.content.empty() || (token.id < 0 && place.contains(token.content))) continue;
         add(token);
-        tokens[place.find(token.content)->second].special |= token.special;
     }
     return tokens;
 }

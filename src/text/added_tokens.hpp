@@ -17,6 +17,7 @@ struct AddedToken {
     std::int32_t id;
     std::string content;
     bool single_word, lstrip, rstrip, normalized, special;
+    bool only_named = false;  ///< no file gives it an id, so the library makes one up
 };
 
 /// From the `added_tokens` entry, in file order. @throws DataError if it is broken, has two tokens with one id, or more

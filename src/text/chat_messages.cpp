@@ -73,6 +73,14 @@ std::string reasoning_of(const ChatMessage& message) {
     return reasoning != nullptr && reasoning->is_string() ? reasoning->get<std::string>() : "";
 }
 
+ChatMessage with_reasoning(ChatMessage message, std::string_view reasoning) {
+    Json members = members_of(message);
+    for (const char* name : kReasoningNames)
+        if (members.contains(name)) members[name] = reasoning;
+    message.more = members.dump();
+    return message;
+}
+
 void fold_reasoning(ChatMessage& message) {
     message.content = cat(kOpen, '\n', reasoning_of(message), '\n', kClose, "\n\n", message.content);
     Json members = members_of(message);

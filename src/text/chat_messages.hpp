@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "jinja_value.hpp"
 #include "tdrm/text/chat_template.hpp"
@@ -13,8 +14,8 @@ namespace tdrm::text {
 /// reasoning_content and thinking both, as transformers has it. @throws DataError if `more` isn't a JSON object
 [[nodiscard]] jinja::Json messages_as_json(std::span<const ChatMessage> messages);
 
-/// The message's reasoning_content, thinking or reasoning; "" if it has none.
-[[nodiscard]] std::string reasoning_of(const ChatMessage& message);
+/// The message with another reasoning under every name that it has one.
+[[nodiscard]] ChatMessage with_reasoning(ChatMessage message, std::string_view reasoning);
 /// Moves the reasoning into the content: <think>, a line with the reasoning, </think>, the content.
 void fold_reasoning(ChatMessage& message);
 

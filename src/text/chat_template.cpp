@@ -113,17 +113,21 @@ struct ChatTemplate::Impl {
         return jinja::render(parsed, context, options.date);
     }
 
+    [[nodiscard]] bool writes_reasoning(std::span<const ChatMessage> messages, std::size_t index) const {
+        std::vector<ChatMessage> marked(messages.begin(), messages.end());
+        marked[index] = with_reasoning(marked[index], kProbeThought);
+        return render_as_is(marked, false).find(kProbeThought) != std::string::npos;
+    }
+
     [[nodiscard]] std::string render_keeping(std::span<const ChatMessage> messages, bool add_generation_prompt) const {
         std::vector<ChatMessage> folded(messages.begin(), messages.end());
-        const std::string as_is = render_as_is(messages, add_generation_prompt);
-        for (ChatMessage& message : folded)
-            if (const std::string reasoning = reasoning_of(message);
-                !reasoning.empty() && as_is.find(reasoning) == std::string::npos) {
+        for (std::size_t i = 0; i < folded.size(); ++i)
+            if (!reasoning_of(folded[i]).empty() && !writes_reasoning(messages, i)) {
                 if (!thinks)
                     throw ConfigError(
                         "the chat template drops the reasoning_content of an answer and has no <think> to put it into "
                         "(whoever reads the text would see less). Choose thinking: drop.");
-                fold_reasoning(message);
+                fold_reasoning(folded[i]);
             }
         bool any = false;
         for (ChatMessage& message : folded) any |= message.role == "assistant" && hide_thinking(message, opening);

@@ -287,6 +287,12 @@ std::string_view Tokenizer::bytes_of(std::int32_t id) const {
     return impl_->knows(id) ? std::string_view(impl_->bytes[static_cast<std::size_t>(id)]) : std::string_view();
 }
 
+bool Tokenizer::is_given(std::int32_t id) const {
+    return impl_->knows(id) && std::none_of(impl_->added.begin(), impl_->added.end(), [&](const AddedToken& token) {
+               return token.id == id && token.only_named;
+           });
+}
+
 std::string Tokenizer::named_token(std::string_view name) const {
     const auto found = impl_->named.find(std::string(name));
     return found == impl_->named.end() ? "" : found->second;

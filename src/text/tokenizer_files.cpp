@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                   "pad_token", "cls_token", "mask_token"};
 
+
 Json read_object(const fs::path& path) {
     const auto text = read_file_if_there(path);
     if (!text) return Json::object();
@@ -142,11 +143,19 @@ TokenizerFiles read_tokenizer_files(const fs::path& folder) {
                      [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
     if (!complete)
         for (AddedToken& token : files.added) token.id = -1;
+    const std::size_t with_ids = files.added.size();
+    const auto rank = [](const auto& entry) { return std::find(std::begin(kNames), std::end(kNames), entry.first); };
+    std::stable_sort(specials.named.begin(), specials.named.end(),
+                     [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
     for (const auto& [name, token] : specials.named) {
         files.tokens[name] = token.content;
         files.added.push_back(token);
     }
     files.added.insert(files.added.end(), specials.more.begin(), specials.more.end());
+    for (std::size_t i = with_ids; i < files.added.size(); ++i) {
+        files.added[i].special = true;
+        files.added[i].only_named = true;
+    }
     if (auto source = read_file_if_there(folder / "chat_template.jinja"); source && !source->empty()) {
         files.chat_template = std::move(*source);
         files.template_origin = folder / "chat_template.jinja";

@@ -108,6 +108,48 @@ TEST(TextFormat, RefusesFoldersAndOptionsThatDontFit) {
     EXPECT_SAYS(message_of<DataError>([&] { TextFormat{options}; }), "<|im_start|>, which isn't a token");
 }
 
+TEST(TextFormat, LearnsThinkingWhereTheTemplateWritesIt) {
+    Folder folder;  // a template that drops the thinking part of earlier answers
+    std::filesystem::copy(kChat + "/tokenizer.json", folder.path() + "/tokenizer.json");
+    std::ifstream file(std::string(TDRM_SOURCE_DIR) + "/tests/text/data/chat/styles.json");
+    const nlohmann::json styles = nlohmann::json::parse(file);
+    for (const auto& row : styles.at("templates"))
+        if (row.at("name") == "thinking_history")
+            std::ofstream(folder.path() + "/chat_template.jinja") << row.at("template").get<std::string>();
+    TextFormatOptions options = chat_options().format;
+    options.tokenizer = folder.path();
+    options.system.clear();
+    const auto learnt = [&](text::Thinking thinking, const std::vector<text::ChatMessage>& messages) {
+        options.thinking = thinking;
+        const TextFormat format(options);
+        const Conversation all = format.conversation(messages);
+        Tokens ids;
+        for (std::size_t i = 0; i < all.ids.size(); ++i)
+            if (all.learnt[i] != 0) ids.push_back(all.ids[i]);
+        EXPECT_EQ(format.tokenizer().decode(all.ids) + "\n", format.chat()->render(messages, false));
+        return format.tokenizer().decode(ids);
+    };
+    const std::string thought = "<think>\nhm\n</think>\n\n";
+    const std::vector<text::ChatMessage> written{
+        {"user", "a"}, {"assistant", thought + "5"}, {"user", "b"}, {"assistant", thought + "6"}};
+    const std::string more = R"({"reasoning_content": "hm"})";
+    const std::vector<text::ChatMessage> apart{
+        {"user", "a"}, {"assistant", "5", more}, {"user", "b"}, {"assistant", "6", more}};
+    for (const auto& messages : {written, apart}) {
+        EXPECT_EQ(learnt(text::Thinking::template_default, messages), "5<|im_end|>" + thought + "6<|im_end|>");
+        EXPECT_EQ(learnt(text::Thinking::keep, messages), thought + "5<|im_end|>" + thought + "6<|im_end|>");
+    }
+    const std::vector<text::ChatMessage> plain{{"user", "a"}, {"assistant", "5"}, {"user", "b"}, {"assistant", "6"}};
+    EXPECT_EQ(learnt(text::Thinking::template_default, plain), "5<|im_end|>6<|im_end|>");
+    // Variables are part of what decides ids.
+    options.thinking = text::Thinking::template_default;
+    const std::string before = TextFormat(options).fingerprint();
+    options.variables = R"({"enable_thinking": false})";
+    const TextFormat off(options);
+    EXPECT_NE(off.fingerprint(), before);
+    EXPECT_TRUE(off.tokenizer().decode(off.prompt_ids("a")).ends_with("assistant\n<think>\n\n</think>\n\n"));
+}
+
 TEST(TextFormat, LearnsAssistantTurnsAndTheirEndTokensOnly) {
     const TextFormat format(chat_options().format);
     const std::vector<text::ChatMessage> messages{{"system", "Be brief."},

@@ -141,6 +141,94 @@ TEST(ChatTemplate, AsksWhatBecomesOfTheThinkingPartThatItWouldDrop) {
     EXPECT_NE(make("qwen2.5").render(thinking, false).find("\nhm</think>5<|im_end|>"), std::string::npos);
 }
 
+const std::string kHead = "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n";
+const std::string kThought = "<think>\nhm\n</think>\n\n";
+
+TEST(ChatTemplate, PutsNoEmptyThinkBlockBeforeAKeptOne) {
+    const ChatTemplate keep = make("think_last", {"", Thinking::keep});
+    const std::vector<ChatMessage> one{{"user", "a"}, {"assistant", kThought + "5"}};
+    EXPECT_EQ(keep.render(one, false), kHead + kThought + "5<|im_end|>\n");
+    const std::vector<ChatMessage> closed{{"user", "a"}, {"assistant", "hm</think>5"}};
+    EXPECT_EQ(keep.render(closed, false), kHead + "hm</think>5<|im_end|>\n");
+    // An answer without thinking keeps the block that the template writes.
+    const std::vector<ChatMessage> plain{{"user", "a"}, {"assistant", "5"}};
+    EXPECT_EQ(keep.render(plain, false), kHead + "<think>\n\n</think>\n\n5<|im_end|>\n");
+    const std::vector<ChatMessage> two{
+        {"user", "a"}, {"assistant", kThought + "5"}, {"user", "b"}, {"assistant", kThought + "6"}};
+    const std::string kept = keep.render(two, false);
+    EXPECT_EQ(kept, kHead + kThought + "5<|im_end|>\n<|im_start|>user\nb<|im_end|>\n<|im_start|>assistant\n" +
+                        kThought + "6<|im_end|>\n");
+    EXPECT_EQ(kept.find("<think>\n\n"), std::string::npos);
+}
+
+TEST(ChatTemplate, KnowsWhatBecomesOfThinkingByDefault) {
+    const auto resolved = [](const std::string& name) {
+        return make(name, {"", Thinking::template_default}).thinking();
+    };
+    EXPECT_EQ(resolved("think_last"),
+              Thinking::drop);  // it drops that of earlier answers only, as its model was trained
+    EXPECT_EQ(resolved("deepseek_r1"), Thinking::keep);
+    EXPECT_EQ(resolved("glm_z1_0414"), Thinking::keep);
+    EXPECT_EQ(resolved("qwen2.5"), Thinking::keep);  // the same as drop
+    const std::vector<ChatMessage> two{
+        {"user", "a"}, {"assistant", kThought + "5"}, {"user", "b"}, {"assistant", kThought + "6"}};
+    EXPECT_EQ(
+        make("think_last", {"", Thinking::template_default}).render(two, false),
+        kHead + "5<|im_end|>\n<|im_start|>user\nb<|im_end|>\n<|im_start|>assistant\n" + kThought + "6<|im_end|>\n");
+}
+
+ChatTemplate styled(const std::string& name, const ChatOptions& options = {}) {
+    const json styles = read_json(kData / "chat/styles.json");
+    for (const json& row : styles.at("templates"))
+        if (row.at("name") == name)
+            return ChatTemplate::parse(row.at("template").get<std::string>(), "<s>", "</s>", options);
+    throw std::runtime_error(name);
+}
+
+TEST(ChatTemplate, ShowsTemplatesTheReasoningOfAMessage) {
+    const std::string more = R"({"reasoning_content": "hm"})";
+    const std::vector<ChatMessage> two{
+        {"user", "a"}, {"assistant", "5", more}, {"user", "b"}, {"assistant", "6", more}};
+    const std::string last = "<|im_start|>user\nb<|im_end|>\n<|im_start|>assistant\n" + kThought + "6<|im_end|>\n";
+    EXPECT_EQ(styled("thinking_history", {"", Thinking::drop}).render(two, false), kHead + "5<|im_end|>\n" + last);
+    // Kept, the reasoning of the earlier answer stands where a generated one would.
+    EXPECT_EQ(styled("thinking_history", {"", Thinking::keep}).render(two, false),
+              kHead + kThought + "5<|im_end|>\n" + last);
+    EXPECT_THROW((void)styled("thinking_history").render(two, false), ConfigError);
+    // A template without <think> has no place for it.
+    EXPECT_THROW((void)make("chatml", {"", Thinking::keep}).render(two, false), ConfigError);
+    EXPECT_EQ(make("chatml", {"", Thinking::drop}).render(std::span(two).first(2), false), kHead + "5<|im_end|>\n");
+    const std::vector<ChatMessage> odd{{"user", "a", "[1]"}};
+    EXPECT_THROW((void)make("chatml").render(odd, false), DataError);
+}
+
+TEST(ChatTemplate, TakesVariables) {
+    const std::vector<ChatMessage> messages{{"user", "a"}};
+    const ChatTemplate off = make("think_last", {.variables = R"({"enable_thinking": false})"});
+    EXPECT_EQ(off.render(messages, true), kHead + "<think>\n\n</think>\n\n");
+    EXPECT_EQ(make("think_last").render(messages, true), kHead);
+    EXPECT_NE(off.fingerprint(), make("think_last").fingerprint());
+    const ChatTemplate named =
+        ChatTemplate::parse("{{ who }}{{ list[1] }}{{ m }}{% for m in messages %}{{ m.content }}|{% endfor %}", "", "",
+                            {.variables = R"({"who": "I", "list": [1, 2.5], "m": {"z": 1, "a": null}})"});
+    EXPECT_EQ(named.render(messages, true), "I2.5{'z': 1, 'a': None}a|");
+    EXPECT_THROW((void)make("chatml", {.variables = "[1]"}), ConfigError);
+    EXPECT_THROW((void)make("chatml", {.variables = R"({"messages": []})"}), ConfigError);
+}
+
+TEST(ChatTemplate, WritesTheGivenDateInEveryFormat) {
+    const auto text = [](const std::string& date) {
+        return ChatTemplate::parse(
+                   "{{ strftime_now('%Y-%m-%d|%d %B %Y|%A') }}{% for m in messages %}{{ m.content }}|{% endfor %}", "",
+                   "", {.date = date})
+            .render(std::vector<ChatMessage>{{"user", "a"}}, false);
+    };
+    EXPECT_EQ(text("26 Jul 2024"), "2024-07-26|26 July 2024|Fridaya|");
+    EXPECT_EQ(text("2025-02-28"), "2025-02-28|28 February 2025|Fridaya|");
+    for (const char* date : {"2025-02-30", "tomorrow", "", "26 Jux 2024", "2024-07-26x"})
+        EXPECT_THROW((void)text(date), DataError) << date;
+}
+
 TEST(ChatTemplate, ReadsModelFoldersAndRefusesOtherFamilies) {
     const fs::path folder = fs::temp_directory_path() / ("tdrm_chat_" + std::to_string(::getpid()));
     fs::create_directories(folder);
@@ -156,6 +244,21 @@ TEST(ChatTemplate, ReadsModelFoldersAndRefusesOtherFamilies) {
     std::ofstream(folder / "chat_template.jinja")
         << read_json(kData / "chat/llama3.1.json").at("template").get<std::string>();
     EXPECT_EQ(ChatTemplate::load(folder).family(), ChatFamily::llama3);
+    // What a template does wrong names its file, at loading and later.
+    const auto error = [&](const std::string& source) -> std::string {
+        std::ofstream(folder / "chat_template.jinja") << source;
+        try {
+            (void)ChatTemplate::load(folder).render(std::vector<ChatMessage>{{"user", "a"}, {"user", "b"}}, false);
+        } catch (const DataError& caught) {
+            return caught.what();
+        }
+        return "no error";
+    };
+    for (const char* source :
+         {"{{ x", "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",
+          "{% for m in messages %}{{ m.content }}|{% endfor %}{{ raise_exception('no') if messages[1].role == 'user' "
+          "}}"})
+        EXPECT_NE(error(source).find("chat_template.jinja: "), std::string::npos) << error(source);
     std::ofstream(folder / "tokenizer_config.json") << "{";
     EXPECT_THROW((void)ChatTemplate::load(folder), DataError);
     fs::remove_all(folder);

@@ -81,8 +81,9 @@ TEST(Jinja, RendersRandomTemplatesAsJinja2Does) {
 }
 
 TEST(Jinja, NamesWhatItDoesNotKnowOnlyWhenItIsReached) {
-    EXPECT_EQ(render("{% if false %}{{ x | pprint }}{{ today() }}{% include 'x' %}{% trans %}a{% endtrans %}{% endif %}ok"),
-              "ok");
+    EXPECT_EQ(
+        render("{% if false %}{{ x | pprint }}{{ today() }}{% include 'x' %}{% trans %}a{% endtrans %}{% endif %}ok"),
+        "ok");
     for (const auto& [source, part] :
          std::vector<std::pair<std::string, std::string>>{{"{{ 'a' | pprint }}", "pprint"},
                                                           {"{{ today() }}", "today"},
@@ -115,22 +116,42 @@ std::string times(const std::string& piece, int count) {
 TEST(Jinja, NestsOnlyAsDeepAsRealTemplatesDo) {
     constexpr int kMany = 20'000;
     const auto expression = [](const std::string& text) { return "{{ " + text + " }}"; };
-    for (const std::string& source : std::vector<std::string>
-         {expression(times("(", kMany)), expression(times("[", kMany)), expression(times("{1:", kMany)),
-          expression(times("not ", kMany) + "1"), expression(times("- ", kMany) + "1"),
-          expression(times("+ ", kMany) + "1"), expression("1" + times("+1", kMany)),
-          expression("1" + times("-1", kMany)), expression("1" + times("*1", kMany)),
-          expression("1" + times("**1", kMany)), expression("a" + times(".a", kMany)),
-          expression("a" + times("[0]", kMany)), expression("a" + times("()", kMany)),
-          expression("''" + times("|trim", kMany)), expression("1" + times(" is defined", kMany)),
-          expression("1" + times(" and 1", kMany)), expression("1" + times(" or 1", kMany)),
-          expression(times("1 if 1 else ", kMany) + "1"), expression("1" + times(" if 1", kMany)),
-          expression(times("a[", kMany)), expression(times("a(", kMany)), expression(times("a|b(", kMany)),
-          expression(times("a is b(", kMany)), "{% set " + times("(", kMany), "{% for " + times("(", kMany),
-          times("{% if 1 %}", kMany), times("{% for x in [1] %}", kMany), times("{% macro f() %}", kMany),
-          times("{% set x %}", kMany), times("{% filter trim %}", kMany), times("{% with %}", kMany),
-          times("{% call f() %}", kMany), times("{% block a %}", kMany), times("{% generation %}", kMany),
-          "{% filter trim" + times("|trim", kMany) + " %}x{% endfilter %}"}) {
+    for (const std::string& source :
+         std::vector<std::string>{expression(times("(", kMany)),
+                                  expression(times("[", kMany)),
+                                  expression(times("{1:", kMany)),
+                                  expression(times("not ", kMany) + "1"),
+                                  expression(times("- ", kMany) + "1"),
+                                  expression(times("+ ", kMany) + "1"),
+                                  expression("1" + times("+1", kMany)),
+                                  expression("1" + times("-1", kMany)),
+                                  expression("1" + times("*1", kMany)),
+                                  expression("1" + times("**1", kMany)),
+                                  expression("a" + times(".a", kMany)),
+                                  expression("a" + times("[0]", kMany)),
+                                  expression("a" + times("()", kMany)),
+                                  expression("''" + times("|trim", kMany)),
+                                  expression("1" + times(" is defined", kMany)),
+                                  expression("1" + times(" and 1", kMany)),
+                                  expression("1" + times(" or 1", kMany)),
+                                  expression(times("1 if 1 else ", kMany) + "1"),
+                                  expression("1" + times(" if 1", kMany)),
+                                  expression(times("a[", kMany)),
+                                  expression(times("a(", kMany)),
+                                  expression(times("a|b(", kMany)),
+                                  expression(times("a is b(", kMany)),
+                                  "{% set " + times("(", kMany),
+                                  "{% for " + times("(", kMany),
+                                  times("{% if 1 %}", kMany),
+                                  times("{% for x in [1] %}", kMany),
+                                  times("{% macro f() %}", kMany),
+                                  times("{% set x %}", kMany),
+                                  times("{% filter trim %}", kMany),
+                                  times("{% with %}", kMany),
+                                  times("{% call f() %}", kMany),
+                                  times("{% block a %}", kMany),
+                                  times("{% generation %}", kMany),
+                                  "{% filter trim" + times("|trim", kMany) + " %}x{% endfilter %}"}) {
         EXPECT_NE(error_of(source), "no error") << source.substr(0, 40);
     }
     for (const char* link : {"not ", "- ", "1+", "1 and ", "a.", "a|trim|", "1 if 1 else "})
@@ -163,9 +184,11 @@ TEST(Jinja, BoundsTheDepthOfValuesAndCalls) {
         EXPECT_NE(error_of(source), "no error") << source;
     }
     // What holds itself leaves no memory behind (the sanitizers look).
-    EXPECT_EQ(render("{% set ns = namespace() %}{% set ns.x = [ns, ns] %}{% macro f() %}{{ f is defined }}{% endmacro %}"
-                     "{% set ns.f = f %}{% for x in [1] %}{% set ns.l = loop %}{{ loop.changed(loop) }}{% endfor %}{{ ns.f() }}"),
-              "TrueTrue");
+    EXPECT_EQ(
+        render("{% set ns = namespace() %}{% set ns.x = [ns, ns] %}{% macro f() %}{{ f is defined }}{% endmacro %}"
+               "{% set ns.f = f %}{% for x in [1] %}{% set ns.l = loop %}{{ loop.changed(loop) }}{% endfor %}{{ ns.f() "
+               "}}"),
+        "TrueTrue");
     Json deep = 1;
     for (int i = 0; i < 500; ++i) deep = Json::array({deep});
     EXPECT_NE(error_of("{{ x }}", {{"x", deep}}), "no error");
@@ -175,35 +198,53 @@ TEST(Jinja, StopsTemplatesThatTakeTooLongOrTooMuch) {
     const std::string twice = "{% for i in range(60) %}";
     const std::string n = "{% set n = namespace(x='ab', l=[1, 2], e=[1, 2]) %}";
     const std::string far = "{% for i in range(100000) %}";
-    for (const std::string& source : std::vector<std::string>
-         {n + twice + "{% set n.x = n.x + n.x %}{% endfor %}", n + twice + "{% set n.x = n.x ~ n.x %}{% endfor %}",
-          n + twice + "{% set n.x = n.x * 2 %}{% endfor %}", n + twice + "{% set n.l = n.l + n.l %}{% endfor %}",
-          n + twice + "{% set n.l = n.l * 2 %}{% endfor %}", n + twice + "{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l }}",
-          n + twice + "{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l | tojson }}",
-          n + twice + "{% set n.l = [n.l, n.l] %}{% set n.e = [n.e, n.e] %}{% endfor %}{{ n.l == n.e }}",
-          n + twice + "{% set n.x = n.x.replace('', n.x) %}{% endfor %}",
-          n + twice + "{% set n.x = n.x | replace('a', n.x) %}{% endfor %}",
-          n + twice + "{% set n.x = n.x.join(n.x) %}{% endfor %}", n + twice + "{% set n.x = [n.x, n.x] | join %}{% endfor %}",
-          n + twice + "{% set n.x %}{{ n.x }}{{ n.x }}{% endset %}{% endfor %}",
-          n + twice + "{% set n.x = '%s%s' % (n.x, n.x) %}{% endfor %}",
-          n + twice + "{% set n.x = '{0}{0}'.format(n.x) %}{% endfor %}",
-          n + twice + "{% set n.x = ('a\n' * 100) | indent(1000000) %}{% endfor %}",
-          n + twice + "{{ [1, [2, [3]]] | tojson(indent=100000000) }}{% endfor %}",
-          far + far + "x{% endfor %}{% endfor %}", far + far + "{% endfor %}{% endfor %}",
-          far + "{{ range(100000) | list | length }}{% endfor %}", far + "{% set y = range(100000)[::-1] %}{% endfor %}",
-          far + "{% set y = messages[1:] %}{% endfor %}", far + "{{ messages | length }}{{ messages | sort | first }}{% endfor %}",
-          far + "{% set y = text.upper() %}{% endfor %}", far + "{% if 'z' in text %}{% endif %}{% endfor %}",
-          far + "{% if text.endswith(text) and text == text ~ '' %}{% endif %}{% endfor %}",
-          far + "{{ text | length }}{% endfor %}", far + "{{ text[99999] }}{% endfor %}",
-          far + "{{ text.count('aa') }}{{ text.find('b') }}{% endfor %}", far + "{{ text.split('a') | length }}{% endfor %}",
-          far + "{{ text | trim | wordcount }}{% endfor %}", far + "{{ text.strip(text) }}{% endfor %}",
-          far + "{% for c in text %}{% endfor %}{% endfor %}", far + "{{ text | reverse }}{% endfor %}",
-          far + "{% set y = namespace() %}{% macro f() %}{% endmacro %}{% endfor %}" + far + far + "{% endfor %}{% endfor %}",
-          "{{ messages | unique | list | length }}", "{{ 'a' * 10000000000 }}", "{{ 'a'.ljust(10000000000) }}",
-          "{{ 'a'.center(9223372036854775807) }}", "{{ '%1000000s' % 'a' }}" + times("{{ '%1000000s' % 'a' }}", 400),
-          "{{ [1] * 9223372036854775807 }}", "{{ 'a' | center(10000000000) }}", "{{ '\t'.expandtabs(10000000000) }}",
-          "{{ [1] | batch(1000000, 'x') | list }}" + times("{{ [1] | batch(1000000, 'x') | list }}", 100),
-          "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(40) }}"}) {
+    for (const std::string& source : std::vector<std::string>{
+             n + twice + "{% set n.x = n.x + n.x %}{% endfor %}",
+             n + twice + "{% set n.x = n.x ~ n.x %}{% endfor %}",
+             n + twice + "{% set n.x = n.x * 2 %}{% endfor %}",
+             n + twice + "{% set n.l = n.l + n.l %}{% endfor %}",
+             n + twice + "{% set n.l = n.l * 2 %}{% endfor %}",
+             n + twice + "{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l }}",
+             n + twice + "{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l | tojson }}",
+             n + twice + "{% set n.l = [n.l, n.l] %}{% set n.e = [n.e, n.e] %}{% endfor %}{{ n.l == n.e }}",
+             n + twice + "{% set n.x = n.x.replace('', n.x) %}{% endfor %}",
+             n + twice + "{% set n.x = n.x | replace('a', n.x) %}{% endfor %}",
+             n + twice + "{% set n.x = n.x.join(n.x) %}{% endfor %}",
+             n + twice + "{% set n.x = [n.x, n.x] | join %}{% endfor %}",
+             n + twice + "{% set n.x %}{{ n.x }}{{ n.x }}{% endset %}{% endfor %}",
+             n + twice + "{% set n.x = '%s%s' % (n.x, n.x) %}{% endfor %}",
+             n + twice + "{% set n.x = '{0}{0}'.format(n.x) %}{% endfor %}",
+             n + twice + "{% set n.x = ('a\n' * 100) | indent(1000000) %}{% endfor %}",
+             n + twice + "{{ [1, [2, [3]]] | tojson(indent=100000000) }}{% endfor %}",
+             far + far + "x{% endfor %}{% endfor %}",
+             far + far + "{% endfor %}{% endfor %}",
+             far + "{{ range(100000) | list | length }}{% endfor %}",
+             far + "{% set y = range(100000)[::-1] %}{% endfor %}",
+             far + "{% set y = messages[1:] %}{% endfor %}",
+             far + "{{ messages | length }}{{ messages | sort | first }}{% endfor %}",
+             far + "{% set y = text.upper() %}{% endfor %}",
+             far + "{% if 'z' in text %}{% endif %}{% endfor %}",
+             far + "{% if text.endswith(text) and text == text ~ '' %}{% endif %}{% endfor %}",
+             far + "{{ text | length }}{% endfor %}",
+             far + "{{ text[99999] }}{% endfor %}",
+             far + "{{ text.count('aa') }}{{ text.find('b') }}{% endfor %}",
+             far + "{{ text.split('a') | length }}{% endfor %}",
+             far + "{{ text | trim | wordcount }}{% endfor %}",
+             far + "{{ text.strip(text) }}{% endfor %}",
+             far + "{% for c in text %}{% endfor %}{% endfor %}",
+             far + "{{ text | reverse }}{% endfor %}",
+             far + "{% set y = namespace() %}{% macro f() %}{% endmacro %}{% endfor %}" + far + far +
+                 "{% endfor %}{% endfor %}",
+             "{{ messages | unique | list | length }}",
+             "{{ 'a' * 10000000000 }}",
+             "{{ 'a'.ljust(10000000000) }}",
+             "{{ 'a'.center(9223372036854775807) }}",
+             "{{ '%1000000s' % 'a' }}" + times("{{ '%1000000s' % 'a' }}", 400),
+             "{{ [1] * 9223372036854775807 }}",
+             "{{ 'a' | center(10000000000) }}",
+             "{{ '\t'.expandtabs(10000000000) }}",
+             "{{ [1] | batch(1000000, 'x') | list }}" + times("{{ [1] | batch(1000000, 'x') | list }}", 100),
+             "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(40) }}"}) {
         Json many = Json::array();
         for (int i = 0; i < 20'000; ++i) many.push_back(i * 7919 % 20011);
         const Json context = {{"messages", many}, {"text", std::string(100'000, 'a')}};
@@ -218,7 +259,8 @@ TEST(Jinja, DoesWhatLongConversationsNeed) {
     const std::string text = render(
         "{% set ns = namespace(text='') %}{% for m in messages %}{% if '</think>' in m.content %}"
         "{% set c = m.content.split('</think>')[-1] %}{% endif %}{% for n in messages[:loop.index] %}"
-        "{% if n.role == 'user' and loop.last %}u{% endif %}{% endfor %}{% set ns.text = ns.text + m.content[:500] | trim + '\\n' %}{% endfor %}{{ ns.text }}",
+        "{% if n.role == 'user' and loop.last %}u{% endif %}{% endfor %}{% set ns.text = ns.text + m.content[:500] | "
+        "trim + '\\n' %}{% endfor %}{{ ns.text }}",
         {{"messages", messages}});
     EXPECT_GT(text.size(), 200'000u);
 }

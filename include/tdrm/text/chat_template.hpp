@@ -21,6 +21,10 @@ struct ChatMessage {
     std::string more = {};
 };
 
+/// The message's reasoning_content, thinking or reasoning (the first that is a text); "" if it has none.
+/// @throws DataError if `more` isn't a JSON object
+[[nodiscard]] std::string reasoning_of(const ChatMessage& message);
+
 /// Who marks turns how.
 enum class ChatFamily {
     chatml,       ///< <|im_start|>role ... <|im_end|>: Qwen2.5, SmolLM2

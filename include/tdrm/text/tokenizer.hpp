@@ -51,6 +51,9 @@ public:
     [[nodiscard]] std::optional<std::int32_t> id_of(std::string_view token) const;
     /// The bytes that `id` adds to a text when it isn't the first token; "" if unknown. Not always valid UTF-8.
     [[nodiscard]] std::string_view bytes_of(std::int32_t id) const;
+    /// Whether a file gives the token an id. If not, it is only named as a special token beside tokenizer.json: the
+    /// library gives it the next id, which the model needn't know.
+    [[nodiscard]] bool is_given(std::int32_t id) const;
     /// The text of the folder's "eos_token", say; "" if it names none.
     [[nodiscard]] std::string named_token(std::string_view name) const;
     /// Whether decode with `skip_special` leaves `id` out.

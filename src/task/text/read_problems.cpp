@@ -111,6 +111,10 @@ std::vector<text::ChatMessage> messages_of(const Json& value, const std::string&
     std::vector<text::ChatMessage> messages;
     for (const Json& each : value) {
         messages.push_back({rows::text_member(each, "role", place), rows::text_member(each, "content", place)});
+        Json more = each;
+        more.erase("role");
+        more.erase("content");
+        if (!more.empty()) messages.back().more = more.dump();
         const std::string& role = messages.back().role;
         if (role != "system" && role != "user" && role != "assistant")
             rows::broken(place, cat("the role \"", role, "\" isn't system, user or assistant"));

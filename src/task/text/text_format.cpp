@@ -29,14 +29,6 @@ nlohmann::json field_of(const std::filesystem::path& path, const char* key) {
     return config.is_object() && config.contains(key) ? config[key] : nlohmann::json();
 }
 
-/// The end-of-sequence token of a folder; "" if it names none.
-std::string eos_token(const std::filesystem::path& folder) {
-    const auto token = field_of(folder / "tokenizer_config.json", "eos_token");
-    if (token.is_string()) return token.get<std::string>();
-    return token.is_object() && token.contains("content") ? token.value("content", nlohmann::json()).get<std::string>()
-                                                          : "";
-}
-
 /// The ids that a folder lists as eos_token_id, one or several; none if it lists none.
 Tokens listed_ends(const std::filesystem::path& folder, int vocab) {
     for (const char* name : {"generation_config.json", "config.json"}) {
@@ -71,6 +63,15 @@ std::vector<std::string> marks_of(std::string_view text) {
     return marks;
 }
 
+[[noreturn]] void throw_changed(std::size_t index, const std::string& tokenizer) {
+    throw DataError(cat("message ", index + 1, " isn't written as it is by the chat template of ", tokenizer,
+                        " (other words would be learnt). Remove the conversation, or use another template."));
+}
+
+// Private-use characters around a content, to see where a template puts it.
+constexpr std::string_view kLeft = "\xEF\xA3\xBE<";
+constexpr std::string_view kRight = "\xEF\xA3\xBE>";
+
 std::string trimmed(std::string_view text) {
     constexpr std::string_view kSpace = " \t\r\n";
     const auto begin = text.find_first_not_of(kSpace);
@@ -91,14 +92,17 @@ std::vector<std::string> TextFormatOptions::validate() const {
             "system: a plain prompt has no system turn (it would be ignored). Write it into `prompt`.");
     if (!family.empty())
         problems.emplace_back("family: a plain prompt has no chat template. Leave one of the two out.");
+    if (!variables.empty())
+        problems.emplace_back("template: a plain prompt has no chat template. Leave one of the two out.");
     return problems;
 }
 
 TextFormat::TextFormat(const TextFormatOptions& options)
     : options_(options), tokenizer_(load_tokenizer(options.tokenizer)) {
     if (options_.prompt.empty())
-        chat_ =
-            text::ChatTemplate::load(options_.tokenizer, {.family = options_.family, .thinking = text::Thinking::keep});
+        chat_ = text::ChatTemplate::load(
+            options_.tokenizer,
+            {.family = options_.family, .thinking = options_.thinking, .variables = options_.variables});
     check_marks();
     find_end();
     find_system_turn();
@@ -115,7 +119,7 @@ void TextFormat::check_marks() const {
     if (!chat_) return;
     const std::vector<text::ChatMessage> messages{{"user", "TDRM"}, {"assistant", "TDRM"}, {"user", "TDRM"}};
     for (const std::string& mark : marks_of(chat_->render(messages, true)))
-        if (!tokenizer_.id_of(mark))
+        if (const auto id = tokenizer_.id_of(mark); !id || !tokenizer_.is_given(*id))
             throw DataError(
                 cat(options_.tokenizer, ": the chat template marks turns with ", mark,
                     ", which isn't a token of the tokenizer (a model would read it as a row of letters). Use "
@@ -136,12 +140,12 @@ void TextFormat::find_end() {
         end_tokens_ = {one_token(options_.end)};
     } else if (chat_) {
         end_tokens_ = {chat_->probe_ids(tokenizer_).front()};
-    } else if (const std::string eos = eos_token(options_.tokenizer); !eos.empty() || options_.ends) {
+    } else if (const std::string eos = tokenizer_.named_token("eos_token"); !eos.empty() || options_.ends) {
         if (eos.empty())
-            throw ConfigError(
-                cat("task.end is missing: ", options_.tokenizer,
-                    " names no eos_token in tokenizer_config.json (answers would never end). Give the token, "
-                    "\"</s>\" say."));
+            throw ConfigError(cat("task.end is missing: ", options_.tokenizer,
+                                  " names no eos_token in tokenizer_config.json or special_tokens_map.json (answers "
+                                  "would never end). Give the token, "
+                                  "\"</s>\" say."));
         end_tokens_ = {one_token(eos)};
     }
     if (options_.end.empty())
@@ -226,6 +230,42 @@ std::string TextFormat::question_of(TokenSpan prompt) const {
 
 Tokens TextFormat::encode_answer(std::string_view text) const { return tokenizer_.encode(text); }
 
+/// A content is found by marks around it: the text without them must be that without marks. Where the template takes a
+/// thinking part out of the content, or writes one in front, the turn begins where the generation prompt ends.
+std::pair<std::size_t, std::size_t> TextFormat::place_of(std::span<const text::ChatMessage> messages, std::size_t index,
+                                                         const std::string& whole) const {
+    const auto marked = [&](std::string_view left, const std::string& content) {
+        std::vector<text::ChatMessage> changed(messages.begin(), messages.end());
+        changed[index].content = cat(left, content, kRight);
+        std::string text = chat_->render(changed, false);
+        const std::size_t begin = left.empty() ? 0 : text.find(left);
+        if (begin == std::string::npos) return std::pair(std::string::npos, std::string::npos);
+        text.erase(begin, left.size());
+        const std::size_t end = text.find(kRight);
+        if (end == std::string::npos) return std::pair(std::string::npos, std::string::npos);
+        text.erase(end, kRight.size());
+        return text == whole ? std::pair(begin, end) : std::pair(std::string::npos, std::string::npos);
+    };
+    const std::string prompt = chat_->render(messages.first(index), true);
+    const std::string reasoning = text::reasoning_of(messages[index]);
+    const bool behind_prompt = whole.starts_with(prompt);
+    const std::string& content = messages[index].content;
+    for (const std::string& written : {content, trimmed(content)}) {
+        const auto [begin, end] = marked(kLeft, written);
+        if (begin == std::string::npos) continue;
+        const bool with_reasoning =
+            !reasoning.empty() && behind_prompt && prompt.size() <= begin &&
+            std::string_view(whole).substr(prompt.size(), begin - prompt.size()).find(trimmed(reasoning)) !=
+                std::string_view::npos;
+        return {with_reasoning ? prompt.size() : begin, end};
+    }
+    if (behind_prompt && content.find("</think>") != std::string::npos)
+        for (const std::string& written : {content, trimmed(content)})
+            if (const auto [begin, end] = marked("", written); begin != std::string::npos && end >= prompt.size())
+                return {prompt.size(), end};
+    throw_changed(index, options_.tokenizer);
+}
+
 Conversation TextFormat::conversation(std::span<const text::ChatMessage> messages) const {
     if (!chat_)
         throw ConfigError(
@@ -236,26 +276,19 @@ Conversation TextFormat::conversation(std::span<const text::ChatMessage> message
         result.ids.insert(result.ids.end(), ids.begin(), ids.end());
         result.learnt.resize(result.ids.size(), learnt ? 1 : 0);
     };
-    const std::string& end_text = chat_->end_of_turn();
     const std::string end_mark = tokenizer_.decode(std::span(end_tokens_).first(1));
     const std::string whole = chat_->render(messages, false);
     std::size_t done = 0;
     for (std::size_t m = 0; m < messages.size(); ++m) {
         if (messages[m].role != "assistant") continue;
-        std::string upto = chat_->render(messages.first(m + 1), false);
-        if (upto.ends_with(end_text)) upto.resize(upto.size() - end_text.size());
-        std::string content = messages[m].content;
-        if (!upto.ends_with(content)) content = trimmed(content);
-        const std::size_t begin = upto.size() - std::min(upto.size(), content.size());
-        if (!upto.ends_with(content) || !whole.starts_with(upto) || begin < done)
-            throw DataError(cat("message ", m + 1, " isn't written as it is by the chat template of ",
-                                options_.tokenizer,
-                                " (other words would be learnt). Remove the conversation, or use another template."));
-        add(tokenizer_.encode(std::string_view(whole).substr(done, begin - done)), false);
-        add(tokenizer_.encode(content), true);
+        const auto [begin, end] = place_of(messages, m, whole);
+        if (begin < done) throw_changed(m, options_.tokenizer);
+        const std::string_view text = whole;
+        add(tokenizer_.encode(text.substr(done, begin - done)), false);
+        add(tokenizer_.encode(text.substr(begin, end - begin)), true);
         add({end_token()}, true);
-        done = upto.size();
-        if (std::string_view(whole).substr(done).starts_with(end_mark)) done += end_mark.size();
+        done = end;
+        if (text.substr(done).starts_with(end_mark)) done += end_mark.size();
     }
     if (done == 0) throw DataError("a conversation has no assistant turn (there is nothing to learn). Remove it.");
     return result;

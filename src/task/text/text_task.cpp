@@ -30,7 +30,8 @@ TextTask::TextTask(const TextTaskOptions& options, std::vector<TextSplit> splits
         for (const TextProblem& p : split.problems) {
             hasher.update(
                 cat(p.id, '\n', p.question, '\n', p.answer, '\n', p.solution, '\n', p.tolerance.value_or(-1), '\n'));
-            for (const auto& message : p.conversation) hasher.update(cat(message.role, '\n', message.content, '\n'));
+            for (const auto& message : p.conversation)
+                hasher.update(cat(message.role, '\n', message.content, '\n', message.more));
         }
     }
     fingerprint_ = hasher.hex();

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tdrm/task/task.hpp"
@@ -16,12 +17,15 @@
 namespace tdrm::task {
 
 struct TextFormatOptions {
-    std::string tokenizer;           ///< folder with tokenizer.json and, for chat, the chat template
-    std::string prompt;              ///< plain prompt with {question}; empty = the folder's chat template
-    std::string system;              ///< system turn of the policy's prompts; empty = none of our own
-    std::string family;              ///< what the chat template must be; empty = any
-    std::string end;                 ///< token that ends an answer; empty = as the template or the folder has it
-    std::string probe;               ///< text at whose last token values are read; empty = the end of a turn
+    std::string tokenizer;  ///< folder with tokenizer.json and, for chat, the chat template
+    std::string prompt;     ///< plain prompt with {question}; empty = the folder's chat template
+    std::string system;     ///< system turn of the policy's prompts; empty = none of our own
+    std::string family;     ///< what the chat template must be; empty = any
+    std::string end;        ///< token that ends an answer; empty = as the template or the folder has it
+    std::string probe;      ///< text at whose last token values are read; empty = the end of a turn
+    /// What becomes of the thinking parts of a conversation's answers.
+    text::Thinking thinking = text::Thinking::template_default;
+    std::string variables;           ///< of the chat template, a JSON object; empty = none
     bool value_sees_system = false;  ///< whether value models get the system turn too
     bool ends = true;                ///< false: nobody answers in this format, so an end token may be missing
 
@@ -66,8 +70,9 @@ public:
     [[nodiscard]] Tokens encode_answer(std::string_view text) const;
 
     /// A conversation that brings its own system turn, cut at the turns as generation would: what stands before each
-    /// assistant turn, the turn, and its end token are encoded on their own. What follows the last end token is left
-    /// out. @throws ConfigError for plain prompts; DataError if the template doesn't write the turns as they are.
+    /// assistant turn, the turn, and its end token are encoded on their own. Learnt are contents as the template writes
+    /// them, and the thinking part in front of one where it writes that. What follows the last end token is left out.
+    /// @throws ConfigError for plain prompts; DataError if the template doesn't write the turns as they are.
     [[nodiscard]] Conversation conversation(std::span<const text::ChatMessage> messages) const;
 
     /// Hash of everything that decides ids.
@@ -77,6 +82,9 @@ private:
     [[nodiscard]] std::string prompt_text(std::string_view question, bool with_system) const;
     [[nodiscard]] Tokens render(std::string_view question, bool with_system) const;
     void check_marks() const;
+    /// Where the content of a message stands in the rendered conversation. @throws DataError if the template changes it
+    [[nodiscard]] std::pair<std::size_t, std::size_t> place_of(std::span<const text::ChatMessage> messages,
+                                                               std::size_t index, const std::string& whole) const;
     void find_system_turn();
     void find_end();
 
