@@ -96,7 +96,9 @@ void define(CLI::App& app, CommandLine& line) {
     app.add_subcommand("doctor", "what a job on these ranks will meet")
         ->add_option("folder", line.directory, "folder for runs");
     auto* to_export = app.add_subcommand("export", "write a model as a Hugging Face folder that transformers loads");
-    to_export->add_option("model", line.to_export.source, "RUN/STAGE, RUN/STAGE@best, RUN/STAGE@update-100, or hf:DIR")
+    to_export
+        ->add_option("model", line.to_export.source,
+                     "RUN/STAGE, RUN/STAGE@best, RUN/STAGE@update-100, hf:DIR or hf:BASE+ADAPTER")
         ->required();
     to_export->add_option("folder", line.to_export.directory, "new folder")->required();
     to_export->add_option("--dtype", line.to_export.dtype,

@@ -78,6 +78,14 @@ class CheckModel(Models):
             with self.subTest(name):
                 self.check(0, DATA / name, reference=DATA / name / "reference.json", says=["agrees with its reference"])
 
+    def test_adapters_are_merged_into_their_base(self):
+        for name, base in (("adapter_list", "qwen3"), ("adapter_all_linear", "phi3"), ("adapter_tied_head", "granite")):
+            with self.subTest(name):
+                reference = DATA / name / "reference.json"
+                self.check(0, DATA / name, reference=reference, says=["agrees with its reference"])
+                self.check(0, f"{DATA / base}+{DATA / name}", reference=reference, says=["agrees with its reference"])
+                self.check(65, DATA / base, reference=reference, says=["DIFFERS"])
+
     def test_a_difference_above_the_tolerance_ends_with_65(self):
         self.check(65, DATA / "llama", "--tolerance", "1e-12", says=["DIFFERS from its reference", "(tolerance 1e-12)"])
 
@@ -151,6 +159,11 @@ class Export(Models):
             target = self.export(0, f"hf:{DATA / 'llama'}", "--dtype", word, says=[word])
             self.assertEqual({dtype for dtype, _, _ in tensors(target).values()}, {format_})
             self.assertEqual(json.loads((target / "config.json").read_text())["dtype"], named)
+
+    def test_a_merged_adapter_is_exported_as_a_model_of_its_own(self):
+        target = self.export(0, f"hf:{DATA / 'qwen3'}+{DATA / 'adapter_list'}")
+        self.assertEqual(tensors(target).keys(), tensors(DATA / "qwen3").keys())
+        self.expect(0, "check-model", target, "--reference", DATA / "adapter_list/reference.json", says=["agrees"])
 
     def test_an_exported_language_model_agrees_with_the_reference_of_the_original(self):
         target = self.export(0, f"hf:{DATA / 'qwen2'}")
