@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Tests under AddressSanitizer (with leaks, but where libtorch is loaded) and UndefinedBehaviorSanitizer: what reads other people's
-# bytes (a million mutated answers for the verifier, a million mutated safetensors headers, tokenizers, templates, tasks, the
-# store), and what computes and communicates (base, rollout, train; comm on two ranks). Builds into build/sanitized. A long test.
+# bytes (a million mutated answers for the verifier, as many mutated safetensors headers, config.json and JSON texts, many run files,
+# manifests and records, tokenizers, templates, tasks, the store), and what computes and communicates (base, rollout, train; comm on two ranks). Builds into build/sanitized. A long test.
 #
 #   tests/sanitized.sh [TEST...]      e.g. base_test exact_sum_test; default: all of the above
 set -euo pipefail
 cd "$(dirname "$0")/.."
-alone=(base_test math_test text_test task_text_test task_process_test store_test)
-with_torch=(model_test rollout_test train_test)
+alone=(base_test plan_test math_test text_test task_text_test task_process_test store_test)
+with_torch=(stage_test model_test rollout_test train_test)
 on_ranks=(communicator_test exact_sum_test collectives_test checkpoint_test)
 tests=("$@")
 [ $# -gt 0 ] || tests=("${alone[@]}" "${with_torch[@]}" "${on_ranks[@]}")
