@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "tdrm/rollout/features.hpp"
 #include "twin.hpp"
 
 namespace tdrm::train {
