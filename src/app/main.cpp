@@ -54,7 +54,7 @@ void define_tokenize(CLI::App& app, tdrm::app::TokenizeRequest& request) {
         app.add_subcommand("tokenize", "token ids of each line of standard input, or a check of a file of ids");
     verb->add_option("--tokenizer", request.tokenizer, "tokenizer.json or a folder that holds one")->required();
     auto* check = verb->add_option("--check", request.check,
-                                   "compare with this file: a line {\"text\", \"ids\", \"decoded\" (optional)} each");
+                                   R"(compare with this file: a line {"text", "ids", "decoded" (optional)} each)");
     auto* json = verb->add_flag("--json", request.json, "lines are JSON strings, so that a text may hold line ends")
                      ->excludes(check);
     auto* decode =
@@ -113,7 +113,7 @@ void define(CLI::App& app, CommandLine& line) {
         ->add_option("key", line.key, "KIND.KEY");
     define_tokenize(app, line.tokenize);
     app.add_subcommand("verify", "are pairs of mathematical answers the same, and why")
-        ->add_option("--file", line.pairs, "a line {\"gold\", \"answer\"} each (JSONL)")
+        ->add_option("--file", line.pairs, R"(a line {"gold", "answer"} each (JSONL))")
         ->required();
     app.add_subcommand("man", "the manual page")->group("");  // for cmake --install
     app.add_subcommand("completion", "completion for a shell")

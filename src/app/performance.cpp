@@ -187,7 +187,7 @@ std::string table(const std::string& name, const json& stage) {
 
 }  // namespace
 
-Performance::Performance(comm::Communicator& ranks, const std::filesystem::path& run) : ranks_(ranks), run_(run) {}
+Performance::Performance(comm::Communicator& ranks, std::filesystem::path run) : ranks_(ranks), run_(std::move(run)) {}
 
 void Performance::begin() {
     if (gemm_rate_ == 0) {

@@ -12,7 +12,7 @@ namespace tdrm::app {
 /// Keeps RUN/performance.json (docs/formats/run.md). Nothing in there is a result.
 class Performance {
 public:
-    Performance(comm::Communicator& ranks, const std::filesystem::path& run);
+    Performance(comm::Communicator& ranks, std::filesystem::path run);
 
     /// Collective. A stage begins that has work to do. The first of a start measures the rate of matrix products.
     void begin();
