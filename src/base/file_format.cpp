@@ -1,11 +1,12 @@
 #include "tdrm/base/file_format.hpp"
 
 #include <array>
-#include <fstream>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/files.hpp"
 
 namespace tdrm {
 namespace {
@@ -36,9 +37,8 @@ void refuse_other_formats(const std::filesystem::path& path) {
     std::error_code unreadable;
     if (!std::filesystem::is_regular_file(path, unreadable)) return;
     std::array<char, 8> bytes{};
-    std::ifstream file(path, std::ios::binary);
-    file.read(bytes.data(), bytes.size());
-    const std::string_view begin(bytes.data(), static_cast<std::size_t>(file.gcount()));
+    const std::size_t count = RegularFile(path).read_at(0, std::as_writable_bytes(std::span(bytes)));
+    const std::string_view begin(bytes.data(), count);
     for (const Format& format : kFormats)
         if (begin.starts_with(format.begin))
             throw DataError(cat(path.string(), " is ", format.name, " (rows are read from JSON, plain or gzipped). ",

@@ -3,18 +3,11 @@
 namespace tdrm::stage {
 
 const std::map<std::string, StageKind>& stage_kinds() {
-    static const std::map<std::string, StageKind> kinds{{"sft", sft_kind()},
-                                                        {"rollout", rollout_kind()},
-                                                        {"features", features_kind()},
-                                                        {"value", value_kind()},
-                                                        {"best_of_n", best_of_n_kind()},
-                                                        {"search", search_kind()},
-                                                        {"annotate", annotate_kind()},
-                                                        {"score", score_kind()},
-                                                        {"rl", rl_kind()},
-                                                        {"evaluate", evaluate_kind()},
-                                                        {"import", import_kind()},
-                                                        {"processbench", processbench_kind()}};
+    static const std::map<std::string, StageKind> kinds{
+        {"sft", sft_kind()},           {"rollout", rollout_kind()},     {"features", features_kind()},
+        {"value", value_kind()},       {"best_of_n", best_of_n_kind()}, {"search", search_kind()},
+        {"annotate", annotate_kind()}, {"score", score_kind()},         {"rl", rl_kind()},
+        {"evaluate", evaluate_kind()}, {"import", import_kind()},       {"processbench", processbench_kind()}};
     return kinds;
 }
 

@@ -16,7 +16,6 @@ namespace fs = std::filesystem;
 constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                   "pad_token", "cls_token", "mask_token"};
 
-
 Json read_object(const fs::path& path) {
     const auto text = read_file_if_there(path);
     if (!text) return Json::object();

@@ -21,7 +21,8 @@ constexpr int kMaxJsonDepth = 128;
 /// The same with the members of objects in the order of the text, for files whose order means something.
 [[nodiscard]] nlohmann::ordered_json parse_ordered_json(std::string_view text, std::string_view origin);
 
-/// As parse_json, with a discarded value (`is_discarded()`) in the place of an error: for lines that the caller counts or skips.
+/// As parse_json, with a discarded value (`is_discarded()`) in the place of an error: for lines that the caller counts
+/// or skips.
 [[nodiscard]] nlohmann::json parse_json_or_discard(std::string_view text);
 
 /// The JSON of a regular file. @throws as read_file and parse_json

@@ -38,8 +38,8 @@ void for_each_line(const std::filesystem::path& path,
 
 /// Calls `row` for each row of a file whose first character is `[` (an array) or not (one JSON value a line; empty
 /// lines are skipped). A line that isn't JSON is handed on as a discarded value, so that the caller decides.
-/// @throws as read_text and for_each_line; DataError if an array isn't JSON, or the file is Parquet or of another format
-/// that isn't text. Lines are read one by one: a file of any length needs the memory of its longest.
+/// @throws as read_text and for_each_line; DataError if an array isn't JSON, or the file is Parquet or of another
+/// format that isn't text. Lines are read one by one: a file of any length needs the memory of its longest.
 void for_each_row(const std::filesystem::path& path,
                   const std::function<void(const Json& row, const Place& place)>& row);
 

@@ -14,8 +14,8 @@
 #include "tdrm/comm/communicator.hpp"
 #include "tdrm/engine/sampler.hpp"
 #include "tdrm/model/forest.hpp"
-#include "tdrm/model/read_out.hpp"
 #include "tdrm/model/layout.hpp"
+#include "tdrm/model/read_out.hpp"
 
 namespace tdrm::engine {
 
