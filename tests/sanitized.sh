@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests under AddressSanitizer (with leaks, but where libtorch is linked) and UndefinedBehaviorSanitizer: what reads other people's
-# bytes (a million mutated answers for the verifier, a million mutated safetensors headers, tokenizers, templates, tasks, the
-# store), and what computes and communicates (base, rollout, train; comm on two ranks). Builds into build/sanitized. A long test.
+# bytes (a million mutated answers for the verifier, a million mutated safetensors headers, a hundred thousand mutated templates, reshaped
+# tokenizers, tasks, the store), and what computes and communicates (base, rollout, train; comm on two ranks). Builds into build/sanitized. A long test.
 #
 #   tests/sanitized.sh [TEST...]      e.g. base_test exact_sum_test; default: all of the above
 set -euo pipefail
