@@ -92,6 +92,26 @@ class TextTasks(unittest.TestCase):
         loss = [line["loss"] for line in runs.lines(self.folder / "run/base/metrics.jsonl")]
         self.assertLess(loss[-1], 0.8 * loss[0])
 
+    def test_variables_of_the_template_reach_it_and_are_part_of_identity(self):
+        shutil.copytree(runs.SOURCE / "tests/task_text/data/chatml", self.folder / "model")
+        (self.folder / "model/chat_template.jinja").write_text(
+            "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+            "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% if enable_thinking is false %}{{ 'Be ' ~ mood[1].name }}{% endif %}{% endif %}")
+        tokenizer = f"task.tokenizer={self.folder}/model"
+        off = [tokenizer, "task.template={enable_thinking: false, mood: [1, {name: 'quick'}]}", "task.thinking=drop"]
+        self.run_in_source(self.folder / "run", config=CHAT, settings=off, more=["--until", "cands"])
+        tokens = bytes_of_tokens(self.folder / "model")
+        with h5py.File(self.folder / "run/cands/trajectories.h5") as file:
+            at, ids = file["problem/prompt_offset"][()], file["problem/prompt_token"][()]
+        self.assertTrue(b"".join(tokens[i] for i in ids[at[0]:at[1]]).endswith(b"assistant\nBe quick"))
+        for settings, says in [([tokenizer], "identity"), ([*off, "task.template=[1]"], "map from names to values"),
+                               ([*off, "task.template={messages: 1}"], "is set by tdrm"), ([*off, "task.thinking=keeep"], "task.thinking")]:
+            with self.subTest(says):
+                done = runs.tdrm(*runs.run_arguments(self.folder / "run", config=CHAT, settings=settings, more=["--until", "cands"]), cwd=runs.SOURCE)
+                self.assertNotEqual(done.returncode, 0, done.stdout)
+                if says != "identity":
+                    self.assertIn(says, done.stdout)
+
     def value_model_with_another_tokenizer(self):
         """A folder with a value model whose tokenizer isn't that of CHAT, and the run it comes from."""
         run, folder = self.folder / "other", self.folder / "prm"

@@ -1,5 +1,5 @@
 // Templates and tokenizer files that nobody wrote: mutated ones end in a text or in a DataError, whatever they hold.
-// The sanitizers run a million (tests/sanitized.sh); seeds are those of tests/text/data.
+// The sanitizers run a hundred thousand (tests/sanitized.sh); seeds are those of tests/text/data.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -163,7 +163,7 @@ TEST(FuzzJinja, MutatedTemplatesEndInATextOrAnError) {
         words.emplace_back(method);
     Random random(random_key(7, "templates"));
     int rendered = 0;
-    const int count = rounds(6000, 4);
+    const int count = rounds(3000, 10);
     for (int i = 0; i < count; ++i) {
         const auto& list = (random.next_below(2) == 0 ? styles : constructs).at("templates");
         const std::string source =
@@ -189,7 +189,7 @@ TEST(FuzzChat, MutatedConversationsAndVariablesEndInATextOrAnError) {
     const std::vector<std::string> words{"<think>",      "</think>", "\n", "<|im_end|>",
                                          "\xEE\x80\x80", "{{",       " ",  "\xEF\xA3\xBF"};
     Random random(random_key(11, "conversations"));
-    for (int i = 0; i < rounds(300, 100); ++i) {
+    for (int i = 0; i < rounds(300, 200); ++i) {
         ChatOptions options;
         options.thinking = random.next_below(2) == 0 ? Thinking::keep : Thinking::template_default;
         options.variables = mutated(R"({"enable_thinking": false})", {"{", "[", "\"", "null", "1"}, random);
@@ -258,7 +258,7 @@ TEST(FuzzTokenizer, ReshapedFilesAreReadOrRefused) {
     }
     Random random(random_key(13, "tokenizers"));
     int read = 0;
-    const int count = rounds(400, 50);
+    const int count = rounds(300, 100);
     for (int i = 0; i < count; ++i) {
         json config = seeds[random.next_below(seeds.size())];
         for (std::uint64_t n = 1 + random.next_below(3); n > 0; --n) reshape(config, random);
