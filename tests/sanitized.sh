@@ -1,14 +1,8 @@
 #!/usr/bin/env bash
 # Tests under AddressSanitizer (with leaks, but where libtorch is loaded) and UndefinedBehaviorSanitizer: what reads other people's
-<<<<<<< HEAD
 # bytes (a million mutated answers for the verifier, as many mutated safetensors headers, config.json and JSON texts, a hundred thousand
 # mutated templates, reshaped tokenizers, many run files, manifests and records, tasks, the store), and what computes and communicates (base,
 # rollout, train; comm on two ranks). Builds into build/sanitized. A long test.
-=======
-# bytes (a million mutated answers for the verifier, as many mutated safetensors headers, config.json and JSON texts, many run files,
-# manifests and records, tokenizers, templates, tasks, the store), and what computes and communicates (base, rollout, train; comm on
-# two ranks). Builds into build/sanitized. A long test.
->>>>>>> wH
 #
 #   tests/sanitized.sh [TEST...]      e.g. base_test exact_sum_test; default: all of the above
 set -euo pipefail
