@@ -1,6 +1,7 @@
 // Starts of kernels: one function an operation, compiled for hosts and for devices.
 #pragma once
 
+#include "tdrm/gpu/attention.hpp"
 #include "tdrm/gpu/rows.hpp"
 #include "tdrm/gpu/sums.hpp"
 
@@ -17,6 +18,13 @@ void start(const AddBias& op, Stream stream);
 void start(const TurnHeads& op, Stream stream);
 void start(const SwiGlu& op, Stream stream);
 void start(const SwiGluBackward& op, Stream stream);
+
+void start(const Attend& op, Stream stream);
+void start(const AttendOnce& op, Stream stream);
+void start(const AttendDelta& op, Stream stream);
+void start(const AttendQueries& op, Stream stream);
+void start(const AttendKeys& op, Stream stream);
+void start(const AttendReduce& op, Stream stream);
 
 void start(const Round& op, Stream stream);
 void start(const Widen& op, Stream stream);

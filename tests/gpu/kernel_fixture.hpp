@@ -57,11 +57,10 @@ inline double number(float x) { return static_cast<double>(x); }
 inline constexpr double kBf16Step = 0x1p-8;  ///< half a step of bf16, relative
 
 /// Schedules that differ in the order of threads and in when copies happen.
-inline std::vector<emulator::Schedule> schedules() {
-    return {{0, false}, {0, true}, {1, false}, {2, true}, {3, false}, {4, true}, {5, false}, {6, true}};
-}
+inline std::vector<emulator::Schedule> schedules() { return {{1, true}, {2, false}, {3, true}, {4, false}}; }
 
-/// Runs `work` under every schedule. Its results, vectors of numbers, must have the same bits.
+/// Runs `work` as threads are numbered, and under every schedule. Its results, vectors of numbers, must have the same
+/// bits.
 template <class Work>
 auto under_all_schedules(Work&& work) {
     auto first = work();
