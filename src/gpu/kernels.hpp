@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tdrm/gpu/attention.hpp"
+#include "tdrm/gpu/head.hpp"
 #include "tdrm/gpu/rows.hpp"
 #include "tdrm/gpu/sums.hpp"
 
@@ -25,6 +26,12 @@ void start(const AttendDelta& op, Stream stream);
 void start(const AttendQueries& op, Stream stream);
 void start(const AttendKeys& op, Stream stream);
 void start(const AttendReduce& op, Stream stream);
+
+void start(const LogSoftmax& op, Stream stream);
+void start(const LogSoftmaxBackward& op, Stream stream);
+void start(const Sample& op, Stream stream);
+void start(const ReadValues& op, Stream stream);
+void start(const ReadValuesBackward& op, Stream stream);
 
 void start(const Round& op, Stream stream);
 void start(const Widen& op, Stream stream);

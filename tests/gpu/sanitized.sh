@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 out=${BUILD_DIR:-build}/gpu_sanitized
 mkdir -p "$out"
 flags=(-std=c++20 -march=native -ffp-contract=off -fno-strict-aliasing -Wno-unknown-pragmas -I include -g)
-tests=(emulator_test rows_test sums_test)
+tests=(emulator_test head_test rows_test sums_test)
 # Left out: races that tests plant, and faults after which nobody unwinds the threads' stacks.
 others=-Races.*:Emulator.AForgottenBarrier*:Emulator.NamesTheThread*
 compiler=(g++)
