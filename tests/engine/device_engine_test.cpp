@@ -262,6 +262,48 @@ TEST(DeviceEngine, AnAnswerIsTheSameInAnyCompany) {
     EXPECT_EQ(alone[0], together[1]);
 }
 
+/// Mean loss of eight sequences that count up from different numbers, before each of 20 updates.
+std::vector<double> losses(Engine& engine) {
+    model::Forest forest;
+    std::vector<std::int32_t> rows, targets;
+    for (std::int32_t s = 0; s < 8; ++s) {
+        std::vector<std::int32_t> tokens;
+        for (std::int32_t t = 0; t < 12; ++t) tokens.push_back((7 * s + t) % 60);
+        const int segment = forest.add(tokens);
+        for (int t = 0; t + 1 < std::ssize(tokens); ++t) {
+            rows.push_back(forest.token_index(segment, t));
+            targets.push_back(tokens[static_cast<std::size_t>(t) + 1]);
+        }
+    }
+    comm::Communicator ranks;
+    engine.begin_training({});
+    std::vector<double> losses;
+    for (int update = 0; update < 20; ++update) {
+        double loss = 0;
+        engine.begin_update();
+        engine.begin_unit();
+        const auto each = 1 / static_cast<float>(rows.size());
+        engine.token_loss(engine.forward(forest, rows, Keep::activations), targets, 1, [&](int, float logp, float) {
+            loss -= static_cast<double>(logp * each);
+            return -each;
+        });
+        engine.backward(forest);
+        (void)engine.end_unit("unit");
+        (void)engine.reduce(ranks);
+        engine.update({.lr = 5e-3, .update = update});
+        losses.push_back(loss);
+    }
+    return losses;
+}
+
+TEST(DeviceEngine, LearnsAsProcessorsDo) {
+    const auto spec = family_spec(model::Family::llama);
+    const auto expected = losses(*engine_of(spec, DeviceKind::cpu));
+    const auto found = losses(*engine_of(spec, DeviceKind::emulated));
+    EXPECT_LT(expected.back(), 0.5 * expected.front());
+    for (std::size_t u = 0; u < expected.size(); ++u) EXPECT_NEAR(found[u], expected[u], 0.03 * expected[u]) << u;
+}
+
 TEST(DeviceEngine, RefusesByNameWhatItDoesntCompute) {
     auto spec = family_spec(model::Family::llama);
     spec.head_dim = spec.rotary_dim = 20;
@@ -271,7 +313,6 @@ TEST(DeviceEngine, RefusesByNameWhatItDoesntCompute) {
     } catch (const ConfigError& error) {
         EXPECT_NE(std::string(error.what()).find("head_dim 20"), std::string::npos) << error.what();
     }
-    EXPECT_THROW((void)make_engine(spec, DeviceKind::cuda), ConfigError);
 }
 
 TEST(DeviceEngine, NamesTheUnitWhoseGradientCantBeSummed) {

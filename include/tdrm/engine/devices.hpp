@@ -13,9 +13,9 @@ namespace tdrm::engine {
 
 /// What a user asks for.
 enum class DeviceKind {
-    automatic,  ///< a GPU where there is one, else the processor
+    automatic,  ///< the processor today; a GPU where there is one, once that has been tried on one
     cpu,        ///< fp32 (docs/adr/0001)
-    cuda,       ///< a GPU, in bf16
+    cuda,       ///< a GPU, in bf16; hasn't run on hardware yet
     emulated,   ///< the code of `cuda` on the processor: for tests, slow
 };
 [[nodiscard]] constexpr auto enum_names(DeviceKind) {
@@ -30,6 +30,8 @@ enum class DeviceKind {
 /// Where `make_engine` of this process makes engines from now on; at the start `cpu`. @throws as `available`
 void use_device(DeviceKind wished);
 [[nodiscard]] DeviceKind device_in_use();
+/// What the identity of a stage says of the device; empty for processors, which ranks compare at the start.
+[[nodiscard]] std::string device_identity();
 
 /// An engine on a device of a kind, whose weights are zero.
 /// @throws ConfigError if there is no such device, or if it doesn't compute such a model
