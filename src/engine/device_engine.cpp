@@ -1,5 +1,6 @@
 #include "device_engine.hpp"
 
+#include "checked_device.hpp"
 #include "device_decoder.hpp"
 #include "tdrm/base/bfloat16.hpp"
 #include "tdrm/base/errors.hpp"
@@ -19,7 +20,7 @@ const model::ModelSpec& supported(const model::ModelSpec& spec) {
 
 DeviceEngine::DeviceEngine(const model::ModelSpec& spec, std::unique_ptr<gpu::Device> device)
     : Engine(supported(spec)),
-      device_(std::move(device)),
+      device_(std::make_unique<CheckedDevice>(std::move(device))),
       weights_(*device_, static_cast<std::size_t>(num_parameters())),
       transformer_(*device_, this->spec(), layout(), weights_.data()),
       head_(*device_, this->spec(), layout(), weights_.data()),

@@ -41,6 +41,15 @@ class Devices(unittest.TestCase):
         record = json.loads((one / "base/stage.json").read_text())
         self.assertIn("device: emulated", record["identity_text"])
 
+    def test_a_stopped_stage_goes_on_with_another_number_of_ranks(self):
+        whole, stopped, only = self.folder / "whole", self.folder / "stopped", ["--only", "base"]
+        settings = ["stages.base.epochs=2"]
+        runs.finish(whole, config=self.config, settings=settings, more=only)
+        begun = runs.tdrm(*runs.run_arguments(stopped, self.config, settings, [*only, "--max-time", "0.01s"]))
+        self.assertEqual(begun.returncode, 75, begun.stdout)
+        runs.finish(stopped, config=self.config, settings=settings, more=only, ranks=2)
+        self.assertEqual(runs.differences(whole, stopped), [])
+
     def test_another_device_makes_another_stage(self):
         folder, only = self.folder / "run", ["--only", "base"]
         runs.finish(folder, config=self.config, more=only)
