@@ -91,6 +91,47 @@ TEST(Emulator, FragmentsMultiplyAsMatrices) {
     }
 }
 
+/// Where CuTe (NVIDIA CUTLASS, MMA_Traits<SM80_16x8x16_F32BF16BF16F32_TN>) says that number `value` of lane `lane` is:
+/// strides of (lane % 4, lane / 4) and of the bits of `value`, column by column.
+struct CuteLayout {
+    int low, high;
+    int bits[3];
+    [[nodiscard]] int operator()(int lane, int value) const {
+        int at = lane % 4 * low + lane / 4 * high;
+        for (int b = 0; b < 3; ++b) at += (value >> b & 1) * bits[b];
+        return at;
+    }
+};
+constexpr CuteLayout kCuteA{32, 1, {16, 8, 128}}, kCuteB{16, 1, {8, 64, 0}}, kCuteC{32, 1, {16, 8, 0}};
+
+/// One product whose fragments are filled and read as CuTe lays them out. A is M x K, B N x K, C M x N by columns.
+__global__ void multiply_as_cute(float* c, const bf16* a, const bf16* b) {
+    const int lane = static_cast<int>(threadIdx.x);
+    std::uint32_t left[4], right[2];
+    const auto both = [&](const bf16* from, const CuteLayout& layout, int i) {
+        return static_cast<std::uint32_t>(from[layout(lane, 2 * i)].bits) |
+               static_cast<std::uint32_t>(from[layout(lane, 2 * i + 1)].bits) << 16U;
+    };
+    for (int i = 0; i < 4; ++i) left[i] = both(a, kCuteA, i);
+    for (int i = 0; i < 2; ++i) right[i] = both(b, kCuteB, i);
+    float sum[4] = {};
+    mma_16x8x16(sum, left, right);
+    for (int i = 0; i < 4; ++i) c[kCuteC(lane, i)] = sum[i];
+}
+
+TEST(Emulator, FragmentsLieWhereCuteSaysTheyDo) {
+    Numbers numbers(4);
+    const auto a = numbers.bf16s(256), b = numbers.bf16s(128);
+    auto c = poisoned<float>(128);
+    launch(multiply_as_cute, 1, 32, 0, nullptr, c.data(), a.data(), b.data());
+    for (std::size_t m = 0; m < 16; ++m)
+        for (std::size_t n = 0; n < 8; ++n) {
+            double sum = 0;
+            for (std::size_t k = 0; k < 16; ++k) sum += number(a[m + 16 * k]) * number(b[n + 8 * k]);
+            EXPECT_NEAR(number(c[m + 16 * n]), sum, 1e-5);
+        }
+}
+
 /// What happens on the thread that a rule names.
 enum class Fault { none, barrier, leaving, collective, alignment, copy };
 __global__ void break_a_rule(Fault fault) {
