@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 # From the ground up. A sub-room stands on its own floor; what lies in the room's own folder is the room's last floor.
-ROOMS = ["base", "comm", "store", "math", "text", "task", "task/process", "task/text", "plan", "reward", "eval", "model", "engine",
+ROOMS = ["base", "gpu", "comm", "store", "math", "text", "task", "task/process", "task/text", "plan", "reward", "eval", "model", "engine",
          "rollout", "train", "stage/process", "stage", "app"]
 # Headers of third-party libraries that only some rooms include.
 OWNERS = {
@@ -20,7 +20,7 @@ OWNERS = {
     r"zlib": {"base"},
     r"nlohmann/": {"base", "store", "text", "task/process", "task/text", "model", "rollout", "train", "stage/process", "stage", "app"},
     r"mpi\.h": {"comm", "app"},
-    r"nccl\.h|cuda": {"comm"},
+    r"nccl\.h|cuda": {"comm", "gpu"},
     r"hdf5|H5": {"store", "app"},
     r"pcre2": {"text"},
     r"utf8proc": {"text"},

@@ -11,6 +11,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/comm/collectives.hpp"
 #include "tdrm/engine/self_test.hpp"
+#include "tdrm/gpu/plugin.hpp"
 #include "tdrm/store/directory.hpp"
 
 namespace tdrm::app {
@@ -41,6 +42,14 @@ double fsync_milliseconds(const std::string& directory) {
     return seconds * 1e3;
 }
 
+/// Whether engines could compute on them.
+std::string cuda_line() {
+    const auto cuda = gpu::cuda_status();
+    if (cuda.library.empty()) return "libtdrm_cuda.so isn't here, so run.device: cuda is refused";
+    const std::string devices = cuda.problem.empty() ? cat(cuda.devices, " usable") : "none usable: " + cuda.problem;
+    return cat(cuda.library, ", ", devices, " (run.device: cuda hasn't been tried on hardware yet)");
+}
+
 /// GPUs of this node against the ranks, as the driver shows them.
 std::string gpus(int num_ranks) {
     int devices = 0;
@@ -50,7 +59,7 @@ std::string gpus(int num_ranks) {
     std::getline(driver, version);
     const std::string nccl =
         comm::built_with_nccl() ? "NCCL " + comm::nccl_version() + " is built in" : "no NCCL is built in";
-    const std::string use = cat(" (not used: models are computed on CPUs and summed by MPI; ", nccl, ")");
+    const std::string use = cat(" (not used but by run.device: cuda; sums go over MPI; ", nccl, ")");
     if (devices == 0) return "none here" + use;
     return cat(devices, " for ", num_ranks, " ranks, driver ", version, use);
 }
@@ -70,6 +79,7 @@ int doctor(comm::Communicator& ranks, const std::string& directory) {
                 ranks.size());
     for (const auto& line : lines) std::printf("%s\n", line.c_str());
     std::printf("GPUs       %s\n", gpus(ranks.size()).c_str());
+    std::printf("           %s\n", cuda_line().c_str());
     std::printf("folder     %s: %.1f GB free, a commit of 1 MB takes %.1f ms\n", directory.c_str(),
                 static_cast<double>(store::free_bytes(directory)) / 1e9, fsync_milliseconds(directory));
     std::printf("verdict    %s\n",

@@ -12,6 +12,7 @@
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/progress.hpp"
 #include "tdrm/comm/session.hpp"
+#include "tdrm/engine/devices.hpp"
 #include "tdrm/model/pretrained.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
@@ -108,6 +109,8 @@ private:
             for (const plan::Reference& reference : node.inputs) context.inputs.push_back(resolve(node, reference));
             std::vector<std::pair<std::string, std::string>> inputs;
             for (const stage::Input& input : context.inputs) inputs.emplace_back(input.key, input.identity);
+            if (const std::string device = engine::device_identity(); !device.empty())
+                inputs.emplace_back("device", device);
             record.kind = node.kind;
             record.identity_text =
                 plan::identity_text(node.kind, stage.identity(), bound_.task->fingerprint(), node.seed, inputs);
@@ -316,6 +319,7 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
     ranks.require_equal("the resolved run file", plan::resolved_text(bound.plan));
     if (bound.run.sum != train::SumMode::fast)
         ranks.require_equal("build and processor (needed for exact sums; see run.sum)", fingerprint());
+    ranks.agree("choosing a device", [&] { engine::use_device(bound.run.device); });
     if (ranks.root())
         for (const std::string& note : bound.task->notes()) log::warn(note);
     if (request.dry_run) {

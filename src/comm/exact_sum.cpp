@@ -55,9 +55,34 @@ ExactSum::ExactSum(std::size_t size) : total_(size) {}
 
 void ExactSum::clear() {
     std::fill(total_.begin(), total_.end(), 0);
-    bound_ = 0;
-    largest_ = 0.0F;
-    largest_unit_.clear();
+    bound_.clear();
+}
+
+void ExactBound::add(float largest, std::string_view unit) {
+    bound_ += static_cast<std::int64_t>(std::ceil(static_cast<double>(largest) / kBoundQuantum));
+    if (!largest_unit_.empty() && largest <= largest_) return;
+    largest_ = largest;
+    largest_unit_ = unit;
+}
+
+void ExactBound::check(Communicator& ranks) const {
+    const std::int64_t bound = ranks.sum(bound_);
+    // One verdict from one number: every rank throws or none.
+    if (static_cast<double>(bound) * kBoundQuantum < ExactSum::kLimit) return;
+    const auto largest = ranks.all_gather_value(largest_);
+    const auto units = ranks.all_gather_bytes(largest_unit_);
+    const auto worst = static_cast<std::size_t>(std::max_element(largest.begin(), largest.end()) - largest.begin());
+    ranks.agree("summing gradients", [&] {
+        throw DataError(cat("the sum of the gradients may reach ", static_cast<double>(bound) * kBoundQuantum,
+                            " (exact sums hold less than ", ExactSum::kLimit, "); the largest value, ", largest[worst],
+                            ", is of ", units[worst], ". Lower the learning rate, or look at that unit's data."));
+    });
+}
+
+DataError ExactSum::refusal(std::string_view unit, float value, std::size_t at, std::size_t size) {
+    return DataError(cat("gradient of ", unit, " is ", value, " at position ", at, " of ", size,
+                         " (sums need finite values below ", kLimit,
+                         "). Lower the learning rate, or look at that unit's data."));
 }
 
 void ExactSum::add(std::span<const float> values, std::string_view unit) {
@@ -72,34 +97,16 @@ void ExactSum::add(std::span<const float> values, std::string_view unit) {
             const auto* bad =
                 std::find_if(block, block + count, [](float v) { return !(std::abs(v) < static_cast<float>(kLimit)); });
             take_back(total_.data(), values.data(), begin);
-            throw DataError(cat("gradient of ", unit, " is ", *bad, " at position ", bad - values.data(), " of ",
-                                values.size(), " (sums need finite values below ", kLimit,
-                                "). Lower the learning rate, or look at that ", "unit's data."));
+            throw refusal(unit, *bad, static_cast<std::size_t>(bad - values.data()), values.size());
         }
         largest_bits = std::max(largest_bits, bits);
         accumulate(total_.data() + begin, block, count);
     }
-    const auto largest = std::bit_cast<float>(largest_bits);
-    bound_ += static_cast<std::int64_t>(std::ceil(static_cast<double>(largest) / kBoundQuantum));
-    if (largest_unit_.empty() || largest > largest_) {
-        largest_ = largest;
-        largest_unit_ = unit;
-    }
+    bound_.add(std::bit_cast<float>(largest_bits), unit);
 }
 
 void ExactSum::reduce(Communicator& ranks, std::size_t part) {
-    const std::int64_t bound = ranks.sum(bound_);
-    // One verdict from one number: every rank throws or none.
-    if (static_cast<double>(bound) * kBoundQuantum >= kLimit) {
-        const auto largest = ranks.all_gather_value(largest_);
-        const auto units = ranks.all_gather_bytes(largest_unit_);
-        const auto worst = static_cast<std::size_t>(std::max_element(largest.begin(), largest.end()) - largest.begin());
-        ranks.agree("summing gradients", [&] {
-            throw DataError(cat("the sum of the gradients may reach ", static_cast<double>(bound) * kBoundQuantum,
-                                " (exact sums hold less than ", kLimit, "); the largest value, ", largest[worst],
-                                ", is of ", units[worst], ". Lower the learning rate, or look at that unit's data."));
-        });
-    }
+    bound_.check(ranks);
     for (std::size_t begin = 0; begin < total_.size(); begin += std::min(part, total_.size() - begin))
         ranks.exact_sum(std::span(total_).subspan(begin, std::min(part, total_.size() - begin)));
 }

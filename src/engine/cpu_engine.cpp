@@ -117,6 +117,4 @@ void CpuEngine::backward(const model::Forest& forest) {
     transformer_.backward(forest, rows_, d_hidden_.data(), training().gradient().data(), work_);
 }
 
-std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec) { return std::make_unique<CpuEngine>(spec); }
-
 }  // namespace tdrm::engine

@@ -2,29 +2,42 @@
 
 #include <algorithm>
 
+#include "device_memory.hpp"
+#include "tdrm/engine/devices.hpp"
 #include "tdrm/model/kv_cache.hpp"
 #include "tdrm/model/transformer.hpp"
 #include "tdrm/store/checkpoint.hpp"
 
 namespace tdrm::engine {
+namespace {
+
+bool on_processors() { return device_in_use() == DeviceKind::cpu; }
+
+}  // namespace
 
 WeightBytes weight_bytes(const model::ModelSpec& spec) {
+    if (!on_processors()) return on_device::weight_bytes(spec);
     const auto bytes = model::model_bytes(spec);
     return {bytes.parameters, bytes.packed};
 }
 
 TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& setup) {
+    if (!on_processors()) return on_device::training_bytes(spec, setup);
     const double one = model::model_bytes(spec).parameters;
     return {one, 2 * one, setup.weights == WeightFormat::bf16 ? one : 0, setup.sum == Sum::exact ? 2 * one : one};
 }
 
 double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep) {
+    if (!on_processors()) return on_device::pass_bytes(spec, tokens, rows, keep);
     return model::workspace_bytes(spec, tokens, rows, keep == Keep::activations);
 }
 
-double loss_bytes(const model::ModelSpec& spec, double rows) { return model::head_bytes(spec, rows); }
+double loss_bytes(const model::ModelSpec& spec, double rows) {
+    return on_processors() ? model::head_bytes(spec, rows) : on_device::loss_bytes(spec, rows);
+}
 
 double decoder_bytes(const model::ModelSpec& spec, std::int64_t tokens, int slots) {
+    if (!on_processors()) return on_device::decoder_bytes(spec, tokens, slots);
     const double logits = spec.head == model::Head::language ? 1.0 * slots * spec.vocab * sizeof(float) : 0;
     return model::KvCache::bytes(spec, tokens) + logits;
 }

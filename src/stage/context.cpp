@@ -10,6 +10,7 @@ void RunOptions::fields(Fields& f) {
     f("dir", dir, "folder of the run").required().not_identity();
     f("seed", seed, "seed of every stage that has none of its own", at_least(0));
     f("sum", sum, "gradients over ranks: exact = same bits on any number of ranks, fast = fp32; auto = exact on CPUs");
+    f("device", device, "where models compute: auto = cpu today; emulated = the code of GPUs on a processor, slow");
     f("silence", silence, "end the job when a rank says nothing for so long", at_least(1)).not_identity();
     f("wait", wait, "how long to wait for an earlier start in the same folder to end", at_least(0)).not_identity();
 }

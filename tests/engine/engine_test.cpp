@@ -1,4 +1,4 @@
-// The contract of engines, on that of processors.
+// The contract of engines, on each of them.
 #include "tdrm/engine/engine.hpp"
 
 #include <gtest/gtest.h>
@@ -13,8 +13,23 @@
 namespace tdrm::engine {
 namespace {
 
-using rollout::toy_model;
 using rollout::toy_tokens;
+
+/// Each test runs on every engine that this machine has.
+class Engines : public testing::TestWithParam<DeviceKind> {
+protected:
+    [[nodiscard]] static std::unique_ptr<Engine> toy_model(model::Head head = model::Head::language,
+                                                           std::uint64_t seed = 1) {
+        return rollout::toy_model(head, seed, GetParam());
+    }
+    /// How far sums of the same numbers in another order may lie apart.
+    [[nodiscard]] static double rounding(double fp32) { return GetParam() == DeviceKind::cpu ? fp32 : 0.05; }
+};
+const auto kEngines = testing::Values(DeviceKind::cpu, DeviceKind::emulated);
+const auto name_of = [](const auto& info) {
+    return std::string(enum_names(info.param)[static_cast<std::size_t>(info.param)].second);
+};
+INSTANTIATE_TEST_SUITE_P(All, Engines, kEngines, name_of);
 
 std::vector<float> read(const Engine& engine, Array array) {
     std::vector<float> values(static_cast<std::size_t>(engine.num_parameters()));
@@ -22,7 +37,7 @@ std::vector<float> read(const Engine& engine, Array array) {
     return values;
 }
 
-TEST(Engine, ReadsAndWritesRangesAndRefusesOthers) {
+TEST_P(Engines, ReadsAndWritesRangesAndRefusesOthers) {
     const auto model = toy_model();
     const std::vector<float> written{1, 2, 3};
     model->write(Array::weights, 17, written);
@@ -38,7 +53,7 @@ TEST(Engine, ReadsAndWritesRangesAndRefusesOthers) {
     EXPECT_FALSE(model->has(Array::master));
 }
 
-TEST(Engine, RefusesRowsOfAnEarlierPass) {
+TEST_P(Engines, RefusesRowsOfAnEarlierPass) {
     const auto model = toy_model(model::Head::value);
     model::Forest forest;
     forest.add(std::vector<std::int32_t>{1, 2, 3});
@@ -50,7 +65,7 @@ TEST(Engine, RefusesRowsOfAnEarlierPass) {
     EXPECT_THROW(model->values(rows, {}, std::span(&value, 1)), BugError);
 }
 
-TEST(Engine, AWriteIsSeenByTheNextPass) {
+TEST_P(Engines, AWriteIsSeenByTheNextPass) {
     const auto model = toy_model(model::Head::value), other = toy_model(model::Head::value, 9);
     model::Forest forest;
     forest.add(std::vector<std::int32_t>{4, 8, 15, 16});
@@ -66,7 +81,7 @@ TEST(Engine, AWriteIsSeenByTheNextPass) {
     EXPECT_EQ(value_of(*model), value_of(*other));
 }
 
-TEST(Engine, AnUpdateChangesTheTrainableRangesAndNoOtherWeight) {
+TEST_P(Engines, AnUpdateChangesTheTrainableRangesAndNoOtherWeight) {
     const auto model = toy_model();
     const std::int64_t n = model->num_parameters();
     const std::vector<Range> trainable{{3, 40}, {n - 700, n - 50}};
@@ -88,7 +103,7 @@ TEST(Engine, AnUpdateChangesTheTrainableRangesAndNoOtherWeight) {
     }
 }
 
-TEST(Engine, UnitsAddUpToTheSumWhateverTheMode) {
+TEST_P(Engines, UnitsAddUpToTheSumWhateverTheMode) {
     for (const Sum sum : {Sum::exact, Sum::fast}) {
         const auto model = toy_model();
         model->begin_training({WeightFormat::fp32, sum, {}});
@@ -130,7 +145,7 @@ TEST(Parts, CutRangesAtTheirMultiplesAndNothingElse) {
     EXPECT_THROW((void)cut_at_parts({{5, 9}, {8, 10}}, 20, 4), BugError);
 }
 
-class Decoding : public testing::Test {
+class Decoding : public Engines {
 protected:
     Random random_{random_key(3, "decoding")};
     const std::vector<std::int32_t> tokens_ = toy_tokens(random_, 60);
@@ -138,8 +153,9 @@ protected:
         return std::span(tokens_).subspan(begin, count);
     }
 };
+INSTANTIATE_TEST_SUITE_P(All, Decoding, kEngines, name_of);
 
-TEST_F(Decoding, ASegmentContinuesWhatItsAncestorsHold) {
+TEST_P(Decoding, ASegmentContinuesWhatItsAncestorsHold) {
     const auto model = toy_model();
     const auto decoder = model->decoder(1000, {.temperature = 0.8});
     const int whole = decoder->open(), first = decoder->open(), second = decoder->open(first),
@@ -151,11 +167,11 @@ TEST_F(Decoding, ASegmentContinuesWhatItsAncestorsHold) {
         const Random random(random_key(1, "draw", counter));
         const Choice a = decoder->draw(whole, random, 0), b = decoder->draw(third, random, 0);
         EXPECT_EQ(a.token, b.token);
-        EXPECT_NEAR(a.logprob, b.logprob, 1e-5);
+        EXPECT_NEAR(a.logprob, b.logprob, rounding(1e-5));
     }
 }
 
-TEST_F(Decoding, StepsDrawWhatAPrefillWouldDraw) {
+TEST_P(Decoding, StepsDrawWhatAPrefillWouldDraw) {
     const auto model = toy_model();
     const auto decoder = model->decoder(1000, {});
     const int stepped = decoder->open(), whole = decoder->open();
@@ -169,10 +185,10 @@ TEST_F(Decoding, StepsDrawWhatAPrefillWouldDraw) {
     decoder->prefill(std::vector<Append>{{whole, from(0, 30)}});
     const Choice expected = decoder->draw(whole, random, 29);
     EXPECT_EQ(last.token, expected.token);
-    EXPECT_NEAR(last.logprob, expected.logprob, 1e-5);
+    EXPECT_NEAR(last.logprob, expected.logprob, rounding(1e-5));
 }
 
-TEST_F(Decoding, ForgottenDistributionsArentDrawnFrom) {
+TEST_P(Decoding, ForgottenDistributionsArentDrawnFrom) {
     const auto model = toy_model();
     const auto decoder = model->decoder(100, {});
     const int segment = decoder->open();
@@ -182,7 +198,7 @@ TEST_F(Decoding, ForgottenDistributionsArentDrawnFrom) {
     EXPECT_THROW((void)decoder->draw(segment, Random(RandomKey{}), 0), BugError);
 }
 
-TEST_F(Decoding, CachedValuesAreThoseOfTheForest) {
+TEST_P(Decoding, CachedValuesAreThoseOfTheForest) {
     const auto model = toy_model(model::Head::value);
     const auto decoder = model->decoder(1000, {});
     const int path = decoder->open(), step = decoder->open(path), probe = decoder->open(step);
@@ -197,10 +213,10 @@ TEST_F(Decoding, CachedValuesAreThoseOfTheForest) {
     const std::vector<std::int32_t> row{41};
     std::vector<float> whole(1);
     model->values(model->forward(forest, row, Keep::nothing), {}, whole);
-    EXPECT_NEAR(cached[0], whole[0], 2e-5 * (1 + std::abs(static_cast<double>(whole[0]))));
+    EXPECT_NEAR(cached[0], whole[0], rounding(2e-5) * (1 + std::abs(static_cast<double>(whole[0]))));
 }
 
-TEST_F(Decoding, ClosedSegmentsGiveTheirRoomBack) {
+TEST_P(Decoding, ClosedSegmentsGiveTheirRoomBack) {
     const auto model = toy_model();
     const auto decoder = model->decoder(160, {});
     const auto all = decoder->free_tokens();

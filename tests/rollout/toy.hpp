@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tdrm/base/random.hpp"
+#include "tdrm/engine/devices.hpp"
 #include "tdrm/engine/load.hpp"
 
 namespace tdrm::rollout {
@@ -19,8 +20,9 @@ inline model::ModelSpec toy_spec(model::Head head = model::Head::language) {
 }
 
 /// Random parameters, large enough that distributions are far from uniform.
-inline std::unique_ptr<engine::Engine> toy_model(model::Head head = model::Head::language, std::uint64_t seed = 1) {
-    auto engine = engine::make_engine(toy_spec(head));
+inline std::unique_ptr<engine::Engine> toy_model(model::Head head = model::Head::language, std::uint64_t seed = 1,
+                                                 engine::DeviceKind device = engine::DeviceKind::cpu) {
+    auto engine = engine::make_engine(toy_spec(head), device);
     const auto write = engine::weights_into(*engine);
     model::initial_weights(engine->spec(), seed, [&](std::int64_t first, std::span<const float> values) {
         std::vector<float> larger(values.begin(), values.end());

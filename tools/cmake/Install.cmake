@@ -1,6 +1,6 @@
 # cmake --install: the program, what it runs with, and its documentation, in a prefix that may be moved afterwards.
 #   bin/tdrm, bin/tdrm-report     the program, the report
-#   lib/tdrm/                     the module of matrix products, and libtorch if it is installed along (TDRM_INSTALL_TORCH)
+#   lib/tdrm/                     the module of matrix products, libtdrm_cuda.so if it is built, libtorch if it is installed along (TDRM_INSTALL_TORCH)
 #   share/tdrm/                   configs, data, jobs, tools, a modulefile
 #   share/{doc,man,bash-completion}
 include(GNUInstallDirs)

@@ -8,9 +8,26 @@
 #include <string_view>
 #include <vector>
 
+#include "tdrm/base/errors.hpp"
 #include "tdrm/comm/communicator.hpp"
 
 namespace tdrm::comm {
+
+/// What tells whether an exact total may overflow: the sum over all units of each unit's largest |value|.
+class ExactBound {
+public:
+    /// Local. Back to zero.
+    void clear() { *this = {}; }
+    /// Local. One unit, whose largest |value| is below ExactSum::kLimit.
+    void add(float largest, std::string_view unit);
+    /// Collective. @throws DataError on every rank, naming the unit with the largest value, if the total might overflow
+    void check(Communicator& ranks) const;
+
+private:
+    std::int64_t bound_ = 0;  // sum over units of max |value|, in units of 2^-20, rounded up
+    float largest_ = 0.0F;
+    std::string largest_unit_;
+};
 
 /// Adds fp32 vectors as int64 multiples of 2^-48: integer addition has no order, so it doesn't matter which rank added
 /// which unit. Each value is rounded once, to the nearest multiple, ties to even: absolute error at most 2^-49 a unit.
@@ -35,6 +52,8 @@ public:
     /// largest value, if the total might overflow.
     /// @param part  values that are added at a time; another cut gives the same bits
     void reduce(Communicator& ranks, std::size_t part = SIZE_MAX);
+    /// The complaint about values[at], which can't be summed.
+    [[nodiscard]] static DataError refusal(std::string_view unit, float value, std::size_t at, std::size_t size);
     /// Local. total x scale, rounded once from double.
     void to_float(std::span<float> result, double scale = 1.0) const;
     /// Local. The total in quanta.
@@ -42,9 +61,7 @@ public:
 
 private:
     std::vector<std::int64_t> total_;
-    std::int64_t bound_ = 0;  // sum over units of max |value|, in units of 2^-20, rounded up
-    float largest_ = 0.0F;
-    std::string largest_unit_;
+    ExactBound bound_;
 };
 
 }  // namespace tdrm::comm

@@ -184,7 +184,7 @@ private:
     model::Layout layout_;
 };
 
-/// An engine whose weights are zero. Today that of processors: fp32, one thread (docs/adr/0001).
+/// An engine whose weights are zero, on the device in use (devices.hpp).
 /// @param spec as resolved()
 [[nodiscard]] std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec);
 

@@ -1,4 +1,4 @@
-// Memory that an engine of this machine takes: what `--dry-run` adds up. The figures stand beside the buffers.
+// Memory that an engine on the device in use takes: what `--dry-run` adds up. The figures stand beside the buffers.
 #pragma once
 
 #include <cstdint>

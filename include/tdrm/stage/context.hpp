@@ -10,6 +10,7 @@
 
 #include "tdrm/comm/communicator.hpp"
 #include "tdrm/comm/watchdog.hpp"
+#include "tdrm/engine/devices.hpp"
 #include "tdrm/plan/plan.hpp"
 #include "tdrm/rollout/tables.hpp"
 #include "tdrm/task/task.hpp"
@@ -19,11 +20,12 @@ namespace tdrm::stage {
 
 /// `run:` of a run file.
 struct RunOptions {
-    std::string dir;                                 ///< folder of the run
-    std::int64_t seed = 1;                           ///< of every stage that has none of its own
-    train::SumMode sum = train::SumMode::automatic;  ///< how gradients are summed over ranks
-    Seconds silence{600};                            ///< a rank that is silent for so long ends the job
-    Seconds wait{30};                                ///< that an earlier start gets to end
+    std::string dir;                                            ///< folder of the run
+    std::int64_t seed = 1;                                      ///< of every stage that has none of its own
+    train::SumMode sum = train::SumMode::automatic;             ///< how gradients are summed over ranks
+    engine::DeviceKind device = engine::DeviceKind::automatic;  ///< where engines compute
+    Seconds silence{600};                                       ///< a rank that is silent for so long ends the job
+    Seconds wait{30};                                           ///< that an earlier start gets to end
     void fields(Fields& f);
 };
 

@@ -1,0 +1,93 @@
+// A device: memory, a queue of operations, matrix products. What an engine does with it is the same for a GPU and for
+// the emulated device; nothing that it hands over is more than numbers and addresses.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "tdrm/gpu/attention.hpp"
+#include "tdrm/gpu/gemm.hpp"
+#include "tdrm/gpu/head.hpp"
+#include "tdrm/gpu/rows.hpp"
+#include "tdrm/gpu/sums.hpp"
+
+namespace tdrm::gpu {
+
+/// All that a device computes beside products.
+using Operation =
+    std::variant<GatherRows, ScatterRows, EmbedBackward, RmsNorm, RmsNormBackward, ColumnSums, AddPartials, AddBias,
+                 TurnHeads, SwiGlu, SwiGluBackward, Attend, AttendOnce, AttendDelta, AttendQueries, AttendKeys,
+                 AttendReduce, LogSoftmax, LogSoftmaxBackward, Sample, ReadValues, ReadValuesBackward, Round, Widen,
+                 ExactAdd, ExactToFloat, FastAdd, GradientFigures, AdamWUpdate>;
+
+/// Whatever is queued happens in order. Errors of what was queued before may come with any call.
+/// @throws std::runtime_error with the device's words; std::bad_alloc if its memory is used up
+class Device {
+public:
+    virtual ~Device() = default;
+
+    [[nodiscard]] virtual std::string name() const = 0;
+
+    /// Memory of whatever content, aligned to 256 bytes.
+    [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
+    virtual void release(void* memory) noexcept = 0;
+
+    // Queued. `from` of an upload may change when the call returns; `to` of a download is there after `wait`.
+    virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
+    virtual void download(void* to, const void* from, std::size_t bytes) = 0;
+    virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+    virtual void zero(void* to, std::size_t bytes) = 0;
+    virtual void run(const Operation& operation) = 0;
+    virtual void multiply(const Gemm& gemm) = 0;
+
+    /// Until everything queued is done.
+    virtual void wait() = 0;
+};
+
+/// The kernels on this machine's processor, as slow as that is: what tests run, and `device: emulated`.
+[[nodiscard]] std::unique_ptr<Device> emulated_device();
+
+/// An array on a device.
+template <class T>
+class Memory {
+public:
+    explicit Memory(Device& device) : device_(&device) {}
+    Memory(Device& device, std::size_t n) : device_(&device) { resize(n); }
+    ~Memory() { device_->release(data_); }
+    Memory(Memory&& other) noexcept
+        : device_(other.device_), data_(std::exchange(other.data_, nullptr)), capacity_(other.capacity_) {}
+    Memory(const Memory&) = delete;
+    Memory& operator=(const Memory&) = delete;
+    Memory& operator=(Memory&&) = delete;
+
+    /// Room for n numbers, whose content is lost if it has to grow. @return data()
+    T* resize(std::size_t n) {
+        if (n > capacity_) {
+            device_->release(std::exchange(data_, nullptr));
+            capacity_ = 0;
+            data_ = static_cast<T*>(device_->allocate(n * sizeof(T)));
+            capacity_ = n;
+        }
+        return data_;
+    }
+    /// Becomes a copy of host values. @return data()
+    T* assign(std::span<const T> values) {
+        resize(values.size());
+        device_->upload(data_, values.data(), values.size_bytes());
+        return data_;
+    }
+    [[nodiscard]] T* data() const { return data_; }
+    [[nodiscard]] std::size_t capacity() const { return capacity_; }
+
+private:
+    Device* device_;
+    T* data_ = nullptr;
+    std::size_t capacity_ = 0;
+};
+
+}  // namespace tdrm::gpu

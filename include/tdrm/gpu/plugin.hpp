@@ -1,0 +1,24 @@
+// The library that has GPUs: opened at run time, so that one build of the program serves machines with and without.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "tdrm/gpu/device.hpp"
+
+namespace tdrm::gpu {
+
+/// Of Device, Operation and Gemm: another number when one of them changes.
+inline constexpr int kPluginInterface = 1 + static_cast<int>(sizeof(Operation)) * 1000;
+
+/// What this machine has.
+struct CudaStatus {
+    std::string library;  ///< the plugin's file; empty: not found
+    int devices = 0;      ///< visible to this process
+    std::string problem;  ///< why there is none; empty if there is
+};
+[[nodiscard]] CudaStatus cuda_status();
+/// @param ordinal among the process's visible devices @throws std::runtime_error with the reason
+[[nodiscard]] std::unique_ptr<Device> cuda_device(int ordinal);
+
+}  // namespace tdrm::gpu

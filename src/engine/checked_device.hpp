@@ -1,0 +1,35 @@
+// A device whose failures are the program's: with an exit code, a reason, and what to do.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "tdrm/gpu/device.hpp"
+
+namespace tdrm::engine {
+
+/// Memory that is used up is a ConfigError, whatever else a device says a CommError: the rank has lost its device.
+class CheckedDevice final : public gpu::Device {
+public:
+    explicit CheckedDevice(std::unique_ptr<gpu::Device> device) : device_(std::move(device)) {}
+
+    [[nodiscard]] std::string name() const override { return device_->name(); }
+    [[nodiscard]] void* allocate(std::size_t bytes) override;
+    void release(void* memory) noexcept override { device_->release(memory); }
+    void upload(void* to, const void* from, std::size_t bytes) override;
+    void download(void* to, const void* from, std::size_t bytes) override;
+    void copy(void* to, const void* from, std::size_t bytes) override;
+    void zero(void* to, std::size_t bytes) override;
+    void run(const gpu::Operation& operation) override;
+    void multiply(const gpu::Gemm& gemm) override;
+    void wait() override;
+
+private:
+    template <class Work>
+    auto checked(Work&& work);
+
+    std::unique_ptr<gpu::Device> device_;
+    std::size_t allocated_ = 0;  ///< bytes asked for so far
+};
+
+}  // namespace tdrm::engine

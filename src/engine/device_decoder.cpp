@@ -1,0 +1,193 @@
+#include "device_decoder.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "tdrm/base/errors.hpp"
+
+namespace tdrm::engine {
+
+static_assert(gpu::kPageTokens == kPageTokens);
+
+DeviceDecoder::DeviceDecoder(DeviceEngine& engine, std::int64_t max_tokens, const SamplerOptions& sampler)
+    : engine_(engine),
+      device_(*engine.device_),
+      sampler_(sampler),
+      table_(max_tokens),
+      layer_size_(static_cast<std::size_t>(table_.num_pages()) * kPageTokens *
+                  static_cast<std::size_t>(engine.spec().kv_width())),
+      keys_(device_, layer_size_ * static_cast<std::size_t>(engine.spec().layers)),
+      values_(device_, layer_size_ * static_cast<std::size_t>(engine.spec().layers)),
+      plan_(device_),
+      device_places_(device_),
+      device_pages_(device_),
+      first_range_(device_),
+      ranges_(device_),
+      uniform_(device_),
+      drawn_(device_) {}
+
+void DeviceDecoder::close(int segment) {
+    forget(segment);
+    table_.close(segment);
+}
+
+void DeviceDecoder::extend(std::span<const Append> runs) {
+    tokens_.clear();
+    positions_.clear();
+    places_.clear();
+    last_.clear();
+    for (const Append& run : runs) {
+        ensure(!run.tokens.empty(), "a run to append has a token");
+        for (const std::int32_t token : run.tokens) {
+            const int i = table_.extend(run.segment);
+            tokens_.push_back(token);
+            positions_.push_back(table_.base_position(run.segment) + i);
+            places_.push_back(table_.pages(run.segment).back() * kPageTokens + i % kPageTokens);
+        }
+        last_.push_back(static_cast<std::int32_t>(tokens_.size()) - 1);
+    }
+    pages_.clear();
+    first_page_.clear();
+    device_places_.assign(places_);
+}
+
+std::int32_t DeviceDecoder::first_page(int segment) {
+    const auto [found, fresh] = first_page_.try_emplace(segment, static_cast<std::int32_t>(pages_.size()));
+    const auto& pages = table_.pages(segment);
+    if (fresh) pages_.insert(pages_.end(), pages.begin(), pages.end());
+    return found->second;
+}
+
+void DeviceDecoder::add_visible(int segment, std::vector<gpu::KeyRange>& ranges) {
+    if (table_.parent(segment) >= 0) add_visible(table_.parent(segment), ranges);
+    if (table_.length(segment) > 0) ranges.push_back({first_page(segment), table_.length(segment)});
+}
+
+PageTarget DeviceDecoder::pages(int layer) const {
+    const std::size_t at = layer_size_ * static_cast<std::size_t>(layer);
+    return {keys_.data() + at, values_.data() + at, device_places_.data()};
+}
+
+PassAttention DeviceDecoder::attend_once(std::span<const Append> runs) {
+    std::vector<gpu::KeyRange> ranges;
+    std::vector<std::int32_t> first_range{0};
+    for (const Append& run : runs) {
+        add_visible(run.segment, ranges);
+        first_range.push_back(static_cast<std::int32_t>(ranges.size()));
+    }
+    ranges_.assign(ranges);
+    first_range_.assign(first_range);
+    device_pages_.assign(pages_);
+    const auto& transformer = engine_.transformer_;
+    const auto attend = [this, &transformer, rows = static_cast<int>(runs.size())](int layer, const gpu::bf16* qkv,
+                                                                                   gpu::bf16* mixed, float*) {
+        const PageTarget target = pages(layer);
+        device_.run(gpu::AttendOnce{mixed, qkv, ranges_.data(), first_range_.data(), rows, transformer.shape(),
+                                    transformer.attention_scale(), target.keys, target.values, device_pages_.data()});
+    };
+    return {[this](int layer) { return pages(layer); }, attend};
+}
+
+PassAttention DeviceDecoder::attend_in_tiles(std::span<const Append> runs) {
+    tiles_.clear();
+    std::vector<gpu::KeyRange> visible;
+    std::int32_t row = 0;
+    for (const Append& run : runs) {
+        visible.clear();
+        add_visible(run.segment, visible);
+        const int size = static_cast<int>(run.tokens.size()), before = table_.length(run.segment) - size;
+        for (int first = 0; first < size; first += gpu::kTileRows) {
+            tiles_.open();
+            const int rows = std::min(gpu::kTileRows, size - first);
+            for (int r = 0; r < rows; ++r) tiles_.add_row(row++);
+            for (std::size_t v = 0; v < visible.size(); ++v) {
+                const bool own = v + 1 == visible.size();
+                const int last = before + first + rows;
+                tiles_.add_range({visible[v].begin, own ? last : visible[v].count}, run.segment);
+                for (int r = 0; r < rows; ++r) tiles_.see(r, own ? before + first + r + 1 : visible[v].count);
+            }
+        }
+    }
+    query_plan_ = plan_.assign(tiles_);
+    device_pages_.assign(pages_);
+    const auto& transformer = engine_.transformer_;
+    const auto attend = [this, &transformer](int layer, const gpu::bf16* qkv, gpu::bf16* mixed, float*) {
+        const PageTarget target = pages(layer);
+        device_.run(gpu::Attend{mixed, nullptr, qkv, query_plan_, transformer.shape(), transformer.attention_scale(),
+                                target.keys, target.values, device_pages_.data()});
+    };
+    return {[this](int layer) { return pages(layer); }, attend};
+}
+
+const gpu::bf16* DeviceDecoder::append(std::span<const Append> runs, std::span<const std::int32_t> read) {
+    extend(runs);
+    const bool single = tokens_.size() == runs.size();
+    const PassAttention attention = single ? attend_once(runs) : attend_in_tiles(runs);
+    std::vector<std::int32_t> rows;
+    for (const std::int32_t r : read) rows.push_back(last_[static_cast<std::size_t>(r)]);
+    ++engine_.pass_;  // earlier rows of the engine are gone
+    return engine_.transformer_.run(tokens_, positions_, rows, attention, false);
+}
+
+void DeviceDecoder::prefill(std::span<const Append> runs) {
+    std::vector<std::int32_t> all(runs.size());
+    std::iota(all.begin(), all.end(), 0);
+    const gpu::bf16* hidden = append(runs, all);
+    const auto vocab = static_cast<std::size_t>(engine_.spec().vocab);
+    for (const Append& run : runs) {
+        const float* logits = engine_.head_.logits(hidden, 1);
+        auto& kept = kept_.try_emplace(run.segment, device_).first->second;
+        device_.copy(kept.resize(vocab), logits, vocab * sizeof(float));
+        hidden += engine_.spec().width;
+    }
+}
+
+void DeviceDecoder::sample(const float* logits, std::span<const double> uniform, std::size_t first) {
+    device_.run(gpu::Sample{drawn_.resize(uniform.size()), logits, uniform_.assign(uniform),
+                            static_cast<int>(uniform.size()), engine_.spec().vocab, engine_.head_.pitch(),
+                            static_cast<float>(sampler_.temperature), sampler_.top_k, sampler_.top_p,
+                            static_cast<float>(sampler_.min_p)});
+    std::vector<gpu::SampledToken> drawn(uniform.size());
+    device_.download(drawn.data(), drawn_.data(), drawn.size() * sizeof(gpu::SampledToken));
+    device_.wait();
+    for (std::size_t i = 0; i < drawn.size(); ++i)
+        choices_[first + i] = {drawn[i].token, drawn[i].logprob, drawn[i].logprob_sampled};
+}
+
+Choice DeviceDecoder::draw(int segment, const Random& random, std::uint64_t counter) {
+    const auto kept = kept_.find(segment);
+    ensure(kept != kept_.end(), "a distribution is drawn from after its prefill");
+    choices_.resize(1);
+    const double uniform = random.uniform(counter);
+    sample(kept->second.data(), {&uniform, 1}, 0);
+    return choices_[0];
+}
+
+std::span<const Choice> DeviceDecoder::step(std::span<const DecodeStep> steps) {
+    std::vector<Append> runs;
+    std::vector<double> uniform;
+    std::vector<std::int32_t> all;
+    for (const DecodeStep& step : steps) {
+        runs.push_back({step.segment, {&step.token, 1}});
+        uniform.push_back(step.random.uniform(step.counter));
+        all.push_back(static_cast<std::int32_t>(all.size()));
+    }
+    const gpu::bf16* hidden = append(runs, all);
+    choices_.resize(steps.size());
+    for (std::size_t first = 0; first < steps.size(); first += DeviceHead::kChunk) {
+        const std::size_t count = std::min<std::size_t>(DeviceHead::kChunk, steps.size() - first);
+        const float* logits = engine_.head_.logits(hidden + first * static_cast<std::size_t>(engine_.spec().width),
+                                                   static_cast<int>(count));
+        sample(logits, std::span(uniform).subspan(first, count), first);
+    }
+    return choices_;
+}
+
+void DeviceDecoder::values(std::span<const Append> runs, std::span<const std::int32_t> read,
+                           const model::ReadOut& read_out, std::span<float> logits) {
+    ensure(logits.size() == read.size(), "a value for each run that is read");
+    const gpu::bf16* hidden = append(runs, read);
+    if (!read.empty()) engine_.head_.values(hidden, read_out, logits);
+}
+
+}  // namespace tdrm::engine

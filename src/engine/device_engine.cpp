@@ -1,0 +1,141 @@
+#include "device_engine.hpp"
+
+#include "checked_device.hpp"
+#include "device_decoder.hpp"
+#include "tdrm/base/bfloat16.hpp"
+#include "tdrm/base/errors.hpp"
+
+namespace tdrm::engine {
+
+using gpu::bf16;
+
+namespace {
+
+const model::ModelSpec& supported(const model::ModelSpec& spec) {
+    require_device_support(spec);
+    return spec;
+}
+
+}  // namespace
+
+DeviceEngine::DeviceEngine(const model::ModelSpec& spec, std::unique_ptr<gpu::Device> device)
+    : Engine(supported(spec)),
+      device_(std::make_unique<CheckedDevice>(std::move(device))),
+      weights_(*device_, static_cast<std::size_t>(num_parameters())),
+      transformer_(*device_, this->spec(), layout(), weights_.data()),
+      head_(*device_, this->spec(), layout(), weights_.data()),
+      d_hidden_(*device_) {
+    device_->zero(weights_.data(), static_cast<std::size_t>(num_parameters()) * sizeof(bf16));
+}
+
+DeviceTraining& DeviceEngine::training() {
+    ensure(training_.has_value(), "an engine trains after begin_training");
+    return *training_;
+}
+
+gpu::Memory<float>* DeviceEngine::numbers(Array array) {
+    switch (array) {
+        case Array::weights:
+            return training_ && !training_->rounded() ? &training_->master() : nullptr;
+        case Array::gradient:
+            return &training().gradient();
+        case Array::first_moment:
+            return &training().first();
+        case Array::second_moment:
+            return &training().second();
+        case Array::master:
+            return training().rounded() ? &training().master() : nullptr;
+    }
+    return nullptr;
+}
+
+bool DeviceEngine::has(Array array) const {
+    if (array == Array::weights) return true;
+    return training_ && const_cast<DeviceEngine*>(this)->numbers(array) != nullptr;
+}
+
+void DeviceEngine::check_range(std::int64_t first, std::size_t n) const {
+    ensure(first >= 0 && first + static_cast<std::int64_t>(n) <= num_parameters(),
+           "a range lies within the parameters");
+}
+
+void DeviceEngine::read(Array array, std::int64_t first, std::span<float> out) const {
+    check_range(first, out.size());
+    if (const auto* floats = const_cast<DeviceEngine*>(this)->numbers(array)) {
+        device_->download(out.data(), floats->data() + first, out.size_bytes());
+        device_->wait();
+        return;
+    }
+    ensure(array == Array::weights, "an array is read that there is");
+    std::vector<BFloat16> rounded(out.size());
+    device_->download(rounded.data(), weights_.data() + first, rounded.size() * sizeof(BFloat16));
+    device_->wait();
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = to_float(rounded[i]);
+}
+
+void DeviceEngine::write(Array array, std::int64_t first, std::span<const float> values) {
+    check_range(first, values.size());
+    if (auto* floats = numbers(array)) {
+        device_->upload(floats->data() + first, values.data(), values.size_bytes());
+        if (array == Array::weights) training().round(first, values.size());
+        return;
+    }
+    ensure(array == Array::weights, "an array is written that there is");
+    std::vector<BFloat16> rounded;
+    rounded.reserve(values.size());
+    for (const float value : values) rounded.push_back(to_bfloat16(value));
+    device_->upload(weights_.data() + first, rounded.data(), rounded.size() * sizeof(BFloat16));
+}
+
+const bf16* DeviceEngine::hidden(Rows rows) const {
+    ensure(rows.pass == pass_, "rows are read before the engine's next pass");
+    return hidden_;
+}
+
+bf16* DeviceEngine::d_hidden(int rows) {
+    return d_hidden_.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(spec().width));
+}
+
+Rows DeviceEngine::forward(const model::Forest& forest, std::span<const std::int32_t> rows, Keep keep) {
+    hidden_ = transformer_.forward(forest, rows, keep == Keep::activations);
+    return {static_cast<int>(rows.size()), ++pass_};
+}
+
+void DeviceEngine::token_logprobs(Rows rows, std::span<const std::int32_t> targets, float temperature,
+                                  std::span<float> logp, std::span<float> entropy) {
+    head_.token_logprobs(hidden(rows), targets, temperature, logp, entropy);
+}
+
+void DeviceEngine::token_logits(Rows rows, int row, std::span<float> logits) {
+    const float* from = head_.logits(hidden(rows) + std::ptrdiff_t{row} * spec().width, 1);
+    device_->download(logits.data(), from, logits.size_bytes());
+    device_->wait();
+}
+
+void DeviceEngine::values(Rows rows, const model::ReadOut& read_out, std::span<float> logits) {
+    ensure(std::ssize(logits) == rows.count, "a value for each row");
+    head_.values(hidden(rows), read_out, logits);
+}
+
+std::unique_ptr<Decoder> DeviceEngine::decoder(std::int64_t max_tokens, const SamplerOptions& sampler) {
+    return std::make_unique<DeviceDecoder>(*this, max_tokens, sampler);
+}
+
+void DeviceEngine::begin_training(const TrainingSetup& setup) {
+    training_.emplace(*device_, layout(), setup, weights_);
+}
+
+void DeviceEngine::token_loss(Rows rows, std::span<const std::int32_t> targets, float temperature,
+                              const TokenLoss& loss) {
+    head_.token_loss(hidden(rows), targets, temperature, loss, d_hidden(rows.count), training().gradient().data());
+}
+
+void DeviceEngine::value_loss(Rows rows, std::span<const float> d_logits) {
+    head_.value_loss(hidden(rows), d_logits, d_hidden(rows.count), training().gradient().data());
+}
+
+void DeviceEngine::backward(const model::Forest& forest) {
+    transformer_.backward(forest, d_hidden_.data(), training().gradient().data());
+}
+
+}  // namespace tdrm::engine

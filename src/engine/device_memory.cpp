@@ -1,0 +1,60 @@
+#include "device_memory.hpp"
+
+#include <algorithm>
+
+#include "device_head.hpp"
+#include "tdrm/gpu/device.hpp"
+
+namespace tdrm::engine::on_device {
+namespace {
+
+constexpr double kBf16 = sizeof(gpu::bf16), kFp32 = sizeof(float);
+
+/// Bytes a token of what the forward pass of a layer makes.
+double layer_bytes(const model::ModelSpec& s, bool kept) {
+    const bool norms = s.sandwich_norms();
+    const double numbers = s.qkv_width() + s.query_width() + 2.0 * s.ffn + (norms ? 2.0 : 0.0) * s.width;
+    const double statistics = s.heads + 2.0 + (norms ? 2 : 0);  // lse, and rstd of each norm
+    return kBf16 * (numbers + (kept ? 2.0 * s.width : 0)) + kFp32 * statistics;
+}
+
+/// Bytes a token of the backward pass of one layer. Shares of keys' gradients: one a key tile and query head, and some
+/// more where keys have many readers.
+double backward_bytes(const model::ModelSpec& s) {
+    const double numbers = (s.sandwich_norms() ? 3.0 : 2.0) * s.width + s.ffn + s.qkv_width() + s.query_width();
+    const double attention = s.heads + 3.0 * s.query_width();  // delta, dq, dk, dv
+    const double partials = static_cast<double>(std::max(s.width, s.qkv_width())) / gpu::kPartialRows;
+    return kBf16 * numbers + kFp32 * (attention + partials);
+}
+
+}  // namespace
+
+WeightBytes weight_bytes(const model::ModelSpec& spec) {
+    return {kBf16 * static_cast<double>(model::Layout(spec).size), 0};
+}
+
+TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& setup) {
+    const double one = kFp32 * static_cast<double>(model::Layout(spec).size);
+    return {one, 2 * one, one, setup.sum == Sum::exact ? 2 * one : one};
+}
+
+double pass_bytes(const model::ModelSpec& s, double tokens, double rows, Keep keep) {
+    const bool kept = keep == Keep::activations;
+    const double plan = 32;  // tokens, positions, rows of tiles, limits
+    const double shared = kBf16 * (2.0 * s.width + s.ffn) + plan;
+    const double of_token = shared + (kept ? s.layers : 1) * layer_bytes(s, kept) + (kept ? backward_bytes(s) : 0);
+    const double of_row = kBf16 * (kept ? 4.0 : 2.0) * s.width + 2 * kFp32;
+    return tokens * of_token + rows * of_row;
+}
+
+double loss_bytes(const model::ModelSpec& spec, double rows) {
+    if (spec.head != model::Head::language) return 0;
+    return std::min<double>(rows, DeviceHead::kChunk) * (spec.vocab + 4.0) * kFp32;
+}
+
+double decoder_bytes(const model::ModelSpec& spec, std::int64_t tokens, int slots) {
+    const double logits = spec.head == model::Head::language ? 2.0 * slots * spec.vocab * kFp32 : 0;  // and kept ones
+    return 2.0 * spec.layers * spec.kv_width() * static_cast<double>(tokens) * kBf16 + logits;
+}
+
+}  // namespace tdrm::engine::on_device

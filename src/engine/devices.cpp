@@ -1,0 +1,73 @@
+#include "tdrm/engine/devices.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+
+#include "cpu_engine.hpp"
+#include "device_engine.hpp"
+#include "tdrm/base/errors.hpp"
+#include "tdrm/gpu/plugin.hpp"
+
+namespace tdrm::engine {
+namespace {
+
+DeviceKind in_use = DeviceKind::cpu;
+std::string name_in_use;
+
+/// Which of the ranks on this machine this one is, as launchers say; 0 alone.
+int local_rank() {
+    for (const char* variable : {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", "PALS_LOCAL_RANKID"})
+        if (const char* text = std::getenv(variable)) {
+            int rank = 0;
+            if (std::from_chars(text, text + std::strlen(text), rank).ec == std::errc{} && rank >= 0) return rank;
+        }
+    return 0;
+}
+
+/// One device a rank; with more ranks than devices they share.
+std::unique_ptr<gpu::Device> open_gpu() {
+    try {
+        return gpu::cuda_device(local_rank() % std::max(1, gpu::cuda_status().devices));
+    } catch (const std::runtime_error& error) {
+        throw ConfigError(cat("run.device: cuda isn't possible here: ", error.what(),
+                              ". Use cpu, or emulated to try the code of GPUs without one."));
+    }
+}
+
+}  // namespace
+
+DeviceKind available(DeviceKind wished) {
+    // Processors, until the code of GPUs has been seen to be right on one.
+    if (wished == DeviceKind::automatic) return DeviceKind::cpu;
+    if (wished == DeviceKind::cuda) (void)open_gpu();
+    return wished;
+}
+
+void use_device(DeviceKind wished) {
+    in_use = available(wished);
+    name_in_use = in_use == DeviceKind::cpu        ? ""
+                  : in_use == DeviceKind::emulated ? gpu::emulated_device()->name()
+                                                   : open_gpu()->name();
+}
+
+DeviceKind device_in_use() { return in_use; }
+
+std::string device_identity() { return name_in_use; }
+
+std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec, DeviceKind kind) {
+    switch (kind) {
+        case DeviceKind::cuda:
+            return std::make_unique<DeviceEngine>(spec, open_gpu());
+        case DeviceKind::emulated:
+            return std::make_unique<DeviceEngine>(spec, gpu::emulated_device());
+        default:
+            return std::make_unique<CpuEngine>(spec);
+    }
+}
+
+std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec) { return make_engine(spec, in_use); }
+
+}  // namespace tdrm::engine

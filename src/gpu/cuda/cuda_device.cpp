@@ -1,0 +1,154 @@
+#include "cuda_device.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+#include "../kernels.hpp"
+#include "tdrm/gpu/plugin.hpp"
+
+namespace tdrm::gpu {
+namespace {
+
+constexpr std::size_t kWorkspaceBytes = 32 << 20;
+
+void check(cudaError_t status, const char* what) {
+    if (status != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(status));
+}
+
+/// Rows for which an algorithm is chosen: decoding few or many sequences, and passes.
+int row_bucket(int rows) {
+    constexpr int buckets[] = {32, 256, 2048};
+    const int* bucket = std::find_if(std::begin(buckets), std::end(buckets), [&](int most) { return rows <= most; });
+    return bucket == std::end(buckets) ? 16384 : *bucket;
+}
+
+}  // namespace
+
+CudaDevice::CudaDevice(int ordinal) : ordinal_(ordinal) {
+    check(cudaSetDevice(ordinal), "choosing a device");
+    cudaDeviceProp properties{};
+    check(cudaGetDeviceProperties(&properties, ordinal), "asking a device");
+    if (properties.major < 8)
+        throw std::runtime_error(std::string(properties.name) +
+                                 " can't compute in bf16 (compute capability 8.0 or later is needed)");
+    int library = 0;
+    cudaRuntimeGetVersion(&library);
+    name_ = std::string(properties.name) + ", " + std::to_string(properties.multiProcessorCount) +
+            " multiprocessors, capability " + std::to_string(properties.major) + "." +
+            std::to_string(properties.minor) + ", CUDA " + std::to_string(library) + ", cuBLASLt " +
+            std::to_string(cublasLtGetVersion());
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+    check(cublasLtCreate(&handle_), "opening cuBLASLt");
+    workspace_ = allocate(kWorkspaceBytes);
+}
+
+CudaDevice::~CudaDevice() {
+    cudaStreamSynchronize(stream_);
+    release(workspace_);
+    cublasLtDestroy(handle_);
+    cudaStreamDestroy(stream_);
+}
+
+void* CudaDevice::allocate(std::size_t bytes) {
+    void* memory = nullptr;
+    if (bytes == 0) return memory;
+    const cudaError_t status = cudaMalloc(&memory, bytes);
+    if (status == cudaErrorMemoryAllocation) {
+        (void)cudaGetLastError();  // the device goes on
+        throw std::bad_alloc();
+    }
+    check(status, "allocating");
+    return memory;
+}
+
+void CudaDevice::release(void* memory) noexcept { cudaFree(memory); }
+
+void CudaDevice::upload(void* to, const void* from, std::size_t bytes) {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "copying to the device");
+}
+void CudaDevice::download(void* to, const void* from, std::size_t bytes) {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the device");
+}
+void CudaDevice::copy(void* to, const void* from, std::size_t bytes) {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copying on the device");
+}
+void CudaDevice::zero(void* to, std::size_t bytes) { check(cudaMemsetAsync(to, 0, bytes, stream_), "clearing"); }
+
+void CudaDevice::run(const Operation& operation) {
+    std::visit([this](const auto& op) { start(op, stream_); }, operation);
+}
+
+const cublasLtMatmulAlgo_t& CudaDevice::algorithm(const Gemm& gemm) {
+    // Gradients of weights sum over rows, so there M is no number of rows.
+    const int rows = gemm.product == Product::tn ? gemm.m : row_bucket(gemm.m);
+    const Kind kind{gemm.product,
+                    rows,
+                    gemm.n,
+                    gemm.product == Product::tn ? row_bucket(gemm.k) : gemm.k,
+                    gemm.c_float != nullptr,
+                    gemm.a_pitch,
+                    gemm.b_pitch,
+                    gemm.c_pitch};
+    const auto found = algorithms_.find(kind);
+    if (found != algorithms_.end()) return found->second;
+    Gemm asked = gemm;
+    asked.m = rows;
+    const LtProduct product(asked);
+    const LtPreference preference(kWorkspaceBytes);
+    cublasLtMatmulHeuristicResult_t result{};
+    int results = 0;
+    check(cublasLtMatmulAlgoGetHeuristic(handle_, product.operation(), product.a(), product.b(), product.c(),
+                                         product.c(), preference.get(), 1, &result, &results),
+          "choosing an algorithm");
+    if (results == 0) throw std::runtime_error("cuBLASLt has no algorithm without split sums for a product");
+    return algorithms_.emplace(kind, result.algo).first->second;
+}
+
+void CudaDevice::multiply(const Gemm& gemm) {
+    const float one = 1;
+    const LtProduct product(gemm);
+    void* c = gemm.c_float != nullptr ? static_cast<void*>(gemm.c_float) : gemm.c;
+    check(cublasLtMatmul(handle_, product.operation(), &one, gemm.b, product.a(), gemm.a, product.b(), &gemm.beta, c,
+                         product.c(), c, product.c(), &algorithm(gemm), workspace_, kWorkspaceBytes, stream_),
+          "multiplying");
+}
+
+void CudaDevice::wait() { check(cudaStreamSynchronize(stream_), "computing on the device"); }
+
+}  // namespace tdrm::gpu
+
+namespace {
+
+void say(const std::string& text, char* to, std::size_t bytes) {
+    const std::size_t n = std::min(text.size(), bytes - 1);
+    std::memcpy(to, text.data(), n);
+    to[n] = '\0';
+}
+
+}  // namespace
+
+/// Number of devices, or -1 with the reason in `error`.
+extern "C" [[gnu::visibility("default")]] int tdrm_cuda_devices(int interface, char* error, std::size_t error_bytes) {
+    if (interface != tdrm::gpu::kPluginInterface) {
+        say("libtdrm_cuda.so is of another version", error, error_bytes);
+        return -1;
+    }
+    int count = 0;
+    const cudaError_t status = cudaGetDeviceCount(&count);
+    if (status == cudaSuccess) return count;
+    say(cudaGetErrorString(status), error, error_bytes);
+    return -1;
+}
+
+/// A device, or null with the reason in `error`.
+extern "C" [[gnu::visibility("default")]] tdrm::gpu::Device* tdrm_cuda_open(int ordinal, char* error,
+                                                                            std::size_t error_bytes) {
+    try {
+        return new tdrm::gpu::CudaDevice(ordinal);
+    } catch (const std::exception& failure) {
+        say(failure.what(), error, error_bytes);
+        return nullptr;
+    }
+}

@@ -1,0 +1,45 @@
+// A product as cuBLASLt takes it. Descriptors need no GPU, so that tests can read them back.
+#pragma once
+
+#include <cublasLt.h>
+
+#include "tdrm/gpu/gemm.hpp"
+
+namespace tdrm::gpu {
+
+/// @throws std::runtime_error naming what failed
+void check(cublasStatus_t status, const char* what);
+
+/// Descriptors of a gpu::Gemm. The library's matrices are column-major, so it is asked for C^T = op(B) op(A): what it
+/// calls a is our B, and its m is our N.
+class LtProduct {
+public:
+    explicit LtProduct(const Gemm& gemm);
+    ~LtProduct();
+    LtProduct(const LtProduct&) = delete;
+    LtProduct& operator=(const LtProduct&) = delete;
+
+    [[nodiscard]] cublasLtMatmulDesc_t operation() const { return operation_; }
+    [[nodiscard]] cublasLtMatrixLayout_t a() const { return a_; }
+    [[nodiscard]] cublasLtMatrixLayout_t b() const { return b_; }
+    [[nodiscard]] cublasLtMatrixLayout_t c() const { return c_; }
+
+private:
+    cublasLtMatmulDesc_t operation_ = nullptr;
+    cublasLtMatrixLayout_t a_ = nullptr, b_ = nullptr, c_ = nullptr;
+};
+
+/// What an algorithm may do: no sums split over K, which would make a row's bits depend on how many rows there are.
+class LtPreference {
+public:
+    explicit LtPreference(std::size_t workspace_bytes);
+    ~LtPreference();
+    LtPreference(const LtPreference&) = delete;
+    LtPreference& operator=(const LtPreference&) = delete;
+    [[nodiscard]] cublasLtMatmulPreference_t get() const { return preference_; }
+
+private:
+    cublasLtMatmulPreference_t preference_ = nullptr;
+};
+
+}  // namespace tdrm::gpu

@@ -1,0 +1,68 @@
+"""Every kind of stage on the emulated device, and the promises of devices: any number of ranks, any kill, another identity than processors."""
+
+import json
+import pathlib
+import shutil
+import sys
+import tempfile
+import unittest
+
+import runs
+
+# Tiny, since kernels are emulated: what counts is that every stage goes through every part of the engine.
+CONFIG = """
+run: {dir: DIR, device: emulated}
+task: {kind: chain, min_steps: 2, max_steps: 2, splits: {sft: 64, value: 8, rl: 8, dev: 4, test: 4}}
+stages:
+  base:   {do: sft, model: {layers: 1, width: 32, heads: 2}, problems: sft, epochs: 1, batch: 16, unit_tokens: 128, optimizer: {lr: 0.01},
+           commit: {at: 2}}
+  rolls:  {do: rollout, policy: base, problems: value, samples: 2, sampler: {max_tokens: 12}}
+  cands:  {do: rollout, policy: base, problems: test, samples: 4, sampler: {max_tokens: 12, top_p: 0.95}}
+  td:     {do: value, init: base, data: rolls, target: {kind: td_lambda, lambda: 0.8}, epochs: 1, batch: 8}
+  bon:    {do: best_of_n, data: cands, values: [td], at: [last]}
+  greedy: {do: search, policy: base, value: td, problems: test, kind: greedy, branch: 2}
+  step:   {do: rl, policy: base, problems: rl, batch: {problems: 2, samples: 2}, updates: 2, sampler: {max_tokens: 12},
+           advantage: {kind: gae, value: td}}
+  score:  {do: evaluate, policies: [base, step], problems: test, samples: 2, sampler: {max_tokens: 12}}
+"""
+
+
+class Devices(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tdrm-device-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.config = runs.write_config(self.folder, CONFIG)
+
+    def test_every_stage_runs_and_two_ranks_make_the_same_files(self):
+        one, two = self.folder / "one", self.folder / "two"
+        runs.finish(one, config=self.config)
+        runs.finish(two, config=self.config, ranks=2)
+        self.assertEqual(runs.differences(one, two), [])
+        record = json.loads((one / "base/stage.json").read_text())
+        self.assertIn("device: emulated", record["identity_text"])
+
+    def test_a_stopped_stage_goes_on_with_another_number_of_ranks(self):
+        whole, stopped, only = self.folder / "whole", self.folder / "stopped", ["--only", "base"]
+        settings = ["stages.base.epochs=2"]
+        runs.finish(whole, config=self.config, settings=settings, more=only)
+        begun = runs.tdrm(*runs.run_arguments(stopped, self.config, settings, [*only, "--max-time", "0.01s"]))
+        self.assertEqual(begun.returncode, 75, begun.stdout)
+        runs.finish(stopped, config=self.config, settings=settings, more=only, ranks=2)
+        self.assertEqual(runs.differences(whole, stopped), [])
+
+    def test_another_device_makes_another_stage(self):
+        folder, only = self.folder / "run", ["--only", "base"]
+        runs.finish(folder, config=self.config, more=only)
+        done = runs.tdrm(*runs.run_arguments(folder, self.config, ["run.device=cpu"], only))
+        self.assertEqual(done.returncode, 64, done.stdout)
+        self.assertIn("inputs.device", done.stdout)
+
+    @unittest.skipIf(pathlib.Path("/dev/nvidia0").exists(), "there is a GPU")
+    def test_a_device_that_isnt_there_is_refused(self):
+        done = runs.tdrm(*runs.run_arguments(self.folder / "run", self.config, ["run.device=cuda"]))
+        self.assertEqual(done.returncode, 64, done.stdout)
+        self.assertIn("run.device: cuda isn't possible here", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv)

@@ -1,0 +1,407 @@
+// The emulated device against processors: what bf16 costs, and which bits are promised.
+#include "../../src/engine/device_engine.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <numeric>
+
+#include "../rollout/toy.hpp"
+#include "tdrm/base/bfloat16.hpp"
+#include "tdrm/base/errors.hpp"
+
+namespace tdrm::engine {
+namespace {
+
+using rollout::toy_tokens;
+
+/// Small models of each family, heads of their own width.
+model::ModelSpec family_spec(model::Family family, model::Head head = model::Head::language) {
+    model::ModelSpec spec;
+    spec.vocab = 61;
+    spec.layers = 2;
+    spec.width = 64;
+    spec.heads = 4;
+    spec.kv_heads = 2;
+    spec.head_dim = 16;
+    spec.ffn = 96;
+    spec.head = head;
+    spec.family = family;
+    spec.qkv_bias = family != model::Family::llama;
+    spec.output_bias = family == model::Family::llama;
+    spec.tied = family == model::Family::qwen2;
+    if (family == model::Family::glm4) spec.rotary_dim = 8;
+    return spec.resolved();
+}
+
+/// Weights that bf16 holds exactly, norms and biases away from one and zero.
+std::unique_ptr<Engine> engine_of(const model::ModelSpec& spec, DeviceKind kind, std::uint64_t seed = 1) {
+    auto engine = make_engine(spec, kind);
+    Random random(random_key(seed, "vectors"));
+    model::initial_weights(spec, seed, [&](std::int64_t first, std::span<const float> values) {
+        std::vector<float> moved(values.begin(), values.end());
+        for (float& value : moved)
+            value = to_float(to_bfloat16(value + 0.1F * static_cast<float>(random.next_normal())));
+        engine->write(Array::weights, first, moved);
+    });
+    return engine;
+}
+
+/// A prompt with answers, probes at cuts, a nested branch, a lone root.
+model::Forest bushy_forest(int vocab, std::uint64_t seed) {
+    Random random(random_key(seed, "forest"));
+    model::Forest forest;
+    const auto tokens = [&](std::size_t n) { return toy_tokens(random, n, vocab); };
+    const int prompt = forest.add(tokens(21));
+    for (const std::size_t length : {5UL, 70UL, 18UL}) {
+        const int answer = forest.add(tokens(length), prompt);
+        for (const int cut : {2, static_cast<int>(length)}) forest.add(tokens(2), answer, cut);
+    }
+    const int deep = forest.add(tokens(4), 2, 1);
+    forest.add(tokens(3), deep, 0);
+    forest.add(tokens(9));
+    return forest;
+}
+
+std::vector<std::int32_t> all_rows(const model::Forest& forest) {
+    std::vector<std::int32_t> rows(static_cast<std::size_t>(forest.num_tokens()));
+    std::iota(rows.begin(), rows.end(), 0);
+    return rows;
+}
+
+std::vector<float> read(const Engine& engine, Array array) {
+    std::vector<float> values(static_cast<std::size_t>(engine.num_parameters()));
+    engine.read(array, 0, values);
+    return values;
+}
+
+struct Scores {
+    std::vector<float> logp, entropy;
+};
+Scores score(Engine& engine, const model::Forest& forest, std::span<const std::int32_t> targets) {
+    Scores scores{std::vector<float>(targets.size()), std::vector<float>(targets.size())};
+    engine.token_logprobs(engine.forward(forest, all_rows(forest), Keep::nothing), targets, 0.9F, scores.logp,
+                          scores.entropy);
+    return scores;
+}
+
+double rms(const std::vector<float>& a, const std::vector<float>& b) {
+    double sum = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) sum += std::pow(static_cast<double>(a[i] - b[i]), 2);
+    return std::sqrt(sum / static_cast<double>(a.size()));
+}
+
+double cosine(std::span<const float> a, std::span<const float> b) {
+    double product = 0, left = 0, right = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        const auto x = static_cast<double>(a[i]), y = static_cast<double>(b[i]);
+        product += x * y;
+        left += x * x;
+        right += y * y;
+    }
+    return left == 0 && right == 0 ? 1 : product / std::sqrt(left * right);
+}
+
+class Families : public testing::TestWithParam<model::Family> {};
+INSTANTIATE_TEST_SUITE_P(All, Families,
+                         testing::Values(model::Family::llama, model::Family::qwen2, model::Family::glm4));
+
+TEST_P(Families, LogProbabilitiesLieWithinTheRoundingOfBf16) {
+    const auto spec = family_spec(GetParam());
+    const auto cpu = engine_of(spec, DeviceKind::cpu), device = engine_of(spec, DeviceKind::emulated);
+    const auto forest = bushy_forest(spec.vocab, 1);
+    Random random(random_key(2, "targets"));
+    const auto targets = toy_tokens(random, static_cast<std::size_t>(forest.num_tokens()), spec.vocab);
+    const Scores expected = score(*cpu, forest, targets), scores = score(*device, forest, targets);
+    EXPECT_LT(rms(scores.logp, expected.logp), 0.05) << "nats";
+    EXPECT_LT(rms(scores.entropy, expected.entropy), 0.05) << "nats";
+    std::vector<float> logits(static_cast<std::size_t>(spec.vocab)), reference(logits.size());
+    device->token_logits(device->forward(forest, std::vector<std::int32_t>{40}, Keep::nothing), 0, logits);
+    cpu->token_logits(cpu->forward(forest, std::vector<std::int32_t>{40}, Keep::nothing), 0, reference);
+    EXPECT_LT(rms(logits, reference), 0.05);
+}
+
+void expect_near_gradients(const Engine& device, const Engine& cpu) {
+    const auto got = read(device, Array::gradient), expected = read(cpu, Array::gradient);
+    EXPECT_GT(cosine(got, expected), 0.999);
+    for (const auto& tensor : cpu.layout().tensors) {
+        const auto begin = static_cast<std::size_t>(tensor.offset), size = static_cast<std::size_t>(tensor.size());
+        EXPECT_GT(cosine(std::span(got).subspan(begin, size), std::span(expected).subspan(begin, size)), 0.99)
+            << tensor.name;
+    }
+}
+
+TEST_P(Families, GradientsOfTokensPointWhereThoseOfProcessorsDo) {
+    const auto spec = family_spec(GetParam());
+    const auto cpu = engine_of(spec, DeviceKind::cpu), device = engine_of(spec, DeviceKind::emulated);
+    const auto forest = bushy_forest(spec.vocab, 1);
+    Random random(random_key(2, "targets"));
+    auto rows = all_rows(forest);
+    rows.push_back(20);  // the prompt's last token says the first of several answers
+    rows.push_back(20);
+    const auto targets = toy_tokens(random, rows.size(), spec.vocab);
+    for (Engine* engine : {cpu.get(), device.get()}) {
+        engine->begin_training({});
+        engine->begin_update();
+        engine->begin_unit();
+        engine->token_loss(engine->forward(forest, rows, Keep::activations), targets, 0.8F,
+                           [](int row, float, float) { return -0.02F * static_cast<float>(1 + row % 5); });
+        engine->backward(forest);
+    }
+    expect_near_gradients(*device, *cpu);
+    const double norm = std::sqrt(device->end_unit("unit")), expected = std::sqrt(cpu->end_unit("unit"));
+    EXPECT_NEAR(norm, expected, 0.02 * expected);
+}
+
+TEST_P(Families, ValuesAndTheirGradientsDoToo) {
+    const auto spec = family_spec(GetParam(), model::Head::value);
+    const auto cpu = engine_of(spec, DeviceKind::cpu), device = engine_of(spec, DeviceKind::emulated);
+    const auto forest = bushy_forest(spec.vocab, 1);
+    const std::vector<std::int32_t> rows{3, 40, 41, 77, 100};
+    std::vector<std::vector<float>> values;
+    for (Engine* engine : {cpu.get(), device.get()}) {
+        engine->begin_training({});
+        engine->begin_unit();
+        const Rows of = engine->forward(forest, rows, Keep::activations);
+        values.emplace_back(rows.size());
+        engine->values(of, {}, values.back());
+        engine->value_loss(of, std::vector<float>{1, -2, 0.5F, 3, -1});
+        engine->backward(forest);
+    }
+    EXPECT_LT(rms(values[1], values[0]), 2e-2);
+    expect_near_gradients(*device, *cpu);
+}
+
+/// Values of one pass by a forest and by a decoder, cut into the same segments.
+TEST_P(Families, DecodingHasTheForestsBitsAtEqualSegmentation) {
+    const auto spec = family_spec(GetParam());
+    const auto engine = engine_of(spec, DeviceKind::emulated);
+    Random random(random_key(4, "tokens"));
+    const auto prompt = toy_tokens(random, 37, spec.vocab), answer = toy_tokens(random, 41, spec.vocab);
+    model::Forest forest;
+    forest.add(answer, forest.add(prompt));
+    std::vector<std::int32_t> rows(answer.size() - 1);
+    std::iota(rows.begin(), rows.end(), 37);
+    const std::vector<std::int32_t> targets(answer.begin() + 1, answer.end());
+    std::vector<float> logp(rows.size()), entropy(rows.size());
+    engine->token_logprobs(engine->forward(forest, rows, Keep::nothing), targets, 1, logp, entropy);
+
+    const auto decoder = engine->decoder(400, {.top_k = 1});
+    const int whole = decoder->open(), part = decoder->open(whole), other = decoder->open(whole);
+    decoder->prefill(std::vector<Append>{{whole, prompt}});
+    decoder->prefill(std::vector<Append>{{part, std::span(answer).first(5)}, {other, std::span(answer).subspan(9, 7)}});
+    model::ReadOut compare;  // a logit difference of the language head shows all bits of a row
+    compare.tag = {0};
+    compare.positive = 5;
+    compare.negative = 9;
+    std::vector<float> forest_values(rows.size()), value(1);
+    engine->values(engine->forward(forest, rows, Keep::nothing), compare, forest_values);
+    for (std::size_t t = 5; t + 1 < answer.size(); ++t) {
+        const std::vector<std::int32_t> last{0};
+        decoder->values(std::vector<Append>{{part, std::span(answer).subspan(t, 1)}}, last, compare, value);
+        ASSERT_EQ(value[0], forest_values[t]) << "token " << t << " by steps";
+    }
+    const int again = decoder->open(whole);
+    decoder->values(std::vector<Append>{{again, std::span(answer).first(30)}}, std::vector<std::int32_t>{0}, compare,
+                    value);
+    EXPECT_EQ(value[0], forest_values[29]) << "in one run";
+}
+
+TEST(DeviceEngine, ASampledLogProbabilityHasTheTrainersBits) {
+    const auto spec = family_spec(model::Family::llama);
+    const auto engine = engine_of(spec, DeviceKind::emulated);
+    Random random(random_key(5, "tokens"));
+    const auto prompt = toy_tokens(random, 19, spec.vocab);
+    const auto decoder = engine->decoder(200, {.temperature = 0.7});
+    const int root = decoder->open(), answer = decoder->open(root);
+    decoder->prefill(std::vector<Append>{{root, prompt}});
+    const Random draws(random_key(6, "draw"));
+    std::vector<Choice> choices{decoder->draw(root, draws, 0)};
+    for (std::uint64_t t = 1; t < 20; ++t) {
+        const DecodeStep step{answer, choices.back().token, draws, t};
+        choices.push_back(decoder->step({&step, 1})[0]);
+    }
+    model::Forest forest;
+    std::vector<std::int32_t> tokens, rows{18};
+    for (const Choice& choice : choices) tokens.push_back(choice.token);
+    forest.add(tokens, forest.add(prompt));
+    for (std::int32_t t = 0; t + 1 < std::ssize(tokens); ++t) rows.push_back(19 + t);
+    std::vector<float> logp(rows.size()), entropy(rows.size());
+    engine->token_logprobs(engine->forward(forest, rows, Keep::nothing), tokens, 0.7F, logp, entropy);
+    for (std::size_t i = 0; i < choices.size(); ++i) EXPECT_EQ(choices[i].logprob, logp[i]) << i;
+}
+
+TEST(DeviceEngine, AnAnswerIsTheSameInAnyCompany) {
+    const auto spec = family_spec(model::Family::qwen2);
+    const auto engine = engine_of(spec, DeviceKind::emulated);
+    Random random(random_key(7, "tokens"));
+    std::vector<std::vector<std::int32_t>> prompts;
+    for (const std::size_t length : {9UL, 17UL, 40UL}) prompts.push_back(toy_tokens(random, length, spec.vocab));
+    /// Answers of prompts[which], all stepped together.
+    const auto answers = [&](const std::vector<std::size_t>& which) {
+        const auto decoder = engine->decoder(600, {.top_p = 0.95});
+        std::vector<std::vector<std::int32_t>> tokens(which.size());
+        std::vector<int> segments;
+        std::vector<Append> runs;
+        for (const std::size_t p : which) {
+            segments.push_back(decoder->open());
+            runs.push_back({segments.back(), prompts[p]});
+        }
+        decoder->prefill(runs);
+        const auto key = [&](std::size_t i) { return Random(random_key(8, "draw", which[i])); };
+        for (std::size_t i = 0; i < which.size(); ++i) tokens[i].push_back(decoder->draw(segments[i], key(i), 0).token);
+        for (std::uint64_t t = 1; t < 8; ++t) {
+            std::vector<DecodeStep> steps;
+            for (std::size_t i = 0; i < which.size(); ++i) steps.push_back({segments[i], tokens[i].back(), key(i), t});
+            const auto choices = decoder->step(steps);
+            for (std::size_t i = 0; i < which.size(); ++i) tokens[i].push_back(choices[i].token);
+        }
+        return tokens;
+    };
+    const auto together = answers({0, 1, 2}), turned = answers({2, 0}), alone = answers({1});
+    EXPECT_EQ(turned[0], together[2]);
+    EXPECT_EQ(turned[1], together[0]);
+    EXPECT_EQ(alone[0], together[1]);
+}
+
+/// Mean loss of eight sequences that count up from different numbers, before each of 20 updates.
+std::vector<double> losses(Engine& engine) {
+    model::Forest forest;
+    std::vector<std::int32_t> rows, targets;
+    for (std::int32_t s = 0; s < 8; ++s) {
+        std::vector<std::int32_t> tokens;
+        for (std::int32_t t = 0; t < 12; ++t) tokens.push_back((7 * s + t) % 60);
+        const int segment = forest.add(tokens);
+        for (int t = 0; t + 1 < std::ssize(tokens); ++t) {
+            rows.push_back(forest.token_index(segment, t));
+            targets.push_back(tokens[static_cast<std::size_t>(t) + 1]);
+        }
+    }
+    comm::Communicator ranks;
+    engine.begin_training({});
+    std::vector<double> losses;
+    for (int update = 0; update < 20; ++update) {
+        double loss = 0;
+        engine.begin_update();
+        engine.begin_unit();
+        const auto each = 1 / static_cast<float>(rows.size());
+        engine.token_loss(engine.forward(forest, rows, Keep::activations), targets, 1, [&](int, float logp, float) {
+            loss -= static_cast<double>(logp * each);
+            return -each;
+        });
+        engine.backward(forest);
+        (void)engine.end_unit("unit");
+        (void)engine.reduce(ranks);
+        engine.update({.lr = 5e-3, .update = update});
+        losses.push_back(loss);
+    }
+    return losses;
+}
+
+TEST(DeviceEngine, LearnsAsProcessorsDo) {
+    const auto spec = family_spec(model::Family::llama);
+    const auto expected = losses(*engine_of(spec, DeviceKind::cpu));
+    const auto found = losses(*engine_of(spec, DeviceKind::emulated));
+    EXPECT_LT(expected.back(), 0.5 * expected.front());
+    for (std::size_t u = 0; u < expected.size(); ++u) EXPECT_NEAR(found[u], expected[u], 0.03 * expected[u]) << u;
+}
+
+TEST(DeviceEngine, RefusesByNameWhatItDoesntCompute) {
+    auto spec = family_spec(model::Family::llama);
+    spec.head_dim = spec.rotary_dim = 20;
+    try {
+        (void)make_engine(spec.resolved(), DeviceKind::emulated);
+        FAIL();
+    } catch (const ConfigError& error) {
+        EXPECT_NE(std::string(error.what()).find("head_dim 20"), std::string::npos) << error.what();
+    }
+}
+
+/// A device with so much memory, which fails at its n-th wait.
+class FrailDevice final : public gpu::Device {
+public:
+    FrailDevice(std::size_t bytes, int waits) : device_(gpu::emulated_device()), bytes_(bytes), waits_(waits) {}
+    [[nodiscard]] std::string name() const override { return "frail"; }
+    [[nodiscard]] void* allocate(std::size_t bytes) override {
+        if (bytes > bytes_) throw std::bad_alloc();
+        bytes_ -= bytes;
+        return device_->allocate(bytes);
+    }
+    void release(void* memory) noexcept override { device_->release(memory); }
+    void upload(void* to, const void* from, std::size_t bytes) override { device_->upload(to, from, bytes); }
+    void download(void* to, const void* from, std::size_t bytes) override { device_->download(to, from, bytes); }
+    void copy(void* to, const void* from, std::size_t bytes) override { device_->copy(to, from, bytes); }
+    void zero(void* to, std::size_t bytes) override { device_->zero(to, bytes); }
+    void run(const gpu::Operation& operation) override { device_->run(operation); }
+    void multiply(const gpu::Gemm& gemm) override { device_->multiply(gemm); }
+    void wait() override {
+        if (--waits_ < 0) throw std::runtime_error("an illegal memory access was encountered");
+        device_->wait();
+    }
+
+private:
+    std::unique_ptr<gpu::Device> device_;
+    std::size_t bytes_;
+    int waits_;
+};
+
+std::string message_of(const auto& work) {
+    try {
+        work();
+    } catch (const Error& error) {
+        return cat(static_cast<int>(error.code()), " ", error.what());
+    }
+    return "";
+}
+
+TEST(DeviceEngine, SaysWhatFailedAndWhatToDo) {
+    const auto spec = family_spec(model::Family::llama);
+    const auto forest = bushy_forest(spec.vocab, 1);
+    DeviceEngine small(spec, std::make_unique<FrailDevice>(300'000, 100));
+    const std::string memory = message_of([&] { (void)small.forward(forest, all_rows(forest), Keep::activations); });
+    EXPECT_NE(memory.find("64 the memory of frail is used up"), std::string::npos) << memory;
+    EXPECT_NE(memory.find("Lower unit_tokens"), std::string::npos) << memory;
+    DeviceEngine ill(spec, std::make_unique<FrailDevice>(100'000'000, 1));
+    std::vector<float> weight(1);
+    ill.read(Array::weights, 0, weight);
+    const std::string failure = message_of([&] { ill.read(Array::weights, 0, weight); });
+    EXPECT_NE(failure.find("71 the device frail failed: an illegal memory access"), std::string::npos) << failure;
+}
+
+TEST(DeviceEngine, NamesTheUnitWhoseGradientCantBeSummed) {
+    const auto engine = engine_of(family_spec(model::Family::llama), DeviceKind::emulated);
+    engine->begin_training({});
+    engine->begin_update();
+    engine->begin_unit();
+    engine->write(Array::gradient, 77, std::vector<float>{INFINITY});
+    try {
+        (void)engine->end_unit("update 12, unit 7");
+        FAIL();
+    } catch (const DataError& error) {
+        EXPECT_NE(std::string(error.what()).find("update 12, unit 7 is inf at position 77"), std::string::npos)
+            << error.what();
+    }
+}
+
+TEST(DeviceEngine, RoundedWeightsAreWhatIsComputedWith) {
+    const auto spec = family_spec(model::Family::llama);
+    for (const WeightFormat format : {WeightFormat::fp32, WeightFormat::bf16}) {
+        const auto engine = engine_of(spec, DeviceKind::emulated);
+        engine->begin_training({format, Sum::exact, {}});
+        EXPECT_EQ(engine->has(Array::master), format == WeightFormat::bf16);
+        comm::Communicator ranks;
+        engine->begin_update();
+        engine->begin_unit();
+        engine->write(Array::gradient, 0, std::vector<float>(static_cast<std::size_t>(spec.width), 0.25F));
+        (void)engine->end_unit("unit");
+        (void)engine->reduce(ranks);
+        engine->update({.lr = 1e-3});
+        const auto weights = read(*engine, Array::weights);
+        const bool all =
+            std::all_of(weights.begin(), weights.end(), [](float w) { return w == to_float(to_bfloat16(w)); });
+        EXPECT_EQ(all, format == WeightFormat::bf16);
+    }
+}
+
+}  // namespace
+}  // namespace tdrm::engine

@@ -1,0 +1,64 @@
+// Training on emulated devices, one a rank: the same bits whoever computes which unit.
+#include <gtest/gtest.h>
+
+#include "../rollout/toy.hpp"
+
+namespace tdrm::engine {
+namespace {
+
+constexpr int kUnits = 5, kUpdates = 3;
+
+using Owner = std::function<int(int unit)>;
+
+/// Weights and norms after a few updates.
+struct Trained {
+    std::vector<float> weights, moments;
+    std::vector<double> norms;
+    bool operator==(const Trained&) const = default;
+};
+
+/// Collective. Unit u of an update is computed by rank owner(u).
+Trained trained(comm::Communicator& ranks, const Owner& owner) {
+    const auto engine = rollout::toy_model(model::Head::language, 1, DeviceKind::emulated);
+    engine->begin_training({});
+    Trained result;
+    for (int update = 0; update < kUpdates; ++update) {
+        engine->begin_update();
+        for (int unit = 0; unit < kUnits; ++unit) {
+            if (owner(unit) != ranks.rank()) continue;
+            Random random(random_key(3, "unit", static_cast<std::uint64_t>(update * kUnits + unit)));
+            const auto tokens = rollout::toy_tokens(random, 12 + static_cast<std::size_t>(unit));
+            model::Forest forest;
+            forest.add(tokens);
+            std::vector<std::int32_t> rows, targets;
+            for (std::int32_t t = 0; t + 1 < std::ssize(tokens); ++t) {
+                rows.push_back(t);
+                targets.push_back(tokens[static_cast<std::size_t>(t) + 1]);
+            }
+            engine->begin_unit();
+            engine->token_loss(engine->forward(forest, rows, Keep::activations), targets, 1,
+                               [](int, float, float) { return -0.01F; });
+            engine->backward(forest);
+            (void)engine->end_unit("unit");
+        }
+        result.norms.push_back(engine->reduce(ranks));
+        engine->update({.lr = 0.01, .weight_decay = 0.1, .update = update});
+    }
+    result.weights.resize(static_cast<std::size_t>(engine->num_parameters()));
+    result.moments.resize(result.weights.size());
+    engine->read(Array::weights, 0, result.weights);
+    engine->read(Array::second_moment, 0, result.moments);
+    return result;
+}
+
+TEST(DeviceRanks, ComputeTheSameBitsWhoeverHasWhichUnit) {
+    comm::Communicator ranks;
+    const int size = ranks.size();
+    const Trained alone = trained(ranks, [](int) { return 0; });  // as one rank would
+    EXPECT_EQ(trained(ranks, [&](int unit) { return unit % size; }), alone);
+    EXPECT_EQ(trained(ranks, [&](int unit) { return (kUnits - unit) * 7 % size; }), alone);
+    EXPECT_GT(alone.norms[0], 0);
+}
+
+}  // namespace
+}  // namespace tdrm::engine
