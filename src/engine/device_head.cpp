@@ -77,6 +77,8 @@ void DeviceHead::token_loss(const bf16* hidden, std::span<const std::int32_t> ta
 }
 
 void DeviceHead::values(const bf16* hidden, const model::ReadOut& read_out, std::span<float> values) {
+    if (!read_out.bins.empty() && read_out.bins != std::vector<double>{0, 1})
+        throw ConfigError("devices don't read value heads with bins yet. Use run.device: cpu.");
     const int rows = static_cast<int>(values.size()), width = spec_.width;
     const auto row = [&](std::int64_t r) { return at(layout_.head + r * width); };
     const auto bias = [&](std::int64_t r) { return layout_.head_bias >= 0 ? at(layout_.head_bias + r) : nullptr; };

@@ -10,9 +10,11 @@ namespace {
 
 constexpr double kBf16 = sizeof(gpu::bf16), kFp32 = sizeof(float);
 
+bool norms_what_blocks_add(const model::ModelSpec& s) { return !s.features().norms.after_attention.empty(); }
+
 /// Bytes a token of what the forward pass of a layer makes.
 double layer_bytes(const model::ModelSpec& s, bool kept) {
-    const bool norms = s.sandwich_norms();
+    const bool norms = norms_what_blocks_add(s);
     const double numbers = s.qkv_width() + s.query_width() + 2.0 * s.ffn + (norms ? 2.0 : 0.0) * s.width;
     const double statistics = s.heads + 2.0 + (norms ? 2 : 0);  // lse, and rstd of each norm
     return kBf16 * (numbers + (kept ? 2.0 * s.width : 0)) + kFp32 * statistics;
@@ -21,7 +23,7 @@ double layer_bytes(const model::ModelSpec& s, bool kept) {
 /// Bytes a token of the backward pass of one layer. Shares of keys' gradients: one a key tile and query head, and some
 /// more where keys have many readers.
 double backward_bytes(const model::ModelSpec& s) {
-    const double numbers = (s.sandwich_norms() ? 3.0 : 2.0) * s.width + s.ffn + s.qkv_width() + s.query_width();
+    const double numbers = (norms_what_blocks_add(s) ? 3.0 : 2.0) * s.width + s.ffn + s.qkv_width() + s.query_width();
     const double attention = s.heads + 3.0 * s.query_width();  // delta, dq, dk, dv
     const double partials = static_cast<double>(std::max(s.width, s.qkv_width())) / gpu::kPartialRows;
     return kBf16 * numbers + kFp32 * (attention + partials);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/ledger.hpp"
@@ -10,6 +12,33 @@
 namespace tdrm::engine {
 
 using gpu::bf16;
+
+namespace {
+
+/// What of a model the kernels don't compute, in words.
+std::vector<std::string> missing_features(const model::ModelSpec& s) {
+    const model::FamilyRow& family = s.features();
+    std::vector<std::string> missing;
+    const auto note = [&](bool uses, const char* what) {
+        if (uses) missing.emplace_back(what);
+    };
+    note(family.qk_norm != model::QkNorm::none, "norms of queries and keys");
+    note(family.activation != model::Activation::silu, "GELU");
+    note(family.norms_add_one, "norms of 1 + weight");
+    note(family.norms.before_attention.empty() || family.norms.before_ffn.empty(), "blocks without a norm before them");
+    note(!s.unrotated_layers.empty(), "layers without rotation");
+    note(s.local_rope_theta > 0, "two bases of rotation");
+    note(s.rope_scaling.depends_on_length() || s.rope_scaling.magnitude != 1 || s.query_growth != 0,
+         "rotations that depend on the length");
+    note(s.embedding_scale != 1 || s.residual_scale != 1 || s.logit_divisor != 1, "multipliers of activations");
+    const model::ValueHead& head = s.value_head;
+    const bool plain = head.bins.empty() || head.bins == std::vector<double>{0, 1};
+    note(s.head == model::Head::value && (head.labels > 2 || !plain || head.mean != 0 || head.std != 1),
+         "value heads of several labels");
+    return missing;
+}
+
+}  // namespace
 
 void require_device_support(const model::ModelSpec& spec) {
     std::string problems;
@@ -24,6 +53,12 @@ void require_device_support(const model::ModelSpec& spec) {
     if (!problems.empty())
         throw ConfigError("devices can't compute this model (their kernels move eight numbers at a time):" + problems +
                           " use run.device: cpu.");
+    const auto missing = missing_features(spec);
+    if (missing.empty()) return;
+    std::string list;
+    for (const std::string& what : missing) list += (list.empty() ? "" : ", ") + what;
+    throw ConfigError(cat("devices can't compute models of type ", spec.features().model_type, " yet (they lack ", list,
+                          "). Use run.device: cpu."));
 }
 
 gpu::QueryPlan DeviceQueryPlan::assign(const QueryTiles& tiles) {
@@ -96,7 +131,10 @@ std::size_t DeviceTransformer::area(int rows, int columns) const {
     return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
 }
 
-float DeviceTransformer::attention_scale() const { return 1.0F / std::sqrt(static_cast<float>(spec_.head_dim)); }
+float DeviceTransformer::attention_scale() const {
+    return spec_.attention_scale > 0 ? static_cast<float>(spec_.attention_scale)
+                                     : 1.0F / std::sqrt(static_cast<float>(spec_.head_dim));
+}
 
 void DeviceTransformer::grow_rotary(int positions) {
     if (positions <= rotary_positions_) return;
@@ -109,7 +147,7 @@ void DeviceTransformer::grow_rotary(int positions) {
             sine.push_back(static_cast<float>(std::sin(p * frequency)));
         }
     rotary_ = {cosine_.assign(cosine), sine_.assign(sine), static_cast<int>(frequencies.size()),
-               spec_.interleaved_rotary()};
+               spec_.features().interleaved_rotary};
 }
 
 const bf16* DeviceTransformer::forward(const model::Forest& forest, std::span<const std::int32_t> rows,
@@ -130,8 +168,8 @@ const bf16* DeviceTransformer::run(std::span<const std::int32_t> tokens, std::sp
     if (spec_.window > 0 && length > spec_.window)
         throw DataError(cat("a sequence of ", length, " tokens is longer than the model's sliding window of ",
                             spec_.window,
-                            " (tdrm attends to all tokens, so its numbers would be others). Use shorter prompts or "
-                            "answers."));
+                            " (devices attend to all tokens, so the numbers would be others). Use shorter prompts or "
+                            "answers, or run.device: cpu."));
     grow_rotary(length);
     if (for_backward) row_indices_.assign(rows.begin(), rows.end());
     tokens_.assign(tokens);
@@ -144,7 +182,7 @@ const bf16* DeviceTransformer::run(std::span<const std::int32_t> tokens, std::sp
     ledger::count(ledger::Work::flop, 2 * spec_.product_parameters() * T);
     bf16* top_rows = top_rows_.resize(area(R, spec_.width));
     device_.run(gpu::GatherRows{top_rows, x_.data(), rows_.assign(rows), R, spec_.width});
-    norm(top_.resize(area(R, spec_.width)), top_rstd_.resize(area(R, 1)), top_rows, layout_.final_norm, nullptr, R);
+    norm(top_.resize(area(R, spec_.width)), top_rstd_.resize(area(R, 1)), top_rows, layout_.final_norm.weight, nullptr, R);
     return top_.data();
 }
 
@@ -157,7 +195,7 @@ void DeviceTransformer::norm(bf16* y, float* rstd, const bf16* x, std::int64_t w
 }
 
 void DeviceTransformer::layer(int l, int rows, const PassAttention& attention, Activations& kept, bool for_backward) {
-    const model::LayerLayout& at_layer = layout_.layers[static_cast<std::size_t>(l)];
+    const model::Layer& at_layer = layout_.layers[static_cast<std::size_t>(l)];
     const std::size_t stream = area(rows, spec_.width);
     bf16* normed = normed_.resize(stream);
     bf16* qkv = kept.qkv.resize(area(rows, spec_.qkv_width()));
@@ -165,19 +203,19 @@ void DeviceTransformer::layer(int l, int rows, const PassAttention& attention, A
     bf16* gate_up = kept.gate_up.resize(area(rows, 2 * spec_.ffn));
     bf16* inner = inner_.resize(area(rows, spec_.ffn));
     if (for_backward) device_.copy(kept.input.resize(stream), x_.data(), stream * sizeof(bf16));
-    norm(normed, kept.input_rstd.resize(area(rows, 1)), x_.data(), at_layer.input_norm, nullptr, rows);
-    multiply(qkv, normed, at_layer.qkv, rows, spec_.qkv_width(), spec_.width);
+    norm(normed, kept.input_rstd.resize(area(rows, 1)), x_.data(), at_layer.before_attention.weight, nullptr, rows);
+    multiply(qkv, normed, at_layer.qkv.weight, rows, spec_.qkv_width(), spec_.width);
     const PageTarget pages = attention.pages ? attention.pages(l) : PageTarget{};
-    device_.run(gpu::TurnHeads{qkv, at_layer.qkv_bias >= 0 ? at(at_layer.qkv_bias) : nullptr, positions_.data(),
+    device_.run(gpu::TurnHeads{qkv, at_layer.qkv.bias >= 0 ? at(at_layer.qkv.bias) : nullptr, positions_.data(),
                                rotary_, shape(), rows, pages.keys, pages.values, pages.places});
     attention.attend(l, qkv, mixed, kept.lse.resize(area(rows, spec_.heads)));
-    add_block(mixed, at_layer.output, at_layer.output_bias, at_layer.attention_norm, kept.attended, kept.attended_rstd,
+    add_block(mixed, at_layer.output.weight, at_layer.output.bias, at_layer.after_attention.weight, kept.attended, kept.attended_rstd,
               rows, spec_.query_width());
     if (for_backward) device_.copy(kept.middle.resize(stream), x_.data(), stream * sizeof(bf16));
-    norm(normed, kept.middle_rstd.resize(area(rows, 1)), x_.data(), at_layer.post_norm, nullptr, rows);
-    multiply(gate_up, normed, at_layer.gate_up, rows, 2 * spec_.ffn, spec_.width);
+    norm(normed, kept.middle_rstd.resize(area(rows, 1)), x_.data(), at_layer.before_ffn.weight, nullptr, rows);
+    multiply(gate_up, normed, at_layer.gate_up.weight, rows, 2 * spec_.ffn, spec_.width);
     device_.run(gpu::SwiGlu{inner, gate_up, rows, spec_.ffn});
-    add_block(inner, at_layer.down, -1, at_layer.ffn_norm, kept.fed, kept.fed_rstd, rows, spec_.ffn);
+    add_block(inner, at_layer.down.weight, -1, at_layer.after_ffn.weight, kept.fed, kept.fed_rstd, rows, spec_.ffn);
 }
 
 void DeviceTransformer::add_block(const bf16* in, std::int64_t weight, std::int64_t bias, std::int64_t norm_weight,
