@@ -135,7 +135,7 @@ std::string name_fault(std::string_view name) {
         return cat("the name is longer than ", kMaxNameLength,
                    " characters (it names a folder). Shorten it, or vary less.");
     }
-    if (const std::string fault = reserved_fault(lower(name)); !fault.empty()) return fault;
+    if (std::string fault = reserved_fault(lower(name)); !fault.empty()) return fault;
     const StageName parts = StageName::parse(name);
     bool good =
         !parts.base.empty() && std::isalpha(static_cast<unsigned char>(parts.base[0])) && all_of(parts.base, "_-.");

@@ -87,6 +87,7 @@ TEST_F(ModelFolder, DeepValuesAreRefusedInEachFile) {
     write("config.json", config);
     refuse(ExitCode::data, "levels");
     write("config.json", read_json(kData / "llama/config.json").dump());
+    fs::remove(path_ / "model.safetensors");  // beside which an index isn't read
     write("model.safetensors.index.json", deep);
     refuse(ExitCode::data, "levels");
     fs::remove(path_ / "model.safetensors.index.json");
@@ -133,6 +134,7 @@ TEST_F(ModelFolder, ConfigsThatAreNoneAreRefused) {
 }
 
 TEST_F(ModelFolder, AnIndexThatNamesOtherPlacesIsRefused) {
+    fs::remove(path_ / "model.safetensors");  // beside which an index isn't read
     for (const char* map : {R"({"a":"../x"})", R"({"a":"/etc/passwd"})", R"({"a":7})", R"([])", R"("x")", R"({"a":""})",
                             R"({"a":"."})", R"({"a":".."})"}) {
         write("model.safetensors.index.json", std::string(R"({"weight_map":)") + map + "}");

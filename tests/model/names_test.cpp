@@ -172,7 +172,7 @@ TEST_F(Folder, PointersOfGitLfsAreCalledSo) {
         TearDown();
         copy("llama");
         std::ofstream(folder / file) << "version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 7\n";
-        says(std::string(file) + " is a pointer of Git LFS");
+        says(std::string(file) + " is a Git LFS pointer");
         says("git lfs pull");
     }
 }

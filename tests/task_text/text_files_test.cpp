@@ -92,7 +92,7 @@ TEST(TextFiles, SayWhichLineIsBrokenAndHow) {
     for (const char* wrong : {"-1", "\"0.1 m\"", "\"inf\"", "[0.1, 0.2]", "{}", "true"})
         EXPECT_SAYS(message_of<DataError>([&] { (void)with(wrong); }), "isn't a number that is at least 0");
     EXPECT_SAYS(message_of<DataError>([] { (void)read(""); }), "a.jsonl is empty");
-    EXPECT_SAYS(message_of<DataError>([] { (void)read("[{]"); }), "isn't JSON");
+    EXPECT_SAYS(message_of<DataError>([] { (void)read("[{]"); }), "this is no JSON");
     TextFileOptions missing;
     missing.path = "nowhere.jsonl";
     std::vector<std::string> notes;

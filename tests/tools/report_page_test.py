@@ -110,7 +110,7 @@ class Page(unittest.TestCase):
 
     def test_a_partial_run_gives_a_page(self):
         run = self.copy("partial")
-        for stage in ("bon", "score", "greedy", "sum"):
+        for stage in ("bon", "score", "greedy", "sum", *(f"search[kind={kind}]" for kind in ("beam", "dvts", "smc", "mcts"))):
             shutil.rmtree(run / stage)
         made = report(run)
         self.assertEqual(made.returncode, 0, made.stderr)
