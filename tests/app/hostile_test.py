@@ -76,7 +76,7 @@ class Hostile(unittest.TestCase):
     def model(self):
         for name in ("config.json", "model.safetensors"):
             self.put(f"m/{name}", (MODEL / name).read_bytes())
-        self.put("reference.json", '[{"input_ids": [1, 2, 3]}]')
+        self.put("reference.json", (MODEL / "reference.json").read_bytes())
         return ("check-model", self.folder / "m", "--reference", self.folder / "reference.json")
 
     def test_what_stands_in_the_place_of_a_models_files(self):
