@@ -16,6 +16,7 @@
 #include "tdrm/base/ledger.hpp"
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/progress.hpp"
+#include "tdrm/base/resident.hpp"
 #include "tdrm/engine/self_test.hpp"
 #include "tdrm/store/manifest.hpp"
 #include "tdrm/store/sealed.hpp"
@@ -213,8 +214,7 @@ void Performance::begin() {
 }
 
 void Performance::end(const std::string& stage) {
-    const RankFigures mine{wall_seconds() - wall_, cpu_seconds() - cpu_,
-                           1024.0 * static_cast<double>(usage().ru_maxrss), ledger::close()};
+    const RankFigures mine{wall_seconds() - wall_, cpu_seconds() - cpu_, resident_memory().peak, ledger::close()};
     const auto all = ranks_.all_gather_value(mine);
     ranks_.agree("writing performance.json", [&] {
         if (!ranks_.root()) return;

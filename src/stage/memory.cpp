@@ -1,17 +1,16 @@
 #include "tdrm/stage/memory.hpp"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cstdio>
 
+#include "tdrm/base/resident.hpp"
 #include "tdrm/engine/memory.hpp"
 #include "tdrm/rollout/generator.hpp"
 
 namespace tdrm::stage {
 namespace {
 
-constexpr double kProductBytes = 25e6;  ///< of libtorch's matrix products at work, code and buffers: measured
+constexpr double kProductBytes = 113e6;  ///< libtorch, which training loads, and its products at work: measured
 
 /// A unit ends where it comes closest to its even share of the batch: half a sample beyond, as a rule.
 double longest_unit(int unit_tokens, int sample_tokens) {
@@ -26,11 +25,7 @@ std::string bytes_text(double bytes) {
     return text;
 }
 
-double resident_bytes() {
-    rusage used{};
-    getrusage(RUSAGE_SELF, &used);
-    return 1024.0 * static_cast<double>(used.ru_maxrss);
-}
+double resident_bytes() { return resident_memory().now; }
 
 Memory& Memory::add(std::string what, double bytes) {
     terms_.push_back({std::move(what), bytes});

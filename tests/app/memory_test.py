@@ -34,6 +34,10 @@ stages:
 """
 
 
+# Of a tiny model most of the peak is the program itself: its libraries, files that are open, and JSON.
+SLACK = 18e6
+
+
 def estimates(path, folder):
     """Bytes a rank by stage, as --dry-run prints them."""
     text = runs.tdrm(*runs.run_arguments(folder, config=path, more=["--dry-run"])).stdout
@@ -57,7 +61,7 @@ class Memory(unittest.TestCase):
             peak = json.loads((folder / "run/performance.json").read_text())["stages"][stage]["peak_bytes"]
             line = f"{stage}: {expected[stage] / 1e6:.0f} MB estimated, {peak / 1e6:.0f} MB measured"
             print(line)
-            if abs(expected[stage] - peak) > 0.1 * peak:
+            if abs(expected[stage] - peak) > max(0.1 * peak, SLACK):
                 wrong.append(line)
         self.assertEqual(wrong, [])
 

@@ -119,7 +119,8 @@ class Resume(unittest.TestCase):
         before = {path.parent.name: path.stat().st_mtime_ns for path in (self.folder / "run").glob("*/stage.json")}
         runs.finish(self.folder / "run", more=["--redo", "td[lambda=0.8]"])
         made = {name for name, time in before.items() if (self.folder / "run" / name / "stage.json").stat().st_mtime_ns != time}
-        self.assertEqual(made, {"td[lambda=0.8]", "bon", "greedy", "sum", "step", "score"})
+        searches = {f"search[kind={kind}]" for kind in ("beam", "dvts", "smc", "mcts")}
+        self.assertEqual(made, {"td[lambda=0.8]", "bon", "greedy", "sum", "step", "score"} | searches)
         self.assert_same(runs.reference(), self.folder / "run")
 
 

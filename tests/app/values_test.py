@@ -137,7 +137,7 @@ class Values(unittest.TestCase):
         with h5py.File(self.folder / "bon/mc/values.h5") as file:
             self.assertNotIn("deviation", file["state"])
         self.assertGreater(results(self.folder, "bon")["values"]["team"]["mean_deviation"], 0)
-        with h5py.File(self.folder / "greedy/trajectories.h5") as file:
+        with h5py.File(self.folder / "greedy/search.h5") as file:
             self.assertTrue(np.isfinite(file["node/value"][...]).all())
 
     def test_heads_leave_the_body_as_it_was(self):
