@@ -11,6 +11,7 @@
 #include "attention_plan.hpp"
 #include "tdrm/gpu/device.hpp"
 #include "tdrm/model/forest.hpp"
+#include "tdrm/model/layout.hpp"
 #include "tdrm/model/spec.hpp"
 
 namespace tdrm::engine {

@@ -30,6 +30,23 @@ __device__ __forceinline__ void differentiate(float& score, float& d_p, bool see
     d_p = score * (d_p - delta) * scale;
 }
 
+/// first += left x rows^T and second += other_left x other_rows^T, 16 rows of the warp each: scores, and the gradient
+/// of probabilities.
+template <int H, int BLOCKS>
+__device__ __forceinline__ void multiply_both(float (&first)[BLOCKS][4], float (&second)[BLOCKS][4], const bf16* left,
+                                              const bf16* other_left, const bf16* rows, const bf16* other_rows) {
+    const int warp_rows = warp_id() * 16 * kPitch<H>;
+    for (int k = 0; k < H / 16; ++k) {
+        std::uint32_t a[4], b[4];
+        load_left<H>(a, left + warp_rows + k * 16);
+        load_left<H>(b, other_left + warp_rows + k * 16);
+        for (int n = 0; n < BLOCKS / 2; ++n) {
+            multiply_rows<H>(first[2 * n], first[2 * n + 1], a, rows + n * 16 * kPitch<H> + k * 16);
+            multiply_rows<H>(second[2 * n], second[2 * n + 1], b, other_rows + n * 16 * kPitch<H> + k * 16);
+        }
+    }
+}
+
 /// One warp a token and head.
 __global__ void attend_delta(AttendDelta op) {
     const int row = static_cast<int>(blockIdx.x) * (kTileThreads / kLanes) + warp_id();
@@ -81,15 +98,7 @@ __global__ void __launch_bounds__(kTileThreads) attend_queries(AttendQueries op)
             cp_async_wait<0>();
             __syncthreads();
             float scores[kKeyStep / 8][4] = {}, d_p[kKeyStep / 8][4] = {};
-            for (int k = 0; k < H / 16; ++k) {
-                std::uint32_t q[4], d_out[4];
-                load_left<H>(q, queries + warp_id() * 16 * kPitch<H> + k * 16);
-                load_left<H>(d_out, d_outs + warp_id() * 16 * kPitch<H> + k * 16);
-                for (int n = 0; n < kKeyStep / 16; ++n) {
-                    multiply_rows<H>(scores[2 * n], scores[2 * n + 1], q, keys + n * 16 * kPitch<H> + k * 16);
-                    multiply_rows<H>(d_p[2 * n], d_p[2 * n + 1], d_out, values + n * 16 * kPitch<H> + k * 16);
-                }
-            }
+            multiply_both<H>(scores, d_p, queries, d_outs, keys, values);
             for (int n = 0; n < kKeyStep / 8; ++n)
                 for (int j = 0; j < 4; ++j) {
                     const int h = j / 2;
@@ -153,15 +162,7 @@ __global__ void __launch_bounds__(kTileThreads) attend_keys(AttendKeys op) {
         cp_async_wait<0>();
         __syncthreads();
         float scores[kPartRows / 8][4] = {}, d_p[kPartRows / 8][4] = {};
-        for (int k = 0; k < H / 16; ++k) {
-            std::uint32_t key[4], value[4];
-            load_left<H>(key, keys + warp_id() * 16 * kPitch<H> + k * 16);
-            load_left<H>(value, values + warp_id() * 16 * kPitch<H> + k * 16);
-            for (int n = 0; n < kPartRows / 16; ++n) {
-                multiply_rows<H>(scores[2 * n], scores[2 * n + 1], key, queries + n * 16 * kPitch<H> + k * 16);
-                multiply_rows<H>(d_p[2 * n], d_p[2 * n + 1], value, d_outs + n * 16 * kPitch<H> + k * 16);
-            }
-        }
+        multiply_both<H>(scores, d_p, keys, values, queries, d_outs);
         for (int n = 0; n < kPartRows / 8; ++n)
             for (int j = 0; j < 4; ++j) {
                 const int row = fragment_column(n, j % 2), key = warp_id() * 16 + fragment_row(j / 2);

@@ -33,7 +33,7 @@ private:
     void* top_ = nullptr;  ///< where it stopped
     const void* bottom_ = nullptr;
     std::size_t bytes_ = 0;
-    void* tsan_ = nullptr;
+    [[maybe_unused]] void* tsan_ = nullptr;
 };
 
 /// What TSan is told of memory that is touched for a fiber by code that it doesn't see, and of an order that it can't.

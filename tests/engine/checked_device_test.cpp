@@ -1,0 +1,67 @@
+// Failures of a device as the program tells them.
+#include <gtest/gtest.h>
+
+#include <new>
+
+#include "../../src/engine/device_engine.hpp"
+#include "../rollout/toy.hpp"
+#include "tdrm/base/errors.hpp"
+
+namespace tdrm::engine {
+namespace {
+
+/// A device with so much memory, which fails at its n-th wait.
+class FrailDevice final : public gpu::Device {
+public:
+    FrailDevice(std::size_t bytes, int waits) : device_(gpu::emulated_device()), bytes_(bytes), waits_(waits) {}
+    [[nodiscard]] std::string name() const override { return "frail"; }
+    [[nodiscard]] void* allocate(std::size_t bytes) override {
+        if (bytes > bytes_) throw std::bad_alloc();
+        bytes_ -= bytes;
+        return device_->allocate(bytes);
+    }
+    void release(void* memory) noexcept override { device_->release(memory); }
+    void upload(void* to, const void* from, std::size_t bytes) override { device_->upload(to, from, bytes); }
+    void download(void* to, const void* from, std::size_t bytes) override { device_->download(to, from, bytes); }
+    void copy(void* to, const void* from, std::size_t bytes) override { device_->copy(to, from, bytes); }
+    void zero(void* to, std::size_t bytes) override { device_->zero(to, bytes); }
+    void run(const gpu::Operation& operation) override { device_->run(operation); }
+    void multiply(const gpu::Gemm& gemm) override { device_->multiply(gemm); }
+    void wait() override {
+        if (--waits_ < 0) throw std::runtime_error("an illegal memory access was encountered");
+        device_->wait();
+    }
+
+private:
+    std::unique_ptr<gpu::Device> device_;
+    std::size_t bytes_;
+    int waits_;
+};
+
+std::string message_of(const auto& work) {
+    try {
+        work();
+    } catch (const Error& error) {
+        return cat(static_cast<int>(error.code()), " ", error.what());
+    }
+    return "";
+}
+
+TEST(CheckedDevice, SaysWhatFailedAndWhatToDo) {
+    const auto spec = rollout::toy_spec();
+    model::Forest forest;
+    forest.add(std::vector<std::int32_t>(500, 7));
+    DeviceEngine small(spec, std::make_unique<FrailDevice>(200'000, 100));
+    const std::string memory =
+        message_of([&] { (void)small.forward(forest, std::vector<std::int32_t>{3}, Keep::activations); });
+    EXPECT_NE(memory.find("64 the memory of frail is used up"), std::string::npos) << memory;
+    EXPECT_NE(memory.find("Lower unit_tokens"), std::string::npos) << memory;
+    DeviceEngine ill(spec, std::make_unique<FrailDevice>(100'000'000, 1));
+    std::vector<float> weight(1);
+    ill.read(Array::weights, 0, weight);
+    const std::string failure = message_of([&] { ill.read(Array::weights, 0, weight); });
+    EXPECT_NE(failure.find("71 the device frail failed: an illegal memory access"), std::string::npos) << failure;
+}
+
+}  // namespace
+}  // namespace tdrm::engine
