@@ -182,7 +182,8 @@ const bf16* DeviceTransformer::run(std::span<const std::int32_t> tokens, std::sp
     ledger::count(ledger::Work::flop, 2 * spec_.product_parameters() * T);
     bf16* top_rows = top_rows_.resize(area(R, spec_.width));
     device_.run(gpu::GatherRows{top_rows, x_.data(), rows_.assign(rows), R, spec_.width});
-    norm(top_.resize(area(R, spec_.width)), top_rstd_.resize(area(R, 1)), top_rows, layout_.final_norm.weight, nullptr, R);
+    norm(top_.resize(area(R, spec_.width)), top_rstd_.resize(area(R, 1)), top_rows, layout_.final_norm.weight, nullptr,
+         R);
     return top_.data();
 }
 
@@ -209,8 +210,8 @@ void DeviceTransformer::layer(int l, int rows, const PassAttention& attention, A
     device_.run(gpu::TurnHeads{qkv, at_layer.qkv.bias >= 0 ? at(at_layer.qkv.bias) : nullptr, positions_.data(),
                                rotary_, shape(), rows, pages.keys, pages.values, pages.places});
     attention.attend(l, qkv, mixed, kept.lse.resize(area(rows, spec_.heads)));
-    add_block(mixed, at_layer.output.weight, at_layer.output.bias, at_layer.after_attention.weight, kept.attended, kept.attended_rstd,
-              rows, spec_.query_width());
+    add_block(mixed, at_layer.output.weight, at_layer.output.bias, at_layer.after_attention.weight, kept.attended,
+              kept.attended_rstd, rows, spec_.query_width());
     if (for_backward) device_.copy(kept.middle.resize(stream), x_.data(), stream * sizeof(bf16));
     norm(normed, kept.middle_rstd.resize(area(rows, 1)), x_.data(), at_layer.before_ffn.weight, nullptr, rows);
     multiply(gate_up, normed, at_layer.gate_up.weight, rows, 2 * spec_.ffn, spec_.width);

@@ -19,7 +19,8 @@ void DeviceTransformer::backward(const model::Forest& forest, const bf16* d_hidd
     plan_backward();
     // The residual stream's gradient, starting from the rows that the head read.
     bf16* d_rows = d_rows_.resize(area(R, spec_.width));
-    norm_backward({d_rows, nullptr, d_hidden, top_rows_.data(), top_rstd_.data(), layout_.final_norm.weight}, R, gradient);
+    norm_backward({d_rows, nullptr, d_hidden, top_rows_.data(), top_rstd_.data(), layout_.final_norm.weight}, R,
+                  gradient);
     bf16* dx = dx_.resize(area(T, spec_.width));
     device_.zero(dx, area(T, spec_.width) * sizeof(bf16));
     device_.run(gpu::ScatterRows{dx, d_rows, lists_.assign(row_indices_), spec_.width});
@@ -42,10 +43,11 @@ void DeviceTransformer::feed_forward_backward(int l, int rows, float* gradient) 
     device_.run(gpu::SwiGluBackward{kept.gate_up.data(), d_inner, rows, spec_.ffn});
     norm(normed_.data(), nullptr, kept.middle.data(), at_layer.before_ffn.weight, nullptr, rows);
     bf16* d_normed = d_normed_.resize(area(rows, spec_.width));
-    product_backward(d_normed, kept.gate_up.data(), normed_.data(), at_layer.gate_up.weight, rows, 2 * spec_.ffn, spec_.width,
-                     gradient);
-    norm_backward({dx_.data(), dx_.data(), d_normed, kept.middle.data(), kept.middle_rstd.data(), at_layer.before_ffn.weight},
-                  rows, gradient);
+    product_backward(d_normed, kept.gate_up.data(), normed_.data(), at_layer.gate_up.weight, rows, 2 * spec_.ffn,
+                     spec_.width, gradient);
+    norm_backward(
+        {dx_.data(), dx_.data(), d_normed, kept.middle.data(), kept.middle_rstd.data(), at_layer.before_ffn.weight},
+        rows, gradient);
 }
 
 /// middle = input + output(attention(turn(qkv(norm(input)))))
@@ -53,11 +55,12 @@ void DeviceTransformer::attention_backward(int l, const model::Forest& forest, f
     const model::Layer& at_layer = layout_.layers[static_cast<std::size_t>(l)];
     Activations& kept = layers_[static_cast<std::size_t>(l)];
     const int rows = forest.num_tokens();
-    const bf16* d_attended = block_gradient(at_layer.after_attention.weight, kept.attended, kept.attended_rstd, rows, gradient);
+    const bf16* d_attended =
+        block_gradient(at_layer.after_attention.weight, kept.attended, kept.attended_rstd, rows, gradient);
     if (at_layer.output.bias >= 0) bias_backward(d_attended, at_layer.output.bias, rows, spec_.width, gradient);
     bf16* d_mixed = d_mixed_.resize(area(rows, spec_.query_width()));
-    product_backward(d_mixed, d_attended, kept.mixed.data(), at_layer.output.weight, rows, spec_.width, spec_.query_width(),
-                     gradient);
+    product_backward(d_mixed, d_attended, kept.mixed.data(), at_layer.output.weight, rows, spec_.width,
+                     spec_.query_width(), gradient);
     float* delta = delta_.resize(area(rows, spec_.heads));
     float* dq = dq_.resize(area(rows, spec_.query_width()));
     bf16* d_qkv = d_qkv_.resize(area(rows, spec_.qkv_width()));
@@ -72,9 +75,9 @@ void DeviceTransformer::attention_backward(int l, const model::Forest& forest, f
     if (at_layer.qkv.bias >= 0) bias_backward(d_qkv, at_layer.qkv.bias, rows, spec_.qkv_width(), gradient);
     product_backward(d_normed_.data(), d_qkv, normed_.data(), at_layer.qkv.weight, rows, spec_.qkv_width(), spec_.width,
                      gradient);
-    norm_backward(
-        {dx_.data(), dx_.data(), d_normed_.data(), kept.input.data(), kept.input_rstd.data(), at_layer.before_attention.weight},
-        rows, gradient);
+    norm_backward({dx_.data(), dx_.data(), d_normed_.data(), kept.input.data(), kept.input_rstd.data(),
+                   at_layer.before_attention.weight},
+                  rows, gradient);
 }
 
 void DeviceTransformer::product_backward(bf16* dx, const bf16* dy, const bf16* x, std::int64_t weight, int rows,
