@@ -37,6 +37,9 @@ stages:
   wary:   {do: best_of_n, data: cands, values: [team], caution: 1}
   greedy: {do: search, policy: base, problems: test, value: team, branch: 2}
   noisy:  {do: best_of_n, data: judged, values: [exact]}
+  notes:  {do: annotate, data: cands, policy: base, tries: 3}
+  tried:  {do: value, like: mc, data: notes, labels: sampled, target: {kind: step_label, lambda: 0.8, label_weight: tries}}
+  scored: {do: score, value: mc, data: cands}
 """
 
 
@@ -153,7 +156,80 @@ class Values(unittest.TestCase):
         self.assertEqual(json.loads((self.folder / "heads/stage.json").read_text())["results"]["members"], 2)
         self.assertIn("head last", [curve["method"] for curve in results(self.folder, "bon")["curves"]])
 
+    def test_annotations_are_labels_beside_the_same_answers(self):
+        with h5py.File(self.folder / "notes/trajectories.h5") as notes, h5py.File(self.folder / "cands/trajectories.h5") as cands:
+            np.testing.assert_array_equal(notes["token/id"][...], cands["token/id"][...])
+            self.assertEqual(notes.attrs["policy"], "scripted")
+            self.assertEqual(notes.attrs["annotated_by"], "base")
+        with h5py.File(self.folder / "notes/labels.h5") as file:
+            tries, successes = file["state/tries"][...], file["state/successes"][...]
+            self.assertIn("v_pi", file["state"])  # what was known before is kept
+            self.assertEqual(set(tries), {3})
+            self.assertTrue((successes <= tries).all() and (successes >= 0).all())
+        figures = results(self.folder, "notes")
+        self.assertEqual(figures["tries"], tries.sum())
+        self.assertAlmostEqual(figures["success_rate"], successes.sum() / tries.sum())
+
+    def scores(self, folder):
+        return [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+
+    def test_scores_are_the_values_that_best_of_n_has(self):
+        with h5py.File(self.folder / "bon/mc/values.h5") as file:
+            offset, logit = file["state/offset"][...], file["state/value"][...].astype(float)
+        lines = self.scores(self.folder / "scored")
+        self.assertEqual(len(lines), len(offset) - 1)
+        for line, begin, end in zip(lines, offset[:-1], offset[1:]):
+            np.testing.assert_allclose(line["values"], 1 / (1 + np.exp(-logit[begin:end])), rtol=1e-12)
+        self.assertEqual([(lines[9]["problem"], lines[9]["sample"])], [(1, 1)])
+
+    def texts(self):
+        """The candidates as rows of a file: prompts and steps in words."""
+        with h5py.File(self.folder / "cands/trajectories.h5") as file:
+            names, at, text = file["vocabulary/id"][...], file["vocabulary/text_offset"][...], bytes(file["vocabulary/text"][...])
+            word = {n: text[at[i] : at[i + 1]].decode() for i, n in enumerate(names)}
+            say = lambda ids: "".join(word[i] for i in ids).strip()
+            prompt, ids, end = file["problem/prompt_offset"][...], file["token/id"][...], file["step/end"][...]
+            for row, problem in enumerate(file["trajectory/problem"][...]):
+                first = file["trajectory/token_offset"][row]
+                ends = end[slice(*file["trajectory/step_offset"][row : row + 2])]
+                steps = [say(ids[first + a : first + b]) for a, b in zip([0, *ends[:-1]], ends)]
+                yield {"prompt": say(file["problem/prompt_token"][prompt[problem] : prompt[problem + 1]]), "steps": steps}
+
+    def score_file(self, text):
+        """Scores a file in a copy of the run; what was said, with the exit code, and the scores."""
+        path, folder = self.root / "texts.jsonl", self.root / "texts"
+        path.write_text(text)
+        config = self.root / "texts.yaml"
+        config.write_text(WALK + f"  texts: {{do: score, value: mc, file: {path}, separator: ' '}}\n")
+        shutil.copytree(self.folder, folder)
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        done = runs.tdrm(*runs.run_arguments(folder, config=config, more=["--only", "texts"]))
+        scores = self.scores(folder / "texts") if done.returncode == 0 else []
+        shutil.rmtree(folder)
+        return done, scores
+
+    def test_texts_of_a_file_get_the_same_scores_in_the_order_of_its_rows(self):
+        rows = list(self.texts())
+        order = list(range(len(rows)))[::-1]
+        done, found = self.score_file("\n".join(json.dumps(rows[i]) for i in order) + "\n")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        expected = self.scores(self.folder / "scored")
+        self.assertEqual([line["line"] for line in found], list(range(1, len(rows) + 1)))
+        for line, i in zip(found, order):
+            np.testing.assert_allclose(line["values"], expected[i]["values"], atol=1e-6)
+
+    def test_files_that_cant_be_scored_are_refused(self):
+        for text, message in (('{"prompt": "1", "steps": []}', "line 1"), ('{"steps": ["1"]}', "line 1"), ("[1]", "JSON object"), ("", "no rows"),
+                              ('{"prompt": [{"role": "user", "content": "1"}, {"role": "user", "content": "1"}], "steps": ["1"]}', "one turn of the user")):
+            done, _ = self.score_file(text + "\n")
+            self.assertEqual(done.returncode, 65, done.stdout)
+            self.assertIn(message, done.stdout)
+
     def test_what_makes_no_sense_is_refused(self):
+        self.refuse(64, "exactly one of them", "stages.scored.file=x.jsonl")
+        self.refuse(64, "stages.notes.budget", "stages.notes.budget=0")
+        self.refuse(64, "could end before its first answer", "stages.greedy.budget=1")
+        self.refuse(64, "no multiple of branch", "stages.greedy.kind=beam", "stages.greedy.paths=3")
         self.refuse(64, "an ensemble of one", "stages.team.members=1")
         self.refuse(64, "stages.mc.target.lambda", "stages.mc.target.lambda=1.5")
         self.refuse(64, "stages.mc.target.gamma", "stages.mc.target.gamma=0")
