@@ -5,6 +5,8 @@
 #include <new>
 #include <string_view>
 
+#include "tdrm/base/text.hpp"
+
 namespace tdrm {
 namespace {
 
@@ -46,7 +48,7 @@ Failure describe(const std::exception& error) {
     }
     if (const auto* refused = dynamic_cast<const std::filesystem::filesystem_error*>(&error)) {
         failure.code = ExitCode::io;
-        failure.message = cat("the file system refused ", refused->path1().string().substr(0, 500), " (",
+        failure.message = cat("the file system refused ", shortened(refused->path1().string(), 500), " (",
                               refused->code().message(), "). Check the path and its rights.");
     }
     try {

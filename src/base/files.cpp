@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/text.hpp"
 
 namespace tdrm {
 namespace {
@@ -18,7 +19,7 @@ namespace {
 constexpr std::string_view kLfs = "version https://git-lfs.github.com/spec/";
 
 [[noreturn]] void refuse(const std::filesystem::path& path, std::string_view problem, std::string_view why) {
-    throw IoError(cat("can't read ", path.string().substr(0, 500), ": ", problem,
+    throw IoError(cat("can't read ", shortened(path.string(), 500), ": ", problem,
                       why.empty() ? "" : cat(" (", why, ")"), ". Check the path."));
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "choice.hpp"
+#include "tdrm/base/text.hpp"
 #include "tdrm/math/characters.hpp"
 #include "tdrm/math/parser.hpp"
 
@@ -118,8 +119,8 @@ private:
     }
 
     void judge(std::string_view gold, std::string_view answer, Verdict& verdict) {
-        verdict.gold = gold.substr(0, 200);
-        verdict.answer = answer.substr(0, 200);
+        verdict.gold = shortened(gold);
+        verdict.answer = shortened(answer);
         if (gold == answer) return decide(verdict, true, "same text");
         if (gold.size() > kMaxParsedLength || answer.size() > kMaxParsedLength)
             return decide(verdict, false, "different text");

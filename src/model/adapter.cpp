@@ -8,6 +8,7 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/json.hpp"
+#include "tdrm/base/text.hpp"
 #include "tdrm/model/pretrained.hpp"
 #include "weight_files.hpp"
 
@@ -56,7 +57,7 @@ bool is_neutral(const json& value) {
 
 [[noreturn]] void refuse(const fs::path& directory, const std::string& key, const json& value, const std::string& why) {
     throw DataError(cat((directory / kConfig).string(), ": ", key, " ",
-                        value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 200), " ", why,
+                        shortened(value.dump(-1, ' ', false, json::error_handler_t::replace), 200), " ", why,
                         ". Merge the adapter with peft (merge_and_unload) and name the merged model."));
 }
 
@@ -146,7 +147,7 @@ ModelPath model_path(const fs::path& reference) {
     const std::string name = base.is_string() ? base.get<std::string>() : "";
     for (const fs::path& folder : {fs::path(name), reference / name})
         if (!name.empty() && has(folder, "config.json")) return {folder, reference};
-    throw DataError(cat(text, ": the adapter's base \"", name.substr(0, 200),
+    throw DataError(cat(text, ": the adapter's base \"", shortened(name, 200),
                         "\" is no folder of a model here (the adapter is merged into it). Name both: BASE+ADAPTER."));
 }
 
@@ -171,7 +172,7 @@ void Adapter::read_tensors(const json& config) {
         const std::size_t b = inside.find(".lora_B.");
         if (a == std::string::npos && b == std::string::npos) {
             if (inside.find("lora_") != std::string::npos || inside.find(".base_layer.") != std::string::npos)
-                throw DataError(cat((directory_ / kWeights).string(), " holds ", name.substr(0, 200),
+                throw DataError(cat((directory_ / kWeights).string(), " holds ", shortened(name, 200),
                                     " (only lora_A and lora_B of linear layers are merged). Merge the adapter with "
                                     "peft (merge_and_unload) and name the merged model."));
             if (plain(inside) != name) renamed[name] = plain(inside);
@@ -186,7 +187,7 @@ void Adapter::read_tensors(const json& config) {
             by_pattern(directory_, config, "alpha_pattern", "lora_alpha", module) / (root ? std::sqrt(rank) : rank);
         const std::size_t side = a != std::string::npos ? 0 : 1;
         if (tensor.shape.size() != 2 || static_cast<double>(tensor.shape[side]) != rank)
-            throw DataError(cat((directory_ / kWeights).string(), ": ", name.substr(0, 200), " isn't of rank ", rank,
+            throw DataError(cat((directory_ / kWeights).string(), ": ", shortened(name, 200), " isn't of rank ", rank,
                                 ", as ", kConfig,
                                 " says (the two don't belong together). Use the folder as peft wrote "
                                 "it."));

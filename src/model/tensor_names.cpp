@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/text.hpp"
 #include "weight_files.hpp"
 
 namespace tdrm::model {
@@ -39,7 +40,7 @@ std::string find_body(const std::vector<std::string>& names, const std::string& 
     if (bodies.size() == 1) return *bodies.begin();
     std::string shown;
     for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 3); ++i)
-        shown += cat(i == 0 ? "" : ", ", names[i].substr(0, 100));
+        shown += cat(i == 0 ? "" : ", ", shortened(names[i], 100));
     if (bodies.empty())
         throw DataError(cat(origin, ": its tensors are called ", shown,
                             ", ... (a decoder that tdrm knows has one that "

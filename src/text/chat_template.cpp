@@ -5,6 +5,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
 #include "tdrm/base/json.hpp"
+#include "tdrm/base/text.hpp"
 #include "tokenizer_files.hpp"
 
 namespace tdrm::text {
@@ -79,7 +80,7 @@ struct ChatTemplate::Impl {
         if (options.variables.empty()) return;
         const Json variables = parse_ordered_json(options.variables, "the variables of the chat template");
         if (!variables.is_object())
-            throw ConfigError(cat("the variables of the chat template are no map: ", options.variables.substr(0, 100),
+            throw ConfigError(cat("the variables of the chat template are no map: ", shortened(options.variables, 100),
                                   ". Write them as {name: value}."));
         for (const auto& [name, value] : variables.items()) {
             if (name == "messages" || name == "add_generation_prompt")

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/text.hpp"
 
 namespace tdrm::text::jinja {
 namespace {
@@ -49,7 +50,7 @@ bool ExpressionParser::skip_name(std::string_view text) {
 }
 void ExpressionParser::unexpected(std::string_view wanted) const {
     const bool word = peek().kind == Token::Kind::name || peek().kind == Token::Kind::symbol;
-    refuse(cat(word                                ? cat("\"", peek().text.substr(0, 40), "\"")
+    refuse(cat(word                                ? cat("\"", shortened(peek().text, 40), "\"")
                : peek().kind == Token::Kind::close ? "the end of a tag"
                                                    : "a value",
                " where ", wanted, " is expected"));

@@ -3,6 +3,7 @@
 #include "jinja.hpp"
 #include "jinja_expressions.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/text.hpp"
 
 namespace tdrm::text::jinja {
 namespace {
@@ -106,7 +107,7 @@ private:
             expect_close();
         } else {
             node.kind = Node::Kind::unknown;
-            node.text = cat("the block \"", name.substr(0, 40), "\"");
+            node.text = cat("the block \"", shortened(name, 40), "\"");
             unknown_ends_.insert("end" + name);
             skip_tag();
         }

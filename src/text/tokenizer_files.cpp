@@ -6,6 +6,7 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/json.hpp"
+#include "tdrm/base/text.hpp"
 
 namespace tdrm::text {
 namespace {
@@ -86,7 +87,7 @@ std::vector<AddedToken> read_decoder(const Json& decoder) {
     std::vector<AddedToken> tokens;
     for (const auto& [id, entry] : decoder.items()) {
         if (id.empty() || id.size() > 9 || id.find_first_not_of("0123456789") != std::string::npos)
-            throw DataError(cat("added_tokens_decoder has the id \"", id.substr(0, 20), "\""));
+            throw DataError(cat("added_tokens_decoder has the id \"", shortened(id, 20), "\""));
         auto token = token_of(entry, false);
         if (!token || entry.is_string()) throw DataError(cat("added_tokens_decoder has no token for ", id));
         token->normalized = entry.value("normalized", !token->special);
