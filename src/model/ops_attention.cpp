@@ -227,10 +227,14 @@ public:
             for (int first = 0; first < segment.length; first += kAttentionRows) {
                 const int rows = std::min(kAttentionRows, segment.length - first);
                 const int from = shape.first_seen(position(segment.begin + first));
-                scratch_.runs.clear();
-                for (const VisibleRange& range : scratch_.ranges) add(range.segment, range.count, range.count, from);
+                if (first == 0 || shape.window > 0) {
+                    scratch_.runs.clear();
+                    for (const VisibleRange& range : scratch_.ranges)
+                        add(range.segment, range.count, range.count, from);
+                }
                 add(s, first + rows, first + 1, from);
                 body(segment.begin + first, rows, std::span<const KeyRun>(scratch_.runs));
+                scratch_.runs.pop_back();  // a tile sees itself, so its own run is there
             }
         }
     }
