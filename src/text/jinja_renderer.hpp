@@ -140,7 +140,7 @@ public:
     Level& operator=(const Level&) = delete;
 
 private:
-    static constexpr int kMostDepth = 1200;
+    static constexpr int kMostDepth = 800;
     Renderer& renderer_;
 };
 
