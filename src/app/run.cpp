@@ -11,6 +11,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/progress.hpp"
+#include "tdrm/base/resident.hpp"
 #include "tdrm/comm/session.hpp"
 #include "tdrm/engine/devices.hpp"
 #include "tdrm/model/pretrained.hpp"
@@ -287,7 +288,7 @@ void print_plan(const BoundPlan& bound, train::SumMode sum, int ranks, double me
     std::printf("run folder   %s\ntask         %s, vocabulary of %d tokens\nranks        %d, sums %s\n\n",
                 bound.run.dir.c_str(), std::string(bound.task->kind()).c_str(), bound.task->vocab_size(), ranks,
                 sum == train::SumMode::fast ? "fast" : "exact");
-    const double program = stage::resident_bytes();
+    const double program = resident_memory().now;
     std::string too_big;
     for (std::size_t i = 0; i < bound.plan.stages.size(); ++i) {
         const plan::StageNode& node = bound.plan.stages[i];
@@ -306,7 +307,8 @@ void print_plan(const BoundPlan& bound, train::SumMode sum, int ranks, double me
             too_big += cat(too_big.empty() ? "" : "; ", node.name, ": ", need);
     }
     std::printf(
-        "\nMemory of a rank is an estimate: models, sums, activations and caches, without the tables of answers.\n");
+        "\nMemory of a rank is an estimate: models, sums, activations and caches, without the tables of answers\n"
+        "and the pages of the program's files, which the system takes back when memory is short.\n");
     if (!too_big.empty())
         throw ConfigError(cat("more than ", memory_gb, " GB a rank is needed (the job would be killed). ", too_big,
                               ". Lower unit_tokens or slots, use a smaller model, or start fewer ranks a node."));

@@ -26,7 +26,8 @@ Resident resident_memory() {
     ::close(file);
     if (length <= 0) return {};
     const std::string status(text.data(), static_cast<std::size_t>(length));
-    return {field(status, "VmRSS:"), field(status, "VmHWM:")};
+    const double files = field(status, "RssFile:");
+    return {field(status, "VmRSS:") - files, field(status, "VmHWM:") - files};
 }
 
 }  // namespace tdrm

@@ -3,15 +3,13 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "tdrm/base/resident.hpp"
 #include "tdrm/engine/memory.hpp"
 #include "tdrm/rollout/generator.hpp"
 
 namespace tdrm::stage {
 namespace {
 
-constexpr double kProductBytes = 122e6;  ///< libtorch, which training loads, and its products at work: 112 to 132 MB
-                                         ///< measured, since pages of its file come and go with the system's cache
+constexpr double kProductBytes = 57e6;  ///< libtorch, which training loads, and its products at work, as measured
 
 /// A unit ends where it comes closest to its even share of the batch: half a sample beyond, as a rule.
 double longest_unit(int unit_tokens, int sample_tokens) {
@@ -25,8 +23,6 @@ std::string bytes_text(double bytes) {
     std::snprintf(text, sizeof text, bytes >= 1e9 ? "%.1f GB" : "%.0f MB", bytes / (bytes >= 1e9 ? 1e9 : 1e6));
     return text;
 }
-
-double resident_bytes() { return resident_memory().now; }
 
 Memory& Memory::add(std::string what, double bytes) {
     terms_.push_back({std::move(what), bytes});

@@ -34,7 +34,8 @@ stages:
 """
 
 
-# Of a tiny model most of the peak is the program itself: its libraries, of which the system maps some 20 MB more or less, open files, JSON.
+# Of a tiny model most of the peak is the program itself: data of libraries, open files, JSON, what the
+# allocator keeps. And of a search's caches, which have room for answers of full length, 20 MB stay untouched.
 SLACK = 28e6
 
 

@@ -34,9 +34,6 @@ private:
 /// "1.2 GB"
 [[nodiscard]] std::string bytes_text(double bytes);
 
-/// What this process takes now: before a stage, the program itself, its libraries and MPI.
-[[nodiscard]] double resident_bytes();
-
 /// A model that only answers or scores.
 [[nodiscard]] Memory frozen_memory(const std::string& name, const model::ModelSpec& spec);
 /// A model in training: parameters, gradient, both moments, the sum over units, the activations of a unit, a commit.
