@@ -6,12 +6,9 @@
 #include "tdrm/store/directory.hpp"
 
 namespace tdrm::model {
-namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-}  // namespace
 
 void save_pretrained(const ModelSpec& spec, const WeightReader& weights, const fs::path& directory, Dtype dtype,
                      const json& extra_config, std::uint64_t shard_bytes) {

@@ -53,7 +53,7 @@ Attributes attributes_of(const store::FileReader& trajectories) {
     Attributes attributes;
     for (const char* name :
          {"schema", "task", "tokenizer", "template", "verdict_reasons", "split", "policy", "policy_hash", "temperature",
-          "top_k", "top_p", "min_p", "seed", "counts", "value", "value_hash", "verdict_noise"})
+          "top_k", "top_p", "min_p", "seed", "counts", "value", "value_hash"})
         if (trajectories.has_attribute("/", name)) attributes.emplace_back(name, trajectories.attribute("/", name));
     return attributes;
 }

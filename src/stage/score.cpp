@@ -1,7 +1,6 @@
 // Stage `score`: what a value model says of every state of answers: stored ones, or texts from elsewhere.
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <map>
 #include <utility>
 
@@ -14,6 +13,7 @@
 #include "tdrm/stage/process/solution_ids.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
+#include "tdrm/store/directory.hpp"
 #include "tdrm/train/value.hpp"
 
 namespace tdrm::stage {
@@ -215,15 +215,7 @@ private:
                                                  values.begin() + static_cast<std::ptrdiff_t>(offsets[row + 1]));
             text += line.dump() + "\n";
         }
-        const auto path = directory / "scores.jsonl";
-        const auto temporary = directory / "scores.jsonl.tmp";
-        std::ofstream out(temporary, std::ios::binary);
-        out << text;
-        out.close();
-        if (!out)
-            throw IoError(
-                cat(temporary.string(), " can't be written (the disk may be full). Make room and start again."));
-        std::filesystem::rename(temporary, path);
+        store::write_text_atomic(directory / "scores.jsonl", text);
     }
 
     ScoreOptions options_;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdio>
 #include <utility>
 
@@ -234,13 +233,12 @@ private:
                        {"prompt_tokens", cost.prompt},
                        {"scored_tokens", cost.scored},
                        {"flops", {{"policy", drawing}, {"value", scoring}, {"total", drawing + scoring}}},
-                       {"gap", finite(separation.gap)},
-                       {"noise", finite(separation.noise)},
-                       {"critical_width", finite(separation.critical_width)},
+                       {"gap", separation.gap},
+                       {"noise", separation.noise},
+                       {"critical_width", separation.critical_width},
                        {"nodes", file.size("node/parent")}});
     }
 
-    static nlohmann::json finite(double x) { return std::isfinite(x) ? nlohmann::json(x) : nlohmann::json(nullptr); }
     static std::string rounded(double x) {
         std::array<char, 32> text{};
         std::snprintf(text.data(), text.size(), "%.3g", x);

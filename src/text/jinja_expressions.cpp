@@ -248,9 +248,7 @@ ExpressionPtr ExpressionParser::postfix(ExpressionPtr left) {
         } else if (skip_symbol("[")) {
             left = subscript(std::move(left));
         } else if (skip_symbol("(")) {
-            left = make(Kind::call, "", std::move(left));
-            left->arguments = arguments();
-            left = finish(std::move(left));
+            left = call(std::move(left));
         } else {
             return left;
         }
@@ -291,6 +289,20 @@ ExpressionPtr ExpressionParser::subscript(ExpressionPtr object) {
 }
 
 /// Behind "(".
+ExpressionPtr ExpressionParser::call(ExpressionPtr left) {
+    left = make(Kind::call, "", std::move(left));
+    left->arguments = arguments();
+    return finish(std::move(left));
+}
+
+/// The name of a filter or a test.
+std::string ExpressionParser::dotted_name() {
+    std::string name = expect_name();
+    while (skip_symbol(".")) name += '.' + expect_name();
+    return name;
+}
+
+/// Behind "(".
 std::vector<Argument> ExpressionParser::arguments() {
     std::vector<Argument> result;
     while (!skip_symbol(")")) {
@@ -312,8 +324,7 @@ std::vector<Argument> ExpressionParser::arguments() {
 }
 
 ExpressionPtr ExpressionParser::filter(ExpressionPtr left) {
-    std::string name = expect_name();
-    while (skip_symbol(".")) name += '.' + expect_name();
+    std::string name = dotted_name();
     ExpressionPtr result = make(Kind::filter, std::move(name));
     result->operands.push_back(std::move(left));
     if (skip_symbol("(")) result->arguments = arguments();
@@ -333,9 +344,7 @@ ExpressionPtr ExpressionParser::filters(ExpressionPtr left) {
         } else if (skip_name("is")) {
             left = test(std::move(left));
         } else if (skip_symbol("(")) {
-            left = make(Kind::call, "", std::move(left));
-            left->arguments = arguments();
-            left = finish(std::move(left));
+            left = call(std::move(left));
         } else {
             return left;
         }
@@ -344,8 +353,7 @@ ExpressionPtr ExpressionParser::filters(ExpressionPtr left) {
 
 ExpressionPtr ExpressionParser::test(ExpressionPtr left) {
     const bool negated = skip_name("not");
-    std::string name = expect_name();
-    while (skip_symbol(".")) name += '.' + expect_name();
+    std::string name = dotted_name();
     ExpressionPtr result = make(Kind::test, std::move(name), std::move(left));
     const auto divides = [this] {
         return is_name("else") || is_name("or") || is_name("and") || is_name("if") || is_name("is") || is_name("in") ||

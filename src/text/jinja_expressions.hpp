@@ -65,7 +65,9 @@ private:
     ExpressionPtr sequence(ExpressionPtr result, std::string_view close, bool pairs);
     ExpressionPtr attribute(ExpressionPtr left);
     ExpressionPtr subscript(ExpressionPtr object);
+    ExpressionPtr call(ExpressionPtr left);
     std::vector<Argument> arguments();
+    std::string dotted_name();
     ExpressionPtr filters(ExpressionPtr left);
     ExpressionPtr filter(ExpressionPtr left);
     ExpressionPtr test(ExpressionPtr left);

@@ -34,7 +34,8 @@ struct Annotation {
 [[nodiscard]] Annotation annotate(const AnnotatePlan& plan, Generator& generator, const Trajectories& data,
                                   std::size_t begin, std::size_t end, const std::function<void()>& on_finished = {});
 
-/// Tokens of the cache that problems which are annotated together take at most. @param states of a problem
+/// Tokens of the cache that problems which are annotated together take at most, but where
+/// one problem has more. @param prompt, answer tokens at most
 [[nodiscard]] std::int64_t annotate_tokens(int slots, std::int64_t prompt, std::int64_t answer);
 
 }  // namespace tdrm::rollout
