@@ -30,6 +30,31 @@ std::optional<Calibration> calibrate(std::span<const double> value_S, std::span<
                        explained_variance(value, truth)};
 }
 
+std::optional<SiblingFigures> sibling_figures(std::span<const double> value_N, std::span<const double> truth_N,
+                                              std::span<const std::int32_t> parent_N) {
+    ensure(truth_N.size() == value_N.size() && parent_N.size() == value_N.size(), "a value and a truth for each node");
+    std::vector<std::vector<std::size_t>> children(value_N.size());
+    for (std::size_t n = 0; n < value_N.size(); ++n)
+        if (parent_N[n] >= 0 && !std::isnan(truth_N[n])) children[static_cast<std::size_t>(parent_N[n])].push_back(n);
+    SiblingFigures figures;
+    double ordered = 0, unequal = 0;
+    for (const auto& siblings : children)
+        for (std::size_t i = 0; i < siblings.size(); ++i)
+            for (std::size_t j = 0; j < i; ++j) {
+                const double values = value_N[siblings[i]] - value_N[siblings[j]];
+                const double truths = truth_N[siblings[i]] - truth_N[siblings[j]];
+                figures.pairs += 1;
+                figures.mse += (values - truths) * (values - truths);
+                if (truths == 0) continue;
+                unequal += 1;
+                ordered += values == 0 ? 0.5 : (values > 0) == (truths > 0) ? 1 : 0;
+            }
+    if (figures.pairs == 0) return std::nullopt;
+    figures.mse /= static_cast<double>(figures.pairs);
+    figures.order = ordered / unequal;
+    return figures;
+}
+
 ValueReport value_report(std::span<const double> value_S, std::span<const std::size_t> offset,
                          std::span<const double> outcome, std::span<const double> truth_S,
                          std::span<const std::size_t> problem_begin) {

@@ -15,6 +15,15 @@ Trajectory judged(const task::Task& task, const task::Problem& problem, task::To
     return t;
 }
 
+/// The first (s - 1) mod T of the T steps of the answer that stands s rows before the next one.
+task::Tokens begin_of_fork(const Trajectories& table, int s) {
+    const std::size_t first = table.size() - static_cast<std::size_t>(s);
+    const auto ends = table.step_ends(first);
+    const auto steps = ends.empty() ? 0 : static_cast<std::size_t>(s - 1) % ends.size();
+    const auto ids = table.ids(first).first(steps == 0 ? 0 : static_cast<std::size_t>(ends[steps - 1]));
+    return {ids.begin(), ids.end()};
+}
+
 }  // namespace
 
 Trajectories scripted_answers(const RolloutPlan& plan, std::span<const task::Draw> draws) {
@@ -25,7 +34,10 @@ Trajectories scripted_answers(const RolloutPlan& plan, std::span<const task::Dra
         for (int s = 0; s < plan.samples; ++s) {
             const auto visit = static_cast<std::uint64_t>(draw.visit) * static_cast<std::uint64_t>(plan.samples) +
                                static_cast<std::uint64_t>(s);
-            auto t = judged(*plan.task, problem, plan.task->demonstration(problem, plan.seed, visit), true);
+            auto ids = plan.forks && s > 0 ? begin_of_fork(table, s) : task::Tokens();
+            const auto rest = plan.task->scripted_rest(problem, ids, plan.seed, visit);
+            ids.insert(ids.end(), rest.begin(), rest.end());
+            auto t = judged(*plan.task, problem, std::move(ids), true);
             t.visit = static_cast<std::int32_t>(draw.visit);
             t.sample = static_cast<std::int32_t>(s);
             t.logprob.assign(t.ids.size(), std::numeric_limits<float>::quiet_NaN());

@@ -12,6 +12,7 @@
 #include "tdrm/eval/value_report.hpp"
 #include "tdrm/reward/loss.hpp"
 #include "tdrm/reward/score.hpp"
+#include "tdrm/rollout/state_tree.hpp"
 #include "tdrm/stage/maps.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
@@ -165,12 +166,19 @@ nlohmann::json value_report(const rollout::Trajectories& data, std::span<const f
     const auto values = train::state_values(data, logits, hazards);
     const std::vector<double> nothing(data.size(), std::numeric_limits<double>::quiet_NaN());
     const auto report = eval::value_report(values, rollout::state_offsets(data), nothing, {});
+    const auto tree = rollout::state_tree(data);
     nlohmann::json json{{"states", report.states}, {"mean_value_change", report.mean_value_change}};
     for (const auto& [name, meaning, truth] : rollout::estimands(data, labels, hazards)) {
         const auto calibration =
             eval::calibrate(values, std::vector<double>(truth.begin(), truth.end()), train::problem_states(data));
         if (!calibration) continue;
         auto& entry = json[name == labels.kind ? "truth" : name] = calibration_json(*calibration);
+        // The verdict of one answer is nothing that its states have: siblings are compared where states are judged.
+        const bool of_states = name.find("outcome") == std::string::npos;
+        const auto siblings =
+            of_states ? eval::sibling_figures(tree.by_node(values), tree.by_node(truth), tree.parent_N) : std::nullopt;
+        if (siblings)
+            entry["siblings"] = {{"pairs", siblings->pairs}, {"mse", siblings->mse}, {"order", siblings->order}};
         entry["estimand"] = name;
         entry["meaning"] = meaning;
     }

@@ -17,6 +17,7 @@ struct RolloutStageOptions {
     engine::SamplerOptions sampler;
     int slots = 256;
     bool scripted = false;
+    bool forks = false;
     double verdict_noise = 0;
 
     void fields(Fields& f) {
@@ -27,6 +28,9 @@ struct RolloutStageOptions {
         f("slots", slots, "sequences decoded together", between(1, 1e6)).not_identity();
         f("scripted", scripted,
           "the task's scripted policy answers, the one that writes demonstrations: its exact values are stored");
+        f("forks", forks,
+          "scripted answers after the first leave it, each a step later: siblings, to compare values of, at every "
+          "depth");
         f("verdict_noise", verdict_noise,
           "chance that a stored verdict is flipped, as an unreliable judge would; the true one is kept apart",
           between(0, 0.5));
@@ -46,6 +50,10 @@ public:
                                                     "answer). Leave one of the two out."
                                                   : "isn't given (nobody would answer). Name a model, or set scripted: "
                                                     "true for the task's own demonstrations."});
+        if (options_.forks && !options_.scripted)
+            problems.push_back({"", path + ".forks",
+                                "is true, but a model answers (only the scripted policy goes on from the middle of an "
+                                "answer here). Set scripted: true, or leave forks out."});
         if (options_.scripted && task.scripted_policy().empty())
             problems.push_back({"", path + ".scripted",
                                 cat("is true, but the values of the task ", task.kind(),
@@ -60,6 +68,7 @@ public:
         rollout::RolloutPlan plan{&context.task,    options_.problems, options_.samples,
                                   options_.sampler, context.seed,      "rollout"};
         plan.scripted = options_.scripted;
+        plan.forks = options_.forks;
         plan.verdict_noise = options_.verdict_noise;
         const auto answers = rollout_map(
             context, plan, policy.get(), options_.slots, context.node.name, context.directory,

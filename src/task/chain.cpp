@@ -69,7 +69,8 @@ public:
 
     [[nodiscard]] int max_prompt_tokens() const override { return 2 * options_.max_steps + 2; }
     [[nodiscard]] int max_answer_tokens() const override { return 6 * options_.max_steps + 3; }
-    [[nodiscard]] Tokens demonstration(const Problem& problem, std::uint64_t seed, std::uint64_t visit) const override;
+    [[nodiscard]] Tokens scripted_rest(const Problem& problem, TokenSpan begun, std::uint64_t seed,
+                                       std::uint64_t visit) const override;
     [[nodiscard]] Verdict verdict(const Problem& problem, TokenSpan answer) const override;
     [[nodiscard]] std::int64_t penultimate(TokenSpan answer, std::span<const std::int32_t> step_ends) const override;
     [[nodiscard]] TruthKind truth_kind() const override { return TruthKind::no_error_so_far; }
@@ -118,12 +119,20 @@ Expression Chain::expression(const Problem& problem) const {
     return expression;
 }
 
-Tokens Chain::demonstration(const Problem& problem, std::uint64_t seed, std::uint64_t visit) const {
+Tokens Chain::scripted_rest(const Problem& problem, TokenSpan begun, std::uint64_t seed, std::uint64_t visit) const {
     Random random(random_key(seed, "demonstration", problem.id, visit));
     const Expression expression = this->expression(problem);
     Tokens answer;
     int value = expression.first;
-    for (const auto& [op, b] : expression.operations) {
+    std::size_t steps = 0;
+    for (; begun.size() >= kEquationTokens; begun = begun.subspan(kEquationTokens), ++steps) {
+        const auto written = equation(begun.first(kEquationTokens));
+        if (!written) cannot_go_on(problem, "a step can't be read");
+        value = written->c;
+    }
+    if (!begun.empty() || steps > expression.operations.size()) cannot_go_on(problem, "its result is stated already");
+    for (; steps < expression.operations.size(); ++steps) {
+        const auto& [op, b] = expression.operations[steps];
         int result = apply(value, op, b, options_.modulus);
         if (options_.noise > 0 && random.next_uniform() < options_.noise) {
             const auto shift = 1 + random.next_below(static_cast<std::uint64_t>(options_.modulus - 1));

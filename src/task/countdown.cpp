@@ -123,7 +123,8 @@ public:
 
     [[nodiscard]] int max_prompt_tokens() const override { return options_.numbers + 3; }
     [[nodiscard]] int max_answer_tokens() const override { return 6 * (options_.numbers - 1) + 1; }
-    [[nodiscard]] Tokens demonstration(const Problem& problem, std::uint64_t seed, std::uint64_t visit) const override;
+    [[nodiscard]] Tokens scripted_rest(const Problem& problem, TokenSpan begun, std::uint64_t seed,
+                                       std::uint64_t visit) const override;
     [[nodiscard]] Verdict verdict(const Problem& problem, TokenSpan answer) const override;
     [[nodiscard]] Reason judge(const Problem& problem, TokenSpan answer) const;
     [[nodiscard]] std::int64_t penultimate(TokenSpan answer, std::span<const std::int32_t> step_ends) const override;
@@ -172,9 +173,17 @@ Puzzle Countdown::puzzle(const Problem& problem) const {
     return puzzle;
 }
 
-Tokens Countdown::demonstration(const Problem& problem, std::uint64_t seed, std::uint64_t visit) const {
+Tokens Countdown::scripted_rest(const Problem& problem, TokenSpan begun, std::uint64_t seed,
+                                std::uint64_t visit) const {
     Random random(random_key(seed, "demonstration", problem.id, visit));
-    auto [left, target] = puzzle(problem);
+    const Puzzle puzzle = this->puzzle(problem);
+    Play so_far(puzzle, options_.max_result);
+    for (; !begun.empty(); begun = begun.subspan(kEquationTokens)) {
+        const auto step = equation(begun.first(std::min(begun.size(), kEquationTokens)));
+        if (!step || so_far.step(*step) != Reason::correct) cannot_go_on(problem, "a step isn't legal");
+    }
+    Numbers left = so_far.left();
+    const int target = puzzle.target;
     std::vector<Equation> steps;
     if (options_.noise > 0) {
         // A step in error leaves the solution; from there on the best play goes on, if there is any.
@@ -209,11 +218,11 @@ Reason Countdown::judge(const Problem& problem, TokenSpan answer) const {
     while (!rest.empty() && rest[0] != kEnd) {
         if (play.left().size() == 1) return Reason::trailing_tokens;
         const std::size_t matched = match_equation(rest);
-        if (matched == rest.size() && matched < 6) return Reason::truncated;
-        if (matched < 6) return Reason::malformed_step;
-        const Reason reason = play.step(*equation(rest.first(6)));
+        if (matched == rest.size() && matched < kEquationTokens) return Reason::truncated;
+        if (matched < kEquationTokens) return Reason::malformed_step;
+        const Reason reason = play.step(*equation(rest.first(kEquationTokens)));
         if (reason != Reason::correct) return reason;
-        rest = rest.subspan(6);
+        rest = rest.subspan(kEquationTokens);
     }
     if (rest.empty()) return Reason::truncated;
     if (rest.size() > 1) return Reason::trailing_tokens;

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "tdrm/base/errors.hpp"
+
 namespace tdrm::task {
 
 std::string_view name(Reason reason) {
@@ -11,6 +13,10 @@ std::string_view name(Reason reason) {
         "inexact_division", "result_out_of_bounds",  "wrong_arithmetic"};
     const auto index = static_cast<std::size_t>(reason);
     return index < kNames.size() ? kNames[index] : "unknown";
+}
+
+Tokens Task::scripted_rest(const Problem&, TokenSpan, std::uint64_t, std::uint64_t) const {
+    throw BugError(cat("the task ", kind(), " has no scripted policy"));
 }
 
 }  // namespace tdrm::task

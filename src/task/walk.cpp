@@ -82,7 +82,8 @@ public:
 
     [[nodiscard]] int max_prompt_tokens() const override { return static_cast<int>(kOffsets) + 5; }
     [[nodiscard]] int max_answer_tokens() const override { return static_cast<int>(kStepTokens) * options_.steps + 1; }
-    [[nodiscard]] Tokens demonstration(const Problem& problem, std::uint64_t seed, std::uint64_t visit) const override;
+    [[nodiscard]] Tokens scripted_rest(const Problem& problem, TokenSpan begun, std::uint64_t seed,
+                                       std::uint64_t visit) const override;
     [[nodiscard]] Verdict verdict(const Problem& problem, TokenSpan answer) const override;
     [[nodiscard]] std::int64_t penultimate(TokenSpan answer, std::span<const std::int32_t> step_ends) const override;
     [[nodiscard]] TruthKind truth_kind() const override { return TruthKind::reachable; }
@@ -127,13 +128,18 @@ Puzzle Walk::puzzle(const Problem& problem) const {
     return {number(p[0]), number(p[6]), {number(p[2]), number(p[3]), number(p[4])}};
 }
 
-Tokens Walk::demonstration(const Problem& problem, std::uint64_t seed, std::uint64_t visit) const {
+Tokens Walk::scripted_rest(const Problem& problem, TokenSpan begun, std::uint64_t seed, std::uint64_t visit) const {
     Random random(random_key(seed, "demonstration", problem.id, visit));
     const Puzzle puzzle = this->puzzle(problem);
     Tokens answer;
     answer.reserve(static_cast<std::size_t>(max_answer_tokens()));
     int number = puzzle.start;
-    for (int i = 0; i < options_.steps; ++i) {
+    int steps = 0;
+    for (; !begun.empty(); begun = begun.subspan(kStepTokens), ++steps)
+        if (step(puzzle, begun.first(std::min(begun.size(), kStepTokens)), number) != Reason::correct)
+            cannot_go_on(problem, "a step isn't legal");
+    if (steps > options_.steps) cannot_go_on(problem, "it has too many steps");
+    for (; steps < options_.steps; ++steps) {
         const int offset = puzzle.offsets[random.next_below(kOffsets)];
         number = (number + offset) % options_.modulus;
         answer.insert(answer.end(), {number_token(offset), kEquals, number_token(number), kDelimiter});

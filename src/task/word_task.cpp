@@ -121,7 +121,7 @@ void WordTask::write(Tokens& tokens, const Equation& e) const {
 
 std::size_t WordTask::match_equation(TokenSpan tokens) const {
     std::size_t i = 0;
-    for (; i < tokens.size() && i < 6; ++i) {
+    for (; i < tokens.size() && i < kEquationTokens; ++i) {
         const Token token = tokens[i];
         const bool fits = i == 1   ? is_operator(token)
                           : i == 3 ? token == kEquals
@@ -133,7 +133,7 @@ std::size_t WordTask::match_equation(TokenSpan tokens) const {
 }
 
 std::optional<Equation> WordTask::equation(TokenSpan tokens) const {
-    if (tokens.size() != 6 || match_equation(tokens) != 6) return std::nullopt;
+    if (tokens.size() != kEquationTokens || match_equation(tokens) != kEquationTokens) return std::nullopt;
     return Equation{number(tokens[0]), tokens[1], number(tokens[2]), number(tokens[4])};
 }
 
@@ -143,6 +143,11 @@ std::string describe_splits(const SplitSizes& sizes, const std::vector<std::stri
     text += " repeating";
     for (const std::string& name : repeating) text += ' ' + name;
     return text;
+}
+
+void WordTask::cannot_go_on(const Problem& problem, std::string_view why) {
+    throw DataError(cat("an answer to problem ", problem.id, " can't be gone on with by the scripted policy (", why,
+                        "). Begin it with steps of its own."));
 }
 
 void refuse(std::string_view kind, const std::vector<std::string>& problems) {

@@ -21,6 +21,8 @@ struct Equation {
     int c;
 };
 
+inline constexpr std::size_t kEquationTokens = 6;
+
 /// Bounds of the splitter: twice a right step, and as many steps as an answer can have with some to spare.
 inline constexpr std::size_t kMaxStepTokens = 12;
 inline constexpr std::size_t kMaxSteps = 32;
@@ -43,10 +45,15 @@ public:
     [[nodiscard]] std::int64_t distinct_problems(std::string_view s) const override { return splits_.distinct(s); }
     [[nodiscard]] Problem problem(std::string_view split, std::int64_t index) const override;
 
+    [[nodiscard]] Tokens demonstration(const Problem& problem, std::uint64_t seed, std::uint64_t visit) const override {
+        return scripted_rest(problem, {}, seed, visit);
+    }
     [[nodiscard]] std::vector<std::int32_t> step_ends(TokenSpan answer) const override;
     [[nodiscard]] std::unique_ptr<StepTracker> track_steps() const override;
 
 protected:
+    /// What scripted_rest throws. @param why e.g. "a step isn't legal"
+    [[noreturn]] static void cannot_go_on(const Problem& problem, std::string_view why);
     /// @param answer_word     the word with id kAnswer
     /// @param options         text of all options, for the fingerprint
     WordTask(std::string kind, std::string answer_word, bool with_division, int smallest, int largest,

@@ -60,6 +60,22 @@ TEST(ValueReport, RanksWithinProblemsAmongTheStatesThatAreKnown) {
     EXPECT_FALSE(calibrate(values, std::vector<double>(6, kUnknown), problems));
 }
 
+TEST(SiblingFigures, AreOfTheChildrenOfOneStateAlone) {
+    // A root with three children, of which one isn't known; the first child has two more; another root has an only
+    // child.
+    const std::vector<std::int32_t> parent{-1, 0, 0, 0, 1, 1, -1, 6};
+    const std::vector<double> value{0.9, 0.5, 0.2, 0.7, 0.4, 0.4, 0.1, 1};
+    const std::vector<double> truth{0, 0.6, 0.5, kUnknown, 1, 0, 0, 0};
+    const auto figures = sibling_figures(value, truth, parent);
+    ASSERT_TRUE(figures);
+    EXPECT_EQ(figures->pairs, 2);
+    EXPECT_NEAR(figures->mse, ((0.3 - 0.1) * (0.3 - 0.1) + 1) / 2, 1e-12);
+    EXPECT_EQ(figures->order, 0.75);  // one right, one tie
+    EXPECT_TRUE(std::isnan(sibling_figures(value, std::vector<double>(8, 0.5), parent)->order));
+    EXPECT_FALSE(sibling_figures(value, truth, std::vector<std::int32_t>{-1, -1, -1, -1, -1, -1, -1, 0}));
+    EXPECT_THROW((void)sibling_figures(value, truth, std::vector<std::int32_t>{-1}), BugError);
+}
+
 TEST(ValueReport, RefusesWhatDoesntFit) {
     EXPECT_THROW((void)value_report(kValues, kOffsets, std::vector<double>{1}, {}), BugError);
     EXPECT_THROW((void)value_report(kValues, kOffsets, std::vector<double>{1, 0}, std::vector<double>{1}), BugError);

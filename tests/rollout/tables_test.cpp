@@ -6,10 +6,13 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
+#include <set>
 
 #include "../task/helpers.hpp"
 #include "tdrm/rollout/answers.hpp"
 #include "tdrm/rollout/search.hpp"
+#include "tdrm/rollout/state_tree.hpp"
 #include "tdrm/store/manifest.hpp"
 
 namespace tdrm::rollout {
@@ -156,6 +159,56 @@ TEST_F(TablesTest, TreesOfASearchComeBackWithTheirCostAndTheirSeparation) {
     EXPECT_DOUBLE_EQ(found.gap, 2);
     EXPECT_DOUBLE_EQ(found.noise, std::sqrt(2.0));
     EXPECT_DOUBLE_EQ(found.critical_width, std::exp(1));
+}
+
+TEST(Forks, LeaveTheFirstAnswerAStepLaterEachAndGoOnAsTheScriptedPolicyDoes) {
+    const auto walk = task::walk(4);
+    RolloutPlan plan{walk.get(), "dev", 10, {}, 9};
+    plan.scripted = plan.forks = true;
+    const auto data = scripted_answers(plan, std::vector<task::Draw>{{3, 1}});
+    const auto problem = data.problem_of(0);
+    const auto first = data.ids(0);
+    EXPECT_EQ(task::Tokens(first.begin(), first.end()), walk->demonstration(problem, 9, 10));
+    std::set<std::size_t> left_at;
+    for (std::size_t s = 1; s < data.size(); ++s) {
+        const auto kept = first.first((s - 1) % 4 * 4);
+        task::Tokens ids(kept.begin(), kept.end());
+        const auto rest = walk->scripted_rest(problem, kept, 9, 10 + s);
+        ids.insert(ids.end(), rest.begin(), rest.end());
+        const auto fork = data.ids(s);
+        EXPECT_EQ(task::Tokens(fork.begin(), fork.end()), ids) << s;
+        left_at.insert(
+            static_cast<std::size_t>(std::mismatch(fork.begin(), fork.end(), first.begin()).first - fork.begin()) / 4);
+    }
+    EXPECT_GT(left_at.size(), 2U);
+}
+
+TEST(StateTree, EqualStatesOfAProblemAreOneNodeUnderTheSameParent) {
+    const auto walk = task::walk(4);
+    RolloutPlan plan{walk.get(), "dev", 8, {}, 9};
+    plan.scripted = plan.forks = true;
+    const auto data = scripted_answers(plan, std::vector<task::Draw>{{0, 0}, {1, 0}});
+    const auto tree = state_tree(data);
+    const auto offsets = state_offsets(data);
+    ASSERT_EQ(tree.node_S.size(), offsets.back());
+    std::map<std::pair<std::int32_t, task::Tokens>, std::int32_t> seen;  // problem and ids so far
+    std::set<std::int32_t> nodes;
+    for (std::size_t row = 0; row < data.size(); ++row) {
+        std::int32_t parent = -1;
+        for (std::size_t t = 0; t <= data.step_ends(row).size(); ++t) {
+            const auto ids = data.ids(row).first(t == 0 ? 0 : static_cast<std::size_t>(data.step_ends(row)[t - 1]));
+            const std::int32_t node = tree.node_S[offsets[row] + t];
+            const auto [known, is_new] = seen.try_emplace({data.problem[row], {ids.begin(), ids.end()}}, node);
+            EXPECT_EQ(known->second, node);
+            EXPECT_EQ(nodes.insert(node).second, is_new);
+            EXPECT_EQ(tree.parent_N[static_cast<std::size_t>(node)], parent);
+            EXPECT_LE(tree.first_N[static_cast<std::size_t>(node)], offsets[row] + t);
+            EXPECT_EQ(tree.first_N[static_cast<std::size_t>(node)] == offsets[row] + t, is_new);
+            parent = node;
+        }
+    }
+    EXPECT_EQ(nodes.size(), tree.parent_N.size());
+    EXPECT_LT(nodes.size(), tree.node_S.size());
 }
 
 TEST_F(TablesTest, ExactValuesContinuationsAndTrueVerdictsComeBackWithTheLabels) {

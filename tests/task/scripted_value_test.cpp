@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "helpers.hpp"
+#include "tdrm/base/errors.hpp"
 #include "tdrm/base/random.hpp"
 
 namespace tdrm::task {
@@ -147,6 +149,46 @@ TEST(ChainValue, IsNotKnownWhereTheScriptedPolicyNeverStands) {
     for (std::size_t t = 2; t < 5; ++t) EXPECT_TRUE(std::isnan(broken[t])) << t;
     EXPECT_EQ(value_of(*task, problem, "3 + 4 = 7 ; 7 * 7 = 9 ; 9 - 2 = 7 ; # 8 END").back(), 0);
     EXPECT_EQ(value_of(*task, problem, "3 + 4 = 7 ; 7 * 7 = 9 ; 9 - 2 = 7 ; # 7 END").back(), 1);
+}
+
+TEST(ScriptedPolicy, GoesOnFromItsStatesAndIsRightAsOftenAsTheirValuesSay) {
+    const auto tasks = {walk(4), countdown(4, 0.5), chain(0.3)};
+    for (const auto& task : tasks) {
+        double expected = 0, right = 0, spread = 0;
+        for (std::int64_t i = 0; i < 30; ++i) {
+            const Problem problem = task->problem("dev", i);
+            const Tokens answer = task->demonstration(problem, 5, 0);
+            const auto ends = task->step_ends(answer);
+            const auto values = task->scripted_value(problem, answer, ends);
+            for (const std::size_t t : {std::size_t{0}, std::size_t{1}, ends.size() - 1}) {
+                const TokenSpan begun = TokenSpan(answer).first(t == 0 ? 0 : static_cast<std::size_t>(ends[t - 1]));
+                expected += 40 * double{values[t]};
+                spread += 40 * double{values[t]} * (1 - double{values[t]});
+                for (std::uint64_t visit = 0; visit < 40; ++visit) {
+                    Tokens whole(begun.begin(), begun.end());
+                    const Tokens rest = task->scripted_rest(problem, begun, 3, visit);
+                    whole.insert(whole.end(), rest.begin(), rest.end());
+                    right += task->verdict(problem, whole).correct ? 1 : 0;
+                }
+            }
+        }
+        EXPECT_NEAR(right, expected, 4 * std::sqrt(spread)) << task->kind();
+        EXPECT_GT(spread, 20) << task->kind();
+    }
+}
+
+TEST(ScriptedPolicy, DoesntGoOnBehindWhatItNeverWrites) {
+    const auto expect_refusal = [](const Task& task, const std::string& prompt, const std::string& begun) {
+        const Problem problem = problem_of(task, prompt, "0");
+        EXPECT_THROW((void)task.scripted_rest(problem, task.parse(begun), 1, 0), DataError) << begun;
+    };
+    const auto walk = task::walk(2);
+    for (const char* begun : {"1 = 0 ;", "1 = 11", "1 = 11 ; 1 = 0 ; 1 = 1 ;", "END"})
+        expect_refusal(*walk, "10 + 1 4 9 ? 1 A", begun);
+    for (const char* begun : {"4 * 3 = 11 ;", "4 * 3", "4 * 3 = 12 ; 4 * 2 = 8 ;", "END"})
+        expect_refusal(*countdown(4, 0.5), "1 2 3 4 ? 24 A", begun);
+    for (const char* begun : {"3 + 4 7 =", "3 + 4 = 7 ; 7 * 7 = 9 ; 9 - 2 = 7 ; # 7 END"})
+        expect_refusal(*chain(0.1), "3 + 4 * 7 - 2 ?", begun);
 }
 
 TEST(ScriptedPolicy, SaysWhoseValuesItsValuesAre) {

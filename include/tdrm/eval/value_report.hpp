@@ -27,6 +27,20 @@ struct Calibration {
 [[nodiscard]] std::optional<Calibration> calibrate(std::span<const double> value_S, std::span<const double> truth_S,
                                                    std::span<const std::size_t> problem_begin);
 
+/// How well values tell the children of one state apart, which is what a choice of the next step asks of them.
+struct SiblingFigures {
+    std::int64_t pairs = 0;
+    double mse = 0;    ///< mean of ((V(a) - V(b)) - (truth(a) - truth(b)))^2 over pairs of siblings
+    double order = 0;  ///< share of the pairs with different truths whose values are in that order, ties counting half;
+                       ///< NaN without such a pair
+};
+
+/// Over all pairs of states with the same parent whose truths are known; nothing if there is none. Arrays by node of a
+/// tree of states. @param parent_N -1 for a root
+[[nodiscard]] std::optional<SiblingFigures> sibling_figures(std::span<const double> value_N,
+                                                            std::span<const double> truth_N,
+                                                            std::span<const std::int32_t> parent_N);
+
 struct ValueReport {
     std::int64_t states = 0;
     double mean_value_change = 0;  ///< mean |V(s_{t+1}) - V(s_t)| before the last state, where the outcome is revealed;

@@ -23,6 +23,7 @@ struct RolloutPlan {
     std::uint64_t seed = 0;
     std::string_view purpose = "rollout";
     bool scripted = false;     ///< answers are the task's demonstrations instead of a model's
+    bool forks = false;        ///< of scripted answers: the first of a draw is left by the others, each a step later
     double verdict_noise = 0;  ///< chance that a stored verdict is flipped (rollout::flip_verdicts)
 };
 
@@ -32,7 +33,8 @@ struct RolloutPlan {
                                           const std::function<void()>& on_finished = {});
 
 /// Local. Answers of the task's scripted policy, sample s of a visit being demonstration visit x samples + s. They have
-/// no log-probs (NaN).
+/// no log-probs (NaN). With `forks` sample s > 0 begins with (s - 1) mod T of the T steps of sample 0, so that states
+/// with equal parents, siblings, are found at every depth.
 [[nodiscard]] Trajectories scripted_answers(const RolloutPlan& plan, std::span<const task::Draw> draws);
 
 /// Problems [begin, end) of n that a rank takes: consecutive and even.

@@ -186,6 +186,11 @@ public:
                                                             std::span<const std::int32_t>) const {
         return {};
     }
+    /// What this policy writes behind `begun`, whole steps of an answer, to the end token: a function of (problem,
+    /// begun, seed, visit), and behind nothing the demonstration. Only for tasks whose `scripted_policy` isn't empty.
+    /// @throws DataError if it can't go on from there
+    [[nodiscard]] virtual Tokens scripted_rest(const Problem& problem, TokenSpan begun, std::uint64_t seed,
+                                               std::uint64_t visit) const;
     /// Whether two canonical answers (Verdict::answer, neither empty) say the same: classes of votes.
     [[nodiscard]] virtual bool same_answer(std::string_view a, std::string_view b) const { return a == b; }
 };
