@@ -1,6 +1,7 @@
 #include "expand.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 #include <set>
 
@@ -19,7 +20,27 @@ struct Axis {
     std::string key;
     std::string label;  ///< in the name
     std::vector<Yaml> values;
+
+    [[nodiscard]] bool is_variable() const { return key.starts_with('$'); }
 };
+
+/// Writes a variable's value wherever options name it: "rolls[seed=$seed]". @returns how often they do
+int write_variable(Yaml& options, const std::string& name, const std::string& value) {
+    int found = 0;
+    if (options.is_scalar()) {
+        const auto is_letter = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+        for (std::size_t at = 0; (at = options.scalar.find(name, at)) != std::string::npos;) {
+            const std::size_t end = at + name.size();
+            const bool whole_word = end == options.scalar.size() || !is_letter(options.scalar[end]);
+            if (whole_word) options.scalar.replace(at, name.size(), value);
+            found += whole_word ? 1 : 0;
+            at += whole_word ? value.size() : name.size();
+        }
+    }
+    for (Yaml& item : options.items) found += write_variable(item, name, value);
+    for (auto& entry : options.entries) found += write_variable(entry.value, name, value);
+    return found;
+}
 
 /// Is an option given, itself, a part of it, or a value in the place of the map that would hold it?
 bool sets(const Yaml& options, std::string_view dotted) {
@@ -148,6 +169,13 @@ private:
         }
         std::vector<SingleStage> result;
         for (std::size_t i = 0; i < total; ++i) result.push_back(variant(name, options, axes, i, total));
+        for (const Axis& axis : axes) {
+            Yaml copy = options;
+            if (axis.is_variable() && write_variable(copy, axis.key, "") == 0)
+                problem(each, path(name) + ".each." + axis.key,
+                        cat("no option of the stage names it (all its values would give the same stage). Write ",
+                            axis.key, " where its value belongs, or remove it."));
+        }
         return result;
     }
 
@@ -159,9 +187,11 @@ private:
         for (const Axis& axis : axes) {
             total /= axis.values.size();
             const Yaml& value = axis.values[i / total % axis.values.size()];
-            stage.options.set_path(axis.key, value);
+            if (!axis.is_variable()) stage.options.set_path(axis.key, value);
             full.parameters.emplace_back(axis.label, canonical_scalar(value.scalar));
         }
+        for (std::size_t a = 0; a < axes.size(); ++a)
+            if (axes[a].is_variable()) write_variable(stage.options, axes[a].key, full.parameters[a].second);
         stage.name = full.text();
         return stage;
     }
@@ -173,7 +203,7 @@ private:
             const std::vector<Yaml> values = list.is_list() ? list.items : std::vector<Yaml>{list};
             const std::string fault = axis_fault(key, values);
             if (fault.empty()) {
-                axes.push_back({key, split_path(key).back(), values});
+                axes.push_back({key, split_path(key.starts_with('$') ? key.substr(1) : key).back(), values});
             } else {
                 problem(list, path(name) + ".each." + key, fault);
             }

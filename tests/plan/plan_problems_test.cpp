@@ -142,6 +142,9 @@ TEST(PlanProblems, WrongEach) {
         problem_of("  a: {do: rollout, each: {policy: [\"hf:a/b\"]}}\n"),
         "a.yaml:2: stages.a.each.policy: \"hf:a/b\" can't vary (values become part of the stage's name, a folder). "
         "Write another stage with like.");
+    EXPECT_EQ(problem_of("  a: {do: sft, data: $ab, each: {$a: [1, 2]}}\n"),
+              "a.yaml:2: stages.a.each.$a: no option of the stage names it (all its values would give the same stage). "
+              "Write $a where its value belongs, or remove it.");
     EXPECT_EQ(problem_of("  a: {do: sft, each: {like: [b]}}\n"),
               "a.yaml:2: stages.a.each.like: \"like\" can't vary. Write another stage.");
     EXPECT_EQ(

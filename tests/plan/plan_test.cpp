@@ -100,6 +100,22 @@ stages:
     EXPECT_EQ(inputs(plan, "all"), Texts{"policies[0]=find[value=td[seed=2]]"});
 }
 
+TEST(Plan, VariablesOfEachStandWhereverOptionsNameThem) {
+    const auto [plan, problems] = read(R"(
+stages:
+  base: {do: sft}
+  rolls: {do: rollout, policy: base, each: {noise: [0, 0.20], seed: [1, 2]}}
+  td: {do: value, init: base, data: "rolls[noise=$n,seed=$seed]", seed: $seed, note: "$n of $nine, $n",
+       each: {$n: [0, 0.20], $seed: [1, 2]}}
+)");
+    EXPECT_EQ(problems, Texts{});
+    EXPECT_EQ(plan.stages[8].name, "td[n=0.2,seed=2]");
+    EXPECT_EQ(plan.stages[8].seed, 2);
+    EXPECT_EQ(inputs(plan, "td[n=0.2,seed=2]"), (Texts{"init=base", "data=rolls[noise=0.2,seed=2]"}));
+    EXPECT_NE(options(plan, "td[n=0.2,seed=2]").find("0.2 of $nine, 0.2"), std::string::npos);
+    EXPECT_EQ(inputs(plan, "td[n=0,seed=1]"), (Texts{"init=base", "data=rolls[noise=0,seed=1]"}));
+}
+
 TEST(Plan, LikeCopiesThroughChainsAndOwnKeysWin) {
     const auto [plan, problems] = read(R"(
 stages:

@@ -84,6 +84,8 @@ struct PlanRequest {
 ///   copied `each` varies, the own key wins; an own `each` replaces the copied one. `other` may be one of an `each`.
 /// - `each: {target.lambda: [0, 0.8], seed: [1, 2]}`: one stage per combination, the last key fastest, named
 ///   td[lambda=0,seed=1] (last component of the key unless two share it; numbers in their shortest form).
+///   A key that begins with "$" is no option but a variable, whose value stands wherever options name it:
+///   `td: {data: "rolls[noise=$noise]", seed: $draw, each: {$noise: [0, 0.2], $draw: [1, 2]}}`.
 [[nodiscard]] Plan load_plan(const PlanRequest& request, const StageKinds& kinds, Problems& problems);
 
 /// The same for a document that is already read; includes are relative to the working directory.
