@@ -19,16 +19,22 @@ struct Puzzle {
     std::array<int, kOffsets> offsets{};  ///< different ones
 };
 
-/// P(target after exactly k more steps of uniform offsets) from every number: row k, column number.
+/// P(target after exactly k more steps) from every number: row k, column number. A step is, with probability `noise`,
+/// any of the offsets, otherwise any of those that can still hit the target, if there is one.
 class HitTable {
 public:
-    HitTable(const Puzzle& puzzle, int modulus, int steps)
+    HitTable(const Puzzle& puzzle, int modulus, int steps, double noise)
         : modulus_(static_cast<std::size_t>(modulus)), chance_((static_cast<std::size_t>(steps) + 1) * modulus_) {
         chance_[static_cast<std::size_t>(puzzle.target)] = 1;
         for (std::size_t i = modulus_; i < chance_.size(); ++i) {
-            for (const int offset : puzzle.offsets)
-                chance_[i] += at(i / modulus_ - 1, (i + static_cast<std::size_t>(offset)) % modulus_);
-            chance_[i] /= kOffsets;
+            double sum = 0;
+            int hitting = 0;
+            for (const int offset : puzzle.offsets) {
+                const double chance = at(i / modulus_ - 1, (i + static_cast<std::size_t>(offset)) % modulus_);
+                sum += chance;
+                hitting += chance > 0 ? 1 : 0;
+            }
+            if (hitting > 0) chance_[i] = noise * sum / kOffsets + (1 - noise) * sum / hitting;
         }
     }
     [[nodiscard]] double operator()(int steps_left, int number) const {
@@ -56,7 +62,7 @@ Puzzle draw_puzzle(const WalkOptions& options, Random& random) {
     puzzle.start = below(options.modulus);
     do {
         puzzle.target = below(options.modulus);
-    } while (HitTable(puzzle, options.modulus, options.steps)(options.steps, puzzle.start) == 0);
+    } while (HitTable(puzzle, options.modulus, options.steps, 1)(options.steps, puzzle.start) == 0);
     return puzzle;
 }
 
@@ -69,7 +75,8 @@ std::uint64_t canonical(Puzzle puzzle) {
 }
 
 std::string describe_options(const WalkOptions& o, std::uint64_t seed) {
-    return cat("modulus ", o.modulus, " steps ", o.steps, " seed ", seed, ' ', describe_splits(o.splits, o.repeating));
+    return cat("modulus ", o.modulus, " steps ", o.steps, " noise ", o.noise, " seed ", seed, ' ',
+               describe_splits(o.splits, o.repeating));
 }
 
 class Walk final : public WordTask {
@@ -91,7 +98,7 @@ public:
                                            std::span<const std::int32_t> step_ends) const override;
     [[nodiscard]] std::vector<std::uint8_t> step_right(const Problem& problem, TokenSpan answer,
                                                        std::span<const std::int32_t> step_ends) const override;
-    [[nodiscard]] std::string scripted_policy() const override { return "uniform offsets"; }
+    [[nodiscard]] std::string scripted_policy() const override;
     [[nodiscard]] std::vector<float> scripted_value(const Problem& problem, TokenSpan answer,
                                                     std::span<const std::int32_t> step_ends) const override;
 
@@ -101,6 +108,9 @@ protected:
 
 private:
     [[nodiscard]] Puzzle puzzle(const Problem& problem) const;
+    [[nodiscard]] HitTable hits(const Puzzle& puzzle) const {
+        return {puzzle, options_.modulus, options_.steps, options_.noise};
+    }
     [[nodiscard]] Reason judge(const Puzzle& puzzle, TokenSpan answer) const;
     /// Takes a step: moves `number`, or says why it is illegal.
     [[nodiscard]] Reason step(const Puzzle& puzzle, TokenSpan tokens, int& number) const;
@@ -131,6 +141,7 @@ Puzzle Walk::puzzle(const Problem& problem) const {
 Tokens Walk::scripted_rest(const Problem& problem, TokenSpan begun, std::uint64_t seed, std::uint64_t visit) const {
     Random random(random_key(seed, "demonstration", problem.id, visit));
     const Puzzle puzzle = this->puzzle(problem);
+    const HitTable hits = this->hits(puzzle);
     Tokens answer;
     answer.reserve(static_cast<std::size_t>(max_answer_tokens()));
     int number = puzzle.start;
@@ -140,12 +151,28 @@ Tokens Walk::scripted_rest(const Problem& problem, TokenSpan begun, std::uint64_
             cannot_go_on(problem, "a step isn't legal");
     if (steps > options_.steps) cannot_go_on(problem, "it has too many steps");
     for (; steps < options_.steps; ++steps) {
-        const int offset = puzzle.offsets[random.next_below(kOffsets)];
+        // Any offset, or one of those that can still hit the target.
+        auto choice = puzzle.offsets;
+        auto end = choice.end();
+        if (options_.noise < 1 && random.next_uniform() >= options_.noise) {
+            const auto hopeless = [&](int o) {
+                return hits(options_.steps - steps - 1, (number + o) % options_.modulus) == 0;
+            };
+            end = std::remove_if(choice.begin(), choice.end(), hopeless);
+            if (end == choice.begin()) choice = puzzle.offsets, end = choice.end();
+        }
+        const int offset = choice[random.next_below(static_cast<std::uint64_t>(end - choice.begin()))];
         number = (number + offset) % options_.modulus;
         answer.insert(answer.end(), {number_token(offset), kEquals, number_token(number), kDelimiter});
     }
     answer.push_back(kEnd);
     return answer;
+}
+
+std::string Walk::scripted_policy() const {
+    if (options_.noise == 1) return "uniform offsets";
+    const std::string best = "offsets that can still hit the target";
+    return options_.noise == 0 ? best : cat(best, ", ", options_.noise, " of the steps uniform offsets");
 }
 
 Reason Walk::step(const Puzzle& puzzle, TokenSpan tokens, int& number) const {
@@ -206,7 +233,7 @@ std::vector<std::uint8_t> Walk::step_right(const Problem& problem, TokenSpan ans
 std::vector<float> Walk::scripted_value(const Problem& problem, TokenSpan answer,
                                         std::span<const std::int32_t> step_ends) const {
     const Puzzle puzzle = this->puzzle(problem);
-    const HitTable hits(puzzle, options_.modulus, options_.steps);
+    const HitTable hits = this->hits(puzzle);
     std::vector<float> value(step_ends.size() + 1, 0.0F);
     int number = puzzle.start;
     value[0] = static_cast<float>(hits(options_.steps, number));
@@ -219,7 +246,7 @@ std::vector<float> Walk::scripted_value(const Problem& problem, TokenSpan answer
 
 std::vector<float> Walk::truth(const Problem& problem, TokenSpan answer,
                                std::span<const std::int32_t> step_ends) const {
-    // What uniform offsets hit with any chance at all is what can be hit.
+    // What the scripted policy hits with any chance at all is what can be hit.
     std::vector<float> truth = scripted_value(problem, answer, step_ends);
     for (float& value : truth) value = value > 0 ? 1.0F : 0.0F;
     return truth;
@@ -229,12 +256,13 @@ std::vector<float> Walk::truth(const Problem& problem, TokenSpan answer,
 
 std::vector<std::string> WalkOptions::validate() const {
     std::vector<std::string> problems = validate_splits(splits);
-    const auto check = [&](std::string_view option, int value, int low, int high) {
-        if (value < low || value > high)
+    const auto check = [&](std::string_view option, auto value, auto low, auto high) {
+        if (!(value >= low && value <= high))
             problems.push_back(cat(option, " is ", value, "; it must be in [", low, ", ", high, "]."));
     };
     check("modulus", modulus, 4, 100);
     check("steps", steps, 1, kMaxWalkSteps);
+    check("noise", noise, 0.0, 1.0);
     return problems;
 }
 

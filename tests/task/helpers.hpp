@@ -29,9 +29,10 @@ inline std::unique_ptr<Task> chain(double noise = 0) {
     return make_chain(options, 1);
 }
 
-inline std::unique_ptr<Task> walk(int steps = 8) {
+inline std::unique_ptr<Task> walk(int steps = 8, double noise = 1) {
     WalkOptions options;
     options.steps = steps;
+    options.noise = noise;
     options.splits = {{"sft", 1000}, {"dev", 300}, {"test", 500}};
     return make_walk(options, 1);
 }

@@ -152,7 +152,7 @@ TEST(ChainValue, IsNotKnownWhereTheScriptedPolicyNeverStands) {
 }
 
 TEST(ScriptedPolicy, GoesOnFromItsStatesAndIsRightAsOftenAsTheirValuesSay) {
-    const auto tasks = {walk(4), countdown(4, 0.5), chain(0.3)};
+    const auto tasks = {walk(4), walk(4, 0.5), countdown(4, 0.5), chain(0.3)};
     for (const auto& task : tasks) {
         double expected = 0, right = 0, spread = 0;
         for (std::int64_t i = 0; i < 30; ++i) {
@@ -197,6 +197,8 @@ TEST(ScriptedPolicy, SaysWhoseValuesItsValuesAre) {
               "play that keeps the target within reach, 0.5 of the steps random legal play");
     EXPECT_EQ(chain(0.1)->scripted_policy(), "a wrong result in 0.1 of the steps");
     EXPECT_EQ(walk()->scripted_policy(), "uniform offsets");
+    EXPECT_EQ(walk(4, 0.5)->scripted_policy(),
+              "offsets that can still hit the target, 0.5 of the steps uniform offsets");
 }
 
 }  // namespace

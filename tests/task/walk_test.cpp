@@ -131,6 +131,44 @@ TEST(WalkAgainstTwin, ValuesAndVerdictsAreThoseOfAllContinuations) {
     EXPECT_EQ(seen.size(), 4U) << "right, missed, a strange offset, a wrong sum";
 }
 
+/// The same for the policy that with probability 1 - noise takes an offset that can still hit.
+double scripted_share(const std::vector<int>& offsets, int number, int target, int steps, double noise) {
+    if (steps == 0) return number == target ? 1 : 0;
+    double all = 0, hopeful = 0;
+    int count = 0;
+    for (const int offset : offsets) {
+        const int next = (number + offset) % 12;
+        const double share = scripted_share(offsets, next, target, steps - 1, noise);
+        all += share / 3;
+        if (share_of_hits(offsets, next, target, steps - 1) > 0) hopeful += share, ++count;
+    }
+    return count > 0 ? noise * all + (1 - noise) * hopeful / count : 0;
+}
+
+TEST(WalkAgainstTwin, ValuesOfThePolicyThatAimsAreThoseOfAllItsContinuations) {
+    for (const double noise : {0.0, 0.5}) {
+        const auto task = walk(5, noise);
+        int between = 0;
+        for (std::int64_t i = 0; i < 40; ++i) {
+            const Problem problem = task->problem("test", i);
+            const auto words = words_of(task->text(problem.prompt));
+            const std::vector<int> offsets{std::stoi(words[2]), std::stoi(words[3]), std::stoi(words[4])};
+            const Tokens answer = walk(5)->demonstration(problem, 3, 0);  // also states that can't hit any more
+            const auto steps = words_of(task->text(answer));
+            const auto value = task->scripted_value(problem, answer, task->step_ends(answer));
+            int number = std::stoi(words[0]);
+            for (std::size_t t = 0; t < value.size(); ++t) {
+                const int left = 5 - static_cast<int>(t);
+                EXPECT_NEAR(value[t], scripted_share(offsets, number, std::stoi(words[6]), left, noise), 1e-6);
+                between += value[t] > 0 && value[t] < 1 ? 1 : 0;
+                if (t + 1 < value.size()) number = std::stoi(steps[4 * t + 2]);
+            }
+            EXPECT_TRUE(noise > 0 || task->verdict(problem, task->demonstration(problem, 3, 0)).correct);
+        }
+        EXPECT_EQ(between > 0, noise > 0);
+    }
+}
+
 TEST(WalkDemonstrations, AreUniformWalksThatHitAsOftenAsTheyShould) {
     const auto task = walk(4);
     double expected = 0, hits = 0;
@@ -156,7 +194,8 @@ TEST(WalkOptions, AreCheckedAllAtOnce) {
     WalkOptions options;
     options.modulus = 3;
     options.steps = 31;
-    EXPECT_EQ(options.validate().size(), 3U);  // no splits
+    options.noise = 2;
+    EXPECT_EQ(options.validate().size(), 4U);  // no splits
     EXPECT_THROW((void)make_walk(options, 1), ConfigError);
     EXPECT_THROW((void)walk()->verdict(problem_of(*walk(), "1 + 2 3 ? 4 A", ""), {}), DataError);
 }
