@@ -48,11 +48,11 @@ install_packages() {
 }
 
 install_python() {
-  if [ -x "$deps/venv/bin/python" ] && "$deps/venv/bin/python" -c 'import h5py, numpy, matplotlib' 2>/dev/null; then return; fi
+  if [ -x "$deps/venv/bin/python" ] && "$deps/venv/bin/python" -c 'import h5py, numpy, matplotlib, yaml' 2>/dev/null; then return; fi
   if [ "${check_only:-}" = 1 ]; then say "missing: Python environment for the tools (.deps/venv)"; return; fi
-  say "creating the Python environment of the tools (h5py, numpy, matplotlib) in .deps/venv"
+  say "creating the Python environment of the tools (h5py, numpy, matplotlib, pyyaml) in .deps/venv"
   python3 -m venv "$deps/venv"
-  "$deps/venv/bin/pip" install -q --disable-pip-version-check 'numpy<3' h5py matplotlib
+  "$deps/venv/bin/pip" install -q --disable-pip-version-check 'numpy<3' h5py matplotlib pyyaml
 }
 
 # pip download into a cache; $1 package==version, $2.. extra arguments

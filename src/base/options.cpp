@@ -278,6 +278,7 @@ std::string Fields::explain(std::string_view key) const {
         path = joined_path(path, name);
         fields = field->codec().fields.get();
     }
+    if (field == nullptr) throw BugError("a path has a name at least");
     const bool has_default = !field->is_required();
     std::string text = cat(path, ": ", field->codec().type, has_default ? "; default " : "; required",
                            has_default ? to_line(field->codec().write(false)) : "",

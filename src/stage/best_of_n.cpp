@@ -159,6 +159,23 @@ nlohmann::json calibration_json(const eval::Calibration& calibration) {
             {"explained_variance", calibration.explained_variance}};
 }
 
+/// Null without a pair of siblings. `per_problem`: the same mse of each problem, null where it has no pair.
+nlohmann::json siblings_json(const rollout::StateTree& tree, std::span<const double> value,
+                             std::span<const double> truth) {
+    const auto all = eval::sibling_figures(value, truth, tree.parent_N);
+    if (!all) return nullptr;
+    nlohmann::json per_problem = nlohmann::json::array();
+    for (std::size_t begin = 0, end = 1; begin < value.size(); begin = end++) {
+        while (end < value.size() && tree.parent_N[end] >= 0) ++end;  // to the next prompt
+        std::vector<std::int32_t> parent;
+        for (std::size_t n = begin; n < end; ++n) parent.push_back(tree.parent_N[n] - static_cast<std::int32_t>(begin));
+        const auto one =
+            eval::sibling_figures(value.subspan(begin, end - begin), truth.subspan(begin, end - begin), parent);
+        per_problem.push_back(one ? nlohmann::json(one->mse) : nlohmann::json());
+    }
+    return {{"pairs", all->pairs}, {"mse", all->mse}, {"order", all->order}, {"per_problem", per_problem}};
+}
+
 /// Calibration of all states against everything that is known about them, each figure under the name of what it is
 /// compared with (the task's or the importer's labels as `truth`); smoothness of the values.
 nlohmann::json value_report(const rollout::Trajectories& data, std::span<const float> logits,
@@ -174,13 +191,9 @@ nlohmann::json value_report(const rollout::Trajectories& data, std::span<const f
         if (!calibration) continue;
         auto& entry = json[name == labels.kind ? "truth" : name] = calibration_json(*calibration);
         // The verdict of one answer is nothing that its states have: siblings are compared where states are judged.
-        const bool of_states = name.find("outcome") == std::string::npos;
-        const auto siblings =
-            of_states ? eval::sibling_figures(tree.by_node(values), tree.by_node(truth), tree.parent_N) : std::nullopt;
-        if (siblings)
-            entry["siblings"] = {{"pairs", siblings->pairs}, {"mse", siblings->mse}, {"order", siblings->order}};
-        entry["estimand"] = name;
-        entry["meaning"] = meaning;
+        if (name.find("outcome") != std::string::npos) continue;
+        if (auto siblings = siblings_json(tree, tree.by_node(values), tree.by_node(truth)); !siblings.is_null())
+            entry["siblings"] = std::move(siblings);
     }
     return json;
 }

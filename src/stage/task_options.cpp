@@ -44,6 +44,8 @@ struct WalkFields : task::WalkOptions {
         f("kind", kind, "walk");
         f("modulus", modulus, "numbers are 0 to modulus - 1", between(4, 100));
         f("steps", steps, "steps of every answer", between(1, 30));
+        f("to_zero", to_zero,
+          "the target is always 0, which spares small models the comparison of the last number with it");
         f("noise", noise, "chance that a step of a demonstration is any offset, not one that can still hit the target",
           between(0, 1));
         f("splits", splits, "split names with their numbers of problems, disjoint", at_least(0)).required();

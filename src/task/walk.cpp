@@ -61,7 +61,7 @@ Puzzle draw_puzzle(const WalkOptions& options, Random& random) {
     }
     puzzle.start = below(options.modulus);
     do {
-        puzzle.target = below(options.modulus);
+        (options.to_zero ? puzzle.start : puzzle.target) = below(options.modulus);
     } while (HitTable(puzzle, options.modulus, options.steps, 1)(options.steps, puzzle.start) == 0);
     return puzzle;
 }
@@ -75,7 +75,7 @@ std::uint64_t canonical(Puzzle puzzle) {
 }
 
 std::string describe_options(const WalkOptions& o, std::uint64_t seed) {
-    return cat("modulus ", o.modulus, " steps ", o.steps, " noise ", o.noise, " seed ", seed, ' ',
+    return cat("modulus ", o.modulus, " steps ", o.steps, " to_zero ", o.to_zero, " noise ", o.noise, " seed ", seed, ' ',
                describe_splits(o.splits, o.repeating));
 }
 

@@ -190,6 +190,23 @@ TEST(WalkDemonstrations, AreUniformWalksThatHitAsOftenAsTheyShould) {
     EXPECT_NEAR(hits, expected, 4 * std::sqrt(expected));
 }
 
+TEST(WalkProblems, MayAllHaveZeroAsTarget) {
+    WalkOptions options;
+    options.to_zero = true;
+    options.splits = {{"dev", 300}};
+    const auto task = make_walk(options, 1);
+    std::set<std::string> starts;
+    for (std::int64_t i = 0; i < 300; ++i) {
+        const Problem problem = task->problem("dev", i);
+        const auto words = words_of(task->text(problem.prompt));
+        starts.insert(words[0]);
+        EXPECT_EQ(words[6], "0");
+        EXPECT_GT(task->scripted_value(problem, {}, {})[0], 0);
+    }
+    EXPECT_EQ(starts.size(), 12U);
+    EXPECT_NE(task->fingerprint(), walk()->fingerprint());
+}
+
 TEST(WalkOptions, AreCheckedAllAtOnce) {
     WalkOptions options;
     options.modulus = 3;

@@ -20,6 +20,8 @@ EXAMPLES = """examples:
   tools/report runs/countdown                        writes runs/countdown/report/index.html
   tools/report runs/s1 runs/s2 runs/s3 --out page    three seeds in one page
   tools/report runs/a runs/b --out page              two configurations compared
+  tools/report runs/walk-* --study configs/evidence/walk.study.yaml
+                                                     comparisons fixed beforehand, with verdicts
   tools/report runs/countdown --baseline rule        differences against the arm `rule`
 
 exit codes: 0 made; 64 no run at that path, or a wrong argument; 65 damaged files (the page, if it could be made, leaves
@@ -35,6 +37,8 @@ def arguments(argv):
     parser = _Parser(prog="tools/report", description=HELP, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run (run.dir)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder for index.html and plots/ (default: report/ in the first RUN)")
+    parser.add_argument("--study", metavar="FILE", type=Path,
+                        help="write the comparisons that a study file fixed (configs/evidence/*.study.yaml) to DIR/FILE.md, no page")
     parser.add_argument("--baseline", metavar="ARM", help="arm that others are compared with (default: the policy that rl began with)")
     return parser.parse_args(argv)
 
@@ -43,6 +47,10 @@ def main(argv=None):
     options = arguments(argv)
     try:
         runs = [load_run(path) for path in dict.fromkeys(str(Path(path).resolve()) for path in options.runs)]
+        if options.study:
+            from .evidence import write_study
+            print(write_study(options.study, options.runs, options.out or runs[0].path / "report"))
+            return 0
         from .page import build  # after the quick checks: it takes a second to load matplotlib
         from .study import study_of
         study = study_of(runs)

@@ -13,6 +13,7 @@ namespace tdrm::task {
 struct WalkOptions {
     int modulus = 12;                    ///< numbers are 0 to modulus - 1; 4 to 100
     int steps = 8;                       ///< of every answer, 1 to 30
+    bool to_zero = false;                ///< the target is always 0
     double noise = 1;                    ///< chance that a step of a demonstration is any offset, 0 to 1
     SplitSizes splits;                   ///< in the order in which they are filled
     std::vector<std::string> repeating;  ///< splits that may hold a problem twice

@@ -1,0 +1,227 @@
+"""Evidence: comparisons that a study file fixed before its runs were made (docs/report.md, Studies)."""
+
+import itertools
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import yaml
+
+from .errors import NotARun
+from .run import load_run
+from .tables import Answers
+
+DRAWS = 4000  # of the bootstrap
+
+
+@dataclass(frozen=True)
+class Record:
+    """A figure of one arm in one run, by problem: `labels` are the parameters in the name of its stage, `figure` what it is."""
+
+    run: str
+    figure: str
+    labels: dict
+    per_problem: np.ndarray
+
+
+def labels_of(name):
+    """td[n=p125,lambda=0.5] -> {stage: td, n: p125, lambda: 0.5}"""
+    base, _, inside = name.partition("[")
+    pairs = re.findall(r"([^=,\[\]]+)=((?:\[[^\]]*\]|[^,\[\]])+)", inside.rpartition("]")[0])
+    return {"stage": base, **dict(pairs)}
+
+
+def records_of(run):
+    """Everything in a run that is known problem by problem: values against what is known (`v_pi/siblings`), choices of best_of_n
+    (`best of N, last`, `vote value, last`, `majority`), answers of searches (`search`), policies (`pass@1`)."""
+    found = []
+
+    def add(figure, name, values):
+        if values is not None:
+            found.append(Record(run.name, figure, labels_of(name), np.array([np.nan if v is None else v for v in values], float)))
+
+    for stage in run.of_kind("best_of_n"):
+        for model, entry in stage.results.get("values", {}).items():
+            for estimand, figures in entry.items():
+                if isinstance(figures, dict) and "siblings" in figures:
+                    add(f"{figures.get('estimand', estimand)}/siblings", model, figures["siblings"].get("per_problem"))
+        for curve in stage.results.get("curves", []):
+            how = f"vote {curve['vote']}, {curve['at']}" if "vote" in curve else f"best of N, {curve['at']}" if "model" in curve else curve["method"]
+            add(how, curve.get("model", stage.name), curve.get("per_problem"))
+    for stage in run.of_kind("search"):
+        if "accuracy" in stage.results:
+            add(f"search {stage.results.get('search', 'greedy')}", stage.name, Answers(stage.directory).share_right())
+    for stage in run.of_kind("evaluate"):
+        for entry in stage.results.get("policies", []):
+            add("pass@1", entry["policy"], entry.get("per_problem"))
+    return found
+
+
+class Evidence:
+    """Records of the runs of a study, by run name."""
+
+    def __init__(self, records, replicates):
+        self.records, self.replicates = records, replicates
+
+    def table(self, run, figure, where):
+        """Figures of one arm: a row for each replicate, a column for each problem; replicates in the order of their labels.
+        @throws NotARun where nothing is there, or more than one arm answers to `where`"""
+        wanted = {key: str(value) for key, value in where.items()}
+        rows = [r for r in self.records if r.run == run and r.figure == figure and wanted.items() <= r.labels.items()]
+        key = lambda r: tuple(r.labels.get(name, "") for name in self.replicates)  # noqa: E731
+        rows.sort(key=key)
+        if not rows:
+            known = sorted({r.figure for r in self.records if r.run == run})
+            raise NotARun(f"no figure {figure} of {wanted} in the run {run} (a comparison has nothing to compare). It has {', '.join(known) or 'none'}.")
+        if len({key(r) for r in rows}) < len(rows):
+            raise NotARun(f"{wanted} fits several arms in the run {run} (only one can be compared). Name more of {sorted(rows[0].labels)}.")
+        return np.stack([r.per_problem for r in rows])
+
+
+def bootstrap(statistic, tables, rng, draws=DRAWS):
+    """Draws of statistic(mean of each table) with replicates drawn anew, and within them problems, the same for all tables."""
+    replicates, problems = tables[0].shape
+    result = np.empty(draws)
+    for i in range(draws):
+        rows = rng.integers(replicates, size=replicates)[:, None]
+        columns = rng.integers(problems, size=problems)[None, :]
+        result[i] = statistic(*(table[rows, columns].mean() for table in tables))
+    return result
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a comparison found: `estimate` with its 95 % interval, `p` two-sided against no effect, `verdict`."""
+
+    name: str
+    estimate: float
+    low: float
+    high: float
+    p: float
+    verdict: str
+    arms: str
+    replicates: int
+    problems: int
+
+
+def ratio(a, b):
+    return a / b
+
+
+def gap(a, b):
+    return a - b
+
+
+def best_arm(evidence, run, figure, where, lower_is_better):
+    """`where` with the value of a listed label that is best on every other problem, from the first; and those problems."""
+    free = [key for key, value in where.items() if isinstance(value, list)]
+    if not free:
+        return where, None
+    chosen = None
+    for values in itertools.product(*(where[key] for key in free)):
+        candidate = {**where, **dict(zip(free, values))}
+        score = np.nanmean(evidence.table(run, figure, candidate)[:, ::2]) * (1 if lower_is_better else -1)
+        if chosen is None or score < chosen[0]:
+            chosen = (score, candidate)
+    return chosen[1], slice(1, None, 2)
+
+
+def compare(evidence, entry, rng):
+    """One comparison of the study file: arm `a` against arm `b`, matched in replicates and problems."""
+    run, figure = entry["run"], entry["figure"]
+    lower = bool(entry.get("lower_is_better", False))
+    where, rest = best_arm(evidence, run, figure, entry["a"], lower)
+    a, b = (evidence.table(run, figure, one) for one in (where, entry["b"]))
+    if a.shape != b.shape:
+        raise NotARun(f"{entry['name']}: arms of {a.shape} and {b.shape} replicates and problems in {run} (pairs are needed). Finish the run.")
+    if rest is not None:
+        a, b = a[:, rest], b[:, rest]
+    known = np.isfinite(a).all(axis=0) & np.isfinite(b).all(axis=0)
+    a, b = a[:, known], b[:, known]
+    statistic, none = (ratio, 1.0) if entry.get("as") == "ratio" else (gap, 0.0)
+    draws = bootstrap(statistic, (a, b), rng)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    estimate = statistic(a.mean(), b.mean())
+    tail = min(np.mean(draws <= none), np.mean(draws >= none))
+    p = min(1.0, max(2 * tail, 2 / (len(draws) + 1)))
+    arms = f"{_text(where)} against {_text(entry['b'])}"
+    return Outcome(entry["name"], estimate, low, high, p, verdict(low, high, none, float(entry["smallest"]), lower), arms, *a.shape)
+
+
+def verdict(low, high, none, smallest, lower_is_better):
+    """better or worse: the interval lies beyond the smallest effect of interest; no effect: it lies within that effect; a
+    little better or worse: beyond nothing, but not beyond that effect; else undecided."""
+    good, bad = (none - high, low - none) if lower_is_better else (low - none, none - high)
+    for distance, word in ((good, "better"), (bad, "worse")):
+        if distance >= smallest:
+            return word
+    if low > none - smallest and high < none + smallest:
+        return "no effect of interest"
+    return "a little better" if good > 0 else "a little worse" if bad > 0 else "undecided"
+
+
+def holm(outcomes, level=0.05):
+    """Names of the comparisons whose p-values stand after Holm's correction."""
+    standing = set()
+    for i, one in enumerate(sorted(outcomes, key=lambda o: o.p)):
+        if one.p > level / (len(outcomes) - i):
+            break
+        standing.add(one.name)
+    return standing
+
+
+def _text(where):
+    return ", ".join(f"{key} {value}" for key, value in where.items())
+
+
+def _outcome_lines(outcomes, standing=None):
+    lines = ["| comparison | estimate | 95 % interval | p | verdict |", "| --- | --- | --- | --- | --- |"]
+    for o in outcomes:
+        note = "" if standing is None or o.name in standing else " (falls to Holm's correction)" if o.p < 0.05 else ""
+        lines.append(f"| {o.name}: {o.arms} | {o.estimate:.3f} | [{o.low:.3f}, {o.high:.3f}] | {o.p:.4f} | {o.verdict}{note} |")
+    return lines
+
+
+def _table_lines(evidence, entry):
+    """Means over replicates and problems, with the deviation between replicates: rows and columns are labels."""
+    scale, digits = float(entry.get("times", 1)), int(entry.get("digits", 1))
+    rows = [dict(zip(entry["rows"], values)) for values in itertools.product(*entry["rows"].values())]
+    column, values = next(iter(entry["columns"].items()))
+    lines = ["| " + " | ".join([*entry["rows"], *(f"{column} {v}" for v in values)]) + " |", "|" + " --- |" * (len(entry["rows"]) + len(values))]
+    for row in rows:
+        cells = []
+        for value in values:
+            means = scale * np.nanmean(evidence.table(entry["run"], entry["figure"], {**entry.get("where", {}), **row, column: value}), axis=1)
+            spread = f" ± {means.std(ddof=1):.{digits}f}" if len(means) > 1 else ""
+            cells.append(f"{means.mean():.{digits}f}{spread}")
+        lines.append("| " + " | ".join([*(str(v) for v in row.values()), *cells]) + " |")
+    return lines
+
+
+def study_lines(study, runs):
+    """The Markdown of a study. @throws NotARun as Evidence.table, or for a run that isn't given"""
+    evidence = Evidence([record for run in runs for record in records_of(run)], study.get("replicates", ["seed"]))
+    rng = np.random.default_rng(20251129)
+    lines = [f"## {study['title']}", "", study.get("text", "").strip(), ""]
+    primary = [compare(evidence, entry, rng) for entry in study.get("primary", [])]
+    if primary:
+        lines += ["Primary, fixed before the runs were made:", "", *_outcome_lines(primary), ""]
+    for entry in study.get("tables", []):
+        lines += [entry["title"] + ":", "", *_table_lines(evidence, entry), ""]
+    secondary = [compare(evidence, entry, rng) for entry in study.get("secondary", [])]
+    if secondary:
+        lines += ["Secondary, p-values judged by Holm's procedure:", "", *_outcome_lines(secondary, holm(secondary)), ""]
+    return lines
+
+
+def write_study(path, run_folders, out):
+    """Writes `out`/STUDY.md from a study file and its runs; returns its path."""
+    try:
+        study = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise NotARun(f"{path} can't be read ({error}). Name a study file, as in configs/evidence/.") from error
+    lines = study_lines(study, [load_run(folder) for folder in run_folders])
+    out.mkdir(parents=True, exist_ok=True)
+    page = out / f"{path.name.removesuffix('.yaml')}.md"
+    page.write_text("\n".join(lines))
+    return page
