@@ -54,7 +54,7 @@ void refuse_shared_devices(const std::vector<std::string>& devices) {
     }
 }
 
-class NcclCollectives : public Collectives {
+class NcclCollectives final : public Collectives {
 public:
     NcclCollectives(Communicator& ranks, const CollectivesOptions& options, const ncclUniqueId& id)
         : ranks_(ranks),
