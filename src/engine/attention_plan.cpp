@@ -79,10 +79,11 @@ void AttentionPlan::add_tile(const Forest& forest, const std::vector<RowPiece>& 
     std::vector<model::VisibleRange> above;
     const int parent = segment_of(forest, pieces[0].segment).parent;
     if (parent >= 0) forest.visible(parent, above);
+    std::reverse(above.begin(), above.end());  // from the root down
     const int rows = queries_.tiles.back().rows;
-    for (auto range = above.rbegin(); range != above.rend(); ++range) {
-        queries_.add_range({segment_of(forest, range->segment).begin, range->count}, range->segment);
-        for (int r = 0; r < rows; ++r) queries_.see(r, range->count);
+    for (const auto& [segment, count] : above) {
+        queries_.add_range({segment_of(forest, segment).begin, count}, segment);
+        for (int r = 0; r < rows; ++r) queries_.see(r, count);
     }
     std::int32_t longest = 0;
     for (const RowPiece& piece : pieces) longest = std::max(longest, segment_of(forest, piece.segment).cut);

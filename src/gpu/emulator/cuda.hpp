@@ -10,6 +10,7 @@
 #include "machine.hpp"
 #include "tdrm/gpu/types.hpp"
 
+// NOLINTBEGIN(bugprone-reserved-identifier,bugprone-macro-parentheses): the names are CUDA's
 #define __global__ static
 #define __device__
 #define __host__
@@ -65,6 +66,8 @@ inline float rsqrtf(float x) { return 1.0F / std::sqrt(x); }
 inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
 inline std::uint32_t __float_as_uint(float x) { return std::bit_cast<std::uint32_t>(x); }
 inline float __uint_as_float(std::uint32_t x) { return std::bit_cast<float>(x); }
+
+// NOLINTEND(bugprone-reserved-identifier,bugprone-macro-parentheses)
 
 inline float to_float(bf16 x) { return std::bit_cast<float>(std::uint32_t{x.bits} << 16U); }
 /// To nearest, ties to even; NaN stays NaN.

@@ -62,7 +62,7 @@ constexpr std::size_t kLine = 64, kLines = 128, kSavedRegisters = 6;
 
 }  // namespace
 
-Fiber::Fiber() {
+Fiber::Fiber() {  // NOLINT(modernize-use-equals-default): not under ThreadSanitizer
 #ifdef TDRM_EMULATOR_TSAN
     tsan_ = __tsan_get_current_fiber();
 #endif
@@ -78,7 +78,7 @@ Fiber::Fiber(void (*entry)(), std::size_t stagger)
 #endif
 }
 
-Fiber::~Fiber() {
+Fiber::~Fiber() {  // NOLINT(modernize-use-equals-default): as above
 #ifdef TDRM_EMULATOR_TSAN
     if (stack_) __tsan_destroy_fiber(tsan_);
 #endif
