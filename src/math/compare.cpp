@@ -235,7 +235,7 @@ Decision Comparison::matrices(const Expression& a, const Expression& b) {
 /// Two-digit second parts might be minutes ("2:30"), so those aren't scaled.
 bool Comparison::may_be_time(const Expression& e) {
     const auto minutes = e.args.size() == 2 ? rational_value(e.args[1], budget_) : std::nullopt;
-    return minutes && (*minutes == 0 || (*minutes >= 10 && *minutes < 60));
+    return minutes && (*minutes == 0 || (cmp(*minutes, 10) >= 0 && cmp(*minutes, 60) < 0));
 }
 
 Decision Comparison::ratios(const Expression& left, const Expression& right) {

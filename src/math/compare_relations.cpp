@@ -67,8 +67,8 @@ const Expression* Comparison::named_value(const Expression& relation, bool any_q
     if (relation.name == "i") return is_name(sides[0]) ? &sides[1] : nullptr;
     if (relation.name.find_first_not_of('=') != std::string::npos) return nullptr;
     if (is_name(sides.front())) return &sides.back();
-    if (relation.name.size() == 1 && sides.back().is(Kind::symbol) && rational_value(sides[0], budget_))
-        return &sides[0];
+    if (relation.name.size() == 1 && sides.back().is(Kind::symbol) && rational_value(sides.front(), budget_))
+        return &sides.front();
     if (any_quantity && is_asked_quantity(sides.front()) && !holds_symbols(sides.back())) return &sides.back();
     if (!is_scalar(relation) || holds_symbols(sides.front()) || holds_symbols(sides.back())) return nullptr;
     CompareOptions exactly;

@@ -51,7 +51,7 @@ private:
     bool approximates(const Expression& value, const Expression& rounded);
     Decision approximation(const Expression& relation, const Expression& other, bool relation_is_answer);
     Decision relation_and_other(const Expression& relation, const Expression& other, bool relation_is_answer);
-    Decision relations(const Expression& a, const Expression& b);
+    Decision relations(const Expression& a, const Expression& other);
     bool same_sides(const Expression& a, const Expression& b);
     Decision up_to_factor(const Expression& a, const Expression& b);
 

@@ -84,12 +84,12 @@ bool only_answer_words(std::string_view rest) {
         word.clear();
         return known;
     };
-    for (std::size_t i = 0; i < rest.size(); ++i) {
-        if (is_letter(rest[i]))
-            word += to_lower(rest[i]);
+    for (const char c : rest) {
+        if (is_letter(c))
+            word += to_lower(c);
         else if (!fits())
             return false;
-        if (rest[i] == '\\') return false;
+        if (c == '\\') return false;
     }
     return fits();
 }

@@ -248,8 +248,7 @@ char joined_by(std::string_view gap) {
         if (words == dash) return 't';
     std::string letters;
     bool stop = false;
-    for (std::size_t i = 0; i < words.size(); ++i) {
-        const char c = words[i];
+    for (const char c : words) {
         stop = stop || c == '.' || c == ':' || is_operator(c);
         if (is_letter(c) || is_wide(c)) letters += c;
         if (is_space(c) && !letters.empty() && letters.back() != ' ') letters += ' ';

@@ -82,7 +82,7 @@ private:
     std::optional<mpq_class> power(const Expression& e) {
         const auto exponent = evaluate(e.args[1]);
         if (!exponent || exponent->get_den() != 1 || !exponent->get_num().fits_slong_p()) return std::nullopt;
-        const auto base = evaluate(e.args[0]);
+        auto base = evaluate(e.args[0]);
         if (!base) return std::nullopt;
         const long n = exponent->get_num().get_si();
         const unsigned long size = n < 0 ? 0UL - static_cast<unsigned long>(n) : static_cast<unsigned long>(n);

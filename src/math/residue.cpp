@@ -11,7 +11,7 @@ constexpr std::array<std::uint64_t, 2> kPrimes = {(1ULL << 61) - 1, (1ULL << 60)
 
 /// a b modulo one of the primes 2^n - c: what stands above bit n counts c times.
 std::uint64_t times(std::uint64_t a, std::uint64_t b, std::uint64_t prime) {
-    __extension__ typedef unsigned __int128 Wide;
+    __extension__ using Wide = unsigned __int128;
     const int n = prime == kPrimes[0] ? 61 : 60;
     const std::uint64_t mask = (1ULL << n) - 1, c = mask + 1 - prime;
     Wide product = Wide(a) * b;

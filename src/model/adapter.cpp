@@ -52,7 +52,8 @@ constexpr std::array kKnown{"peft_type",
 constexpr std::array kBeginnings{"gaussian", "orthogonal", "eva"};
 
 bool is_neutral(const json& value) {
-    return value.is_null() || value == false || value == 0 || (value.is_structured() && value.empty()) || value == "";
+    return value.is_null() || value == false || value == 0 || (value.is_structured() && value.empty()) ||
+           (value.is_string() && value.get_ref<const std::string&>().empty());
 }
 
 [[noreturn]] void refuse(const fs::path& directory, const std::string& key, const json& value, const std::string& why) {

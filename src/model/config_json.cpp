@@ -81,7 +81,7 @@ void read_biases(const ConfigReader& read, ModelSpec& spec) {
 void read_unrotated(const ConfigReader& read, ModelSpec& spec) {
     const bool listed = read.has("no_rope_layers");
     const json list = listed ? read.config()["no_rope_layers"] : json();
-    const auto is_flag = [](const json& x) { return x == 0 || x == 1; };
+    const auto is_flag = [](const json& x) { return x == json(0) || x == json(1); };
     if (listed && (!list.is_array() || std::ssize(list) < spec.layers || !std::ranges::all_of(list, is_flag)))
         read.refuse("no_rope_layers", list, cat("isn't a list of 0 and 1 for ", spec.layers, " layers"));
     if (listed && !spec.features().unrotated_layers && std::ranges::find(list, json(0)) != list.end())

@@ -128,8 +128,8 @@ json map_at(const ConfigReader& read, const json& in, const char* key) {
 
 /// The one map that counts for all layers.
 json rope_of_config(const ConfigReader& read) {
-    const json now = map_at(read, read.config(), "rope_parameters");
-    const json before = map_at(read, read.config(), "rope_scaling");
+    json now = map_at(read, read.config(), "rope_parameters");
+    json before = map_at(read, read.config(), "rope_scaling");
     if (before.empty()) return now;
     for (const auto& [key, value] : before.items())
         if (log::rank() == 0 && ConfigReader::has(now, key.c_str()) && now[key] != value)

@@ -35,41 +35,41 @@ int KvCache::open(int parent) {
     return index;
 }
 
-int KvCache::base_position(int index) const {
-    const CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
-    if (segment.length > 0) return segment.base;
-    return segment.parent < 0 ? 0 : base_position(segment.parent) + length(segment.parent);
+int KvCache::base_position(int segment) const {
+    const CachedSegment& found = segments_[static_cast<std::size_t>(segment)];
+    if (found.length > 0) return found.base;
+    return found.parent < 0 ? 0 : base_position(found.parent) + length(found.parent);
 }
 
-void KvCache::close(int index) {
-    CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
-    free_pages_.insert(free_pages_.end(), segment.pages.rbegin(), segment.pages.rend());
-    segment.pages.clear();
-    free_segments_.push_back(index);
+void KvCache::close(int segment) {
+    CachedSegment& found = segments_[static_cast<std::size_t>(segment)];
+    free_pages_.insert(free_pages_.end(), found.pages.rbegin(), found.pages.rend());
+    found.pages.clear();
+    free_segments_.push_back(segment);
 }
 
-int KvCache::extend(int index) {
-    CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
-    if (segment.length == 0) segment.base = base_position(index);
-    if (segment.length % ops::kPageTokens == 0) {
+int KvCache::extend(int segment) {
+    CachedSegment& found = segments_[static_cast<std::size_t>(segment)];
+    if (found.length == 0) found.base = base_position(segment);
+    if (found.length % ops::kPageTokens == 0) {
         ensure(!free_pages_.empty(), "the key/value cache has no free page");
-        segment.pages.push_back(free_pages_.back());
+        found.pages.push_back(free_pages_.back());
         free_pages_.pop_back();
     }
-    return segment.length++;
+    return found.length++;
 }
 
-void KvCache::visible(int index, int first, int last, int from, std::vector<ops::KeyRun>& runs) const {
-    const CachedSegment& segment = segments_[static_cast<std::size_t>(index)];
-    if (segment.parent >= 0) {
-        const int before = length(segment.parent);
-        visible(segment.parent, before - 1, before - 1, from, runs);
+void KvCache::visible(int segment, int first, int last, int from, std::vector<ops::KeyRun>& runs) const {
+    const CachedSegment& found = segments_[static_cast<std::size_t>(segment)];
+    if (found.parent >= 0) {
+        const int before = length(found.parent);
+        visible(found.parent, before - 1, before - 1, from, runs);
     }
     for (int begin = 0; begin <= last; begin += ops::kPageTokens) {
-        const std::size_t page = at(0, segment.pages[static_cast<std::size_t>(begin / ops::kPageTokens)]);
+        const std::size_t page = at(0, found.pages[static_cast<std::size_t>(begin / ops::kPageTokens)]);
         ops::KeyRun run{keys_.data() + page, values_.data() + page, std::min(ops::kPageTokens, last + 1 - begin),
                         first + 1 - begin};
-        if (run.hide(from - segment.base - begin, std::ptrdiff_t{kv_width_} * ops::kKeyGroup, kv_width_))
+        if (run.hide(from - found.base - begin, std::ptrdiff_t{kv_width_} * ops::kKeyGroup, kv_width_))
             runs.push_back(run);
     }
 }

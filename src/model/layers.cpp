@@ -165,31 +165,32 @@ int most_normed(const ops::AttentionShape& shape) { return shape.heads + shape.k
 
 }  // namespace
 
-void Layer::norm_heads(const Pass& pass, float* rows, LayerActivations& kept) const {
+void Layer::norm_heads(const Pass& pass, float* qkv_rows, LayerActivations& kept) const {
     const int normed = (attention.heads + attention.kv_heads) * attention.head_dim;
     const int rstds = most_normed(attention);
     float* rstd = kept.heads_rstd.resize(area(pass.rows, rstds));
     float* raw = pass.keep ? kept.heads.resize(area(pass.rows, normed)) : nullptr;
-    for (int t = 0; t < pass.rows; ++t, rows += qkv.outputs, rstd += rstds) {
-        if (pass.keep) copy(raw + area(t, normed), rows, area(1, normed));
+    for (int t = 0; t < pass.rows; ++t, qkv_rows += qkv.outputs, rstd += rstds) {
+        if (pass.keep) copy(raw + area(t, normed), qkv_rows, area(1, normed));
         for_normed_heads(*this, [&](const Norm& norm, int at, int first, int count) {
-            norm.forward(pass.model, rows + at, rstd + first, rows + at, count);
+            norm.forward(pass.model, qkv_rows + at, rstd + first, qkv_rows + at, count);
         });
     }
 }
 
-void Layer::norm_heads_backward(const Pass& pass, float* d_rows, const LayerActivations& kept, float* gradient) const {
+void Layer::norm_heads_backward(const Pass& pass, float* d_qkv_rows, const LayerActivations& kept,
+                                float* gradient) const {
     const int normed = (attention.heads + attention.kv_heads) * attention.head_dim;
     const int rstds = most_normed(attention);
     float* d_raw = pass.work.d_heads.resize(area(1, normed));
-    for (int t = 0; t < pass.rows; ++t, d_rows += qkv.outputs) {
+    for (int t = 0; t < pass.rows; ++t, d_qkv_rows += qkv.outputs) {
         const float* raw = kept.heads.data() + area(t, normed);
         const float* rstd = kept.heads_rstd.data() + area(t, rstds);
         std::memset(d_raw, 0, area(1, normed) * sizeof(float));
         for_normed_heads(*this, [&](const Norm& norm, int at, int first, int count) {
-            norm.backward(pass.model, d_raw + at, d_rows + at, raw + at, rstd + first, count, gradient);
+            norm.backward(pass.model, d_raw + at, d_qkv_rows + at, raw + at, rstd + first, count, gradient);
         });
-        copy(d_rows, d_raw, area(1, normed));
+        copy(d_qkv_rows, d_raw, area(1, normed));
     }
 }
 

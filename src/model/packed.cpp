@@ -14,7 +14,8 @@ constexpr int kBlockFloats = 1 << 18;                ///< of X, that stay in the
 }  // namespace
 
 double PackedMatrix::bytes(int rows, int columns) {
-    return static_cast<double>((rows + kPanel - 1) / kPanel) * kPanel * columns * sizeof(float);
+    const int panels = (rows + kPanel - 1) / kPanel;
+    return 1.0 * panels * kPanel * columns * sizeof(float);
 }
 
 void PackedMatrix::pack(const float* w, int rows, int columns) {

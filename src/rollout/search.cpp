@@ -132,7 +132,7 @@ private:
         std::vector<task::TokenSpan> prompts;
         for (const Tree& tree : trees_) {
             const auto& prompt = tree.problem->prompt;
-            prompts.push_back(prompt);
+            prompts.emplace_back(prompt);
             policy += tokens_of_problem(plan_, std::ssize(prompt), max_tokens_);
             if (caches_values()) value += tokens_of_problem(plan_, cached_.prompt_tokens(prompt), max_tokens_);
         }

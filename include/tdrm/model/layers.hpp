@@ -76,8 +76,8 @@ struct Layer {
     void backward(const Pass& pass, const Forest& forest, float* dx, LayerActivations& kept, float* gradient) const;
 
 private:
-    void norm_heads(const Pass& pass, float* qkv, LayerActivations& kept) const;
-    void norm_heads_backward(const Pass& pass, float* d_qkv, const LayerActivations& kept, float* gradient) const;
+    void norm_heads(const Pass& pass, float* qkv_rows, LayerActivations& kept) const;
+    void norm_heads_backward(const Pass& pass, float* d_qkv_rows, const LayerActivations& kept, float* gradient) const;
 };
 
 }  // namespace tdrm::model

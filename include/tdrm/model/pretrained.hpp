@@ -21,7 +21,7 @@ namespace tdrm::model {
 /// The head is the language head; the weights say whether there is another.
 /// @param origin names the file in messages @throws DataError naming the key and value that isn't supported or is
 /// missing
-[[nodiscard]] ModelSpec spec_of_config(const nlohmann::json& config, const std::string& origin);
+[[nodiscard]] ModelSpec spec_of_config(const nlohmann::json& whole, const std::string& origin);
 /// Its inverse: a config.json that transformers 4 and 5 read, ...ForCausalLM or ...ForSequenceClassification (one
 /// label).
 [[nodiscard]] nlohmann::ordered_json config_of_spec(const ModelSpec& spec, Dtype dtype);
@@ -89,9 +89,9 @@ std::vector<std::string> deliver(const Pretrained& source, std::span<const Tenso
 
 /// Hash of config.json, the weights, and tokenizer and chat template if they are there, and the adapter's files, 32
 /// hexadecimal digits. Local; reads every byte.
-[[nodiscard]] std::string pretrained_hash(const std::filesystem::path& reference);
+[[nodiscard]] std::string pretrained_hash(const std::filesystem::path& directory);
 /// Collective: the same, each file hashed by one rank.
-[[nodiscard]] std::string pretrained_hash(comm::Communicator& ranks, const std::filesystem::path& reference);
+[[nodiscard]] std::string pretrained_hash(comm::Communicator& ranks, const std::filesystem::path& directory);
 
 /// Writes config.json and safetensors, in shards of at most `shard_bytes`, into an existing folder. Local.
 void save_pretrained(const ModelSpec& spec, const WeightReader& weights, const std::filesystem::path& directory,
