@@ -118,4 +118,10 @@ double Ensemble::end_unit(std::string_view) { not_of_ensembles(); }
 double Ensemble::reduce(comm::Communicator&) { not_of_ensembles(); }
 void Ensemble::update(const AdamWStep&) { not_of_ensembles(); }
 
+std::unique_ptr<Engine> together(std::vector<std::unique_ptr<Engine>> members) {
+    ensure(!members.empty(), "somebody must say the value");
+    if (members.size() == 1) return std::move(members.front());
+    return std::make_unique<Ensemble>(std::move(members));
+}
+
 }  // namespace tdrm::engine

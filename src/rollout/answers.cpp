@@ -113,24 +113,28 @@ AnswerFigures figures_of(const Trajectories& answers) {
             static_cast<double>(answers.token.size()) / n, figures.cut / n};
 }
 
-std::vector<float> score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end,
-                         const std::function<void()>& on_problem) {
+Scores score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end,
+             const std::function<void()>& on_problem) {
     const auto groups = data.groups();
-    std::vector<float> values;
+    Scores scores;
     for (std::size_t p = begin; p < end; ++p) {
         if (on_problem) on_problem();
         std::vector<ScoredAnswer> answers;
         for (std::size_t row = groups[p].first; row < groups[p].second; ++row) answers.push_back(all_states(data, row));
+        const std::int64_t before = scorer.tokens();
         for (const auto& states : scorer.score(data.prompt(p), answers))
-            values.insert(values.end(), states.begin(), states.end());
+            scores.logits.insert(scores.logits.end(), states.begin(), states.end());
+        scores.scored_tokens.push_back(scorer.tokens() - before);
+        scores.shared_tokens.push_back(answers.empty() ? 0 : scorer.shared_tokens(data.prompt(p)));
     }
-    return values;
+    return scores;
 }
 
 std::vector<float> score_together(comm::Communicator& ranks, Scorer& scorer, const Trajectories& data) {
     const auto [begin, end] = share(data.num_problems(), ranks.rank(), ranks.size());
-    const auto mine = ranks.agree(
-        "scoring", [&, b = begin, e = end] { return score(scorer, data, b, e, [&] { ranks.working_on("scoring"); }); });
+    const auto mine = ranks.agree("scoring", [&, b = begin, e = end] {
+        return score(scorer, data, b, e, [&] { ranks.working_on("scoring"); }).logits;
+    });
     std::vector<float> values;
     for (const auto& part : ranks.all_gather(std::span<const float>(mine)))
         values.insert(values.end(), part.begin(), part.end());

@@ -53,7 +53,7 @@ Attributes attributes_of(const store::FileReader& trajectories) {
     Attributes attributes;
     for (const char* name :
          {"schema", "task", "tokenizer", "template", "verdict_reasons", "split", "policy", "policy_hash", "temperature",
-          "top_k", "top_p", "min_p", "seed", "counts", "value", "value_hash"})
+          "top_k", "top_p", "min_p", "seed", "policy_read_flop", "policy_drawn_flop", "counts", "value", "value_hash"})
         if (trajectories.has_attribute("/", name)) attributes.emplace_back(name, trajectories.attribute("/", name));
     return attributes;
 }
@@ -98,28 +98,34 @@ void write_answers(const std::filesystem::path& directory, const task::Task& tas
     store::write_manifest(directory, entries);
 }
 
-void write_values(const std::filesystem::path& directory, const Trajectories& data, std::span<const float> logits,
-                  const ModelName& model, std::span<const float> deviation) {
+void write_values(const std::filesystem::path& directory, const Trajectories& data, const ValueTable& table,
+                  const ModelName& model) {
     const auto offsets = state_offsets(data);
-    ensure(logits.size() == offsets.back(), "values come one per state");
+    ensure(table.scores.logits.size() == offsets.back(), "values come one per state");
+    ensure(table.scores.scored_tokens.size() == data.num_problems() &&
+               table.scores.shared_tokens.size() == data.num_problems(),
+           "costs come one per problem");
     store::FileWriter file(directory / "values.h5");
     file.attribute("schema", std::string("tdrm-values-1"));
     file.attribute("describes", content_hash(data));
     file.attribute("model", model.label);
     file.attribute("model_hash", model.hash);
     file.write("state/offset", std::vector<std::int64_t>(offsets.begin(), offsets.end()));
-    file.write("state/value", logits);
-    if (!deviation.empty()) file.write("state/deviation", deviation);
+    file.write("state/value", table.scores.logits);
+    if (!table.deviation.empty()) file.write("state/deviation", table.deviation);
+    file.attribute("read_flop", table.read_flop);
+    file.write("problem/scored_tokens", table.scores.scored_tokens);
+    file.write("problem/shared_tokens", table.scores.shared_tokens);
     store::write_manifest(directory, std::vector{file.close()});
 }
 
-std::vector<float> load_values(const std::filesystem::path& directory) {
-    return store::FileReader(directory / "values.h5").read<float>("state/value");
-}
-
-std::vector<float> load_deviations(const std::filesystem::path& directory) {
+ValueTable load_values(const std::filesystem::path& directory) {
     const store::FileReader file(directory / "values.h5");
-    return file.has("state/deviation") ? file.read<float>("state/deviation") : std::vector<float>();
+    ValueTable table{{file.read<float>("state/value"), file.read<std::int64_t>("problem/scored_tokens"),
+                      file.read<std::int64_t>("problem/shared_tokens")}};
+    if (file.has("state/deviation")) table.deviation = file.read<float>("state/deviation");
+    table.read_flop = file.attribute<double>("/", "read_flop");
+    return table;
 }
 
 void SearchTable::add(const SearchTree& tree) {

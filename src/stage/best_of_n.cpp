@@ -13,6 +13,7 @@
 #include "tdrm/reward/loss.hpp"
 #include "tdrm/reward/score.hpp"
 #include "tdrm/rollout/state_tree.hpp"
+#include "tdrm/stage/cost.hpp"
 #include "tdrm/stage/maps.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
@@ -126,11 +127,14 @@ nlohmann::json fifth_json(const eval::SelectionCurve& curve, std::span<const int
 }
 
 /// @param quintile fifth of each problem; empty = curves aren't cut
-nlohmann::json curve_json(const std::string& method, const eval::SelectionCurve& curve, std::span<const int> quintile) {
+/// @param values of the model that chooses; null if none does
+nlohmann::json curve_json(const std::string& method, const eval::SelectionCurve& curve, std::span<const int> quintile,
+                          const SelectionCost& cost, const rollout::ValueTable* values) {
     nlohmann::json points = nlohmann::json::array();
     for (std::size_t i = 0; i < curve.n.size(); ++i) {
         auto point = interval_json(curve.at(i));
         point["n"] = curve.n[i];
+        point.update(cost.json_at(curve.n[i], values));
         if (curve.sampling[i] > 0) point["sampling"] = curve.sampling[i];
         points.push_back(point);
     }
@@ -211,17 +215,12 @@ public:
 
     StageOutcome run(StageContext& context) override {
         const auto data = load_trajectories(context, context.input("data"));
-        std::vector<std::vector<float>> logits;
-        for (const Input& value : context.inputs_of("values"))
-            logits.push_back(score_map(context, data, value, context.node.name + " " + value.label,
-                                       context.directory / value.label, options_.read_out));
-        std::vector<bool> hazards;
-        std::vector<std::vector<float>> deviations;
+        std::vector<Judge> judges;
         for (const Input& value : context.inputs_of("values")) {
-            hazards.push_back(check_kind(context, value));
-            deviations.push_back(context.ranks.agree(
-                "reading deviations", [&] { return rollout::load_deviations(context.directory / value.label); }));
-            if (options_.caution > 0 && deviations.back().empty())
+            judges.push_back({value.label, score_map(context, data, value, context.node.name + " " + value.label,
+                                                     context.directory / value.label, options_.read_out)});
+            judges.back().hazards = check_kind(context, value);
+            if (options_.caution > 0 && judges.back().table.deviation.empty())
                 context.ranks.fail_together(ConfigError(
                     cat("stage ", context.node.name, ": caution is ", options_.caution, ", but ", value.label,
                         " is no ensemble (one model has no deviation to take off). Leave caution out, or train with "
@@ -229,8 +228,7 @@ public:
         }
         const auto quintile = quintiles(context, data);
         context.ranks.agree("best-of-N curves", [&] {
-            if (context.ranks.root())
-                write_results(context.directory, report(context, data, logits, deviations, hazards, quintile));
+            if (context.ranks.root()) write_results(context.directory, report(context, data, judges, quintile));
         });
         return {};
     }
@@ -252,6 +250,19 @@ public:
     }
 
 private:
+    /// A value model, and what it says of the candidates.
+    struct Judge {
+        std::string label;
+        rollout::ValueTable table;
+        bool hazards = false;
+    };
+
+    /// What a token of the policy costs that made the candidates.
+    [[nodiscard]] static std::optional<TokenFlop> policy_flop(const Input& data) {
+        const bool folder = std::filesystem::is_directory(data.directory);
+        return stage::policy_flop(store::FileReader(folder ? data.directory / "trajectories.h5" : data.directory));
+    }
+
     /// Logits of V - caution x deviation; hazards are raised instead.
     [[nodiscard]] std::vector<float> lowered(std::span<const float> logits, std::span<const float> deviation,
                                              bool hazards) const {
@@ -311,31 +322,33 @@ private:
     }
 
     [[nodiscard]] nlohmann::json report(StageContext& context, const rollout::Trajectories& data,
-                                        const std::vector<std::vector<float>>& logits,
-                                        const std::vector<std::vector<float>>& deviations,
-                                        const std::vector<bool>& hazards, std::span<const int> quintile) const {
+                                        std::span<const Judge> judges, std::span<const int> quintile) const {
         const auto labels = rollout::load_labels(context.input("data").directory, context.task, data);
         const CandidateTable table(context.task, data, labels);
         const auto sizes = eval::curve_sizes(table.most());
         eval::VoteOptions votes;
         votes.subsets = options_.subsets;
         votes.seed = context.seed;
-        const auto curve = [&](const std::string& method, eval::Selection selection, std::span<const double> scores) {
-            return curve_json(method, eval::selection_curve(selection, table.with(scores), sizes, votes), quintile);
+        const SelectionCost cost(data, policy_flop(context.input("data")));
+        const auto curve = [&](const std::string& method, eval::Selection selection, std::span<const double> scores,
+                               const rollout::ValueTable* values) {
+            return curve_json(method, eval::selection_curve(selection, table.with(scores), sizes, votes), quintile,
+                              cost, values);
         };
         nlohmann::json curves = nlohmann::json::array();
-        curves.push_back(curve("majority", eval::Selection::majority, {}));
-        curves.push_back(curve("pass@N", eval::Selection::pass_at_n, {}));
+        curves.push_back(curve("majority", eval::Selection::majority, {}, nullptr));
+        curves.push_back(curve("pass@N", eval::Selection::pass_at_n, {}, nullptr));
         nlohmann::json values = nlohmann::json::object();
-        const auto models = context.inputs_of("values");
-        for (std::size_t m = 0; m < models.size(); ++m) {
-            const auto cautious = options_.caution > 0 ? lowered(logits[m], deviations[m], hazards[m]) : logits[m];
+        for (const Judge& judge : judges) {
+            const auto& logits = judge.table.scores.logits;
+            const auto& deviation = judge.table.deviation;
+            const auto cautious = options_.caution > 0 ? lowered(logits, deviation, judge.hazards) : logits;
             for (const ScoreAt at : options_.at) {
-                if (!fits(at, hazards[m])) continue;
+                if (!fits(at, judge.hazards)) continue;
                 const auto add = [&](const std::string& suffix, eval::Selection selection,
                                      std::span<const double> scores) -> nlohmann::json& {
-                    curves.push_back(curve(cat(models[m].label, " ", word(at), suffix), selection, scores));
-                    curves.back()["model"] = models[m].label;
+                    curves.push_back(curve(cat(judge.label, " ", word(at), suffix), selection, scores, &judge.table));
+                    curves.back()["model"] = judge.label;
                     curves.back()["at"] = word(at);
                     return curves.back();
                 };
@@ -347,10 +360,10 @@ private:
                     add(cat(" vote ", name), eval::Selection::weighted, weights)["vote"] = name;
                 }
             }
-            auto& entry = values[models[m].label] = value_report(data, logits[m], labels, hazards[m]);
-            if (!deviations[m].empty())
-                entry["mean_deviation"] = std::accumulate(deviations[m].begin(), deviations[m].end(), 0.0) /
-                                          static_cast<double>(deviations[m].size());
+            auto& entry = values[judge.label] = value_report(data, logits, labels, judge.hazards);
+            if (!deviation.empty())
+                entry["mean_deviation"] =
+                    std::accumulate(deviation.begin(), deviation.end(), 0.0) / static_cast<double>(deviation.size());
         }
         return {{"kind", "best_of_n"},
                 {"data", context.input("data").label},

@@ -7,6 +7,7 @@
 #include "tdrm/engine/ensemble.hpp"
 #include "tdrm/rollout/features.hpp"
 #include "tdrm/rollout/labels.hpp"
+#include "tdrm/stage/cost.hpp"
 #include "tdrm/stage/map.hpp"
 
 namespace tdrm::stage {
@@ -19,6 +20,20 @@ std::int64_t block_of_problems(const rollout::Trajectories& data) {
     const auto problems = static_cast<std::int64_t>(data.num_problems());
     const auto answers = std::max<std::int64_t>(1, static_cast<std::int64_t>(data.size()));
     return block_size(problems, std::max<std::int64_t>(1, kBlockAnswers * problems / answers));
+}
+
+template <class T>
+void append(std::vector<T>& all, const std::vector<T>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+}
+
+/// Attributes of answers with what a token of their policy costs; nothing more for those of a script.
+rollout::Attributes with_cost(rollout::Attributes attributes, const engine::Engine* policy) {
+    if (policy == nullptr) return attributes;
+    const TokenFlop flop = token_flop(policy->spec());
+    attributes.emplace_back("policy_read_flop", flop.read);
+    attributes.emplace_back("policy_drawn_flop", flop.drawn);
+    return attributes;
 }
 
 }  // namespace
@@ -48,7 +63,7 @@ rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutP
             for (const auto& part : parts) all.append(rollout::Trajectories::read(store::FileReader(part)));
             auto labels = rollout::state_labels(context.task, all, plan.scripted);
             if (plan.verdict_noise > 0) rollout::flip_verdicts(all, labels, plan.verdict_noise, plan.seed);
-            rollout::write_answers(directory, context.task, all, labels, attributes);
+            rollout::write_answers(directory, context.task, all, labels, with_cost(attributes, policy));
         };
         warn_if_idle(context, (work.units + work.block - 1) / work.block);
         run_map(context, work);
@@ -75,10 +90,7 @@ std::vector<float> feature_map(StageContext& context, const rollout::Trajectorie
         };
         work.merge = [&](const std::vector<std::filesystem::path>& parts) {
             std::vector<float> features;
-            for (const auto& part : parts) {
-                const auto more = store::FileReader(part).read<float>("state/feature");
-                features.insert(features.end(), more.begin(), more.end());
-            }
+            for (const auto& part : parts) append(features, store::FileReader(part).read<float>("state/feature"));
             rollout::write_features(directory, data, features, body.name());
         };
         run_map(context, work);
@@ -87,9 +99,9 @@ std::vector<float> feature_map(StageContext& context, const rollout::Trajectorie
                                [&] { return rollout::load_features(directory, data, body.identity); });
 }
 
-std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
-                             const std::string& label, const std::filesystem::path& directory,
-                             const rollout::ReadOutOptions& read_out) {
+rollout::ValueTable score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
+                              const std::string& label, const std::filesystem::path& directory,
+                              const rollout::ReadOutOptions& read_out) {
     if (!map_is_done(context, directory)) {
         const auto members = load_value_members(context, value, read_out);
         std::vector<rollout::Scorer> scorers;
@@ -102,26 +114,31 @@ std::vector<float> score_map(StageContext& context, const rollout::Trajectories&
         work.directory = directory;
         work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
             std::vector<std::vector<float>> logits;
-            for (auto& scorer : scorers)
-                logits.push_back(
+            rollout::Scores scores;
+            for (auto& scorer : scorers) {
+                scores =
                     rollout::score(scorer, data, static_cast<std::size_t>(begin), static_cast<std::size_t>(end),
-                                   [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); }));
+                                   [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); });
+                logits.push_back(std::move(scores.logits));
+            }
+            part.write("problem/scored_tokens", scores.scored_tokens);  // every member reads the same
+            part.write("problem/shared_tokens", scores.shared_tokens);
             if (logits.size() == 1) return part.write("state/value", logits[0]);
             const auto both = engine::combined(logits);
             part.write("state/value", both.logit);
             part.write("state/deviation", both.deviation);
         };
         work.merge = [&](const std::vector<std::filesystem::path>& parts) {
-            std::vector<float> logits, deviation;
+            rollout::ValueTable table;
             for (const auto& part : parts) {
                 const store::FileReader file(part);
-                const auto more = file.read<float>("state/value");
-                logits.insert(logits.end(), more.begin(), more.end());
-                if (!file.has("state/deviation")) continue;
-                const auto more_deviation = file.read<float>("state/deviation");
-                deviation.insert(deviation.end(), more_deviation.begin(), more_deviation.end());
+                append(table.scores.logits, file.read<float>("state/value"));
+                append(table.scores.scored_tokens, file.read<std::int64_t>("problem/scored_tokens"));
+                append(table.scores.shared_tokens, file.read<std::int64_t>("problem/shared_tokens"));
+                if (file.has("state/deviation")) append(table.deviation, file.read<float>("state/deviation"));
             }
-            rollout::write_values(directory, data, logits, value.name(), deviation);
+            table.read_flop = static_cast<double>(members.size()) * token_flop(members.front()->spec()).read;
+            rollout::write_values(directory, data, table, value.name());
         };
         run_map(context, work);
     }

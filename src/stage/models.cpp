@@ -111,9 +111,7 @@ std::vector<std::unique_ptr<engine::Engine>> load_value_members(StageContext& co
 
 std::unique_ptr<engine::Engine> load_value_model(StageContext& context, const Input& input,
                                                  const rollout::ReadOutOptions& options) {
-    auto members = load_value_members(context, input, options);
-    if (members.size() == 1) return std::move(members.front());
-    return std::make_unique<engine::Ensemble>(std::move(members));
+    return engine::together(load_value_members(context, input, options));
 }
 
 bool is_of_hazards(StageContext& context, const Input& value) {

@@ -154,9 +154,9 @@ public:
                                 [&] { texts = read_texts(context.task, options_.file, options_.separator); });
         }
         const Input& value = context.input("value");
-        const auto logits =
+        const auto table =
             score_map(context, texts.data, value, context.node.name, context.directory, options_.read_out);
-        const auto values = train::state_values(texts.data, logits, is_of_hazards(context, value));
+        const auto values = train::state_values(texts.data, table.scores.logits, is_of_hazards(context, value));
         const double last = mean_of_last(texts.data, values);
         const nlohmann::json figures{{"answers", texts.data.size()}, {"states", values.size()}, {"mean_last", last}};
         context.ranks.agree("writing scores", [&] {

@@ -8,9 +8,11 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
+#include "tdrm/engine/ensemble.hpp"
 #include "tdrm/engine/memory.hpp"
 #include "tdrm/eval/intervals.hpp"
 #include "tdrm/rollout/tables.hpp"
+#include "tdrm/stage/cost.hpp"
 #include "tdrm/stage/map.hpp"
 #include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
@@ -99,7 +101,9 @@ public:
     StageOutcome run(StageContext& context) override {
         const auto policy = load_model(context, context.input("policy"));
         refuse_hazards(context, context.input("value"), "search");
-        const auto value = load_value_model(context, context.input("value"), options_.read_out);
+        auto members = load_value_members(context, context.input("value"), options_.read_out);
+        const double read_flop = static_cast<double>(members.size()) * token_flop(members.front()->spec()).read;
+        const auto value = engine::together(std::move(members));
         rollout::Generator generator(*policy, options_.sampler, context.task.end_tokens(), options_.slots);
         rollout::Scorer scorer =
             value_scorer(context, *value, context.input("value"), options_.read_out, rollout::kScoreTokens);
@@ -117,7 +121,7 @@ public:
         const auto answers = context.ranks.agree("reading answers", [&] {
             auto table = rollout::Trajectories::read(store::FileReader(context.directory / "trajectories.h5"));
             const store::FileReader trees(context.directory / "search.h5");
-            if (context.ranks.root()) report(context, table, trees, policy->spec(), value->spec());
+            if (context.ranks.root()) report(context, table, trees, token_flop(policy->spec()), read_flop);
             return table;
         });
         return {0, -1, metrics_json(answer_metrics(answers))};
@@ -202,7 +206,7 @@ private:
     }
 
     void report(StageContext& context, const rollout::Trajectories& answers, const store::FileReader& file,
-                const model::ModelSpec& policy, const model::ModelSpec& value) const {
+                const TokenFlop& policy, double read_flop) const {
         std::vector<double> right(answers.outcome.begin(), answers.outcome.end());
         const auto interval = eval::wilson(static_cast<double>(std::count(right.begin(), right.end(), 1.0)),
                                            static_cast<std::int64_t>(right.size()));
@@ -215,10 +219,8 @@ private:
                           rounded(separation.critical_width),
                           " (a wider search finds wrong answers that look right). Try fewer."));
         const auto cost = rollout::cost_of(file);
-        const auto head = 2.0 * policy.vocab * policy.width;
-        const double drawing = 2 * policy.product_parameters() * static_cast<double>(cost.generated + cost.prompt) +
-                               head * static_cast<double>(cost.generated);
-        const double scoring = 2 * value.product_parameters() * static_cast<double>(cost.scored);
+        const AnswerCost tokens{static_cast<double>(cost.generated), static_cast<double>(cost.prompt),
+                                static_cast<double>(cost.scored)};
         write_results(context.directory,
                       {{"kind", "search"},
                        {"search", word(options_.plan.kind)},
@@ -232,7 +234,7 @@ private:
                        {"generated_tokens", cost.generated},
                        {"prompt_tokens", cost.prompt},
                        {"scored_tokens", cost.scored},
-                       {"flops", {{"policy", drawing}, {"value", scoring}, {"total", drawing + scoring}}},
+                       {"flops", flops_json(tokens, policy, read_flop)},
                        {"gap", separation.gap},
                        {"noise", separation.noise},
                        {"critical_width", separation.critical_width},

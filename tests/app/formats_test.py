@@ -37,6 +37,7 @@ TRAJECTORIES = {
 }
 ATTRIBUTES = {"schema", "task", "tokenizer", "template", "split", "policy", "policy_hash", "temperature", "top_k", "top_p",
               "min_p", "seed", "verdict_reasons"}
+COSTS = {"policy_read_flop", "policy_drawn_flop"}
 NODES = {
     "node/tree_offset": ("<i8", "tree/generated + 1"),
     "node/parent": ("<i4", "node/tree_offset[-1]"),
@@ -51,6 +52,12 @@ NODES = {
     "tree/generated": ("<i8", None),
     "tree/prompt": ("<i8", "tree/generated"),
     "tree/scored": ("<i8", "tree/generated"),
+}
+VALUES = {
+    "state/offset": ("<i8", None),
+    "state/value": ("<f4", "state/offset[-1]"),
+    "problem/scored_tokens": ("<i8", "problem/shared_tokens"),
+    "problem/shared_tokens": ("<i8", None),
 }
 ROLLOUTS = {
     "trajectory/reward": ("<f8", "trajectory/problem"),
@@ -132,6 +139,7 @@ class Formats(unittest.TestCase):
                 file = self.open(f"{name}/trajectories.h5")
                 self.check_trajectories(file)
                 self.assertEqual(file.attrs["schema"], "tdrm-trajectories-1")
+                self.assertLessEqual(COSTS, set(file.attrs))
                 self.assertEqual(len(file["trajectory/problem"]), samples * len(file["problem/id"]))
                 self.assertEqual(file.attrs["temperature"], 1.0)
 
@@ -151,13 +159,38 @@ class Formats(unittest.TestCase):
         labels = self.open("cands/labels.h5")
         for model in ("orm", "td[lambda=0]", "td[lambda=0.8]"):
             file = self.open(f"bon/{model}/values.h5")
-            self.check_schema(file, {"state/offset": ("<i8", None), "state/value": ("<f4", "state/offset[-1]")})
-            self.assertEqual({"schema", "describes", "model", "model_hash"}, set(file.attrs))
+            self.check_schema(file, VALUES)
+            self.assertEqual({"schema", "describes", "model", "model_hash", "read_flop"}, set(file.attrs))
             self.assertEqual(file.attrs["schema"], "tdrm-values-1")
             self.assertEqual(file.attrs["model"], model)
             self.assertEqual(file.attrs["describes"], labels.attrs["describes"])
             np.testing.assert_array_equal(file["state/offset"][...], self.states(data))
             self.assertTrue(np.isfinite(file["state/value"][...]).all())
+            self.assertEqual(list(file["problem/scored_tokens"]), self.read_once(data))
+            np.testing.assert_array_equal(file["problem/shared_tokens"][...], np.diff(data["problem/prompt_offset"][...]) + 1)
+
+    def read_once(self, data):
+        """Tokens of the prompt, of the answers up to their last states, and of a probe behind each state, by problem."""
+        ends, offset = data["step/end"][...], data["trajectory/step_offset"][...]
+        read = np.diff(data["problem/prompt_offset"][...]) + 1
+        for row, problem in enumerate(data["trajectory/problem"][...]):
+            steps = ends[offset[row] : offset[row + 1]]
+            read[problem] += (steps[-1] if len(steps) else 0) + len(steps)
+        return list(read)
+
+    def test_a_selection_says_what_it_costs_as_a_search_does(self):
+        with h5py.File(self.run_folder / "cands/trajectories.h5") as data, h5py.File(self.run_folder / "bon/orm/values.h5") as values:
+            drawn, prompt, scored = len(data["token/id"]), len(data["problem/prompt_token"]), int(sum(values["problem/scored_tokens"]))
+            policy, model = dict(data.attrs), values.attrs["read_flop"]
+        curves = {curve["method"]: curve["points"] for curve in json.loads((self.run_folder / "bon/results.json").read_text())["curves"]}
+        point = curves["orm last"][-1]
+        self.assertEqual([point[f"{kind}_tokens"] for kind in ("generated", "prompt", "scored")], [drawn, prompt, scored])
+        self.assertEqual(point["flops"]["policy"], policy["policy_read_flop"] * prompt + policy["policy_drawn_flop"] * drawn)
+        self.assertEqual(point["flops"]["value"], model * scored)
+        self.assertEqual(curves["majority"][-1]["flops"], {"policy": point["flops"]["policy"], "value": 0, "total": point["flops"]["policy"]})
+        search = json.loads((self.run_folder / "greedy/results.json").read_text())
+        self.assertLessEqual({"generated_tokens", "prompt_tokens", "scored_tokens", "flops"}, set(search) & set(point))
+        self.assertEqual(search["flops"]["value"], model * search["scored_tokens"])
 
     def test_search_keeps_its_trees(self):
         answers, file = self.open("greedy/trajectories.h5"), self.open("greedy/search.h5")

@@ -143,6 +143,16 @@ class Values(unittest.TestCase):
         with h5py.File(self.folder / "greedy/search.h5") as file:
             self.assertTrue(np.isfinite(file["node/value"][...]).all())
 
+    def test_each_member_of_an_ensemble_costs(self):
+        with h5py.File(self.folder / "bon/mc/values.h5") as one, h5py.File(self.folder / "bon/team/values.h5") as team:
+            self.assertEqual(team.attrs["read_flop"], 3 * one.attrs["read_flop"])
+            np.testing.assert_array_equal(team["problem/scored_tokens"][...], one["problem/scored_tokens"][...])
+            found = results(self.folder, "greedy")
+            self.assertEqual(found["flops"]["value"], team.attrs["read_flop"] * found["scored_tokens"])
+        curves = {curve["method"]: curve["points"][-1] for curve in results(self.folder, "bon")["curves"]}
+        self.assertNotIn("flops", curves["mc last"], "nobody knows what scripted answers cost")
+        self.assertGreater(curves["mc last"]["scored_tokens"], 0)
+
     def test_heads_leave_the_body_as_it_was(self):
         with h5py.File(self.folder / "feats/features.h5") as file, h5py.File(self.folder / "rolls/labels.h5") as labels:
             self.assertEqual(file["state/feature"].size, labels["state/v_pi"].size * file.attrs["width"])

@@ -78,6 +78,17 @@ TEST(Ensemble, SaysTheMeanOfItsMembersInPassesAndInCaches) {
     EXPECT_THROW((void)ensemble.forward(forest, rows, Keep::activations), BugError);
 }
 
+TEST(Ensemble, OfOneIsTheOneItself) {
+    std::vector<std::unique_ptr<Engine>> one, two;
+    one.push_back(toy_model(model::Head::value));
+    const Engine* only = one.front().get();
+    EXPECT_EQ(together(std::move(one)).get(), only);
+    two.push_back(toy_model(model::Head::value));
+    two.push_back(toy_model(model::Head::value));
+    EXPECT_NE(dynamic_cast<Ensemble*>(together(std::move(two)).get()), nullptr);
+    EXPECT_THROW((void)together({}), BugError);
+}
+
 TEST(Ensemble, RefusesMembersThatAreNone) {
     std::vector<std::unique_ptr<Engine>> one, language;
     one.push_back(toy_model(model::Head::value));

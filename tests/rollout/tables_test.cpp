@@ -114,17 +114,23 @@ TEST_F(TablesTest, LabelsOfOtherTrajectoriesAreRefused) {
     EXPECT_THROW((void)read_labels(folder / "labels.h5", changed), DataError);
 }
 
-TEST_F(TablesTest, ValuesComeBackAndSayWhoseTheyAre) {
+TEST_F(TablesTest, ValuesComeBackAndSayWhoseTheyAreAndWhatTheyCost) {
     const auto data = demonstrations(*task, 2);
-    std::vector<float> logits(state_offsets(data).back());
+    ValueTable table{{std::vector<float>(state_offsets(data).back()), {70, 80}, {7, 8}}, {}, 2e6};
+    auto& logits = table.scores.logits;
     for (std::size_t s = 0; s < logits.size(); ++s) logits[s] = static_cast<float>(s) / 8;
-    write_values(folder, data, logits, {"td", "77"});
+    write_values(folder, data, table, {"td", "77"});
     EXPECT_TRUE(store::verify(folder).empty());
-    EXPECT_EQ(load_values(folder), logits);
+    const auto found = load_values(folder);
+    EXPECT_EQ(found.scores.logits, logits);
+    EXPECT_EQ(found.scores.scored_tokens, table.scores.scored_tokens);
+    EXPECT_EQ(found.scores.shared_tokens, table.scores.shared_tokens);
+    EXPECT_EQ(found.read_flop, 2e6);
+    EXPECT_TRUE(found.deviation.empty());
     EXPECT_EQ(open("values.h5").attribute<std::string>("/", "describes"), content_hash(data));
     EXPECT_EQ(open("values.h5").attribute<std::string>("/", "model"), "td");
     logits.pop_back();
-    EXPECT_THROW(write_values(folder, data, logits, {"td", "77"}), BugError);
+    EXPECT_THROW(write_values(folder, data, table, {"td", "77"}), BugError);
 }
 
 TEST_F(TablesTest, TreesOfASearchComeBackWithTheirCostAndTheirSeparation) {

@@ -14,9 +14,11 @@ import numpy as np
 from constructed import ROOT
 
 from tdrm_report import load_run
-from tdrm_report.dynamics import Movement
 from tdrm_report.manifests import HASH_BELOW, hash_hex, manifest_problems
+from tdrm_report.methods import comparisons
+from tdrm_report.movement import Movement
 from tdrm_report.solutions import chosen, figures_of
+from tdrm_report.study import study_of
 from tdrm_report.tables import Answers, Labels, Values
 
 TDRM = os.environ.get("TDRM", str(ROOT / "build" / "tdrm"))
@@ -45,15 +47,16 @@ class Page(unittest.TestCase):
         page = Path(self.made.stdout.strip())
         self.assertEqual(page, self.run_folder.resolve() / "report" / "index.html")
         text = page.read_text()
-        for words in ("What won", "Red flags", "Learning curves", "Are values what they say?", "Single solutions", "Facts of the run",
+        for words in ("What won", "Red flags", "Accuracy at test time", "Where the least value lies", "no_error_so_far", "One seed",
+                      "Learning curves", "Are values what they say?", "Single solutions", "Facts of the run",
                       "Evaluated on 50 problems", "greedy search by td[lambda=0.8], 4 branches", "best of 16 by orm, last"):
             self.assertIn(words, text)
         words = re.sub(r'src="data:[^"]*"', "", text)
         self.assertNotRegex(words, r"https?:|<script|<link")  # self-contained
         self.assertNotRegex(words, r"\bnan\b|\binf\b")
         plots = {path.stem for path in (page.parent / "plots").iterdir()}
-        self.assertEqual(plots, {"verdict", "pass-at-k-score", "selection-bon", "curves-sft", "curves-value", "curves-rl", "calibration",
-                                 "values-by-step", "time-1"})
+        self.assertEqual(plots, {"verdict", "scaling-bon", "compute-bon", "pass-at-k-score", "curves-sft", "curves-value", "curves-rl",
+                                 "calibration", "values-by-step", "bias-by-step", "time-1"})
         self.assertEqual(text.count("data:image/png;base64,"), len(plots))
 
     def test_the_verdict_has_the_figures_of_the_results(self):
@@ -61,6 +64,22 @@ class Page(unittest.TestCase):
         text = (self.run_folder / "report" / "index.html").read_text()
         for entry in run.stages["score"].results["policies"]:
             self.assertIn(f'<td>{entry["policy"]}</td><td>pass@1</td><td class="n">1</td><td class="n">{100 * np.mean(entry["per_problem"]):.1f}</td>', text)
+
+    def test_selection_and_searches_are_compared_at_what_they_cost(self):
+        run = load_run(self.run_folder)
+        (found,) = comparisons(study_of([run])).values()
+        searches = [method for method in found.methods.values() if method.is_search]
+        self.assertEqual({method.family for method in searches}, {"greedy", "beam", "dvts", "smc", "mcts"})
+        drawn = run.stages["greedy"].results["generated_tokens"] / 50
+        ((_, point),) = found.methods["greedy search by td[lambda=0.8]"].curve()
+        self.assertEqual(point.generated, drawn)
+        candidates = Answers(self.cands)
+        self.assertAlmostEqual(point.answers, drawn / (len(candidates.file["token/id"]) / len(candidates)))
+        best = found.methods["best of N by orm, last"].curve()[-1][1]
+        vote = found.methods["majority vote"].curve()[-1][1]
+        self.assertEqual(best.policy_flop, vote.flop)
+        self.assertGreater(best.flop, 1.5 * vote.flop)  # the value model is as large as the policy
+        self.assertEqual(list(found.floor), ["pass@1 of base (the run has no greedy decoding)"])
 
     def test_answers_read_block_by_block_are_those_of_the_file(self):
         answers = Answers(self.cands)
@@ -85,6 +104,34 @@ class Page(unittest.TestCase):
         self.assertAlmostEqual(found.delta.mean, np.mean(changes), places=10)
         self.assertAlmostEqual(found.last.mean, np.mean(last), places=10)
         self.assertAlmostEqual(found.change["first_error"].mean, np.mean(losing), places=10)
+
+    def test_means_by_step_and_least_values_are_those_of_single_answers(self):
+        answers = Answers(self.cands)
+        labels, values = Labels(self.cands, answers), Values(self.run_folder / "bon" / "orm", answers)
+        found = Movement()
+        found.add(answers, values, labels)
+        self.assertEqual(list(found.known), ["outcome", "no_error_so_far"])
+        rows = [row for row in range(len(answers)) if len(values.row(row)) > 2]
+        index, truth, _ = found.known["no_error_so_far"][1].curve()
+        self.assertAlmostEqual(truth[index == 2][0], np.mean([labels.row(row)[2] for row in rows]))
+        at_end = [values.row(row)[-1] < values.row(row)[1:-1].min() for row in rows]
+        self.assertEqual((found.least_at_end["all"].answers, found.least_at_end["all"].at_end), (len(rows), sum(at_end)))
+        self.assertAlmostEqual(found.least_at_end["all"].chance, np.mean([1 / (len(values.row(row)) - 1) for row in rows]))
+        wrong = [end for row, end in zip(rows, at_end) if answers.outcome[row] < 0.5]
+        self.assertEqual((found.least_at_end["wrong"].answers, found.least_at_end["wrong"].at_end), (len(wrong), sum(wrong)))
+
+    def test_hazards_are_shown_as_survival(self):
+        answers = Answers(self.cands)
+        chance, survival = Values(self.run_folder / "bon" / "orm", answers), Values(self.run_folder / "bon" / "orm", answers, hazards=True)
+        together = survival.rows(0, len(answers))
+        for row in range(0, len(answers), 29):
+            expected = np.cumprod(1 - np.concatenate([[0], chance.row(row)[1:]]))
+            np.testing.assert_allclose(survival.row(row), expected if len(expected) > 1 else 1 - chance.row(row))
+            np.testing.assert_allclose(together[answers.state_offset[row]:answers.state_offset[row + 1]], survival.row(row), rtol=1e-9)
+        found = Movement()
+        found.add(answers, survival, Labels(self.cands, answers))
+        self.assertEqual(list(found.known), ["no_error_so_far"])  # survival is no chance of success
+        self.assertEqual(found.least_at_end["all"].answers, 0)
 
     def test_chosen_solutions_are_extremes(self):
         answers = Answers(self.cands)

@@ -8,6 +8,7 @@ import constructed  # noqa: F401  (puts tools/ on the path)
 import numpy as np
 
 from tdrm_report.arms import Arm, Result, compare, judge
+from tdrm_report.drawing import PlainNumbers
 from tdrm_report.stats import (Interval, difference, mean_interval, over_problems_and_seeds, pass_at_k, t_quantile, wilson)
 
 
@@ -67,6 +68,15 @@ class Statistics(unittest.TestCase):
         found = wilson(10, 100)
         self.assertAlmostEqual(found.low, 0.0552291, places=6)
         self.assertAlmostEqual(found.high, 0.1743657, places=6)
+
+
+class Drawing(unittest.TestCase):
+    def test_labels_of_an_axis_are_whole_numbers_that_differ(self):
+        labels = PlainNumbers().format_ticks
+        self.assertEqual(labels([0, 0.5, 1]), ["0.0", "0.5", "1.0"])
+        self.assertEqual(labels([0, 50, 100]), ["0", "50", "100"])
+        self.assertEqual(labels([0.693141, 0.693142]), ["0.693141", "0.693142"])  # no common offset beside the axis
+        self.assertEqual(labels([-1e-7, 0, 1e-7]), ["−1e−07", "0", "1e−07"])  # nor a common factor
 
 
 class Comparisons(unittest.TestCase):

@@ -5,21 +5,25 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .stats import Interval, difference, independent_difference, over_problems_and_seeds, t_quantile
-from .study import shown
+from .methods import VOTES
+from .study import shown, without_seed
+
 
 @dataclass
 class Result:
-    """An arm in one run: accuracy on each problem (None where only the mean is known)."""
+    """An arm in one run: accuracy on each problem (None where only the mean is known), and the answers that it chooses from."""
 
     seed: str
     interval: Interval
     per_problem: np.ndarray | None = None
     problem_id: np.ndarray | None = None
+    answers: object = None  # tables.Answers that were drawn, where they can be read
 
 
 @dataclass
 class Arm:
-    """`family`: policy, majority, best_of_n, search, or oracle (pass@N, a limit). `metric` says what the figure is; `samples` how many answers to a problem the arm looks at."""
+    """`family`: policy, majority, best_of_n, vote, search, or oracle (pass@N, a limit). `metric` says what the figure is; `samples` how many
+    answers to a problem the arm looks at."""
 
     name: str
     family: str
@@ -87,12 +91,21 @@ def collect(study):
         makers = {"evaluate": _policies, "best_of_n": _selections, "search": _search}
         for arm, result in makers[stage.kind](study, run, stage):
             arm.group = group.label
-            arms.setdefault((arm.group, arm.name, arm.family), arm).results.append(result)
+            arms.setdefault((arm.group, arm.name, arm.family, without_seed(stage.name)), arm).results.append(result)
+    _name_apart(arms)
     if not any(arm.family == "policy" for arm in arms.values()):
         _add_candidates(study, arms)
     for arm in arms.values():
         _name_seeds(arm)
     return list(arms.values())
+
+
+def _name_apart(arms):
+    """Arms of equal names get that of their stage."""
+    names = [(arm.group, arm.name) for arm in arms.values()]
+    for (*_, stage), arm in arms.items():
+        if names.count((arm.group, arm.name)) > 1:
+            arm.name += f" ({stage})"
 
 
 def _name_seeds(arm):
@@ -103,11 +116,6 @@ def _name_seeds(arm):
         result.seed = f"{result.seed}#{seen[result.seed]}"
 
 
-def _suffix(run, stage):
-    """Names the stage where a run has several of its kind."""
-    return f" ({stage.name})" if len(run.of_kind(stage.kind)) > 1 else ""
-
-
 def _policies(study, run, stage):
     samples = int(stage.results.get("samples", 0))
     for entry in stage.results.get("policies", []):
@@ -116,25 +124,26 @@ def _policies(study, run, stage):
         name = entry["policy"]
         trained = run.stage(name)
         start = shown(trained.options.get("policy", "").strip('"')) if trained and trained.kind == "rl" else ""
-        arm = Arm(shown(name) + _suffix(run, stage), "policy", "pass@1", samples, start=start)
-        yield arm, Result(run.seed, _interval(first), _array(entry.get("per_problem")), answers and answers.problem_id)
+        arm = Arm(shown(name), "policy", "pass@1", samples, start=start)
+        yield arm, Result(run.seed, _interval(first), _array(entry.get("per_problem")), answers and answers.problem_id, answers)
 
 
 def _selections(study, run, stage):
-    answers = study.answers(run.folder(stage.results.get("data", "?")))
+    """Of each value model at the first place that the run file names: to pick one of several by its figures would be tuning."""
+    answers, first = study.answers(run.folder(stage.results.get("data", "?"))), {}
     for curve in stage.results.get("curves", []):
         last = curve["points"][-1]
-        n = int(last["n"])
-        if curve["method"] == "majority":
-            arm = Arm(f"majority of {n}", "majority", "accuracy", n)
-        elif curve["method"] == "pass@N":
-            arm = Arm(f"pass@{n}", "oracle", f"pass@{n}", n)
+        n, model, place, vote = int(last["n"]), curve.get("model"), curve.get("at"), curve.get("vote")
+        if first.setdefault(model, place) != place:
+            continue
+        if model is None:
+            limit = curve["method"] == "pass@N"
+            arm = Arm(f"pass@{n}", "oracle", f"pass@{n}", n) if limit else Arm(f"majority of {n}", "majority", "accuracy", n)
         else:
-            model = shown(curve["model"])
-            arm = Arm(f"best of {n} by {model}, {curve['at']}", "best_of_n", "accuracy", n, use=f"{stage.name} {curve['at']}",
-                      of_outcome=_of_outcome(run, curve["model"]))
-        arm.name += _suffix(run, stage)
-        yield arm, Result(run.seed, _interval(last), _array(curve.get("per_problem")), answers and answers.problem_id)
+            name = f"{VOTES.get(vote, vote)} of {n}" if vote else f"best of {n}"
+            arm = Arm(f"{name} by {shown(model)}, {place}", "vote" if vote else "best_of_n", "accuracy", n,
+                      use=f"{without_seed(stage.name)} {place} {vote}", of_outcome=_of_outcome(run, model))
+        yield arm, Result(run.seed, _interval(last), _array(curve.get("per_problem")), answers and answers.problem_id, answers)
 
 
 def _search(study, run, stage):
@@ -145,10 +154,12 @@ def _search(study, run, stage):
     branch, model = int(results.get("branch", 0)), results.get("value", "?")
     kind = results.get("search", "greedy")
     width = f"{branch} branches" if kind == "greedy" else f"{results.get('width', branch)} wide"
+    width = f"{stage.options['simulations']} simulations" if kind == "mcts" and "simulations" in stage.options else width
+    width += f", {results['answer']}" if results.get("answer", "best") != "best" else ""
     arm = Arm(f"{kind} search by {shown(model)}, {width}", "search", "accuracy", results.get("width", branch),
               use=f"{kind} {width}", of_outcome=_of_outcome(run, model))
     rows = answers.share_right() if answers else None
-    yield arm, Result(run.seed, _interval(results["accuracy"]), rows, answers and answers.problem_id)
+    yield arm, Result(run.seed, _interval(results["accuracy"]), rows, answers and answers.problem_id, answers)
 
 
 def _add_candidates(study, arms):
@@ -159,8 +170,8 @@ def _add_candidates(study, arms):
             continue
         name, rows = shown(str(answers.attribute("policy", "policy"))), answers.share_right()
         arm = Arm(name, "policy", "pass@1", len(answers) // max(len(rows), 1), group=group.label)
-        arms.setdefault((group.label, name, "policy"), arm).results.append(
-            Result(run.seed, over_problems_and_seeds([rows], True), rows, answers.problem_id))
+        arms.setdefault((group.label, name, "policy", ""), arm).results.append(
+            Result(run.seed, over_problems_and_seeds([rows], True), rows, answers.problem_id, answers))
 
 
 def _of_outcome(run, model):
@@ -196,12 +207,12 @@ def head_to_head(arms):
         own = [arm for arm in arms if arm.group == group]
         trained = [arm for arm in own if arm.start]
         pairs += [(arm, trained[0]) for arm in trained[1:]]
-        for family in ("best_of_n", "search"):
+        for family in ("best_of_n", "vote", "search"):
             chosen = [arm for arm in own if arm.family == family]
             for reference in [arm for arm in chosen if arm.of_outcome]:
                 pairs += [(arm, reference) for arm in chosen if not arm.of_outcome and arm.use == reference.use]
         votes = {arm.samples: arm for arm in own if arm.family == "majority"}
-        pairs += [(arm, votes[arm.samples]) for arm in own if arm.family == "best_of_n" and arm.samples in votes]
+        pairs += [(arm, votes[arm.samples]) for arm in own if arm.family in ("best_of_n", "vote") and arm.samples in votes]
     first = {arm.name: arm for arm in reversed(arms) if arm.group == arms[0].group}
     others = [(arm, first[arm.name]) for arm in arms if arm.group != arms[0].group and arm.name in first]
     pairs += [(arm, other) for arm, other in others if _same_problems(arm.results + other.results)]

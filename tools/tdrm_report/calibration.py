@@ -1,13 +1,11 @@
-"""Whether values are what they say: calibration against the outcome and the exact truth."""
+"""Whether values are what they say: calibration against everything that is known of a state, each under its name (docs/values.md)."""
 
 import numpy as np
 
-from .drawing import colour, legend_above, panels, percent
+from .drawing import colour, legend_above, panels, percent, titled
 from .markup import escape, number, paragraph, table
 from .stats import wilson
 from .study import labelled, scored
-
-AGAINST = {"outcome": "the outcome", "truth": "the exact truth", "v_pi": "the exact value"}
 
 
 def models_of(study):
@@ -19,11 +17,21 @@ def models_of(study):
     return found
 
 
-def pooled_bins(entries, against):
+def blocks_of(entry):
+    """{estimand: block of results.json that compares with it}"""
+    return {block.get("estimand", name): block for name, block in entry.items() if isinstance(block, dict) and "bins" in block}
+
+
+def estimands_of(models):
+    """{estimand: what it means}"""
+    return {name: block.get("meaning", "") for entries in models.values() for entry in entries for name, block in blocks_of(entry).items()}
+
+
+def pooled_bins(entries, estimand):
     """Reliability bins of all seeds together: arrays (prediction, truth, count), without empty bins."""
     sums = {}
     for entry in entries:
-        for item in entry.get(against, {}).get("bins", []):
+        for item in blocks_of(entry).get(estimand, {}).get("bins", []):
             if item["count"]:
                 total = sums.setdefault(item["low"], np.zeros(3))
                 total += np.array([item["prediction"] * item["count"], item["truth"] * item["count"], item["count"]])
@@ -33,37 +41,40 @@ def pooled_bins(entries, against):
 
 def section(study, album):
     models = models_of(study)
-    if not models:
+    estimands = estimands_of(models)
+    if not estimands:
         return paragraph("No stage of kind best_of_n with value models is finished yet.")
-    kinds = [kind for kind in AGAINST if any(kind in entry for entries in models.values() for entry in entries)]
-    figure, axes = panels(len(kinds) + 1, columns=3, height=3.1)
-    for axis, kind in zip(axes, kinds):
-        _reliability(axis, models, kind)
-    _spread(axes[-1], models, kinds[0])
+    count = len(estimands) + 1
+    figure, axes = panels(count, columns=2 if count in (2, 4) else 3, height=3.1)
+    for axis, (name, meaning) in zip(axes, estimands.items()):
+        _reliability(axis, models, name, meaning)
+    _spread(axes[-1], models)
     legend_above(figure, [axes[-1].plot([], [], color=colour(i), lw=2.5)[0] for i in range(len(models))], list(models))
     body = album.show(figure, "calibration", "States grouped by predicted value: the share that came true, with 95 % intervals of the count; "
                       "last panel: how many states have such a value.")
-    return body + _table(models, kinds)
+    return body + _table(models, estimands)
 
 
-def _reliability(axis, models, kind):
+def _reliability(axis, models, estimand, meaning):
     axis.plot([0, 1], [0, 1], color="#9ca3af", lw=1, ls="--")
     for i, entries in enumerate(models.values()):
-        prediction, truth, count = pooled_bins(entries, kind)
+        prediction, truth, count = pooled_bins(entries, estimand)
         ends = [wilson(t * n, n) for t, n in zip(truth, count)]
-        errors = np.clip([[t - e.low for t, e in zip(truth, ends)], [e.high - t for t, e in zip(truth, ends)]], 0, None)
-        axis.errorbar(prediction, truth, yerr=errors, color=colour(i), marker="o", ms=4, lw=1.4, capsize=2)
-    axis.set_title(f"against {AGAINST[kind]}")
+        if ends:
+            errors = np.clip([[t - e.low for t, e in zip(truth, ends)], [e.high - t for t, e in zip(truth, ends)]], 0, None)
+            axis.errorbar(prediction, truth, yerr=errors, color=colour(i), marker="o", ms=4, lw=1.4, capsize=2)
+    titled(axis, f"against {estimand}", meaning)
     axis.set_ylabel("share that came true")
     axis.set_ylim(-0.02, 1.02)
     _share_axes(axis)
 
 
-def _spread(axis, models, kind):
+def _spread(axis, models):
     for i, entries in enumerate(models.values()):
-        prediction, _, count = pooled_bins(entries, kind)
-        axis.plot(prediction, count / count.sum(), color=colour(i), marker="o", ms=3, lw=1.2)
-    axis.set_title("spread of the values")
+        for estimand in list(estimands_of({"": entries}))[:1]:
+            prediction, _, count = pooled_bins(entries, estimand)
+            axis.plot(prediction, count / count.sum(), color=colour(i), marker="o", ms=3, lw=1.2)
+    titled(axis, "spread of the values", "")
     axis.set_ylabel("share of states")
     axis.set_ylim(bottom=0)
     _share_axes(axis)
@@ -72,19 +83,23 @@ def _spread(axis, models, kind):
 def _share_axes(axis):
     axis.set_xlabel("predicted value")
     axis.set_xlim(-0.02, 1.02)
+    axis.set_xticks([0, 0.25, 0.5, 0.75, 1])
     percent(axis)
     percent(axis, "x")
 
 
-def _table(models, kinds):
+def _table(models, estimands):
     names = {"auc": "AUC", "auc_within": "AUC within problems", "explained_variance": "explained variance", "brier": "Brier score",
              "log_loss": "log loss", "ece": "ECE"}
     rows = []
-    for kind in kinds:
+    for estimand in estimands:
         for label, entries in models.items():
-            figures = [[entry[kind][name] for entry in entries if entry.get(kind, {}).get(name) is not None] for name in names]
-            states = sum(entry["states"] for entry in entries)
-            rows.append([escape(label), kind, number(states), *(f"{np.mean(seeds):.3f}" if seeds else "–" for seeds in figures)])
+            found = [blocks_of(entry)[estimand] for entry in entries if estimand in blocks_of(entry)]
+            if found:
+                figures = [[block[name] for block in found if block.get(name) is not None] for name in names]
+                states = sum(item["count"] for block in found for item in block["bins"])
+                rows.append([escape(label), estimand, number(states), *(f"{np.mean(seeds):.3f}" if seeds else "–" for seeds in figures)])
     body = table(["model", "against", "states", *names.values()], rows, numbers=range(2, 9))
-    return body + paragraph("AUC: chance that a state that came true is valued above one that didn't (0.5: by a coin). ECE: mean distance from the "
-                            "diagonal. Means over seeds.", "note")
+    meanings = "; ".join(f"{name}: {meaning}" for name, meaning in estimands.items() if meaning)
+    return body + paragraph(f"{meanings}. AUC: chance that a state that came true is valued above one that didn't (0.5: by a coin). ECE: mean "
+                            "distance from the diagonal. Means over seeds.", "note")

@@ -9,8 +9,8 @@ from .run import load_run
 
 HELP = """Makes one HTML page of a run, or of several runs side by side.
 
-The page says what won and whether the difference is more than noise, shows learning curves, accuracy by number of answers,
-calibration, how values move along answers, single solutions, facts of the run and red flags. It is one file, made to be sent
+The page says what won and whether the difference is more than noise, shows learning curves, accuracy by number of answers and
+by compute, calibration, how values move along answers, single solutions, facts of the run and red flags. It is one file, made to be sent
 to a colleague or printed; the plots also lie beside it in plots/. Runs may be unfinished.
 
 Runs whose configurations differ in seeds only are repetitions: their figures are averaged, and intervals cover the spread

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .drawing import colour, grid_of_panels, legend_above, logarithmic, percent, smoothed, thinned
+from .drawing import PlainNumbers, colour, grid_of_panels, legend_above, logarithmic, percent, smoothed, thinned
 from .markup import paragraph
 from .study import labelled
 
@@ -131,7 +131,9 @@ def figure_of(lines, kind):
             logarithmic(axis)
         if unit == PERCENT:
             percent(axis)
-        elif unit:
+        elif axis.get_yscale() == "linear":
+            axis.yaxis.set_major_formatter(PlainNumbers())
+        if unit != PERCENT:
             axis.set_ylabel(unit)
         if i >= len(axes) - 2:
             axis.set_xlabel("update")

@@ -9,6 +9,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
+from matplotlib.ticker import Formatter, LogLocator, NullFormatter  # noqa: E402
 
 # Okabe and Ito's colours: told apart by colour-blind readers and in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#666666", "#B8A800", "#000000")
@@ -56,12 +57,69 @@ def legend_above(figure, handles, labels):
         figure.legend(handles, labels, loc=place, ncols=min(len(labels), 5), fontsize=9)
 
 
+def titled(axis, head, meaning="", longest=46):
+    """A title with what it means below, of that the part before a colon if it is too long."""
+    meaning = meaning if len(meaning) <= longest else meaning.partition(":")[0]
+    above = {"xy": (0, 1), "xycoords": "axes fraction", "textcoords": "offset points"}
+    axis.annotate(head, xytext=(0, 17), fontsize=9.5, fontweight="bold", **above)
+    axis.annotate(meaning, xytext=(0, 6), fontsize=8, color="#4b5563", **above)
+
+
+def legend_beside(axis):
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+
+
 def percent(axis, which="y"):
     (axis.yaxis if which == "y" else axis.xaxis).set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
 
 
+class PlainNumbers(Formatter):
+    """Labels that say the whole number each, without a common factor or offset beside the axis, which would touch the title."""
+
+    def format_ticks(self, values):
+        largest = max((abs(value) for value in values), default=0)
+        plain = largest == 0 or 1e-4 <= largest < 1e6
+        # As many decimals as it takes to say all of them.
+        decimals = next((d for d in range(9) if all(abs(round(value, d) - value) <= 1e-7 * largest for value in values)), 9)
+        return [(f"{value:.{decimals}f}" if plain else f"{value:.3g}").replace("-", "\u2212") for value in values]
+
+    def __call__(self, value, position=None):
+        return self.format_ticks([value])[0]
+
+
+def powers_of_two(axis, sizes):
+    """A logarithmic axis of numbers of answers, a share on the other."""
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(sorted(sizes), [str(v) for v in sorted(sizes)])
+    axis.minorticks_off()
+    percent(axis)
+
+
+def amounts(axis, values, unit):
+    """A logarithmic axis of amounts (of FLOP, say) in thousands, millions, ... of the unit; returns the unit to name."""
+    power = int(np.clip(np.floor(np.log10(np.median(values)) / 3), 0, 6))
+    scale, wide = 1000.0**power, max(values) > 60 * min(values)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value / scale:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    return ("", "k", "M", "G", "T", "P", "E")[power] + unit
+
+
+def interval_curve(axis, x, intervals, tone, style="-", marker="o", label=None, shift=0.0, bars=True):
+    """Means with their intervals; curves are shifted (-0.5 to 0.5) on a logarithmic axis so that intervals don't cover each other."""
+    x = np.asarray(x, float) * 1.2**shift
+    if bars:
+        axis.vlines(x, [v.low for v in intervals], [v.high for v in intervals], color=tone, lw=1.1, alpha=0.45)
+    axis.plot(x, [v.mean for v in intervals], style, color=tone, marker=marker, ms=3.5, label=label)
+
+
 def logarithmic(axis):
-    """A logarithmic axis with plain numbers: powers of ten, and 2 and 5 in between where few powers are seen."""
+    """A logarithmic axis with plain numbers, where figures span a factor of 3: powers of ten, and 2 and 5 in between where few powers are
+    seen."""
+    low, high = axis.dataLim.intervaly
+    if not 0 < 3 * low < high:
+        return  # a line is as good, and its ticks say more
     axis.set_yscale("log")
     low, high = axis.get_ylim()
     narrow = high < 60 * low

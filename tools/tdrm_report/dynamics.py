@@ -1,136 +1,110 @@
-"""How values move along answers: temporal differences, separation of right from wrong, reaction to errors."""
-
-from dataclasses import dataclass
+"""How values move along answers: temporal differences, separation of right from wrong, bias by step, reaction to errors."""
 
 import numpy as np
 
-from .drawing import colour, legend_above, panels, percent
+from .calibration import estimands_of, models_of
+from .drawing import colour, legend_above, panels, percent, titled
 from .markup import escape, paragraph, table
-from .stats import Z95
-from .study import labelled, scored
-from .tables import Labels, Values, blocks
 
-LONGEST = 40  # steps told apart; later states count as this one
+BLACK = "#111827"
 
 
-@dataclass
-class Moments:
-    """Count, sum and sum of squares by index of the step."""
-
-    count: np.ndarray
-    total: np.ndarray
-    squares: np.ndarray
-
-    @classmethod
-    def zero(cls):
-        return cls(*(np.zeros(LONGEST + 1) for _ in range(3)))
-
-    def add(self, index, values):
-        index = np.minimum(index, LONGEST)
-        self.count += np.bincount(index, minlength=LONGEST + 1)
-        self.total += np.bincount(index, weights=values, minlength=LONGEST + 1)
-        self.squares += np.bincount(index, weights=values * values, minlength=LONGEST + 1)
-
-    def curve(self, least=20):
-        """(index, mean, half width of its 95 % interval) where at least `least` values were seen."""
-        index = np.flatnonzero(self.count >= least)
-        n = self.count[index]
-        mean = self.total[index] / n
-        variance = np.clip(self.squares[index] / n - mean * mean, 0, None) * n / np.maximum(n - 1, 1)
-        return index, mean, Z95 * np.sqrt(variance / n)
-
-    @property
-    def mean(self):
-        return self.total.sum() / self.count.sum() if self.count.sum() else float("nan")
-
-
-class Movement:
-    """What is summed up of one value model over all answers (of all seeds).
-
-    delta: |V(s_t+1) - V(s_t)| by t, and |outcome - V(s_T)| by T; right, wrong: V(s_t) by t and outcome; change: of the value
-    over a step, by kind of step (good: right, first_error, after_error), where labels are known.
-    """
-
-    def __init__(self):
-        self.delta, self.last = Moments.zero(), Moments.zero()
-        self.right, self.wrong = Moments.zero(), Moments.zero()
-        self.change = {kind: Moments.zero() for kind in ("good", "first_error", "after_error")}
-        self.saturated = self.states = 0
-
-    def add(self, answers, values, labels):
-        for first, last in blocks(len(answers)):
-            offset = answers.state_offset[first:last + 1] - answers.state_offset[first]
-            value = values.rows(first, last)
-            owner = np.repeat(np.arange(last - first), np.diff(offset))
-            index = np.arange(len(value)) - offset[owner]
-            outcome = answers.outcome[first:last] > 0.5
-            final = index == np.diff(offset)[owner] - 1
-            step = np.flatnonzero(~final)  # from this state to the next
-            change = value[step + 1] - value[step]
-            self.delta.add(index[step], np.abs(change))
-            self.last.add(index[final], np.abs(outcome[owner[final]] - value[final]))
-            of_right = outcome[owner]
-            self.right.add(index[of_right], value[of_right])
-            self.wrong.add(index[~of_right], value[~of_right])
-            self.states += len(value)
-            self.saturated += int(((value < 0.01) | (value > 0.99)).sum())
-            if labels is not None:
-                self._by_step(labels.rows(first, last), step, index, change)
-
-    def _by_step(self, truth, step, index, change):
-        known = np.isfinite(truth[step]) & np.isfinite(truth[step + 1])  # imported data needn't say all
-        before, after = truth[step] > 0.5, truth[step + 1] > 0.5
-        for kind, which in (("good", before & after), ("first_error", before & ~after), ("after_error", ~before)):
-            self.change[kind].add(index[step][which & known], change[which & known])
-
-
-def movements(study):
-    """{label: Movement} of all value models that scored candidates."""
-    found = {}
-    for group, run, stage in study.stages("best_of_n"):
-        answers = study.answers(run.folder(stage.results.get("data", "?")))
-        if answers is None:
-            continue
-        labels = study.guarded(Labels, run.folder(stage.results["data"]), answers)
-        for model, _ in scored(run, stage):
-            values = study.guarded(Values, stage.directory / model, answers)
-            if values is not None:
-                found.setdefault(labelled(group, model), Movement()).add(answers, values, labels)
-    return found
-
-
-def section(found, album):
+def section(study, found, album):
     if not found:
         return paragraph("No value model has scored candidates yet (a stage of kind best_of_n does).")
-    figure, (left, right) = panels(2, height=3.0)
-    for i, (label, movement) in enumerate(found.items()):
+    meanings = estimands_of(models_of(study))
+    outcome = meanings.get("outcome", meanings.get("outcome_at_end", ""))
+    body = album.show(_movement(found, outcome), "values-by-step", "Left: mean value of the states of right and of wrong answers; the gap is what "
+                      "selection can use. Right: smoothness; stars: |outcome − value| of last states, where the outcome is revealed. Bands: 95 %.")
+    drawing = _bias(found, meanings)
+    if drawing:
+        body += album.show(drawing, "bias-by-step", "Mean value by state (colours) and the mean of what it is compared with over the same states "
+                           "(black, dashed). A model that is right on average at every step lies on the dashed line of what it was trained to say.")
+    return body + _table(found) + _least_at_end(found)
+
+
+def _movement(found, outcome):
+    figure, (left, right) = panels(2, height=3.1)
+    for i, movement in enumerate(found.values()):
         _band(left, movement.right.curve(), colour(i), "-")
         _band(left, movement.wrong.curve(), colour(i), "--")
         _band(right, movement.delta.curve(), colour(i), "-")
         index, mean, _ = movement.last.curve()
         right.plot(index, mean, "*", color=colour(i), ms=7)
-    left.set_title("value by state: right answers (solid), wrong (dashed)")
-    left.set_xlabel("steps written")
+    titled(left, "value by state, parted by outcome", f"right (solid), wrong (dashed): {outcome}" if outcome else "right (solid), wrong (dashed)", 80)
     percent(left)
-    right.set_title("mean |δ|: change of the value by the next step")
-    right.set_xlabel("steps written")
+    titled(right, "mean |δ|", "change of the value by the next step")
     right.set_ylim(bottom=0)
     for axis in (left, right):
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    handles = [left.plot([], [], color=colour(i), lw=2.5)[0] for i in range(len(found))]
-    legend_above(figure, handles, list(found))
-    body = album.show(figure, "values-by-step", "Left: mean value of the states of right and of wrong answers; the gap is what selection "
-                      "can use. Right: smoothness; stars: |outcome − value| of last states, where the outcome is revealed. Bands: 95 %.")
+        _steps(axis)
+    _legend(figure, left, found)
+    return figure
+
+
+def _bias(found, meanings):
+    """A panel for each estimand; None if nothing is known."""
+    estimands = list(dict.fromkeys(name for movement in found.values() for name in movement.known))
+    if not estimands:
+        return None
+    figure, axes = panels(len(estimands), columns=min(3, max(2, len(estimands))), height=2.9)
+    for axis, estimand in zip(axes, estimands):
+        for i, movement in enumerate(found.values()):
+            if estimand in movement.known:
+                ours, theirs = movement.known[estimand]
+                _band(axis, ours.curve(), colour(i), "-")
+                index, mean, _ = theirs.curve()
+                axis.plot(index, mean, "--", color=BLACK, lw=1.3, zorder=3)
+        titled(axis, f"value and {estimand}", meanings.get(estimand, ""))
+        percent(axis)
+        _steps(axis)
+    _legend(figure, axes[0], found)
+    return figure
+
+
+def _steps(axis):
+    axis.set_xlabel("steps written")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _legend(figure, axis, found):
+    legend_above(figure, [axis.plot([], [], color=colour(i), lw=2.5)[0] for i in range(len(found))], list(found))
+
+
+def _table(found):
     rows = []
     for label, movement in found.items():
         changes = [_signed(movement.change[kind].mean) for kind in movement.change]
         rows.append([escape(label), f"{movement.delta.mean:.3f}", f"{movement.last.mean:.3f}", *changes,
                      f"{100 * movement.saturated / max(movement.states, 1):.1f} %"])
-    body += table(["model", "mean |δ|", "mean |outcome − V(s_T)|", "change at a good step", "at the step that loses",
-                   "after it was lost", "states at 0 or 1"], rows, numbers=range(1, 7))
+    body = table(["model", "mean |δ|", "mean |outcome − V(s_T)|", "change at a good step", "at the step that loses",
+                  "after it was lost", "states at 0 or 1"], rows, numbers=range(1, 7))
     return body + paragraph(
         "Good: the exact truth is 1 before and after the step; the step that loses takes it to 0 (an error, or a dead end where the truth "
         "is reachability). A process reward model earns its name by a clear drop there. At 0 or 1: below 1 % or above 99 %.", "note")
+
+
+def _least_at_end(found):
+    """Whether `at: minimum` is anything else than `at: last`."""
+    rows, ends = [], []
+    for label, movement in found.items():
+        every, wrong = movement.least_at_end["all"], movement.least_at_end["wrong"]
+        if every.answers:
+            rows.append([escape(label), _share(every.share), _share(wrong.share), _share(every.chance)])
+            ends += [label] if every.share > max(0.5, every.chance + 0.1) else []
+    if not rows:
+        return ""
+    said = "With none of these models do most answers have it there, and clearly more than by chance."
+    if ends:
+        said = (f"With {', '.join(ends)} most answers have it there: read step by step that is an outcome model, whose minimum chooses much as "
+                "its last value does, and which points at no wrong step.")
+    body = table(["model", "at the last step", "of wrong answers", "by chance"], rows, numbers=range(1, 4))
+    return "<h3>Where the least value lies</h3>" + body + paragraph(
+        "Share of the answers of two steps and more whose least value is the one behind the last step. By chance: if every step were as "
+        f"likely. {said}", "note")
+
+
+def _share(value):
+    return f"{100 * value:.1f} %" if np.isfinite(value) else "–"
 
 
 def _signed(value):

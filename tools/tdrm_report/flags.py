@@ -157,9 +157,9 @@ def of_selection(stage):
                        "than a constant). Don't trust its values as chances.")
 
 
-def flags_of(study):
-    """All flags of a study; damage first, then stage by stage."""
-    found = [Flag("damaged", problem, severe=True) for problem in study.damage]
+def flags_of(study, more=()):
+    """All flags of a study; severe ones first (damage), then stage by stage, then `more` of them, of comparisons."""
+    found = [Flag("damaged", problem, severe=True) for problem in study.damage] + [flag for flag in more if flag.severe]
     several = len(study.runs) > 1
     for run in study.runs:
         prefix = f"{run.name}/" if several else ""
@@ -172,7 +172,7 @@ def flags_of(study):
         waiting = [f"{stage.name} ({stage.state})" for stage in run.stages.values() if stage.state != "done"]
         if waiting:
             found.append(Flag(run.name, f"Not finished: {', '.join(waiting)} (the page shows what there is). Start the run again to go on."))
-    return _merged(found)
+    return _merged([*found, *(flag for flag in more if not flag.severe)])
 
 
 def _merged(found):

@@ -3,20 +3,26 @@
 import time
 from importlib.resources import files
 
-from . import accuracy, calibration, curves, dynamics, facts, flags, solutions, verdict
+from . import accuracy, calibration, curves, dynamics, facts, flags, pitfalls, scaling, solutions, verdict
 from .arms import collect
 from .drawing import Album
 from .markup import escape, paragraph
+from .movement import movements
 
 # Id, title, and the sentence that says what is seen and how to read it.
 SECTIONS = (
     ("verdict", "What won", "Each arm answers the same problems; the table gives the share it solves, and how far it is from the baseline. A "
      "difference counts when its interval excludes 0."),
     ("flags", "Red flags", "What should make you doubt a figure; rules are in docs/report.md."),
-    ("accuracy", "Accuracy", "How accuracy grows with the number of answers: drawn by a policy (pass@k), or chosen from by a vote or a value model."),
+    ("scaling", "Accuracy at test time", "What more compute buys: one answer chosen out of N by a vote or by the value of a state, or found by a "
+     "search. pass@N is the ceiling: a right answer was there to be chosen; the dashed line is what the policy does alone. A line that bends down "
+     "exploits errors of its value model."),
+    ("policies", "Policies", "pass@k is the share of problems that k answers would contain a right one to. Training that raises pass@1 while pass@k "
+     "for large k falls sharpens what the policy could already do."),
     ("curves", "Learning curves", "How each training stage went, variants over each other in the same panel."),
     ("calibration", "Are values what they say?", "A value is a probability: of the states with value 30 %, 30 % should end in a right answer, "
-     "so points should lie on the diagonal. The exact truth may lie above it: that an answer can still be saved doesn't mean that this policy does."),
+     "so points should lie on the diagonal. Each panel names what values are compared with (docs/values.md): that an answer can still be saved, say, "
+     "doesn't mean that this policy does, so values of outcomes may lie below that truth."),
     ("dynamics", "How values move along an answer", "Values should part right from wrong answers early, change little from step to step, and fall "
      "where an answer is lost."),
     ("solutions", "Single solutions", "Answers where value models were very right or very wrong: read along the steps where the value changes, and "
@@ -33,13 +39,15 @@ def build(study, directory, wanted=None):
     arms = collect(study)
     bodies = {}
     bodies["verdict"], headline = verdict.section(study, arms, album, wanted)
-    bodies["accuracy"] = accuracy.section(study, album)
+    bodies["scaling"] = scaling.section(study, album)
+    bodies["policies"] = accuracy.section(study, album)
     bodies["curves"] = curves.section(study, album)
     bodies["calibration"] = calibration.section(study, album)
-    bodies["dynamics"] = dynamics.section(dynamics.movements(study), album)
+    bodies["dynamics"] = dynamics.section(study, movements(study), album)
     bodies["solutions"] = solutions.section(study)
     bodies["facts"] = facts.section(study, album)
-    found = flags.flags_of(study)  # after all files were read, so that all damage is known
+    # After all files were read, so that all damage is known.
+    found = flags.flags_of(study, pitfalls.of_comparisons(study, arms, wanted))
     bodies["flags"] = _flags(found)
     page = directory / "index.html"
     temporary = directory / "index.html.tmp"
@@ -62,7 +70,7 @@ def _html(study, headline, found, bodies, seconds):
     style = files(__package__).joinpath("page.css").read_text()
     links = "".join(f'<a href="#{key}">{escape(name)}</a>' for key, name, _ in SECTIONS)
     severe = sum(flag.severe for flag in found)
-    counted = f"{len(found)} red flag{'s' if len(found) != 1 else ''}" + (f", {severe} of damaged files" if severe else "")
+    counted = f"{len(found)} red flag{'s' if len(found) != 1 else ''}" + (f", {severe} of them severe" if severe else "")
     lead = "".join(paragraph(sentence, "lead") for sentence in headline)
     lead += f'<p class="count"><a href="#flags">{counted}</a></p>' if found else ""
     parts = "".join(f'<section id="{key}"><h2>{escape(name)}</h2><p class="how">{escape(how)}</p>{bodies[key]}</section>'

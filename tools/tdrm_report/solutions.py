@@ -80,7 +80,7 @@ def section(study):
         if answers is None:
             continue
         labels = study.guarded(Labels, data, answers)
-        values = {model: study.guarded(Values, stage.directory / model, answers) for model, _ in scored(run, stage)}
+        values = {model: study.guarded(Values, stage.directory / model, answers, "outcome_at_end" in entry) for model, entry in scored(run, stage)}
         values = {model: found for model, found in values.items() if found is not None}
         if values:
             return _shown(data, answers, values, labels)

@@ -51,6 +51,18 @@ class Answers:
         right = np.bincount(self.problem, weights=self.outcome > 0.5, minlength=len(self.problem_id))
         return np.divide(right, count, out=np.full(len(count), np.nan), where=count > 0)
 
+    def mean_length(self):
+        """Tokens of an answer."""
+        return float(self.token_offset[-1]) / max(len(self), 1)
+
+    def share_cut(self):
+        """Share of the answers that were cut for length."""
+        return float(np.mean(self.file["trajectory/finish"][...] == 1)) if len(self) else 0.0
+
+    def sampler(self):
+        """How answers were drawn: {option: value}; {} of answers that no model drew."""
+        return {name: float(self.attribute(name)) for name in ("temperature", "top_k", "top_p", "min_p") if name in self.file.attrs}
+
     @cached_property
     def _words(self):
         if "vocabulary" not in self.file:
@@ -113,8 +125,20 @@ class States:
 
 
 class Values(States):
-    def __init__(self, directory, answers):
+    """Chances of success; of a model of `hazards` the chance that no step so far has the first error, 1 before the first step."""
+
+    def __init__(self, directory, answers, hazards=False):
         super().__init__(directory / "values.h5", answers, "tdrm-values-1", "state/value")
+        self.hazards = hazards
+
+    def rows(self, first, last):
+        chances = super().rows(first, last)
+        if not self.hazards:
+            return chances
+        offset = self.answers.state_offset[first:last + 1] - self.answers.state_offset[first]
+        chances[offset[:-1][np.diff(offset) > 1]] = 0  # s_0 of an answer with steps
+        log = np.concatenate([[0], np.cumsum(np.log1p(-np.minimum(chances, 1 - 1e-12)))])
+        return np.exp(log[1:] - np.repeat(log[offset[:-1]], np.diff(offset)))
 
     def _scale(self, logits):
         return 1 / (1 + np.exp(-np.clip(logits, -700, 700)))
@@ -126,6 +150,19 @@ class Labels(States):
     def __init__(self, directory, answers):
         super().__init__(directory / "labels.h5", answers, "tdrm-labels-1", "state/truth")
         self.kind = self.file.attrs.get("kind", "")
+
+    def estimands(self):
+        """Names of what is known of states: the truth, exact values of a script, shares of right continuations (docs/values.md)."""
+        names = {self.kind: "state/truth", "v_pi": "state/v_pi", "v_pi_sampled": "state/tries"}
+        return [name for name, dataset in names.items() if name and dataset in self.file]
+
+    def rows_of(self, estimand, first, last):
+        """Its figures of all states of the answers [first, last), NaN where it isn't known."""
+        begin, end = self.answers.state_offset[first], self.answers.state_offset[last]
+        if estimand != "v_pi_sampled":
+            return self.file["state/v_pi" if estimand == "v_pi" else "state/truth"][begin:end].astype(float)
+        tries, right = self.file["state/tries"][begin:end], self.file["state/successes"][begin:end]
+        return np.divide(right, tries, out=np.full(len(tries), np.nan), where=tries > 0)
 
     def steps_right(self, first, last):
         offset = self.answers.step_offset

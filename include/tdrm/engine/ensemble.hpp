@@ -58,4 +58,7 @@ private:
     std::int64_t passes_ = 0;
 };
 
+/// One engine of value models: the only one itself, or an ensemble of them.
+[[nodiscard]] std::unique_ptr<Engine> together(std::vector<std::unique_ptr<Engine>> members);
+
 }  // namespace tdrm::engine

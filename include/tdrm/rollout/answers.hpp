@@ -53,11 +53,16 @@ struct AnswerFigures {
 };
 [[nodiscard]] AnswerFigures figures_of(const Trajectories& answers);
 
-/// Local. Value logits of all states of the trajectories of problem rows [begin, end): for trajectory after trajectory
-/// s_0..s_T. `on_problem` is called before each problem.
-[[nodiscard]] std::vector<float> score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end,
-                                       const std::function<void()>& on_problem = {});
-/// Collective. Of all trajectories, each rank scoring its share.
+/// What a value model says of answers, and what it read for that.
+struct Scores {
+    std::vector<float> logits;                     ///< of all states: for trajectory after trajectory s_0..s_T
+    std::vector<std::int64_t> scored_tokens = {};  ///< of each problem; the prompt again in each further pass
+    std::vector<std::int64_t> shared_tokens = {};  ///< those among them that any number of its answers would take
+};
+/// Local. Scores the trajectories of problem rows [begin, end). `on_problem` is called before each problem.
+[[nodiscard]] Scores score(Scorer& scorer, const Trajectories& data, std::size_t begin, std::size_t end,
+                           const std::function<void()>& on_problem = {});
+/// Collective. The logits of all trajectories, each rank scoring its share.
 [[nodiscard]] std::vector<float> score_together(comm::Communicator& ranks, Scorer& scorer, const Trajectories& data);
 
 }  // namespace tdrm::rollout

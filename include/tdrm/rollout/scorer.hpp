@@ -70,6 +70,10 @@ public:
 
     /// Tokens that `score` has computed so far.
     [[nodiscard]] std::int64_t tokens() const { return tokens_; }
+    /// Those among them that the answers to a prompt share in a pass: the prompt as it is shown, and the probe of s_0.
+    [[nodiscard]] std::int64_t shared_tokens(task::TokenSpan prompt) const {
+        return (view_.prompt ? std::ssize(view_.prompt(prompt)) : std::ssize(prompt)) + std::ssize(read_out_.tag);
+    }
 
     /// Whether a state's value depends on where the steps before it ended: their tags stand in the trunk, or each is
     /// encoded again.

@@ -13,6 +13,7 @@
 
 #include "tdrm/engine/sampler.hpp"
 #include "tdrm/eval/search_width.hpp"
+#include "tdrm/rollout/answers.hpp"
 #include "tdrm/rollout/labels.hpp"
 #include "tdrm/rollout/search.hpp"
 #include "tdrm/rollout/trajectories.hpp"
@@ -48,14 +49,17 @@ void write_vocabulary(store::FileWriter& file, const task::Task& task,
 void write_answers(const std::filesystem::path& directory, const task::Task& task, const Trajectories& answers,
                    const StateLabels& labels, const Attributes& attributes);
 
-/// Writes `directory`/values.h5 and the manifest. @param logits of all states, as state_offsets. Local.
-/// @param deviation of an ensemble's members, of all states; empty for a single model
-void write_values(const std::filesystem::path& directory, const Trajectories& data, std::span<const float> logits,
-                  const ModelName& model, std::span<const float> deviation = {});
-/// The logits of `directory`/values.h5. Local.
-[[nodiscard]] std::vector<float> load_values(const std::filesystem::path& directory);
-/// The deviations beside them; empty if they are a single model's. Local.
-[[nodiscard]] std::vector<float> load_deviations(const std::filesystem::path& directory);
+/// What values.h5 holds: values of all states, as state_offsets, and what they cost.
+struct ValueTable {
+    Scores scores;
+    std::vector<float> deviation = {};  ///< of an ensemble's members; empty for a single model
+    double read_flop = 0;               ///< of a token that the model read, all members together
+};
+/// Writes `directory`/values.h5 and the manifest. Local.
+void write_values(const std::filesystem::path& directory, const Trajectories& data, const ValueTable& table,
+                  const ModelName& model);
+/// `directory`/values.h5. Local. @throws DataError if it lacks anything (an earlier version wrote it)
+[[nodiscard]] ValueTable load_values(const std::filesystem::path& directory);
 
 /// Many trees as flat arrays: /node and /tree of search.h5.
 struct SearchTable {

@@ -27,9 +27,11 @@ namespace tdrm::stage {
                                              const Input& body, const std::string& label,
                                              const std::filesystem::path& directory);
 
-/// Collective. Value logits of all states of a table as a map; writes values.h5 with a manifest into `directory`.
-[[nodiscard]] std::vector<float> score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
-                                           const std::string& label, const std::filesystem::path& directory,
-                                           const rollout::ReadOutOptions& read_out = {});
+/// Collective. Values of all states of a table as a map; writes values.h5 with a manifest into `directory`, or reads
+/// what is there. @return them, on every rank
+[[nodiscard]] rollout::ValueTable score_map(StageContext& context, const rollout::Trajectories& data,
+                                            const Input& value, const std::string& label,
+                                            const std::filesystem::path& directory,
+                                            const rollout::ReadOutOptions& read_out = {});
 
 }  // namespace tdrm::stage
