@@ -174,8 +174,8 @@ std::string holder_of(int file) {
 
 std::string own_name() {
     std::array<char, 256> host{};
-    if (::gethostname(host.data(), host.size() - 1) != 0) std::strcpy(host.data(), "unknown");
-    return cat("host ", host.data(), ", pid ", ::getpid(), "\n");
+    const bool known = ::gethostname(host.data(), host.size() - 1) == 0;
+    return cat("host ", known ? host.data() : "unknown", ", pid ", ::getpid(), "\n");
 }
 
 }  // namespace

@@ -36,10 +36,10 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::vector<std::string> validate_splits(const SplitSizes& sizes) {
     std::vector<std::string> problems;
-    if (sizes.empty()) problems.push_back("splits: there is none (stages draw their problems from splits).");
+    if (sizes.empty()) problems.emplace_back("splits: there is none (stages draw their problems from splits).");
     std::set<std::string> names;
     for (const auto& [name, size] : sizes) {
-        if (name.empty()) problems.push_back("splits: a split has no name.");
+        if (name.empty()) problems.emplace_back("splits: a split has no name.");
         if (!names.insert(name).second) problems.push_back(cat("splits: '", name, "' is given twice."));
         if (size < 1 || size > kMaxSplit)
             problems.push_back(

@@ -23,9 +23,9 @@ public:
 
     [[nodiscard]] std::vector<std::string> names() const;
     [[nodiscard]] std::int64_t size(std::string_view split) const { return find(split).size; }
-    [[nodiscard]] std::int64_t distinct(std::string_view split) const;
+    [[nodiscard]] std::int64_t distinct(std::string_view name) const;
     /// The random stream from which problem `index` is drawn, and the problem's id.
-    [[nodiscard]] std::pair<Random, std::uint64_t> at(std::string_view split, std::int64_t index) const;
+    [[nodiscard]] std::pair<Random, std::uint64_t> at(std::string_view name, std::int64_t index) const;
 
 private:
     struct Split {

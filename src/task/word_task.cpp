@@ -14,7 +14,7 @@ WordTask::WordTask(std::string kind, std::string answer_word, bool with_division
       splits_(std::move(splits)),
       smallest_(smallest),
       words_{"<pad>", "END", "<value>", "?", std::move(answer_word), ";", "=", "+", "-", "*"} {
-    if (with_division) words_.push_back("/");
+    if (with_division) words_.emplace_back("/");
     first_number_ = vocab_size();
     for (int n = smallest; n <= largest; ++n) words_.push_back(std::to_string(n));
     for (Token id = 0; id < vocab_size(); ++id) ids_[words_[static_cast<std::size_t>(id)]] = id;

@@ -97,7 +97,7 @@ Value Renderer::call_member(Object& object, const std::string& name, const Argum
     }
     if (object.kind == Object::Kind::cycler && name == "next") {
         auto& cycler = static_cast<Cycler&>(object);
-        const Value now = cycler.items[cycler.at];
+        Value now = cycler.items[cycler.at];
         cycler.at = (cycler.at + 1) % cycler.items.size();
         return now;
     }

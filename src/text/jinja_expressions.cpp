@@ -143,13 +143,14 @@ std::string ExpressionParser::comparison_operator() {
 }
 ExpressionPtr ExpressionParser::comparison() {
     ExpressionPtr left = sum();
-    ExpressionPtr result;
-    for (std::string op; !(op = comparison_operator()).empty();) {
-        if (!result) result = make(Kind::comparison, "", std::move(left));
-        result->operators.push_back(std::move(op));
+    std::string op = comparison_operator();
+    if (op.empty()) return left;
+    ExpressionPtr result = make(Kind::comparison, "", std::move(left));
+    for (; !op.empty(); op = comparison_operator()) {
+        result->operators.push_back(op);
         result->operands.push_back(sum());
     }
-    return result ? finish(std::move(result)) : std::move(left);
+    return finish(std::move(result));
 }
 
 template <class Next>

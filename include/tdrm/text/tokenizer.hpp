@@ -25,7 +25,7 @@ public:
     /// @throws IoError if the file can't be read; DataError if it is broken or names an unsupported component.
     [[nodiscard]] static Tokenizer load(const std::filesystem::path& path);
     /// The same from the text of a tokenizer.json; `origin` names it in messages.
-    [[nodiscard]] static Tokenizer parse(std::string_view json, std::string_view origin);
+    [[nodiscard]] static Tokenizer parse(std::string_view text, std::string_view origin);
 
     Tokenizer(Tokenizer&&) noexcept;
     Tokenizer& operator=(Tokenizer&&) noexcept;
@@ -65,7 +65,7 @@ public:
 
 private:
     struct Impl;
-    [[nodiscard]] static Tokenizer make(std::string_view json, std::string_view origin, const TokenizerFiles& files);
+    [[nodiscard]] static Tokenizer make(std::string_view text, std::string_view origin, const TokenizerFiles& files);
     explicit Tokenizer(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };

@@ -84,7 +84,7 @@ public:
     [[nodiscard]] std::int64_t split_size(std::string_view split) const override;
     /// Problems that differ in more than case, punctuation and white space.
     [[nodiscard]] std::int64_t distinct_problems(std::string_view split) const override;
-    [[nodiscard]] Problem problem(std::string_view split, std::int64_t index) const override;
+    [[nodiscard]] Problem problem(std::string_view name, std::int64_t index) const override;
     [[nodiscard]] int max_prompt_tokens() const override { return longest_prompt_; }
     [[nodiscard]] int max_answer_tokens() const override { return options_.max_answer_tokens; }
 
@@ -123,7 +123,7 @@ private:
     [[nodiscard]] bool ends(Token token) const;
     [[nodiscard]] const Split& find(std::string_view name) const;
     [[nodiscard]] Tokens prompt_of(const TextProblem& problem) const;
-    void add(TextSplit&& split);
+    void add(TextSplit&& from);
 
     TextTaskOptions options_;
     TextFormat format_;
