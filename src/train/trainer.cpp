@@ -5,7 +5,6 @@
 #include <limits>
 #include <map>
 #include <optional>
-#include <ranges>
 #include <set>
 
 #include "tdrm/base/errors.hpp"
@@ -313,8 +312,9 @@ private:
             if (!ranks_.root()) return;
             auto updates = committed_updates(options_.directory);
             std::erase_if(updates, [&](std::int64_t u) { return u > state_.update; });
+            std::reverse(updates.begin(), updates.end());  // newest first
             int keep = finished ? 1 : options_.commit.keep;
-            for (const std::int64_t u : std::views::reverse(updates)) {
+            for (const std::int64_t u : updates) {
                 const bool damaged = damaged_.contains(commit_name(u));
                 const bool newest = !damaged && keep-- > 0;
                 const bool asked = options_.commit.at > 0 && u % options_.commit.at == 0;
