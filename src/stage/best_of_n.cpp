@@ -25,9 +25,37 @@ namespace {
 using reward::ScoreAt;
 std::string_view word(ScoreAt at) { return enum_names(ScoreAt{})[static_cast<std::size_t>(at)].second; }
 
+/// Choices that need no value model.
+enum class Baseline {
+    log_prob,       ///< the policy's log-prob of the answer, sum over its tokens
+    mean_log_prob,  ///< mean over its tokens
+    shortest,       ///< fewest tokens
+};
+constexpr auto enum_names(Baseline) {
+    return std::array<std::pair<Baseline, std::string_view>, 3>{{{Baseline::log_prob, "log_prob"},
+                                                                 {Baseline::mean_log_prob, "mean_log_prob"},
+                                                                 {Baseline::shortest, "shortest"}}};
+}
+std::string_view word(Baseline baseline) { return enum_names(baseline)[static_cast<std::size_t>(baseline)].second; }
+
+/// One number an answer, the larger the better; NaN where the answer has no log-probs.
+std::vector<double> baseline_scores(Baseline baseline, const rollout::Trajectories& data) {
+    std::vector<double> scores;
+    for (std::size_t row = 0; row < data.size(); ++row) {
+        const auto logprobs = data.logprobs(row);
+        const auto tokens = static_cast<double>(logprobs.size());
+        const double sum = std::accumulate(logprobs.begin(), logprobs.end(), 0.0);
+        scores.push_back(baseline == Baseline::shortest   ? -tokens
+                         : baseline == Baseline::log_prob ? sum
+                                                          : sum / std::max(tokens, 1.0));
+    }
+    return scores;
+}
+
 struct BestOfNOptions {
     std::string data;
     std::vector<std::string> values;
+    std::vector<Baseline> baselines;
     std::vector<ScoreAt> at{ScoreAt::last};
     rollout::ReadOutOptions read_out;
     int subsets = 256;
@@ -39,6 +67,9 @@ struct BestOfNOptions {
     void fields(Fields& f) {
         f("data", data, "candidates: a rollout stage, or file:trajectories.h5").required();
         f("values", values, "value models that choose").required();
+        f("baselines", baselines,
+          "choices without a value model beside them: by the policy's log-prob of the answer, in sum or mean, or by "
+          "length");
         f("at", at,
           "score of an answer: value of its last or penultimate state; minimum, mean or product over its steps; of "
           "models of hazards their survival");
@@ -194,6 +225,8 @@ nlohmann::json value_report(const rollout::Trajectories& data, std::span<const f
             eval::calibrate(values, std::vector<double>(truth.begin(), truth.end()), train::problem_states(data));
         if (!calibration) continue;
         auto& entry = json[name == labels.kind ? "truth" : name] = calibration_json(*calibration);
+        entry["estimand"] = name;
+        entry["meaning"] = meaning;
         // The verdict of one answer is nothing that its states have: siblings are compared where states are judged.
         if (name.find("outcome") != std::string::npos) continue;
         if (auto siblings = siblings_json(tree, tree.by_node(values), tree.by_node(truth)); !siblings.is_null())
@@ -338,6 +371,15 @@ private:
         nlohmann::json curves = nlohmann::json::array();
         curves.push_back(curve("majority", eval::Selection::majority, {}, nullptr));
         curves.push_back(curve("pass@N", eval::Selection::pass_at_n, {}, nullptr));
+        for (const Baseline baseline : options_.baselines) {
+            const auto scores = baseline_scores(baseline, data);
+            if (std::any_of(scores.begin(), scores.end(), [](double score) { return std::isnan(score); }))
+                throw ConfigError(cat("stage ", context.node.name, ": candidates of ", context.input("data").label,
+                                      " have no log-probs (they are scripted or from elsewhere), which baseline ",
+                                      word(baseline), " needs. Leave it out."));
+            curves.push_back(curve(std::string(word(baseline)), eval::Selection::best_of_n, scores, nullptr));
+            curves.back()["baseline"] = word(baseline);
+        }
         nlohmann::json values = nlohmann::json::object();
         for (const Judge& judge : judges) {
             const auto& logits = judge.table.scores.logits;

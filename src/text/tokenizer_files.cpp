@@ -100,7 +100,7 @@ std::vector<AddedToken> read_decoder(const Json& decoder) {
 std::vector<AddedToken> read_added(const Json& added, const Specials& specials) {
     std::vector<AddedToken> tokens;
     for (const auto& [content, id] : added.items()) {
-        const auto same = [&](const AddedToken& token) { return token.content == content; };
+        const auto same = [&text = content](const AddedToken& token) { return token.content == text; };
         const bool special = std::any_of(specials.named.begin(), specials.named.end(),
                                          [&](const auto& entry) { return same(entry.second); }) ||
                              std::any_of(specials.more.begin(), specials.more.end(), same);

@@ -34,6 +34,9 @@ stages:
   heads:  {do: value, like: end, train: head, members: 2}
   bon:    {do: best_of_n, data: cands, values: [mc, team, hazard, first, head, heads], at: [last, minimum, survival],
            votes: [value, power, log_odds], difficulty: judged}
+  forked: {do: rollout, scripted: true, forks: true, problems: test, samples: 7}
+  told:   {do: best_of_n, data: forked, values: [mc]}
+  alone:  {do: best_of_n, data: plain, values: [mc], baselines: [log_prob, mean_log_prob, shortest]}
   wary:   {do: best_of_n, data: cands, values: [team], caution: 1}
   greedy: {do: search, policy: base, problems: test, value: team, branch: 2}
   noisy:  {do: best_of_n, data: judged, values: [exact]}
@@ -125,6 +128,48 @@ class Values(unittest.TestCase):
         self.assertEqual([len(limit["quintiles"]), sum(fifth[0]["count"] for fifth in limit["quintiles"])], [5, 12])
         self.assertEqual(curves["mc last"]["points"][-1]["n"], 8)
         self.assertTrue(all("sampling" not in point for point in curves["mc last"]["points"]), "best-of-N is exact")
+
+    def test_siblings_are_compared_by_their_values_and_their_exact_values(self):
+        with h5py.File(self.folder / "forked/trajectories.h5") as data, h5py.File(self.folder / "forked/labels.h5") as labels, \
+                h5py.File(self.folder / "told/mc/values.h5") as values:
+            problem, ids, step_end = (data[name][...] for name in ("trajectory/problem", "token/id", "step/end"))
+            token, step, state = data["trajectory/token_offset"][...], data["trajectory/step_offset"][...], labels["state/offset"][...]
+            value, exact = 1 / (1 + np.exp(-values["state/value"][...].astype(float))), labels["state/v_pi"][...].astype(float)
+        children = {}  # {(problem, ids of the parent): {ids of the child: (value, exact)}}
+        for row in range(len(problem)):
+            ends = [0, *step_end[step[row]:step[row + 1]]]
+            for t in range(1, len(ends)):
+                parent, child = (tuple(ids[token[row]:token[row] + ends[k]]) for k in (t - 1, t))
+                children.setdefault((problem[row], parent), {})[child] = (value[state[row] + t], exact[state[row] + t])
+        self.assertGreater(max(len(parent) for (_, parent), found in children.items() if len(found) > 1), 0, "siblings at later steps, too")
+        errors = {p: [] for p in set(problem)}
+        for (p, _), found in children.items():
+            pairs = list(found.values())
+            errors[p] += [((a[0] - b[0]) - (a[1] - b[1])) ** 2 for i, a in enumerate(pairs) for b in pairs[:i]]
+        siblings = results(self.folder, "told")["values"]["mc"]["v_pi"]["siblings"]
+        self.assertEqual(siblings["pairs"], sum(map(len, errors.values())))
+        self.assertAlmostEqual(siblings["mse"], np.mean(np.concatenate(list(errors.values()))), places=9)
+        for p, found in errors.items():
+            self.assertAlmostEqual(siblings["per_problem"][p], np.mean(found), places=9)
+
+    def test_baselines_choose_by_log_prob_and_length(self):
+        with h5py.File(self.folder / "plain/trajectories.h5") as data:
+            token, logprob = data["trajectory/token_offset"][...], data["token/logprob"][...].astype(float)
+            right, problem = data["trajectory/outcome"][...], data["trajectory/problem"][...]
+        parts = [logprob[a:b] for a, b in zip(token, token[1:])]
+        scores = {"log_prob": [p.sum() for p in parts], "mean_log_prob": [p.mean() for p in parts], "shortest": [-len(p) for p in parts]}
+        curves = {curve.get("baseline"): curve for curve in results(self.folder, "alone")["curves"]}
+        for baseline, score in scores.items():
+            expected = []
+            for p in range(problem[-1] + 1):
+                rows = np.flatnonzero(problem == p)
+                best = max(score[row] for row in rows)
+                expected.append(np.mean([right[row] for row in rows if score[row] == best]))  # equals share the choice
+            np.testing.assert_allclose(curves[baseline]["per_problem"], expected, atol=1e-12)
+            self.assertNotIn("model", curves[baseline])
+        self.refuse(64, "have no log-probs (they are scripted or from elsewhere), which baseline log_prob needs",
+                    "stages.bon.baselines=[log_prob]", again="bon")
+        self.refuse(64, "forks: is true, but a model answers", "stages.plain.forks=true", again="plain")
 
     def test_candidates_are_right_by_the_verdict_before_flips(self):
         with h5py.File(self.folder / "judged/labels.h5") as labels:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .stats import Interval, difference, independent_difference, over_problems_and_seeds, t_quantile
-from .methods import VOTES
+from .methods import BASELINES, VOTES
 from .study import shown, without_seed
 
 
@@ -136,7 +136,9 @@ def _selections(study, run, stage):
         n, model, place, vote = int(last["n"]), curve.get("model"), curve.get("at"), curve.get("vote")
         if first.setdefault(model, place) != place:
             continue
-        if model is None:
+        if "baseline" in curve:
+            arm = Arm(f"best of {n} by {BASELINES.get(curve['baseline'], curve['baseline'])}", "baseline", "accuracy", n)
+        elif model is None:
             limit = curve["method"] == "pass@N"
             arm = Arm(f"pass@{n}", "oracle", f"pass@{n}", n) if limit else Arm(f"majority of {n}", "majority", "accuracy", n)
         else:

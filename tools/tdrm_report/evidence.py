@@ -46,7 +46,8 @@ def records_of(run):
                 if isinstance(figures, dict) and "siblings" in figures:
                     add(f"{figures.get('estimand', estimand)}/siblings", model, figures["siblings"].get("per_problem"))
         for curve in stage.results.get("curves", []):
-            how = f"vote {curve['vote']}, {curve['at']}" if "vote" in curve else f"best of N, {curve['at']}" if "model" in curve else curve["method"]
+            at = f", {curve['at']}" if "at" in curve else ""
+            how = f"vote {curve['vote']}{at}" if "vote" in curve else f"best of N{at}" if "model" in curve else curve["method"]
             add(how, curve.get("model", stage.name), curve.get("per_problem"))
     for stage in run.of_kind("search"):
         if "accuracy" in stage.results:

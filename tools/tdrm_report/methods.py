@@ -8,14 +8,15 @@ from .stats import Interval, mean_interval, t_quantile
 from .study import shown, without_seed
 
 VOTES = {"value": "value-weighted vote", "power": "power-weighted vote", "log_odds": "log-odds vote"}
+BASELINES = {"log_prob": "log-prob", "mean_log_prob": "mean log-prob", "shortest": "length, the shortest"}
 SEARCHES = ("greedy", "beam", "dvts", "smc", "mcts")
 
 
 @dataclass
 class Method:
-    """`family`: limit (pass@N), majority, best_of_n, vote, or a kind of search. `planned`: whether its place is the first one that the
+    """`family`: limit (pass@N), majority, baseline (log-prob, length), best_of_n, vote, or a kind of search. `planned`: whether its place is the first one that the
     run file names for the model; to take the best of several places by their figures would be tuning on the test problems. `vote`: how
-    votes are weighed, or how a search chooses among its answers. `points`: entries of results.json by N, or by stage of a search, one for
+    votes are weighed, which baseline it is, or how a search chooses among its answers. `points`: entries of results.json by N, or by stage of a search, one for
     each seed; `fifths`: such points of each fifth."""
 
     label: str
@@ -118,7 +119,7 @@ def _selections(comparison, stage):
     """Adds the curves of a best_of_n stage; returns the mean length of a candidate in tokens, NaN if it isn't known."""
     problems, length, first = stage.results["problems"], np.nan, {}
     for curve in stage.results["curves"]:
-        model, place, vote = curve.get("model", ""), curve.get("at", ""), curve.get("vote", "")
+        model, place, vote = curve.get("model", ""), curve.get("at", ""), curve.get("vote", curve.get("baseline", ""))
         method = Method(*_name(curve), shown(model), place, vote, first.setdefault(model, place) == place)
         method = comparison.methods.setdefault(method.label, method)
         if curve["points"][0]["n"] == 1:
@@ -139,6 +140,8 @@ def _add(found, points, problems, length):
 
 
 def _name(curve):
+    if "baseline" in curve:
+        return f"best of N by {BASELINES.get(curve['baseline'], curve['baseline'])}", "baseline"
     if "model" not in curve:
         return ("pass@N", "limit") if curve["method"] == "pass@N" else ("majority vote", "majority")
     by = f"{shown(curve['model'])}, {curve['at']}"

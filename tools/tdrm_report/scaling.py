@@ -7,6 +7,7 @@ from .markup import escape, number, paragraph, table
 from .methods import VOTES, comparisons, merged
 
 BLACK = "#111827"
+BASELINE_STYLES = {"log_prob": "--", "mean_log_prob": "-.", "shortest": ":"}  # black: no value model
 VOTE_STYLES = {"value": "--", "power": "-.", "log_odds": ":"}
 MARKS = {"greedy": "D", "beam": "s", "dvts": "^", "smc": "o", "mcts": "P"}
 FIFTHS = ("hardest fifth", "second", "third", "fourth", "easiest fifth")
@@ -44,7 +45,8 @@ def _look(methods):
     looks = {}
     for method in methods:
         tone = models.get(method.model, GREY if method.family == "limit" else BLACK)
-        looks[method.label] = (tone, VOTE_STYLES.get(method.vote, "-") if method.family == "vote" else "-", MARKS.get(method.family, "."))
+        styles = {"vote": VOTE_STYLES, "baseline": BASELINE_STYLES}.get(method.family, {})
+        looks[method.label] = (tone, styles.get(method.vote, "-"), MARKS.get(method.family, "."))
     return looks, models
 
 
@@ -72,8 +74,8 @@ def _legend(figure, methods, floor, looks, models):
         handles.append(plt.Line2D([], [], **{"color": color} | how))
         labels.append(label)
     for method in methods:
-        if method.family in ("limit", "majority"):
-            add(method.label, looks[method.label][0])
+        if method.family in ("limit", "majority", "baseline"):
+            add(method.label, looks[method.label][0], ls=looks[method.label][1])
     for label in floor:
         add(label, GREY, lw=1, ls=(0, (6, 3)))
     for model, tone in models.items():
@@ -181,13 +183,14 @@ COSTS = ("drawn tokens", "scored tokens", "FLOP", "of which value model")
 
 
 def _choices(methods):
-    votes = list(dict.fromkeys(method.vote for method in methods if method.vote))
+    votes = list(dict.fromkeys(method.vote for method in methods if method.family == "vote"))
     largest = max(key for method in methods for key in method.points)
     ways = {}  # {who chooses: {vote, "" for the best: point}}
     for method in methods:
-        who = {"limit": "somebody who knows: pass@N", "majority": "no value model"}.get(method.family, f"{method.model}, {method.place}")
+        who = {"limit": "somebody who knows: pass@N", "majority": "no value model", "baseline": method.label.removeprefix("best of N by ")}.get(
+            method.family, f"{method.model}, {method.place}")
         found = ways.setdefault(who + ("" if method.planned else " †"), {})
-        found["majority" if method.family == "majority" else method.vote] = method.curve()[-1][1]
+        found["majority" if method.family == "majority" else method.vote if method.family == "vote" else ""] = method.curve()[-1][1]
     columns = ["", "majority", *votes]
     rows = []
     for who, found in ways.items():
