@@ -27,7 +27,7 @@ if [[ $what == *engine* ]]; then
   build/tests/engine_bench
 fi
 if [[ $what == *search* ]]; then
-  echo "== greedy search on cached segments against the same search from the start, prompts of 200 tokens, 8 steps"
+  echo "== greedy search on cached segments against the same search from the start, 8 steps"
   build/tests/search_bench
   echo "== values of all states of a solution in one pass against a row of its own for each"
   build/tests/prefix_bench

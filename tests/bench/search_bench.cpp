@@ -1,6 +1,8 @@
 // Greedy search on cached segments against the same search that computes every path from its start in each round.
 //
-//   search_bench        prompts of 200 tokens, 8 steps of 16 tokens; ratio of processor times in one run
+//   search_bench        prompts of 200 and 600 tokens (a question; one with examples), 8 steps of 16 tokens; ratio of
+//   processor
+//                       times in one run
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -14,7 +16,7 @@ namespace {
 
 using namespace tdrm;
 
-constexpr int kStep = 16, kSteps = 8, kPrompt = 200, kProblems = 8;
+constexpr int kStep = 16, kSteps = 8, kProblems = 8;
 
 /// Shapes of a small language model for text: grouped-query heads of 64.
 model::ModelSpec text_spec(int vocab) {
@@ -31,8 +33,8 @@ model::ModelSpec text_spec(int vocab) {
 /// Texts of a real tokenizer; a step is 16 tokens long.
 class SteppedTask final : public bench::FixedTask {
 public:
-    explicit SteppedTask(const text::Tokenizer& tokenizer)
-        : FixedTask(tokenizer.vocab_size(), kPrompt, kStep * kSteps), tokenizer_(tokenizer) {}
+    SteppedTask(const text::Tokenizer& tokenizer, int prompt)
+        : FixedTask(tokenizer.vocab_size(), prompt, kStep * kSteps), tokenizer_(tokenizer) {}
     [[nodiscard]] std::vector<std::int32_t> step_ends(task::TokenSpan answer) const override {
         return text::split_steps(tokenizer_, answer, kOptions);
     }
@@ -94,11 +96,8 @@ void from_the_start(const SteppedTask& task, rollout::Generator& generator, roll
     }
 }
 
-}  // namespace
-
-int main() {
-    const auto tokenizer = text::Tokenizer::load(TDRM_SOURCE_DIR "/tests/task_text/data/chatml");
-    const SteppedTask task(tokenizer);
+void measure(const text::Tokenizer& tokenizer, int prompt) {
+    const SteppedTask task(tokenizer, prompt);
     model::ModelSpec spec = text_spec(tokenizer.vocab_size());
     const auto policy = engine::fresh_engine(spec, 1);
     spec.head = model::Head::value;
@@ -119,8 +118,18 @@ int main() {
             theirs.push_back(bench::seconds([&] { from_the_start(task, whole, scorer, problems, branch); }));
         }
         const double a = bench::least(ours), b = bench::least(theirs);
-        const nlohmann::json line{
-            {"branches", branch}, {"cached_seconds", a}, {"from_start_seconds", b}, {"ratio", b / a}};
+        const nlohmann::json line{{"prompt", prompt},
+                                  {"branches", branch},
+                                  {"cached_seconds", a},
+                                  {"from_start_seconds", b},
+                                  {"ratio", b / a}};
         std::printf("%s\n", line.dump().c_str());
     }
+}
+
+}  // namespace
+
+int main() {
+    const auto tokenizer = text::Tokenizer::load(TDRM_SOURCE_DIR "/tests/task_text/data/chatml");
+    for (const int prompt : {200, 600}) measure(tokenizer, prompt);
 }
