@@ -126,9 +126,36 @@ ValueView value_prompts_of(const task::Task& task) {
 }
 
 std::vector<std::vector<float>> Scorer::score(task::TokenSpan prompt, std::span<const ScoredAnswer> answers) {
+    std::vector<std::vector<float>> result;
+    result.reserve(answers.size());
+    each_pass(prompt, answers, [&](engine::Rows rows, std::span<const ScoredAnswer> of_pass) {
+        std::vector<float> logits(rows_.size());
+        engine_->values(rows, read_out_, logits);
+        auto next = logits.begin();
+        for (const ScoredAnswer& answer : of_pass) {
+            const auto states = static_cast<std::ptrdiff_t>(answer.ends.size());
+            result.emplace_back(next, next + states);
+            next += states;
+        }
+    });
+    return result;
+}
+
+std::vector<float> Scorer::features(task::TokenSpan prompt, std::span<const ScoredAnswer> answers) {
+    const auto width = static_cast<std::size_t>(engine_->spec().width);
+    std::vector<float> result;
+    each_pass(prompt, answers, [&](engine::Rows rows, std::span<const ScoredAnswer>) {
+        result.resize(result.size() + rows_.size() * width);
+        engine_->features(rows, std::span(result).last(rows_.size() * width));
+    });
+    return result;
+}
+
+void Scorer::each_pass(task::TokenSpan prompt, std::span<const ScoredAnswer> answers,
+                       const std::function<void(engine::Rows, std::span<const ScoredAnswer>)>& read) {
     const task::Tokens changed = view_.prompt ? view_.prompt(prompt) : task::Tokens();
     if (view_.prompt) prompt = changed;
-    if (!view_.answer) return score_shown(prompt, answers);
+    if (!view_.answer) return each_shown_pass(prompt, answers, read);
     std::vector<task::AnswerIds> again;
     std::vector<ScoredAnswer> changed_answers;
     again.reserve(answers.size());
@@ -136,38 +163,29 @@ std::vector<std::vector<float>> Scorer::score(task::TokenSpan prompt, std::span<
         again.push_back(view_.answer(answer.ids, answer.ends));
         changed_answers.push_back({again.back().ids, again.back().ends});
     }
-    return score_shown(prompt, changed_answers);
+    each_shown_pass(prompt, changed_answers, read);
 }
 
-std::vector<std::vector<float>> Scorer::score_shown(task::TokenSpan prompt, std::span<const ScoredAnswer> answers) {
-    std::vector<std::vector<float>> result;
-    result.reserve(answers.size());
+void Scorer::each_shown_pass(task::TokenSpan prompt, std::span<const ScoredAnswer> answers,
+                             const std::function<void(engine::Rows, std::span<const ScoredAnswer>)>& read) {
     const std::size_t tagged = read_out_.tag.size() + read_out_.tail.size();
-    for (std::size_t first = 0; first < answers.size();) {
-        std::size_t last = first;
+    for (std::size_t first = 0, last = 0; first < answers.size(); first = last) {
         std::size_t tokens = prompt.size();
         while (last < answers.size() &&
                (last == first || tokens + forest_tokens(answers[last], tagged) <= unit_tokens_))
             tokens += forest_tokens(answers[last++], tagged);
+        const auto of_pass = answers.subspan(first, last - first);
         forest_.clear();
         rows_.clear();
         if (read_out_.place == model::TagPlace::trunk) {
-            add_tagged_states(forest_, prompt, answers.subspan(first, last - first), read_out_, rows_);
+            add_tagged_states(forest_, prompt, of_pass, read_out_, rows_);
         } else {
-            add_states(forest_, prompt, answers.subspan(first, last - first), read_out_.tag, rows_);
+            add_states(forest_, prompt, of_pass, read_out_.tag, rows_);
         }
         ledger::count(ledger::Work::scored, forest_.num_tokens());
         tokens_ += forest_.num_tokens();
-        std::vector<float> logits(rows_.size());
-        engine_->values(engine_->forward(forest_, rows_, engine::Keep::nothing), read_out_, logits);
-        auto next = logits.begin();
-        for (; first < last; ++first) {
-            const auto states = static_cast<std::ptrdiff_t>(answers[first].ends.size());
-            result.emplace_back(next, next + states);
-            next += states;
-        }
+        read(engine_->forward(forest_, rows_, engine::Keep::nothing), of_pass);
     }
-    return result;
 }
 
 std::int64_t PathScorer::prompt_tokens(task::TokenSpan prompt) const {

@@ -4,11 +4,13 @@
 #include <optional>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/hash.hpp"
 #include "tdrm/engine/ensemble.hpp"
 #include "tdrm/rollout/features.hpp"
 #include "tdrm/rollout/labels.hpp"
 #include "tdrm/stage/cost.hpp"
 #include "tdrm/stage/map.hpp"
+#include "tdrm/stage/record.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -73,25 +75,34 @@ rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutP
     });
 }
 
-std::vector<float> feature_map(StageContext& context, const rollout::Trajectories& data, const Input& body,
-                               const std::string& label, const std::filesystem::path& directory) {
+rollout::FeatureTable feature_map(StageContext& context, const rollout::Trajectories& data, const Input& body,
+                                  const std::string& label, const std::filesystem::path& directory) {
     if (!map_is_done(context, directory)) {
-        const auto model = load_model(context, body);
+        const auto model = new_value_model(context, body);
+        rollout::Scorer scorer(*model, context.task.probe(), rollout::kScoreTokens);
+        scorer.show(rollout::value_prompts_of(context.task));
         MapWork work;
         work.label = label;
         work.units = static_cast<std::int64_t>(data.num_problems());
         work.block = block_of_problems(data);
         work.directory = directory;
         work.work = [&](std::int64_t begin, std::int64_t end, store::FileWriter& part) {
-            part.write("state/feature",
-                       rollout::state_features(
-                           *model, context.task, data, static_cast<std::size_t>(begin), static_cast<std::size_t>(end),
-                           [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); }));
+            const auto features = rollout::state_features(
+                scorer, data, static_cast<std::size_t>(begin), static_cast<std::size_t>(end),
+                [&] { context.watchdog.unit(cat(label, ", problems ", begin, " to ", end - 1)); });
+            part.write("state/feature", features.features_SD);
+            part.write("problem/scored_tokens", features.scored_tokens);
+            part.write("problem/shared_tokens", features.shared_tokens);
         };
         work.merge = [&](const std::vector<std::filesystem::path>& parts) {
-            std::vector<float> features;
-            for (const auto& part : parts) append(features, store::FileReader(part).read<float>("state/feature"));
-            rollout::write_features(directory, data, features, body.name());
+            rollout::FeatureTable table;
+            for (const auto& part : parts) {
+                const store::FileReader file(part);
+                append(table.features_SD, file.read<float>("state/feature"));
+                append(table.scored_tokens, file.read<std::int64_t>("problem/scored_tokens"));
+                append(table.shared_tokens, file.read<std::int64_t>("problem/shared_tokens"));
+            }
+            rollout::write_features(directory, data, table, body.name());
         };
         run_map(context, work);
     }
@@ -99,10 +110,57 @@ std::vector<float> feature_map(StageContext& context, const rollout::Trajectorie
                                [&] { return rollout::load_features(directory, data, body.identity); });
 }
 
+namespace {
+
+/// The body that a stage's heads were trained on, as the commit of one of them holds it; nothing if the whole model
+/// was.
+std::optional<Input> frozen_body(StageContext& context, const Input& value) {
+    if (value.is_foreign()) return std::nullopt;
+    return context.ranks.agree("reading what " + value.label + " is", [&]() -> std::optional<Input> {
+        const auto record = StageRecord::read(value.directory.parent_path());
+        if (!record || record->kind != "value") return std::nullopt;
+        const Yaml text = parse_yaml(record->identity_text, "stage.json");
+        const Yaml* trained = text.find_path("options.train");
+        const Yaml* body = text.find_path("inputs.init");
+        if (!trained || trained->scalar != "head" || !body) return std::nullopt;
+        return Input{value.key, "the body of " + value.label, value.directory, body->scalar};
+    });
+}
+
+/// Writes what heads say of hidden states. Every rank reads them; rank 0 writes.
+void write_head_values(StageContext& context, const rollout::Trajectories& data, const Input& value,
+                       const rollout::FeatureTable& features, const std::filesystem::path& directory) {
+    const ValueHeads of = load_value_heads(context, value);
+    context.ranks.agree("reading heads of " + value.label, [&] {
+        if (!context.ranks.root()) return;
+        std::vector<std::vector<float>> logits;
+        for (const auto& head : of.heads) logits.push_back(rollout::head_logits(*head, features.features_SD));
+        rollout::ValueTable table{{{}, features.scored_tokens, features.shared_tokens}};
+        if (logits.size() == 1) {
+            table.scores.logits = std::move(logits.front());
+        } else {
+            auto both = engine::combined(logits);
+            table.scores.logits = std::move(both.logit);
+            table.deviation = std::move(both.deviation);
+        }
+        table.read_flop = token_flop(of.model).read;  // the body once, whatever the number of heads
+        std::filesystem::create_directories(directory);
+        rollout::write_values(directory, data, table, value.name());
+    });
+}
+
+}  // namespace
+
 rollout::ValueTable score_map(StageContext& context, const rollout::Trajectories& data, const Input& value,
                               const std::string& label, const std::filesystem::path& directory,
                               const rollout::ReadOutOptions& read_out) {
-    if (!map_is_done(context, directory)) {
+    if (map_is_done(context, directory)) {
+        // below
+    } else if (const auto body = frozen_body(context, value)) {
+        const auto folder = context.directory / ("features-" + hash_hex(body->identity).substr(0, 8));
+        const auto features = feature_map(context, data, *body, "features of " + body->label, folder);
+        write_head_values(context, data, value, features, directory);
+    } else {
         const auto members = load_value_members(context, value, read_out);
         std::vector<rollout::Scorer> scorers;
         for (const auto& member : members)

@@ -8,6 +8,7 @@
 #include "tdrm/store/checkpoint.hpp"
 #include "tdrm/text/tokenizer.hpp"
 #include "tdrm/train/state.hpp"
+#include "tdrm/train/value.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -107,6 +108,22 @@ std::vector<std::unique_ptr<engine::Engine>> load_value_members(StageContext& co
         deliver(context, input, source, members.back()->layout().tensors, engine::weights_into(*members.back()), m);
     }
     return members;
+}
+
+ValueHeads load_value_heads(StageContext& context, const Input& input) {
+    const Source source = open_model(context, input);
+    return context.ranks.agree("loading heads of " + input.label, [&] {
+        ValueHeads result{source.spec, {}};
+        for (std::size_t m = 0; m < train::members_of(*source.commit); ++m) {
+            auto head = engine::make_engine(train::head_spec(source.spec));
+            std::vector<model::TensorInfo> wanted;
+            for (const auto& tensor : head->layout().tensors)
+                if (tensor.offset == head->layout().head) wanted.push_back(tensor);
+            train::deliver(*source.commit, wanted, engine::weights_into(*head), m);
+            result.heads.push_back(std::move(head));
+        }
+        return result;
+    });
 }
 
 std::unique_ptr<engine::Engine> load_value_model(StageContext& context, const Input& input,

@@ -10,21 +10,8 @@
 namespace tdrm::stage {
 namespace {
 
-constexpr std::size_t kHeadStates = 4096;  ///< that a head reads at once
-
 std::string joined(const std::string& member, const std::string& name) {
     return member.empty() || name.empty() ? member + name : member + "/" + name;
-}
-
-std::vector<float> head_logits(engine::Engine& head, std::span<const float> features) {
-    const auto width = static_cast<std::size_t>(head.spec().width);
-    std::vector<float> logits(features.size() / width);
-    for (std::size_t first = 0; first < logits.size(); first += kHeadStates) {
-        const std::size_t count = std::min(kHeadStates, logits.size() - first);
-        const auto states = head.with_features(features.subspan(first * width, count * width));
-        head.values(states, {}, std::span(logits).subspan(first, count));
-    }
-    return logits;
 }
 
 }  // namespace
@@ -53,7 +40,7 @@ std::vector<float> ValueTeam::scores(StageContext& context, const rollout::Traje
     if (heads_alone()) of_rows = train::states_of(data, features, rows, models[0]->spec().width);
     for (const auto& model : models) {
         if (heads_alone()) {
-            logits.push_back(head_logits(*model, of_rows));
+            logits.push_back(rollout::head_logits(*model, of_rows));
             continue;
         }
         rollout::Scorer scorer(*model, context.task.probe(), rollout::kScoreTokens);
@@ -85,10 +72,11 @@ ValueTeam make_value_team(StageContext& context, const TeamPlan& plan, const rol
     const auto given = context.inputs_of("features");
     if (given.empty()) {
         team.features = feature_map(context, data, context.input("init"), context.node.name + " features",
-                                    context.directory / "features");
+                                    context.directory / "features")
+                            .features_SD;
     } else {
         team.features = context.ranks.agree("reading " + given.front().label, [&] {
-            return rollout::load_features(given.front().directory, data, context.input("init").identity);
+            return rollout::load_features(given.front().directory, data, context.input("init").identity).features_SD;
         });
     }
     return team;

@@ -198,6 +198,17 @@ class Values(unittest.TestCase):
         self.assertNotIn("flops", curves["mc last"], "nobody knows what scripted answers cost")
         self.assertGreater(curves["mc last"]["scored_tokens"], 0)
 
+    def test_heads_on_one_body_are_read_off_its_hidden_states(self):
+        folders = sorted((self.folder / "bon").glob("features-*"))
+        self.assertEqual(len(folders), 1, "one body for both heads")
+        with h5py.File(folders[0] / "features.h5") as file, h5py.File(self.folder / "bon/head/values.h5") as head, \
+                h5py.File(self.folder / "bon/heads/values.h5") as heads, h5py.File(self.folder / "bon/mc/values.h5") as whole:
+            self.assertEqual(file["state/feature"].size, head["state/value"].size * file.attrs["width"])
+            for name in ("problem/scored_tokens", "problem/shared_tokens", "state/offset"):
+                np.testing.assert_array_equal(head[name][...], whole[name][...])
+            self.assertEqual(head.attrs["read_flop"], heads.attrs["read_flop"])  # the body is read once
+            self.assertIn("deviation", heads["state"])
+
     def test_heads_leave_the_body_as_it_was(self):
         with h5py.File(self.folder / "feats/features.h5") as file, h5py.File(self.folder / "rolls/labels.h5") as labels:
             self.assertEqual(file["state/feature"].size, labels["state/v_pi"].size * file.attrs["width"])

@@ -68,7 +68,10 @@ public:
     /// Groups larger than unit_tokens are cut into several passes.
     std::vector<std::vector<float>> score(task::TokenSpan prompt, std::span<const ScoredAnswer> answers);
 
-    /// Tokens that `score` has computed so far.
+    /// Normed last hidden states at the same places, `width` numbers each: what a value head reads there.
+    std::vector<float> features(task::TokenSpan prompt, std::span<const ScoredAnswer> answers);
+
+    /// Tokens that `score` and `features` have computed so far.
     [[nodiscard]] std::int64_t tokens() const { return tokens_; }
     /// Those among them that the answers to a prompt share in a pass: the prompt as it is shown, and the probe of s_0.
     [[nodiscard]] std::int64_t shared_tokens(task::TokenSpan prompt) const {
@@ -80,8 +83,11 @@ public:
     [[nodiscard]] bool needs_all_states() const { return read_out_.place == model::TagPlace::trunk || view_.answer; }
 
 private:
-    /// The same, of what the value model is shown.
-    std::vector<std::vector<float>> score_shown(task::TokenSpan prompt, std::span<const ScoredAnswer> answers);
+    /// Passes over answers as the value model is shown them. `read` is told each pass's rows and which answers it has.
+    void each_pass(task::TokenSpan prompt, std::span<const ScoredAnswer> answers,
+                   const std::function<void(engine::Rows rows, std::span<const ScoredAnswer> answers)>& read);
+    void each_shown_pass(task::TokenSpan prompt, std::span<const ScoredAnswer> answers,
+                         const std::function<void(engine::Rows rows, std::span<const ScoredAnswer> answers)>& read);
 
     friend class PathScorer;
 

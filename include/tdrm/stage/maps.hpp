@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tdrm/rollout/answers.hpp"
+#include "tdrm/rollout/features.hpp"
 #include "tdrm/rollout/tables.hpp"
 #include "tdrm/stage/context.hpp"
 #include "tdrm/stage/models.hpp"
@@ -23,12 +24,13 @@ namespace tdrm::stage {
 
 /// Collective. Features of all states of a table (rollout::state_features) as a map; writes features.h5 with a manifest
 /// into `directory`, or reads what is there. @return them, on every rank
-[[nodiscard]] std::vector<float> feature_map(StageContext& context, const rollout::Trajectories& data,
-                                             const Input& body, const std::string& label,
-                                             const std::filesystem::path& directory);
+[[nodiscard]] rollout::FeatureTable feature_map(StageContext& context, const rollout::Trajectories& data,
+                                                const Input& body, const std::string& label,
+                                                const std::filesystem::path& directory);
 
 /// Collective. Values of all states of a table as a map; writes values.h5 with a manifest into `directory`, or reads
-/// what is there. @return them, on every rank
+/// what is there. Heads on a frozen body are read off its hidden states, which are computed once, as
+/// features-BODY in the stage's folder, for all heads on it. @return the values, on every rank
 [[nodiscard]] rollout::ValueTable score_map(StageContext& context, const rollout::Trajectories& data,
                                             const Input& value, const std::string& label,
                                             const std::filesystem::path& directory,

@@ -26,6 +26,14 @@ namespace tdrm::stage {
 [[nodiscard]] std::unique_ptr<engine::Engine> load_value_model(StageContext& context, const Input& input,
                                                                const rollout::ReadOutOptions& options);
 
+/// The heads of a value model, or of the members of an ensemble, without the body that they stand on.
+struct ValueHeads {
+    model::ModelSpec model;  ///< the whole one
+    std::vector<std::unique_ptr<engine::Engine>> heads;
+};
+/// Collective. Of a commit of this program.
+[[nodiscard]] ValueHeads load_value_heads(StageContext& context, const Input& input);
+
 /// What the values of a stage's model are, in its record: chances of success, or hazards (reward::TargetKind::hazard).
 inline constexpr const char* kChances = "chances";
 inline constexpr const char* kHazards = "hazards";
