@@ -119,8 +119,9 @@ int export_model(const ExportRequest& request) {
         const auto update = stage::referenced_update(request.source, commit.version, commit.run / commit.stage, record);
         source = tokenizer_folder(commit.run, commit.stage);
         const auto checkpoint = store::load_checkpoint(commit.run / commit.stage / train::commit_name(update));
+        auto loaded = train::load_model(checkpoint);
         if (request.dtype.empty() && checkpoint.type("model") == store::Type::bfloat16) dtype = model::Dtype::bf16;
-        return train::load_model(checkpoint);
+        return loaded;
     };
     const auto engine = load();
     const model::ModelSpec& spec = engine->spec();

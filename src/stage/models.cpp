@@ -13,6 +13,8 @@
 namespace tdrm::stage {
 namespace {
 
+namespace fs = std::filesystem;
+
 /// Built-in tasks have a vocabulary of their own; a tokenizer may have fewer tokens than a model has rows, which are
 /// then never drawn from a text.
 void check_vocabulary(const StageContext& context, const model::ModelSpec& spec, const std::string& label) {
@@ -43,29 +45,82 @@ void check_tokens(const StageContext& context, const Input& input) {
 struct Source {
     std::optional<model::Pretrained> folder;
     std::optional<store::Checkpoint> commit;
+    std::unique_ptr<Source> body;  ///< of a commit that holds heads alone
+    std::string label;             ///< as messages name it
     model::ModelSpec spec;
 };
 
+/// Whether a model is still what a commit of heads says. Collective.
+bool is_that_body(StageContext& context, const fs::path& directory, bool foreign, const std::string& identity) {
+    const bool there =
+        context.ranks.agree("looking for " + directory.string(), [&] { return fs::is_directory(directory); });
+    if (!there) return false;
+    if (foreign) return model::pretrained_hash(context.ranks, directory) == identity;
+    return context.ranks.agree("looking at " + directory.string(), [&] {
+        const auto record = StageRecord::read(directory.parent_path());
+        const auto digits = directory.filename().string().find_first_of("123456789");
+        const auto update = digits == std::string::npos ? "0" : directory.filename().string().substr(digits);
+        return record && cat(record->identity, " update ", update) == identity;
+    });
+}
+
+/// The input that a commit of heads in `directory` names. Collective. @throws DataError if it isn't there any more
+Input input_of(StageContext& context, const nlohmann::json& body, const fs::path& directory) {
+    const auto text = [&](const char* key) { return body.value(key, std::string()); };
+    const Input found{"body", text("label"), directory / text("place"), text("identity")};
+    if (!is_that_body(context, found.directory, found.is_foreign(), found.identity))
+        context.ranks.fail_together(
+            DataError(cat(directory.string(), " holds heads on the body ", found.label, ", which isn't at ",
+                          found.directory.lexically_normal().string(),
+                          " any more (or is another model now). Put it back, or train heads with keep_body: true.")));
+    return found;
+}
+
 Source open_model(StageContext& context, const Input& input) {
     Source source;
+    source.label = input.label;
     if (!input.is_foreign()) source.commit.emplace(store::load_checkpoint(context.ranks, input.directory));
+    const auto body = source.commit ? train::body_of(*source.commit) : nlohmann::json();
+    if (!body.is_null()) {
+        const Input of_body = input_of(context, body, input.directory.parent_path());
+        source.body = std::make_unique<Source>(open_model(context, of_body));
+    }
     context.ranks.agree("opening " + input.label, [&] {
         if (input.is_foreign()) {
             source.folder.emplace(input.directory);
             check_tokens(context, input);
         }
-        source.spec = source.folder ? source.folder->spec() : train::spec_of(*source.commit);
+        if (source.body) {
+            source.spec = source.body->spec;
+            source.spec.head = model::Head::value;
+            source.spec.value_head = {};
+        } else {
+            source.spec = source.folder ? source.folder->spec() : train::spec_of(*source.commit);
+        }
         check_vocabulary(context, source.spec, input.label);
     });
     return source;
 }
 
-void deliver(StageContext& context, const Input& input, const Source& source, std::span<const model::TensorInfo> wanted,
-             const model::WeightSink& sink, std::size_t member = 0) {
-    if (source.folder) {
+/// Whose head an engine gets: the source's, or none, so that its own stays.
+enum class Head { of_source, none };
+
+/// Collective. Fills an engine, as far as it and the source have the same tensors. @param member of an ensemble
+void deliver(StageContext& context, const Source& source, engine::Engine& engine, Head head = Head::of_source,
+             std::size_t member = 0) {
+    auto wanted = engine.layout().tensors;
+    if (head == Head::none)
+        std::erase_if(wanted, [&](const auto& tensor) { return tensor.offset == engine.layout().head; });
+    const auto sink = engine::weights_into(engine);
+    if (source.body) {
+        deliver(context, *source.body, engine, Head::none);
+        if (head == Head::of_source)
+            context.ranks.agree("loading " + source.label,
+                                [&] { train::deliver_head(*source.commit, engine, member); });
+    } else if (source.folder) {
         model::deliver(context.ranks, *source.folder, wanted, sink);
     } else {
-        context.ranks.agree("loading " + input.label, [&] { train::deliver(*source.commit, wanted, sink, member); });
+        context.ranks.agree("loading " + source.label, [&] { train::deliver(*source.commit, wanted, sink, member); });
     }
 }
 
@@ -75,7 +130,7 @@ std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& i
     const Source source = open_model(context, input);
     auto engine =
         context.ranks.agree("making room for " + input.label, [&] { return engine::make_engine(source.spec); });
-    deliver(context, input, source, engine->layout().tensors, engine::weights_into(*engine));
+    deliver(context, source, *engine);
     return engine;
 }
 
@@ -86,7 +141,7 @@ std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Inp
     spec.value_head = {};
     const std::uint64_t seed = member == 0 ? context.seed : hash64(cat("member ", member, " of ", context.seed));
     auto value = context.ranks.agree("making room for a value model", [&] { return engine::fresh_engine(spec, seed); });
-    deliver(context, body, source, value->layout().tensors, engine::weights_into(*value));
+    deliver(context, source, *value, Head::none);
     return value;
 }
 
@@ -105,9 +160,16 @@ std::vector<std::unique_ptr<engine::Engine>> load_value_members(StageContext& co
     for (std::size_t m = 0; m < count; ++m) {
         members.push_back(
             context.ranks.agree("making room for " + input.label, [&] { return engine::make_engine(source.spec); }));
-        deliver(context, input, source, members.back()->layout().tensors, engine::weights_into(*members.back()), m);
+        deliver(context, source, *members.back(), Head::of_source, m);
     }
     return members;
+}
+
+nlohmann::json body_reference(const Input& body, const fs::path& directory) {
+    const auto in_run = fs::relative(body.directory, directory.parent_path());
+    const bool elsewhere = in_run.empty() || *in_run.begin() == "..";
+    const auto place = elsewhere ? fs::absolute(body.directory).lexically_normal() : ".." / in_run;
+    return {{"label", body.label}, {"identity", body.identity}, {"place", place.string()}};
 }
 
 ValueHeads load_value_heads(StageContext& context, const Input& input) {
@@ -115,12 +177,8 @@ ValueHeads load_value_heads(StageContext& context, const Input& input) {
     return context.ranks.agree("loading heads of " + input.label, [&] {
         ValueHeads result{source.spec, {}};
         for (std::size_t m = 0; m < train::members_of(*source.commit); ++m) {
-            auto head = engine::make_engine(train::head_spec(source.spec));
-            std::vector<model::TensorInfo> wanted;
-            for (const auto& tensor : head->layout().tensors)
-                if (tensor.offset == head->layout().head) wanted.push_back(tensor);
-            train::deliver(*source.commit, wanted, engine::weights_into(*head), m);
-            result.heads.push_back(std::move(head));
+            result.heads.push_back(engine::make_engine(train::head_spec(source.spec)));
+            train::deliver_head(*source.commit, *result.heads.back(), m);
         }
         return result;
     });

@@ -29,6 +29,7 @@ StageOutcome train_model(StageContext& context, const TrainFields& fields, engin
     options.commit = fields.commit;
     options.sum = context.sum;
     options.headline = std::move(headline);
+    options.body = beside.body;
     for (const auto& [name, other] : beside.companions) options.companions.push_back({name, *other, {}, {}, 0});
     const auto result = train::train(context.ranks, trainees, objective, evaluation, options);
     results["best_figure"] = result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure);

@@ -54,9 +54,11 @@ struct ValueStageOptions {
     std::string init, data;
     Trained trained = Trained::all;
     std::string features;
+    bool keep_body = true;
     train::LabelSource labels = train::LabelSource::truth;
     reward::TargetOptions target;
     std::optional<int> members;
+    std::int64_t problems = 0;
     double epochs = 2;
     std::int64_t updates = 0;
     int batch = 32;
@@ -69,11 +71,17 @@ struct ValueStageOptions {
         f("data", data, "judged trajectories").required();
         f("train", trained, "what learns: the whole model, or its head on the frozen body's hidden states");
         f("features", features, "stage that has these hidden states, for train: head; none = they are made here");
+        f("keep_body", keep_body,
+          "commits of heads hold the frozen body, too; false: they name it, and it must stay where it is");
         f("labels", labels, "what labels of states are: the truth of the data, exact values, sampled continuations");
         f("target", target, "what the values are trained towards");
         f("members", members,
           "models of an ensemble, each trained on its own part of the problems; none = one model on all of them",
           between(1, 1e3));
+        f("problems", problems,
+          "problems to train on: the first so many of the data that aren't held out; 0 = all. For asking how much data "
+          "a target needs",
+          between(0, 1e9));
         f("epochs", epochs, "passes over the trajectories", above_up_to(0, 1e6));
         f("updates", updates, "optimiser updates; 0 = as many as the epochs need", between(0, 1e9)).not_identity();
         f("batch", batch, "trajectories per update", between(1, 1e9));
@@ -97,6 +105,10 @@ public:
             problems.push_back({"", path + ".members",
                                 "is 1 (an ensemble of one says nothing about its own doubt, it is a single "
                                 "model). Leave it out, or set at least 2."});
+        if (!options_.keep_body && options_.trained == Trained::all)
+            problems.push_back({"", path + ".keep_body",
+                                "is false, but the whole model is trained (the body is what is learnt). Set train: "
+                                "head, or leave keep_body out."});
         if (!options_.features.empty() && options_.trained == Trained::all)
             problems.push_back({"", path + ".features",
                                 "is given, but the whole model is trained (its hidden states change at every update). "
@@ -112,9 +124,10 @@ public:
         });
         auto given = train::value_labels(labels, options_.labels);
         require_known(context, data, labels, given);
-        const auto part = train::partition(data, train::truth_of(data, labels, options_.target, given.label),
-                                           options_.target.kind == reward::TargetKind::step_label,
-                                           options_.select.holdout, context.seed);
+        auto part = train::partition(data, train::truth_of(data, labels, options_.target, given.label),
+                                     options_.target.kind == reward::TargetKind::step_label, options_.select.holdout,
+                                     context.seed);
+        if (options_.problems > 0) train::keep_first_problems(part.training_rows, data, options_.problems);
         if (part.training_rows.empty())
             context.ranks.fail_together(
                 DataError(cat("stage ", context.node.name,
@@ -122,10 +135,11 @@ public:
                               "are none). Lower select.holdout or give it more data.")));
         warn_if_one_sided(context, data);
         if (!options_.target.needs_labels()) given = {};
-        const auto team = make_value_team(context,
-                                          {static_cast<std::size_t>(options_.members.value_or(1)),
-                                           options_.target.bootstrap == reward::Bootstrap::ema, heads_alone()},
-                                          data);
+        const auto team =
+            make_value_team(context,
+                            {static_cast<std::size_t>(options_.members.value_or(1)),
+                             options_.target.bootstrap == reward::Bootstrap::ema, heads_alone(), options_.keep_body},
+                            data);
         train::EnsembleObjective objective(objectives_of(context, data, part, given, team));
         objective.on_commit = [&team] { team.complete(); };
         const auto known = held_out_estimands(data, labels, part);

@@ -18,8 +18,9 @@ std::string joined(const std::string& member, const std::string& name) {
 
 Beside ValueTeam::beside() const {
     Beside result;
-    const std::string what = heads_alone() ? "head" : "";
+    const std::string what = heads_alone ? "head" : "";
     result.own_name = what;
+    result.body = body;
     for (std::size_t m = 1; m < models.size(); ++m)
         result.trainees.emplace_back(joined(train::member_name(m), what), models[m].get());
     for (std::size_t m = 0; m < averages.size(); ++m)
@@ -37,9 +38,9 @@ std::vector<float> ValueTeam::scores(StageContext& context, const rollout::Traje
                                      std::span<const std::size_t> rows, const rollout::Trajectories& held_out) const {
     std::vector<std::vector<float>> logits;
     std::vector<float> of_rows;
-    if (heads_alone()) of_rows = train::states_of(data, features, rows, models[0]->spec().width);
+    if (heads_alone) of_rows = train::states_of(data, features, rows, models[0]->spec().width);
     for (const auto& model : models) {
-        if (heads_alone()) {
+        if (heads_alone) {
             logits.push_back(rollout::head_logits(*model, of_rows));
             continue;
         }
@@ -53,15 +54,18 @@ std::vector<float> ValueTeam::scores(StageContext& context, const rollout::Traje
 
 ValueTeam make_value_team(StageContext& context, const TeamPlan& plan, const rollout::Trajectories& data) {
     ValueTeam team;
+    team.heads_alone = plan.heads_alone;
+    if (plan.heads_alone && !plan.keep_body) team.body = body_reference(context.input("init"), context.directory);
     for (std::size_t m = 0; m < plan.members; ++m) {
         auto model = new_value_model(context, context.input("init"), m);
         if (plan.heads_alone) {
-            team.bodies.push_back(std::move(model));
-            model = context.ranks.agree("making room for a head", [&] {
-                auto head = engine::make_engine(train::head_spec(team.bodies.back()->spec()));
-                train::copy_head(*team.bodies.back(), *head);
-                return head;
+            auto head = context.ranks.agree("making room for a head", [&] {
+                auto made = engine::make_engine(train::head_spec(model->spec()));
+                train::copy_head(*model, *made);
+                return made;
             });
+            if (plan.keep_body) team.bodies.push_back(std::move(model));
+            model = std::move(head);
         }
         team.models.push_back(std::move(model));
         if (plan.averages)

@@ -13,9 +13,10 @@ namespace tdrm::stage {
 struct ValueTeam {
     /// What learns, its moving averages (where there are any), and, under heads, the whole models that commits hold.
     std::vector<std::unique_ptr<engine::Engine>> models, averages, bodies;
+    bool heads_alone = false;
     std::vector<float> features;  ///< of all states of the data; where heads learn
+    nlohmann::json body{};        ///< where it is; where heads learn and commits don't hold it
 
-    [[nodiscard]] bool heads_alone() const { return !bodies.empty(); }
     /// Everything in a commit but the first model, and that one's name.
     [[nodiscard]] Beside beside() const;
     /// Puts the heads into their bodies.
@@ -32,6 +33,7 @@ struct TeamPlan {
     std::size_t members = 1;
     bool averages = false;
     bool heads_alone = false;
+    bool keep_body = true;  ///< commits of heads hold the body, too
 };
 /// Collective. Models that begin with the body of the input `init`. The hidden states of heads are those of the input
 /// `features`, or are made in the stage's folder.

@@ -31,7 +31,7 @@ std::string group_of(const Trainee& trainee, const Kept& kept) {
 }  // namespace
 
 void save_state(comm::Communicator& ranks, const std::filesystem::path& directory, const TrainingState& state,
-                std::span<const Trainee> trainees) {
+                std::span<const Trainee> trainees, const nlohmann::json& body) {
     nlohmann::json progress{{"update", state.update},           {"best", state.best},
                             {"best_figure", state.best_figure}, {"since_best", state.since_best},
                             {"stopped", state.stopped},         {"metrics_bytes", state.log.bytes},
@@ -54,6 +54,7 @@ void save_state(comm::Communicator& ranks, const std::filesystem::path& director
         }
         progress[group_of(trainee, kKept[0])] = model::json_of_spec(engine.spec());
     }
+    if (!body.is_null()) progress["body"] = body;
     store::save_checkpoint(ranks, directory, states, progress);
 }
 
@@ -80,7 +81,25 @@ TrainingState read_progress(const store::Checkpoint& checkpoint) {
     }
 }
 
+nlohmann::json body_of(const store::Checkpoint& checkpoint) {
+    return checkpoint.progress().value("body", nlohmann::json());
+}
+
+void deliver_head(const store::Checkpoint& checkpoint, engine::Engine& engine, std::size_t member) {
+    const auto& layout = engine.layout();
+    std::vector<model::TensorInfo> wanted;
+    for (const auto& tensor : layout.tensors)
+        if (tensor.offset == layout.head) wanted.push_back(tensor);
+    const std::string prefix = member == 0 ? "" : member_name(member) + "/";
+    const auto missing = checkpoint.deliver_common(prefix + "head/model", views(wanted), engine::weights_into(engine));
+    if (!missing.empty()) throw DataError("its head doesn't fit the body (another version of tdrm wrote it).");
+}
+
 model::ModelSpec spec_of(const store::Checkpoint& checkpoint) {
+    if (const auto body = body_of(checkpoint); !body.is_null())
+        throw DataError(cat("it holds a head alone; its body is ", body.value("label", "?"),
+                            " (the two make a model together). Use it as a value model in a run file, or train it "
+                            "with keep_body: true."));
     try {
         return model::spec_of_json(checkpoint.progress().at("model"));
     } catch (const nlohmann::json::exception&) {
@@ -103,7 +122,8 @@ std::string member_name(std::size_t member) { return member == 0 ? "" : cat("mem
 
 std::size_t members_of(const store::Checkpoint& checkpoint) {
     std::size_t members = 1;
-    while (checkpoint.progress().contains(member_name(members) + "/model")) ++members;
+    const std::string what = body_of(checkpoint).is_null() ? "/model" : "/head/model";
+    while (checkpoint.progress().contains(member_name(members) + what)) ++members;
     return members;
 }
 

@@ -299,7 +299,7 @@ private:
     void commit() {
         ranks_.agree("writing the logs", [&] { state_.log = log_.flush(); });
         objective_.before_commit();
-        save_state(ranks_, options_.directory / commit_name(state_.update), state_, kept_);
+        save_state(ranks_, options_.directory / commit_name(state_.update), state_, kept_, options_.body);
         damaged_.erase(commit_name(state_.update));
         last_commit_ = now();
         prune(false);

@@ -76,6 +76,15 @@ Partition partition(const rollout::Trajectories& data, std::span<const float> tr
     return result;
 }
 
+void keep_first_problems(std::vector<std::size_t>& rows, const rollout::Trajectories& data, std::int64_t problems) {
+    std::int64_t seen = 0;
+    std::int32_t last = -1;
+    std::erase_if(rows, [&](std::size_t row) {
+        if (data.problem[row] != last) last = data.problem[row], ++seen;
+        return seen > problems;
+    });
+}
+
 std::vector<float> states_of(const rollout::Trajectories& data, std::span<const float> numbers_SD,
                              std::span<const std::size_t> rows, int width) {
     const auto offsets = rollout::state_offsets(data);

@@ -32,6 +32,10 @@ stages:
   other:  {do: features, model: base, data: cands}
   head:   {do: value, like: mc, train: head, features: feats}
   heads:  {do: value, like: end, train: head, members: 2}
+  light:  {do: value, like: heads, keep_body: false}
+  onward: {do: value, like: mc, init: head, updates: 1, optimizer: {lr: 1e-30, horizon: 6}, select: {every: 1}}
+  lighter: {do: best_of_n, data: cands, values: [light]}
+  afar:   {do: search, policy: base, problems: test, value: light, branch: 2}
   bon:    {do: best_of_n, data: cands, values: [mc, team, hazard, first, head, heads], at: [last, minimum, survival],
            votes: [value, power, log_odds], difficulty: judged}
   forked: {do: rollout, scripted: true, forks: true, problems: test, samples: 7}
@@ -169,6 +173,7 @@ class Values(unittest.TestCase):
             self.assertNotIn("model", curves[baseline])
         self.refuse(64, "have no log-probs (they are scripted or from elsewhere), which baseline log_prob needs",
                     "stages.bon.baselines=[log_prob]", again="bon")
+        self.refuse(64, "keep_body: is false, but the whole model is trained", "stages.mc.keep_body=false", again="mc")
         self.refuse(64, "forks: is true, but a model answers", "stages.plain.forks=true", again="plain")
 
     def test_candidates_are_right_by_the_verdict_before_flips(self):
@@ -208,6 +213,39 @@ class Values(unittest.TestCase):
                 np.testing.assert_array_equal(head[name][...], whole[name][...])
             self.assertEqual(head.attrs["read_flop"], heads.attrs["read_flop"])  # the body is read once
             self.assertIn("deviation", heads["state"])
+
+    def test_heads_without_their_body_are_the_same_models_and_far_smaller(self):
+        commits = {stage: sorted((self.folder / stage).glob("update-*"))[-1] for stage in ("heads", "light")}
+        with h5py.File(commits["light"] / "checkpoint.h5") as file, h5py.File(commits["heads"] / "checkpoint.h5") as whole:
+            self.assertNotIn("model", file)
+            for head in ("head", "member1/head"):
+                np.testing.assert_array_equal(file[f"{head}/model/score.weight"][...], whole[f"{head}/model/score.weight"][...])
+        with h5py.File(self.folder / "lighter/light/values.h5") as light, h5py.File(self.folder / "bon/heads/values.h5") as heads:
+            for name in ("state/value", "state/deviation"):
+                np.testing.assert_array_equal(light[name][...], heads[name][...])
+        with h5py.File(self.folder / "afar/search.h5") as file:
+            self.assertTrue(np.isfinite(file["node/value"][...]).all())
+        moved = self.root / "moved"
+        shutil.copytree(self.folder, moved)  # a run that moves as a whole finds its own body
+        done = runs.tdrm(*runs.run_arguments(moved, config=self.config, more=["--only", "afar", "--redo", "afar"]))
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertEqual((moved / "afar/search.h5").read_bytes(), (self.folder / "afar/search.h5").read_bytes())
+        shutil.rmtree(moved / "base")
+        done = runs.tdrm(*runs.run_arguments(moved, config=self.config, more=["--only", "afar", "--redo", "afar"],
+                                             settings=[f"stages.afar.policy=run:{self.folder}/base"]))
+        self.assertEqual(done.returncode, 65, done.stdout)
+        self.assertRegex(done.stdout, "holds heads on the body base, which isn't at .*/moved/base/update-000004 any more")
+        done = runs.tdrm("export", f"{moved}/light", self.root / "exported")
+        self.assertEqual(done.returncode, 65, done.stdout)
+        self.assertIn("it holds a head alone; its body is base", done.stdout)
+        shutil.rmtree(moved)
+
+    def test_a_value_model_as_init_gives_its_body_alone(self):
+        commits = {stage: sorted((self.folder / stage).glob("update-*"))[-1] for stage in ("head", "onward")}
+        with h5py.File(commits["head"] / "checkpoint.h5") as head, h5py.File(commits["onward"] / "checkpoint.h5") as onward:
+            name = "model/model.layers.0.mlp.down_proj.weight"
+            np.testing.assert_allclose(onward[name][...], head[name][...], atol=1e-20)
+            self.assertGreater(np.abs(onward["model/score.weight"][...] - head["model/score.weight"][...]).max(), 1e-3)
 
     def test_heads_leave_the_body_as_it_was(self):
         with h5py.File(self.folder / "feats/features.h5") as file, h5py.File(self.folder / "rolls/labels.h5") as labels:

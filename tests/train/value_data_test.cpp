@@ -141,6 +141,15 @@ TEST(StatesOf, CutOutTheRowsThatAreNamed) {
     EXPECT_EQ(states_of(data, numbers, std::vector<std::size_t>{1, 2}), (std::vector<float>{2, 3, 4, 5, 6}));
 }
 
+TEST(KeepFirstProblems, LeavesWholeProblemsInTheirOrder) {
+    const auto data = answers_of(5);
+    std::vector<std::size_t> rows{2, 3, 6, 8, 9};  // of problems 1, 3 and 4
+    keep_first_problems(rows, data, 2);
+    EXPECT_EQ(rows, (std::vector<std::size_t>{2, 3, 6}));
+    keep_first_problems(rows, data, 9);
+    EXPECT_EQ(rows.size(), 3U);
+}
+
 TEST(Partition, PutsEachProblemWithAllItsAnswersIntoOnePart) {
     const auto data = answers_of(400);
     const auto truth = truth_of(data, {}, {.kind = reward::TargetKind::outcome}, {});

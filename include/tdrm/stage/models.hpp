@@ -26,6 +26,10 @@ namespace tdrm::stage {
 [[nodiscard]] std::unique_ptr<engine::Engine> load_value_model(StageContext& context, const Input& input,
                                                                const rollout::ReadOutOptions& options);
 
+/// What commits of heads in the stage's folder `directory` say of the body that they stand on: `label`, `identity`, and
+/// `place`, seen from there if it is of the same run.
+[[nodiscard]] nlohmann::json body_reference(const Input& body, const std::filesystem::path& directory);
+
 /// The heads of a value model, or of the members of an ensemble, without the body that they stand on.
 struct ValueHeads {
     model::ModelSpec model;  ///< the whole one

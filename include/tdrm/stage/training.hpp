@@ -27,6 +27,7 @@ struct TrainFields {
 struct Beside {
     std::string own_name = {};  ///< of the stage's own model; "" but for heads
     std::vector<std::pair<std::string, engine::Engine*>> trainees, companions;  ///< by the name in commits
+    nlohmann::json body{};                                                      ///< as train::TrainerOptions::body
 };
 
 /// Collective. Trains the stage's model and says how it ended.

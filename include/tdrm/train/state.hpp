@@ -26,9 +26,9 @@ struct TrainingState {
     LogMark log{};         ///< metrics.jsonl up to here
 };
 
-/// Collective. Commits everything into `directory`.
+/// Collective. Commits everything into `directory`. @param body as TrainerOptions::body
 void save_state(comm::Communicator& ranks, const std::filesystem::path& directory, const TrainingState& state,
-                std::span<const Trainee> trainees);
+                std::span<const Trainee> trainees, const nlohmann::json& body = {});
 /// Local. Fills weights and moments from a commit. @throws DataError if the tensors don't fit a model
 TrainingState load_state(const store::Checkpoint& checkpoint, std::span<const Trainee> trainees);
 
@@ -40,7 +40,12 @@ TrainingState load_state(const store::Checkpoint& checkpoint, std::span<const Tr
 /// Local. Value models that a commit holds: 1, or the members of an ensemble.
 [[nodiscard]] std::size_t members_of(const store::Checkpoint& checkpoint);
 
-/// Local. Sizes of the model in a commit. @throws DataError if another program wrote them
+/// Local. What a commit says of the body of its heads, null if it holds whole models.
+[[nodiscard]] nlohmann::json body_of(const store::Checkpoint& checkpoint);
+/// Local. Puts a head of a commit into an engine of a whole model, or of a head alone. @param member of an ensemble
+void deliver_head(const store::Checkpoint& checkpoint, engine::Engine& engine, std::size_t member = 0);
+
+/// Local. Sizes of the model in a commit. @throws DataError if it holds heads alone, or if another program wrote them
 [[nodiscard]] model::ModelSpec spec_of(const store::Checkpoint& checkpoint);
 /// Local. The model of a commit.
 [[nodiscard]] std::unique_ptr<engine::Engine> load_model(const store::Checkpoint& checkpoint);

@@ -87,6 +87,8 @@ struct TrainerOptions {
     std::vector<std::string> headline;  ///< two figures for the progress line
     /// Models that an objective keeps beside the trainees: their weights are in every commit, under their names.
     std::vector<Trainee> companions{};
+    nlohmann::json
+        body{};  ///< of heads whose commits don't hold it: where it is (stage::BodyReference); null otherwise
 };
 
 /// How training ended.

@@ -50,6 +50,8 @@ struct Partition {
 /// @param holdout share of the problems, in [0, 1)
 [[nodiscard]] Partition partition(const rollout::Trajectories& data, std::span<const float> truth, bool labelled_only,
                                   double holdout, std::uint64_t seed);
+/// Leaves the rows of the first `problems` problems that have any, in the order of the table.
+void keep_first_problems(std::vector<std::size_t>& rows, const rollout::Trajectories& data, std::int64_t problems);
 /// The states of these rows, of `width` numbers for each state of a table.
 [[nodiscard]] std::vector<float> states_of(const rollout::Trajectories& data, std::span<const float> numbers_SD,
                                            std::span<const std::size_t> rows, int width = 1);
