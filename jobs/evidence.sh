@@ -2,7 +2,10 @@
 # The experiments behind docs/EVIDENCE.md, one command each: runs them, or goes on where they were interrupted, and writes what they
 # decide to runs/evidence/NAME.study.md. What is compared was fixed in configs/evidence/NAME.study.yaml before.
 #
-#   jobs/evidence.sh walk             TD against outcomes where trajectories merge; the control; about 45 minutes on 2 cores
+#   jobs/evidence.sh walk             TD against outcomes where trajectories merge; the control
+#   jobs/evidence.sh noise            few and noisy verdicts on countdown
+#   jobs/evidence.sh countdown        every target in the default setting, tuned alike
+#   jobs/evidence.sh smollm2          heads on SmolLM2-135M's answers to GSM8K; DATA=DIR has train.jsonl and test.jsonl
 #   RANKS=4 jobs/evidence.sh walk     default: 2 ranks, one thread each
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,8 +27,26 @@ case $name in
     run configs/evidence/walk.yaml --set task.steps=8 --set run.dir=runs/evidence/walk-8
     runs=(walk-12 walk-8 chain-16)
     ;;
+  noise)
+    tools/build.sh tdrm
+    run configs/evidence/noise.yaml
+    run configs/evidence/noise.yaml --set task.numbers=5 --set run.dir=runs/evidence/noise-5
+    runs=(noise-4 noise-5)
+    ;;
+  countdown)
+    tools/build.sh tdrm
+    run configs/evidence/countdown.yaml
+    runs=(countdown)
+    ;;
+  smollm2)
+    [ -e "${DATA:-}/train.jsonl" ] && [ -e "$DATA/test.jsonl" ] ||
+      { echo "evidence: smollm2 needs GSM8K (a few hundred of its problems). Set DATA to a folder with its train.jsonl and test.jsonl." >&2; exit 64; }
+    jobs/smollm2-gsm8k.sh --dry-run >/dev/null  # makes models/smollm2
+    run configs/evidence/smollm2.yaml --set "task.data=$(realpath "$DATA")"
+    runs=(smollm2)
+    ;;
   *)
-    echo "evidence: '$name' is no experiment. Choose walk." >&2
+    echo "evidence: '$name' is no experiment. Choose walk, noise, countdown or smollm2." >&2
     exit 64
     ;;
 esac

@@ -63,12 +63,16 @@ class StudyComparisons(unittest.TestCase):
         self.assertEqual((ratio(6, 3), gap(3, 1)), (2, 2))
 
     def test_the_best_of_several_arms_is_chosen_on_other_problems_than_it_is_judged_on(self):
-        figures = {"1": [0.9, 0.0, 0.9, 0.0], "2": [0.1, 1.0, 0.1, 1.0]}
-        evidence = Evidence([Record("run", "solved", {"x": x}, np.array(row)) for x, row in figures.items()], ["seed"])
-        where, rest = best_arm(evidence, "run", "solved", {"x": [1, 2]}, lower_is_better=False)
-        self.assertEqual((where, rest), ({"x": 1}, slice(1, None, 2)))
-        where, _ = best_arm(evidence, "run", "solved", {"x": [1, 2]}, lower_is_better=True)
-        self.assertEqual(where, {"x": 2})
+        test = {"1": [0.9, 0.0, 0.9, 0.0], "2": [0.1, 1.0, 0.1, 1.0]}
+        records = [Record("run", "solved", {"x": x, "by": "test"}, np.array(row)) for x, row in test.items()]
+        records += [Record("run", "solved", {"x": x, "by": "dev"}, np.array([float(x)])) for x in test]
+        evidence, wanted = Evidence(records, ["seed"]), {"by": "test", "x": [1, 2]}
+        where, rest = best_arm(evidence, "run", "solved", wanted, lower_is_better=False)
+        self.assertEqual((where["x"], rest), (1, slice(1, None, 2)))
+        where, _ = best_arm(evidence, "run", "solved", wanted, lower_is_better=True)
+        self.assertEqual(where["x"], 2)
+        where, rest = best_arm(evidence, "run", "solved", wanted, lower_is_better=False, chosen_by={"by": "dev"})
+        self.assertEqual((where, rest), ({"by": "test", "x": 2}, slice(None)), "by a figure on other problems, where there is one")
 
     def test_verdicts_weigh_the_interval_against_the_smallest_effect_of_interest(self):
         cases = [((0.03, 0.05), "better"), ((0.01, 0.05), "a little better"), ((-0.01, 0.01), "no effect of interest"),
@@ -101,17 +105,18 @@ class StudyFiles(unittest.TestCase):
         values, curves = {}, []
         for x, seed, mse in (("0", "1", 0.1), ("0", "2", 0.12), ("1", "1", 0.2), ("1", "2", 0.22)):
             model = f"td[x={x},seed={seed}]"
-            values[model] = {"states": 4, "v_pi": {"estimand": "v_pi", "siblings": {"per_problem": [mse, None, mse, mse]}}}
+            values[model] = {"states": 4, "v_pi": {"estimand": "v_pi", "auc_within": 0.5, "brier": mse, "siblings": {"per_problem": [mse, None, mse, mse]}}}
             curves.append({"method": f"{model} last", "model": model, "at": "last", "points": [], "per_problem": [1, 0, 1, 1 - mse]})
         curves.append({"method": "majority", "points": [], "per_problem": [0, 1, 0, 1]})
         return make_run(self.folder / name, {"bon": {"results": {"curves": curves, "values": values}}})
 
     def test_every_figure_that_is_known_by_problem_is_found(self):
         found = records_of(load_run(self.run_of("one")))
-        self.assertEqual({record.figure for record in found}, {"v_pi/siblings", "best of N, last", "majority"})
-        self.assertEqual(len(found), 9)
-        self.assertEqual(found[0].labels, {"stage": "td", "x": "0", "seed": "1"})
-        self.assertTrue(np.isnan(found[0].per_problem[1]))
+        self.assertEqual({record.figure for record in found}, {"v_pi/siblings", "v_pi/auc_within", "v_pi/mse", "best of N, last", "majority"})
+        self.assertEqual(len(found), 17)
+        self.assertEqual(found[0].labels, {"stage": "td", "x": "0", "seed": "1", "by": "bon"})
+        siblings = next(record for record in found if record.figure == "v_pi/siblings")
+        self.assertTrue(np.isnan(siblings.per_problem[1]))
 
     def test_a_study_is_written_with_its_tables_and_verdicts(self):
         study = self.folder / "toy.study.yaml"

@@ -33,22 +33,28 @@ def labels_of(name):
 
 def records_of(run):
     """Everything in a run that is known problem by problem: values against what is known (`v_pi/siblings`), choices of best_of_n
-    (`best of N, last`, `vote value, last`, `majority`), answers of searches (`search`), policies (`pass@1`)."""
+    (`best of N, last`, `vote value, last`, `majority`), answers of searches (`search greedy`), policies (`pass@1`); and `v_pi/mse`, `auc`,
+    `auc_within`, one number for all problems."""
     found = []
 
-    def add(figure, name, values):
+    def add(figure, name, values, by=""):
         if values is not None:
-            found.append(Record(run.name, figure, labels_of(name), np.array([np.nan if v is None else v for v in values], float)))
+            found.append(Record(run.name, figure, labels_of(name) | {"by": by}, np.array([np.nan if v is None else v for v in values], float)))
 
     for stage in run.of_kind("best_of_n"):
         for model, entry in stage.results.get("values", {}).items():
             for estimand, figures in entry.items():
-                if isinstance(figures, dict) and "siblings" in figures:
-                    add(f"{figures.get('estimand', estimand)}/siblings", model, figures["siblings"].get("per_problem"))
+                if not isinstance(figures, dict):
+                    continue
+                for name, key in (("mse", "brier"), ("auc", "auc"), ("auc_within", "auc_within")):
+                    if key in figures:  # of all problems together
+                        add(f"{figures.get('estimand', estimand)}/{name}", model, [figures[key]], stage.name)
+                if "siblings" in figures:
+                    add(f"{figures.get('estimand', estimand)}/siblings", model, figures["siblings"].get("per_problem"), stage.name)
         for curve in stage.results.get("curves", []):
             at = f", {curve['at']}" if "at" in curve else ""
             how = f"vote {curve['vote']}{at}" if "vote" in curve else f"best of N{at}" if "model" in curve else curve["method"]
-            add(how, curve.get("model", stage.name), curve.get("per_problem"))
+            add(how, curve.get("model", stage.name), curve.get("per_problem"), stage.name)
     for stage in run.of_kind("search"):
         if "accuracy" in stage.results:
             add(f"search {stage.results.get('search', 'greedy')}", stage.name, Answers(stage.directory).share_right())
@@ -113,30 +119,32 @@ def gap(a, b):
     return a - b
 
 
-def best_arm(evidence, run, figure, where, lower_is_better):
-    """`where` with the value of a listed label that is best on every other problem, from the first; and those problems."""
+def best_arm(evidence, run, figure, where, lower_is_better, chosen_by=None):
+    """`where` with the values of its listed labels that are best, and the problems to judge it on. They are chosen on every other
+    problem, from the first, and judged on the rest; or chosen by the figure with the labels `chosen_by`, on other problems."""
     free = [key for key, value in where.items() if isinstance(value, list)]
     if not free:
-        return where, None
+        return where, slice(None)
     chosen = None
     for values in itertools.product(*(where[key] for key in free)):
         candidate = {**where, **dict(zip(free, values))}
-        score = np.nanmean(evidence.table(run, figure, candidate)[:, ::2]) * (1 if lower_is_better else -1)
+        figures = evidence.table(run, figure, candidate | (chosen_by or {}))
+        score = np.nanmean(figures if chosen_by else figures[:, ::2]) * (1 if lower_is_better else -1)
         if chosen is None or score < chosen[0]:
             chosen = (score, candidate)
-    return chosen[1], slice(1, None, 2)
+    return chosen[1], slice(None) if chosen_by else slice(1, None, 2)
 
 
 def compare(evidence, entry, rng):
     """One comparison of the study file: arm `a` against arm `b`, matched in replicates and problems."""
     run, figure = entry["run"], entry["figure"]
     lower = bool(entry.get("lower_is_better", False))
-    where, rest = best_arm(evidence, run, figure, entry["a"], lower)
-    a, b = (evidence.table(run, figure, one) for one in (where, entry["b"]))
+    (first, rest), (second, also) = (best_arm(evidence, run, figure, entry[arm], lower, entry.get("chosen_by")) for arm in "ab")
+    rest = also if rest == slice(None) else rest
+    a, b = (evidence.table(run, figure, one) for one in (first, second))
     if a.shape != b.shape:
         raise NotARun(f"{entry['name']}: arms of {a.shape} and {b.shape} replicates and problems in {run} (pairs are needed). Finish the run.")
-    if rest is not None:
-        a, b = a[:, rest], b[:, rest]
+    a, b = a[:, rest], b[:, rest]
     known = np.isfinite(a).all(axis=0) & np.isfinite(b).all(axis=0)
     a, b = a[:, known], b[:, known]
     statistic, none = (ratio, 1.0) if entry.get("as") == "ratio" else (gap, 0.0)
@@ -145,7 +153,7 @@ def compare(evidence, entry, rng):
     estimate = statistic(a.mean(), b.mean())
     tail = min(np.mean(draws <= none), np.mean(draws >= none))
     p = min(1.0, max(2 * tail, 2 / (len(draws) + 1)))
-    arms = f"{_text(where)} against {_text(entry['b'])}"
+    arms = f"{_text(first)} against {_text(second)}"
     return Outcome(entry["name"], estimate, low, high, p, verdict(low, high, none, float(entry["smallest"]), lower), arms, *a.shape)
 
 
@@ -192,7 +200,9 @@ def _table_lines(evidence, entry):
     for row in rows:
         cells = []
         for value in values:
-            means = scale * np.nanmean(evidence.table(entry["run"], entry["figure"], {**entry.get("where", {}), **row, column: value}), axis=1)
+            wanted = {**entry.get("where", {}), **row, column: value}
+            chosen, _ = best_arm(evidence, entry["run"], entry["figure"], wanted, bool(entry.get("lower_is_better")), entry.get("chosen_by"))
+            means = scale * np.nanmean(evidence.table(entry["run"], entry["figure"], chosen), axis=1)
             spread = f" ± {means.std(ddof=1):.{digits}f}" if len(means) > 1 else ""
             cells.append(f"{means.mean():.{digits}f}{spread}")
         lines.append("| " + " | ".join([*(str(v) for v in row.values()), *cells]) + " |")
