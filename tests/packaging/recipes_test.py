@@ -17,7 +17,7 @@ PROVIDERS = {
     "CUDAToolkit": "cuda", "nccl": "nccl",
 }
 # What no find of CMake names: compilers, CMake and Ninja themselves, libtorch (TORCH_DIR), the report's Python.
-BESIDE_CMAKE = {"c", "cxx", "cmake", "ninja", "py-torch", "python", "py-h5py", "py-numpy", "py-matplotlib"}
+BESIDE_CMAKE = {"c", "cxx", "cmake", "ninja", "py-torch", "python", "py-h5py", "py-numpy", "py-matplotlib", "py-pyyaml"}
 
 
 def found_by_cmake():

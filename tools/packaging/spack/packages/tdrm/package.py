@@ -35,6 +35,7 @@ class Tdrm(CMakePackage):
     # The report.
     depends_on("python@3.10:", type="run")
     depends_on("py-h5py", type="run")
+    depends_on("py-pyyaml", type="run")
     depends_on("py-numpy", type="run")
     depends_on("py-matplotlib", type="run")
 
