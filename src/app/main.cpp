@@ -105,7 +105,9 @@ void define(CLI::App& app, CommandLine& line) {
     run->add_option("--until", line.run.plan.until, "these stages and what they depend on")->allow_extra_args(false);
     run->add_option("--redo", line.run.plan.redo, "make these stages again, and those that depend on them")
         ->allow_extra_args(false);
-    run->add_flag("--dry-run", line.run.dry_run, "print the plan only");
+    run->add_flag(
+        "--dry-run", line.run.dry_run,
+        "print the plan only; models are planned by config.json, and what isn't there yet is listed behind it (64)");
     run->add_option("--ranks", line.run.plan_ranks, "ranks that --dry-run plans for");
     run->add_option("--memory", line.run.memory_gb, "GB a rank may use: --dry-run ends with 64 if a stage needs more");
     run->add_option_function<std::string>(

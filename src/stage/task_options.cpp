@@ -63,11 +63,25 @@ std::unique_ptr<task::Task> bind(const Yaml& options, std::uint64_t seed, Proble
     }
 }
 
+std::string kind_of(const Yaml& task) {
+    const Yaml* kind = task.find("kind");
+    return kind != nullptr ? kind->scalar : "";
+}
+
 }  // namespace
+
+std::unique_ptr<task::Task> plan_task(const Yaml& options, std::uint64_t seed, Problems& problems) {
+    if (kind_of(options) != "text") return make_task(options, seed, problems);
+    return bind<TextTaskFields>(options, seed, problems, [&](const TextTaskFields& fields, std::uint64_t) {
+        const auto absent = absent_files(fields);
+        problems.insert(problems.end(), absent.begin(), absent.end());
+        return absent.empty() ? make_text_task(fields, seed) : planned_text_task(fields);
+    });
+}
 
 std::unique_ptr<task::Task> make_task(const Yaml& options, std::uint64_t seed, Problems& problems) {
     const Yaml* kind = options.find("kind");
-    const std::string word = kind != nullptr ? kind->scalar : "";
+    const std::string word = kind_of(options);
     if (word == "countdown") return bind<CountdownFields>(options, seed, problems, task::make_countdown);
     if (word == "chain") return bind<ChainFields>(options, seed, problems, task::make_chain);
     if (word == "walk") return bind<WalkFields>(options, seed, problems, task::make_walk);
