@@ -44,7 +44,7 @@ struct WalkFields : task::WalkOptions {
         f("kind", kind, "walk");
         f("modulus", modulus, "numbers are 0 to modulus - 1", between(4, 100));
         f("steps", steps, "steps of every answer", between(1, 30));
-        f("splits", splits, "split names with their numbers of problems, disjoint", at_least(0)).required();
+        f("splits", splits, "split names with their numbers of problems, disjoint", between(0, 1e9)).required();
         f("repeating", repeating, "splits that may hold a problem twice");
     }
 };
