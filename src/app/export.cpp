@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <set>
 
+#include "stage_place.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/json.hpp"
@@ -21,26 +22,6 @@ constexpr std::array kTokenizerFiles{
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",     "vocab.json",
     "merges.txt",     "tokenizer.model",       "chat_template.jinja",     "generation_config.json"};
 constexpr std::array kTokenKeys{"bos_token_id", "eos_token_id", "pad_token_id"};
-
-/// "RUN/STAGE@version" in its parts.
-struct Commit {
-    fs::path run;
-    std::string stage, version;
-
-    static Commit parse(const std::string& text) {
-        // A version follows the last @; one inside of brackets or a folder's name belongs to the name.
-        const auto at = text.rfind('@');
-        const bool versioned = at != std::string::npos && text.find_first_of("/]", at) == std::string::npos;
-        fs::path stage = versioned ? text.substr(0, at) : text;
-        if (!stage.has_filename()) stage = stage.parent_path();
-        const std::string version = versioned ? text.substr(at + 1) : "";
-        const bool digits = version.starts_with("update-") && version.size() > 7 && version.size() < 20 &&
-                            version.find_first_not_of("0123456789", 7) == std::string::npos;
-        if (versioned && version != "last" && version != "best" && !digits)
-            throw ConfigError(cat("\"", version, "\" is no version of a stage. Write @last, @best or @update-100."));
-        return {stage.parent_path(), stage.filename().string(), version};
-    }
-};
 
 /// Where the tokenizer that a stage's model uses is: the Hugging Face model it descends from, else the task's folder.
 /// Empty if there is none. The chain of stages is followed in the resolved run files.
@@ -61,11 +42,11 @@ fs::path tokenizer_folder(fs::path run, std::string stage) {
             return fs::is_regular_file(path) ? path.parent_path() : path;
         }
         if (parent.starts_with("run:")) {
-            const Commit other = Commit::parse(parent.substr(4));
+            const StagePlace other = StagePlace::parse(parent.substr(4));
             run = other.run;
             stage = other.stage;
         } else {
-            stage = Commit::parse(parent).stage;
+            stage = StagePlace::parse(parent).stage;
         }
     }
     return {};
@@ -111,14 +92,14 @@ int export_model(const ExportRequest& request) {
             if (request.dtype.empty()) dtype = stored_dtype(model::Pretrained(source));
             return engine::load_pretrained(source);
         }
-        const Commit commit = Commit::parse(request.source);
-        const auto record = stage::StageRecord::read_finished(request.source, commit.run / commit.stage);
+        const StagePlace commit = StagePlace::parse(request.source);
+        const auto record = stage::StageRecord::read_finished(request.source, commit.directory());
         if (!stage::stage_kinds().contains(record.kind) || !stage::stage_kinds().at(record.kind).trains)
             throw ConfigError(cat(request.source, " is a stage of kind ", record.kind,
                                   " (it makes no model). Name one that trains."));
-        const auto update = stage::referenced_update(request.source, commit.version, commit.run / commit.stage, record);
+        const auto update = stage::referenced_update(request.source, commit.version, commit.directory(), record);
         source = tokenizer_folder(commit.run, commit.stage);
-        const auto checkpoint = store::load_checkpoint(commit.run / commit.stage / train::commit_name(update));
+        const auto checkpoint = store::load_checkpoint(commit.directory() / train::commit_name(update));
         auto loaded = train::load_model(checkpoint);
         if (request.dtype.empty() && checkpoint.type("model") == store::Type::bfloat16) dtype = model::Dtype::bf16;
         return loaded;

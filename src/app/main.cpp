@@ -19,6 +19,8 @@ constexpr const char* kExamples =
   tdrm run configs/countdown.yaml --until "td[*]"         these stages and what they need
   tdrm explain rl.advantage                               help on options of the run file
   tdrm inspect runs/countdown                             what is there, is it whole
+  tdrm show runs/countdown/bon --sort wrongest            problems whose best answer by value is wrong
+  tdrm show runs/countdown/bon 3 --wrong                  answers to problem 3, step by step with values
   tdrm export runs/countdown/grpo@best grpo-hf            for transformers
   mpirun -np 2 tdrm doctor                                what a job here will meet
   tdrm verify --file pairs.jsonl                          are two answers the same, and why
@@ -36,6 +38,7 @@ struct CommandLine {
     std::string directory = ".", key, pairs, shell;
     tdrm::app::ExportRequest to_export;
     tdrm::app::CheckModelRequest check_model;
+    tdrm::app::ShowRequest show;
 };
 
 constexpr const char* kReferenceHelp = R"(
@@ -67,6 +70,31 @@ void define_tokenize(CLI::App& app, tdrm::app::TokenizeRequest& request) {
     verb->add_flag("--skip-special", request.skip_special, "decoded texts without special tokens")->needs(decode);
 }
 
+constexpr const char* kShowHelp = R"(
+Of the stages that hold answers: rollout, import, annotate, evaluate, search (the chosen path and what lay beside it), rl
+with save_rollouts (STAGE@update-10), and of best_of_n and score the answers that they have values of. docs/show.md.)";
+
+void define_show(CLI::App& app, tdrm::app::ShowRequest& request) {
+    auto* verb = app.add_subcommand("show", "stored answers of a stage, step by step with the value after each");
+    verb->add_option("stage", request.place, "RUN/STAGE; of an rl stage also RUN/STAGE@update-10")->required();
+    auto* problem = verb->add_option("problem", request.problem, "number of a problem; without it they are listed");
+    auto* answer = verb->add_option("--answer", request.answer, "only this answer of the problem, counted from 0");
+    auto* right = verb->add_flag("--right", request.right, "only right answers")->excludes(answer);
+    auto* wrong = verb->add_flag("--wrong", request.wrong, "only wrong answers")->excludes(answer)->excludes(right);
+    for (auto* option : {answer, right, wrong}) option->needs(problem);
+    verb->add_option("--model", request.model, "whose values, where there are several; of evaluate: which policy");
+    verb->add_option("--sort", request.sort,
+                     "number (as stored), value (largest first), wrongest (wrong ones of large value first), hardest "
+                     "(problems with fewest right answers first)")
+        ->check(CLI::IsMember({"number", "value", "wrongest", "hardest"}));
+    verb->add_option("--from", request.from, "first of the sorted problems, or of a problem's answers")
+        ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
+    verb->add_option("--count", request.count, "how many are shown")
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
+        ->capture_default_str();
+    verb->footer(kShowHelp);
+}
+
 void define(CLI::App& app, CommandLine& line) {
     app.require_subcommand(1);
     app.footer(tdrm::cat("\nExamples\n", kExamples, "\n\nExit codes: ", kExitCodes));
@@ -77,7 +105,9 @@ void define(CLI::App& app, CommandLine& line) {
     run->add_option("--until", line.run.plan.until, "these stages and what they depend on")->allow_extra_args(false);
     run->add_option("--redo", line.run.plan.redo, "make these stages again, and those that depend on them")
         ->allow_extra_args(false);
-    run->add_flag("--dry-run", line.run.dry_run, "print the plan only");
+    run->add_flag(
+        "--dry-run", line.run.dry_run,
+        "print the plan only; models are planned by config.json, and what isn't there yet is listed behind it (64)");
     run->add_option("--ranks", line.run.plan_ranks, "ranks that --dry-run plans for");
     run->add_option("--memory", line.run.memory_gb, "GB a rank may use: --dry-run ends with 64 if a stage needs more");
     run->add_option_function<std::string>(
@@ -93,6 +123,7 @@ void define(CLI::App& app, CommandLine& line) {
     app.add_subcommand("inspect", "what a run folder holds, whether it is whole, how it ended")
         ->add_option("run", line.directory, "run folder")
         ->required();
+    define_show(app, line.show);
     app.add_subcommand("doctor", "what a job on these ranks will meet")
         ->add_option("folder", line.directory, "folder for runs");
     auto* to_export = app.add_subcommand("export", "write a model as a Hugging Face folder that transformers loads");
@@ -135,6 +166,7 @@ std::optional<int> run_local(const CLI::App& app, const CommandLine& line) {
         if (line.verb == "man") return print(tdrm::app::manual_page(app, kExamples, kExitCodes));
         if (line.verb == "completion") return print(tdrm::app::bash_completion(app));
         if (line.verb == "inspect") return tdrm::app::inspect(line.directory);
+        if (line.verb == "show") return tdrm::app::show(line.show);
         if (line.verb == "export") return tdrm::app::export_model(line.to_export);
         if (line.verb == "check-model") return tdrm::app::check_model(line.check_model);
         if (line.verb == "explain") return tdrm::app::explain_key(line.key);

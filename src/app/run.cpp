@@ -5,19 +5,18 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "bound_plan.hpp"
 #include "machine.hpp"
 #include "performance.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/progress.hpp"
-#include "tdrm/base/resident.hpp"
 #include "tdrm/comm/session.hpp"
 #include "tdrm/engine/devices.hpp"
 #include "tdrm/model/pretrained.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
-#include "tdrm/stage/task_options.hpp"
 #include "tdrm/store/directory.hpp"
 #include "tdrm/store/sealed.hpp"
 #include "tdrm/train/state.hpp"
@@ -26,39 +25,6 @@ namespace tdrm::app {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// The run file, bound and checked as a whole.
-struct BoundPlan {
-    plan::Plan plan;
-    stage::RunOptions run;
-    std::unique_ptr<task::Task> task;
-    std::vector<std::unique_ptr<stage::Stage>> stages;
-};
-
-BoundPlan bind(const plan::PlanRequest& request) {
-    plan::StageKinds references;
-    for (const auto& [name, kind] : stage::stage_kinds()) references[name] = kind.references;
-    BoundPlan bound;
-    Problems problems;
-    bound.plan = plan::load_plan(request, references, problems);
-    if (bound.plan.run.entries.empty() && bound.plan.task.entries.empty() && bound.plan.stages.empty())
-        throw_if_any(problems, request.file);  // nothing was read, so nothing else is known to be missing
-    parse(bound.plan.run, bound.run, problems, "run");
-    bound.task = stage::make_task(bound.plan.task, static_cast<std::uint64_t>(bound.run.seed), problems);
-    for (const plan::StageNode& node : bound.plan.stages) {
-        const auto kind = stage::stage_kinds().find(node.kind);
-        if (kind == stage::stage_kinds().end()) {  // load_plan has said so
-            bound.stages.push_back(nullptr);
-            continue;
-        }
-        const std::string path = "stages." + node.name;
-        const auto before = problems.size();
-        bound.stages.push_back(kind->second.make(node.options, path, problems));
-        if (bound.task && problems.size() == before) bound.stages.back()->check(*bound.task, path, problems);
-    }
-    throw_if_any(problems, request.file);
-    return bound;
-}
 
 class Runner {
 public:
@@ -268,56 +234,10 @@ std::optional<store::RunLock> lock_run(comm::Communicator& ranks, const fs::path
     return lock;
 }
 
-/// Sizes of the model behind a reference; nothing if only another run or a file knows them.
-std::optional<model::ModelSpec> planned_model(const BoundPlan& bound, train::SumMode sum, const plan::StageNode& node,
-                                              std::string_view key) {
-    for (const plan::Reference& reference : node.inputs) {
-        if (reference.key != key) continue;
-        if (reference.source == plan::Reference::Source::hugging_face) return model::Pretrained(reference.path).spec();
-        if (reference.stage < 0) continue;
-        const auto index = static_cast<std::size_t>(reference.stage);
-        const plan::StageNode& other = bound.plan.stages[index];
-        return bound.stages[index]->makes(
-            {*bound.task, sum, [&](std::string_view inner) { return planned_model(bound, sum, other, inner); }});
-    }
-    return std::nullopt;
-}
-
-/// Prints a line a stage. @throws ConfigError if one of them needs more than `memory_gb` (0 = any amount is fine)
-void print_plan(const BoundPlan& bound, train::SumMode sum, int ranks, double memory_gb) {
-    std::printf("run folder   %s\ntask         %s, vocabulary of %d tokens\nranks        %d, sums %s\n\n",
-                bound.run.dir.c_str(), std::string(bound.task->kind()).c_str(), bound.task->vocab_size(), ranks,
-                sum == train::SumMode::fast ? "fast" : "exact");
-    const double program = resident_memory().now;
-    std::string too_big;
-    for (std::size_t i = 0; i < bound.plan.stages.size(); ++i) {
-        const plan::StageNode& node = bound.plan.stages[i];
-        const auto memory = bound.stages[i]->memory(
-            {*bound.task, sum, [&](std::string_view key) { return planned_model(bound, sum, node, key); }});
-        const double bytes = program + (memory ? memory->total() : 0);
-        const std::string need = !memory ? "memory unknown until its model is read"
-                                 : memory->empty()
-                                     ? cat(stage::bytes_text(bytes), " a rank")
-                                     : cat(stage::bytes_text(bytes), " a rank, most of it for ", memory->largest().what,
-                                           " (", stage::bytes_text(memory->largest().bytes), ")");
-        std::printf("%-28s %-10s seed %-4lld %s%s\n%-28s %s\n", node.name.c_str(), node.kind.c_str(),
-                    static_cast<long long>(node.seed), bound.stages[i]->plan(*bound.task).c_str(),
-                    node.selected ? "" : "  (not selected)", "", need.c_str());
-        if (node.selected && memory_gb > 0 && bytes > memory_gb * 1e9)
-            too_big += cat(too_big.empty() ? "" : "; ", node.name, ": ", need);
-    }
-    std::printf(
-        "\nMemory of a rank is an estimate: models, sums, activations and caches, without the tables of answers\n"
-        "and the pages of the program's files, which the system takes back when memory is short.\n");
-    if (!too_big.empty())
-        throw ConfigError(cat("more than ", memory_gb, " GB a rank is needed (the job would be killed). ", too_big,
-                              ". Lower unit_tokens or slots, use a smaller model, or start fewer ranks a node."));
-}
-
 }  // namespace
 
 int run(comm::Communicator& ranks, const RunRequest& request) {
-    BoundPlan bound = ranks.agree("reading the run file", [&] { return bind(request.plan); });
+    BoundPlan bound = ranks.agree("reading the run file", [&] { return bind(request.plan, request.dry_run); });
     ranks.require_equal("the resolved run file", plan::resolved_text(bound.plan));
     if (bound.run.sum != train::SumMode::fast)
         ranks.require_equal("build and processor (needed for exact sums; see run.sum)", fingerprint());

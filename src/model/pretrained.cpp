@@ -7,6 +7,7 @@
 
 #include "adapter.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/files.hpp"
 #include "tdrm/base/json.hpp"
 #include "tdrm/base/log.hpp"
 #include "weight_files.hpp"
@@ -42,6 +43,26 @@ bool is_of_pictures(const std::string& name) {
 std::string shape_text(const std::vector<std::int64_t>& shape) { return json(shape).dump(); }
 
 }  // namespace
+
+PlannedModel::PlannedModel(const fs::path& reference) {
+    const fs::path folder = model_path(reference).base;
+    const fs::path config = folder / "config.json";
+    if (!is_there(config)) {
+        absent = config.string();
+        return;
+    }
+    if (has_weights(folder)) {
+        spec = Pretrained(reference).spec();
+        return;
+    }
+    absent = (folder / "model.safetensors").string();
+    const json content = read_json(config, kFolderNeedsIt);
+    spec = spec_of_config(content, config.string());
+    const json classes = content.value("architectures", json::array());
+    if (classes.is_array() && !classes.empty() && classes[0].is_string() &&
+        classes[0].get<std::string>().ends_with("ForSequenceClassification"))
+        spec->head = Head::value;
+}
 
 Pretrained::Pretrained(const fs::path& reference)
     : directory_(model_path(reference).base), config_(read_json(directory_ / "config.json", kFolderNeedsIt)) {

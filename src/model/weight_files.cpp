@@ -1,6 +1,7 @@
 #include "weight_files.hpp"
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/files.hpp"
 #include "tdrm/base/json.hpp"
 
 namespace tdrm::model {
@@ -37,6 +38,10 @@ std::set<std::string> model_files(const fs::path& directory) {
 }
 
 }  // namespace
+
+bool has_weights(const fs::path& directory) {
+    return is_there(directory / "model.safetensors") || is_there(directory / "model.safetensors.index.json");
+}
 
 std::set<std::string> weight_files(const fs::path& directory) {
     auto names = model_files(directory);

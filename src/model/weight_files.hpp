@@ -12,6 +12,8 @@ namespace tdrm::model {
 
 inline constexpr const char* kFolderNeedsIt = "a model's folder needs it";  ///< why its files are read
 
+/// Whether there are weights, in one file or with an index.
+[[nodiscard]] bool has_weights(const std::filesystem::path& directory);
 /// Names of the weight files, relative to the folder.
 [[nodiscard]] std::set<std::string> weight_files(const std::filesystem::path& directory);
 

@@ -23,13 +23,13 @@ std::vector<float> at_states(const Trajectories& data, bool last_alone, Of of) {
     return result;
 }
 
+}  // namespace
+
 std::string meaning_of(const std::string& kind) {
     if (kind == "reachable") return "some continuation is right";
     if (kind == "no_error_so_far") return "every step so far is right";
     return "the last step is right in itself";
 }
-
-}  // namespace
 
 StateLabels state_labels(const task::Task& task, const Trajectories& data, bool scripted) {
     StateLabels labels;

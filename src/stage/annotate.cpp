@@ -29,11 +29,11 @@ struct AnnotateOptions {
     void fields(Fields& f) {
         f("data", data, "stage whose answers are annotated: rollout, search, import").required();
         f("policy", policy, "model that goes on from their states").required();
-        f("tries", tries, "continuations of each state", at_least(1));
+        f("tries", tries, "continuations of each state", between(1, 1e6));
         f("budget", budget, "generated tokens of a problem after which its states get no further try; none = no bound",
-          at_least(1));
+          between(1, 1e12));
         f("sampler", sampler, "how continuations are drawn");
-        f("slots", slots, "sequences decoded together", at_least(1)).not_identity();
+        f("slots", slots, "sequences decoded together", between(1, 1e6)).not_identity();
     }
 };
 

@@ -105,7 +105,7 @@ public:
         for (const std::string& file : options_.file)
             if (!std::filesystem::is_regular_file(file))
                 problems.push_back(
-                    {"", path + ".file", cat(file, " isn't there (it holds the solutions). Check the path.")});
+                    {"", path + ".file", cat(file, " isn't there (it holds the solutions). Check the path."), true});
     }
 
     StageOutcome run(StageContext& context) override {

@@ -100,7 +100,7 @@ public:
             any = any || (!file.empty() && std::string_view(key) != "predictions");
             if (!file.empty() && !fs::exists(file))
                 problems.push_back(
-                    {"", cat(path, ".", key), cat(file, " isn't there (it holds the rows). Check the path.")});
+                    {"", cat(path, ".", key), cat(file, " isn't there (it holds the rows). Check the path."), true});
         }
         if (!any)
             problems.push_back({"", path,

@@ -141,8 +141,8 @@ public:
             problems.push_back({"", path + ".data",
                                 "and `file`: exactly one of them says what is scored. Give one, leave the other out."});
         if (!options_.file.empty() && !std::filesystem::is_regular_file(options_.file))
-            problems.push_back(
-                {"", path + ".file", cat(options_.file, " isn't there (it holds what is scored). Check the path.")});
+            problems.push_back({"", path + ".file",
+                                cat(options_.file, " isn't there (it holds what is scored). Check the path."), true});
     }
 
     StageOutcome run(StageContext& context) override {

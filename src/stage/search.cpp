@@ -23,6 +23,8 @@
 namespace tdrm::stage {
 namespace {
 
+constexpr std::int64_t kMostNodes = 1'000'000'000;  ///< of a problem's tree
+
 std::string word(rollout::SearchKind kind) {
     return std::string(enum_names(kind)[static_cast<std::size_t>(kind)].second);
 }
@@ -33,7 +35,9 @@ std::string word(rollout::SearchAnswer answer) {
 /// What a step is.
 struct StepOptions {
     int tokens = 0;
-    void fields(Fields& f) { f("tokens", tokens, "blocks of so many tokens; 0: the steps of the task", at_least(0)); }
+    void fields(Fields& f) {
+        f("tokens", tokens, "blocks of so many tokens; 0: the steps of the task", between(0, 1e8));
+    }
 };
 struct SearchStageOptions {
     std::string policy, value, problems;
@@ -54,13 +58,14 @@ struct SearchStageOptions {
           "searches beside each other; smc: particles weighted by how their value changes; mcts: PUCT");
         f("branch", plan.branch, "continuations of each step (smc has one for each particle)", between(1, 1e6));
         f("paths", plan.paths, "beam, dvts, smc: answers in the making; a multiple of branch for beam and dvts",
-          at_least(1));
-        f("simulations", plan.simulations, "mcts: nodes that are continued", at_least(1));
+          between(1, 1e6));
+        f("simulations", plan.simulations, "mcts: nodes that are continued", between(1, 1e6));
         f("exploration", plan.exploration, "mcts: c of PUCT", at_least(0.0));
         f("exponent", plan.exponent, "smc: a of the weight (V(s') / V(s))^a", at_least(0.0));
         f("depth", plan.depth, "bound on the steps; the last one runs to the end", between(1, 1e6));
         f("step", step, "what a step is");
-        f("budget", budget, "generated tokens of a problem after which no round begins; none = no bound", at_least(1));
+        f("budget", budget, "generated tokens of a problem after which no round begins; none = no bound",
+          between(1, 1e12));
         f("answer", plan.answer,
           "which answer of the tree: best: of largest value; vote: that most give; weighted: the same, each counting "
           "its "
@@ -89,6 +94,7 @@ public:
         check_split(task, options_.problems, path + ".problems", problems);
         rollout::check_read_out(options_.read_out, task, path + ".read_out", problems);
         check_paths(path, problems);
+        check_nodes(task, path, problems);
         const std::int64_t answer = longest_answer(task);
         if (options_.budget && *options_.budget < answer)
             problems.push_back(
@@ -164,6 +170,17 @@ private:
             problems.push_back({"", path + ".paths",
                                 cat("is ", plan.paths, ", no multiple of branch ", plan.branch,
                                     " (each step keeps paths / branch of them). Take a multiple.")});
+    }
+
+    /// Nodes of a tree are numbered in 32 bits.
+    void check_nodes(const task::Task& task, const std::string& path, Problems& problems) const {
+        const auto& plan = options_.plan;
+        const bool mcts = plan.kind == rollout::SearchKind::mcts;
+        const std::int64_t rounds = mcts ? plan.simulations : std::min<std::int64_t>(plan.depth, longest_answer(task));
+        if (rounds * rollout::search_width(plan) > kMostNodes)
+            problems.push_back({"", path + (mcts ? ".simulations" : ".depth"),
+                                cat("makes ", rounds, " rounds of ", rollout::search_width(plan),
+                                    " continuations (a tree has room for ", kMostNodes, " nodes). Take fewer.")});
     }
 
     void search(StageContext& context, rollout::Generator& generator, rollout::Scorer& scorer, std::int64_t begin,

@@ -60,7 +60,7 @@ public:
         if (!options_.eval.problems.empty())
             check_split(task, options_.eval.problems, path + ".eval.problems", problems);
         model::ModelSpec spec = options_.model;
-        spec.vocab = task.vocab_size();
+        spec.vocab = std::max(1, task.vocab_size());  // 0: a plan without the tokenizer
         try {
             (void)spec.resolved();
         } catch (const ConfigError& error) {
@@ -87,7 +87,7 @@ public:
         if (!options_.init.empty()) return planned.model("init");
         model::ModelSpec spec = options_.model;
         spec.vocab = planned.task.vocab_size();
-        return spec.resolved();
+        return spec.vocab > 0 ? std::optional(spec.resolved()) : std::nullopt;
     }
 
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {

@@ -48,7 +48,7 @@ struct WalkFields : task::WalkOptions {
           "the target is always 0, which spares small models the comparison of the last number with it");
         f("noise", noise, "chance that a step of a demonstration is any offset, not one that can still hit the target",
           between(0, 1));
-        f("splits", splits, "split names with their numbers of problems, disjoint", at_least(0)).required();
+        f("splits", splits, "split names with their numbers of problems, disjoint", between(0, 1e9)).required();
         f("repeating", repeating, "splits that may hold a problem twice");
     }
 };
@@ -67,11 +67,25 @@ std::unique_ptr<task::Task> bind(const Yaml& options, std::uint64_t seed, Proble
     }
 }
 
+std::string kind_of(const Yaml& task) {
+    const Yaml* kind = task.find("kind");
+    return kind != nullptr ? kind->scalar : "";
+}
+
 }  // namespace
+
+std::unique_ptr<task::Task> plan_task(const Yaml& options, std::uint64_t seed, Problems& problems) {
+    if (kind_of(options) != "text") return make_task(options, seed, problems);
+    return bind<TextTaskFields>(options, seed, problems, [&](const TextTaskFields& fields, std::uint64_t) {
+        const auto absent = absent_files(fields);
+        problems.insert(problems.end(), absent.begin(), absent.end());
+        return absent.empty() ? make_text_task(fields, seed) : planned_text_task(fields);
+    });
+}
 
 std::unique_ptr<task::Task> make_task(const Yaml& options, std::uint64_t seed, Problems& problems) {
     const Yaml* kind = options.find("kind");
-    const std::string word = kind != nullptr ? kind->scalar : "";
+    const std::string word = kind_of(options);
     if (word == "countdown") return bind<CountdownFields>(options, seed, problems, task::make_countdown);
     if (word == "chain") return bind<ChainFields>(options, seed, problems, task::make_chain);
     if (word == "walk") return bind<WalkFields>(options, seed, problems, task::make_walk);

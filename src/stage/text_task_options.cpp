@@ -1,8 +1,13 @@
 #include "text_task_options.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+
+#include "tdrm/base/errors.hpp"
+#include "tdrm/base/files.hpp"
+#include "tdrm/task/text/planned_text_task.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -114,6 +119,33 @@ std::unique_ptr<task::Task> make_text_task(const TextTaskFields& options, std::u
     const task::TextTaskOptions text{format, options.steps, options.max_prompt_tokens, options.max_answer_tokens,
                                      options.too_long};
     return std::make_unique<task::TextTask>(text, std::move(splits), std::move(notes));
+}
+
+Problems absent_files(const TextTaskFields& options) {
+    namespace fs = std::filesystem;
+    Problems absent;
+    const fs::path tokenizer = options.format.tokenizer;
+    if (!fs::is_regular_file(tokenizer) && !is_there(tokenizer / "tokenizer.json"))
+        absent.push_back({"", "task.tokenizer",
+                          cat((tokenizer / "tokenizer.json").string(),
+                              " isn't there (it makes tokens of texts). Name a folder that has one."),
+                          true});
+    for (const auto& [name, file] : options.files) {
+        const fs::path path = fs::path(options.data) / file.path;
+        const bool used =
+            std::ranges::any_of(options.splits, [&](const auto& split) { return split.second.file == name; });
+        if (used && !is_there(path))
+            absent.push_back({"", cat("task.files.", name),
+                              cat(path.string(), " isn't there (it holds problems). Check `path` and `data`."), true});
+    }
+    return absent;
+}
+
+std::unique_ptr<task::Task> planned_text_task(const TextTaskFields& options) {
+    std::vector<std::pair<std::string, std::optional<std::int64_t>>> sizes;
+    for (const auto& [name, split] : options.splits) sizes.emplace_back(name, task::asked_size(name, split));
+    return std::make_unique<task::PlannedTextTask>(std::move(sizes), options.max_prompt_tokens,
+                                                   options.max_answer_tokens);
 }
 
 }  // namespace tdrm::stage

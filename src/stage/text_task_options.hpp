@@ -56,5 +56,9 @@ struct TextTaskFields {
 
 /// @throws as TextTask and read_splits.
 [[nodiscard]] std::unique_ptr<task::Task> make_text_task(const TextTaskFields& options, std::uint64_t seed);
+/// An absent problem for the tokenizer and for each file of a split that isn't there.
+[[nodiscard]] Problems absent_files(const TextTaskFields& options);
+/// What the options alone tell of the task. @throws ConfigError for rows that are no range
+[[nodiscard]] std::unique_ptr<task::Task> planned_text_task(const TextTaskFields& options);
 
 }  // namespace tdrm::stage

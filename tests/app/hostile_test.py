@@ -4,6 +4,7 @@ and little memory: no signal, no exit code 70, no waiting for a pipe."""
 import json
 import os
 import pathlib
+import re
 import resource
 import shutil
 import signal
@@ -236,6 +237,41 @@ class Hostile(unittest.TestCase):
                     self.attack("run", config, "--dry-run", "--set", f"{key}={value}", codes=(64,), says=message)
         said = self.attack("run", self.put("run.yaml", good), "--dry-run", "--set", "run.silence=1e300d", codes=(64,))
         self.assertIn("[1, 864000000]", said, "the range is told")
+
+    SEARCH = """task: {kind: walk, modulus: 6, steps: 3, splits: {a: 64}}
+stages:
+  base: {do: sft, model: {layers: 1, width: 32, heads: 2}, problems: a, batch: 32}
+  rolls: {do: rollout, policy: base, problems: a}
+  td: {do: value, init: base, data: rolls}
+  tree: {do: search, policy: base, value: td, problems: a}
+  notes: {do: annotate, data: rolls, policy: base}
+"""
+
+    def test_counts_of_search_and_annotations(self):
+        config = self.put("run.yaml", f"run: {{dir: {self.folder}/run}}\n{self.SEARCH}")
+        most = {"tree.paths": 10**6, "tree.simulations": 10**6, "tree.branch": 10**6, "tree.depth": 10**6, "tree.budget": 10**12,
+                "tree.step.tokens": 10**8, "notes.tries": 10**6, "notes.budget": 10**12, "notes.slots": 10**6}
+        for key, bound in most.items():
+            for value in (2**31 - 2, 2**31 - 1, 2**31, 2**63 - 1, 2**63, "1e300", -1, bound + 1):
+                if isinstance(value, int) and 0 <= value <= bound:
+                    continue
+                with self.subTest(f"{key}={value}"):
+                    said = self.attack("run", config, "--dry-run", "--set", f"stages.{key}={value}", codes=(64,), says=f"stages.{key}")
+                    self.assertNotIn("memory", said)
+            with self.subTest(f"{key} at its bound"):
+                kind = {"tree.paths": "smc", "tree.simulations": "mcts"}.get(key, "greedy")
+                said = self.attack("run", config, "--dry-run", "--set", f"stages.{key}={bound}", "--set", f"stages.tree.kind={kind}", codes=(0,))
+                for number in re.findall(r"(\S+) [MG]B a rank", said):
+                    self.assertGreater(float(number), 0, "an overflow")
+        for value in (2**31 - 1, 2**31, 2**63 - 1, "1e300", -1, 10**9 + 1):
+            self.attack("run", config, "--dry-run", "--set", f"task.splits.a={value}", codes=(64,), says="task.splits")
+
+    def test_trees_that_have_more_nodes_than_they_can_number(self):
+        config = self.put("run.yaml", f"run: {{dir: {self.folder}/run}}\n{self.SEARCH}")
+        for key, settings in (("simulations", ("kind=mcts", "simulations=1000000", "branch=1001")),
+                              ("depth", ("kind=smc", "paths=1000000", "depth=1001", "sampler.max_tokens=1001"))):
+            words = [word for setting in settings for word in ("--set", f"stages.tree.{setting}")]
+            self.attack("run", config, "--dry-run", *words, codes=(64,), says=(f"stages.tree.{key}", "room for 1000000000 nodes"))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import gzip
 import json
 import pathlib
 import random
+import re
 import shutil
 import tempfile
 import unittest
@@ -88,6 +89,7 @@ class Process(unittest.TestCase):
         self.assertIn('"kept solutions":60', done.stdout)
         self.check_import(one / "steps")
         self.check_soft(one)
+        self.check_shown(one)
         self.check_figures(one / "bench")
         self.check_calibration(one, "steps", "picks", "prm")
         self.check_calibration(one, "first", "firsts", "td")
@@ -116,6 +118,18 @@ class Process(unittest.TestCase):
                 self.assertEqual(list(mine[1:]), expected)
                 self.assertEqual(file["trajectory/outcome"][row], expected[-1])
         self.assertEqual(json.loads((folder / "results.json").read_text())["counts"]["rows"], 60)
+
+    def check_shown(self, run):
+        """tdrm show: nobody labels a question, outcomes may be chances or not known, benchmarks keep no answers."""
+        page = runs.tdrm("show", run / "picks", "0").stdout
+        question, solution, _ = self.rows[0]
+        self.assertIn(f"prompt  {question}\n", page)
+        for t, step in enumerate(solution, 1):
+            self.assertRegex(page, rf"(?m)^ +{t}  0\.\d+ .*  {re.escape(step)}$")
+        self.assertRegex(page, r"(?m)^ +0  .* \?  \(nothing written yet\)$")
+        self.assertIn("right with chance 0.", runs.tdrm("show", run / "soft", "0").stdout)
+        self.assertRegex(runs.tdrm("show", run / "firsts", "0").stdout, r"(?m)^answer 0  \?")
+        self.assertEqual(runs.tdrm("show", run / "bench").returncode, 64)
 
     def check_soft(self, run):
         """Soft labels and outcomes are stored as they are, and are what the model is trained towards."""

@@ -64,6 +64,9 @@ class TextTasks(unittest.TestCase):
         self.assertEqual(runs.differences(one, two), [])
         with h5py.File(one / "cands/trajectories.h5") as file:
             self.assertRegex(file.attrs["template"], "^chat:[0-9a-f]{32}$")
+        page = runs.tdrm("show", one / "cands", "0", "--count", "1").stdout  # in the words of the tokenizer
+        self.assertIn("<|im_start|>user\n", page)
+        self.assertIn("\nanswer 0  ", page)
         loss = [line["loss"] for line in runs.lines(one / "base/metrics.jsonl")]
         self.assertLess(loss[-1], 0.9 * loss[0])
 

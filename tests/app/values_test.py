@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import tempfile
 import unittest
@@ -328,6 +329,35 @@ class Values(unittest.TestCase):
             done, _ = self.score_file(text + "\n")
             self.assertEqual(done.returncode, 65, done.stdout)
             self.assertIn(message, done.stdout)
+
+    def test_show_has_survival_of_hazards_deviations_of_teams_exact_values_and_true_verdicts(self):
+        def page(stage, *words):
+            done = runs.tdrm("show", f"{self.folder}/{stage}", *words)
+            self.assertEqual(done.returncode, 0, done.stdout)
+            return done.stdout
+
+        def states(model, dataset):
+            with h5py.File(self.folder / f"bon/{model}/values.h5") as file:
+                begin, end = file["state/offset"][2 * 8 + 1 : 2 * 8 + 3]
+                return file[dataset][begin:end].astype(float)
+
+        hazard = page("bon", "2", "--answer", "1", "--model", "hazard")
+        self.assertIn("(chance of no error so far)", hazard)
+        survival = np.cumprod([1, *(1 - 1 / (1 + np.exp(-states("hazard", "state/value")[1:])))])
+        for t, value in enumerate(survival):
+            self.assertRegex(hazard, rf"(?m)^ +{t}  {value:.3f} ")
+        team = page("bon", "2", "--answer", "1", "--model", "team")
+        for t, (value, deviation) in enumerate(zip(states("team", "state/value"), states("team", "state/deviation"))):
+            self.assertRegex(team, rf"(?m)^ +{t}  {1 / (1 + np.exp(-value)):.3f} \[#* *\] +{deviation:.3f} ")
+        with h5py.File(self.folder / "cands/labels.h5") as file:
+            begin, end = file["state/offset"][2 * 8 + 1 : 2 * 8 + 3]
+            v_pi = file["state/v_pi"][begin:end]
+        self.assertEqual([f"{v:.2f}" for v in v_pi], re.findall(r"\] +\S+ +\S+ +(\S+)  ", team))
+        with h5py.File(self.folder / "judged/labels.h5") as file, h5py.File(self.folder / "judged/trajectories.h5") as data:
+            flipped = np.flatnonzero(file["trajectory/true_outcome"][...] != data["trajectory/outcome"][...])
+        row = int(flipped[0])
+        self.assertIn("its verdict was flipped", page("judged", row // 8, "--answer", row % 8))
+        self.assertRegex(page("notes", "0"), r"tried.*(.|\n)*\d/3")
 
     def test_what_makes_no_sense_is_refused(self):
         self.refuse(64, "exactly one of them", "stages.scored.file=x.jsonl")

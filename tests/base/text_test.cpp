@@ -37,5 +37,34 @@ TEST(Shortened, WhatIsNoCharacterBecomesTheReplacementCharacter) {
     EXPECT_EQ(shortened(std::string(100, '\xFF'), 10), mark + mark + "...");
 }
 
+TEST(Printable, TextStaysAsItIsWithItsLineEnds) {
+    EXPECT_EQ(printable("é漢😀 a\nb"), "é漢😀 a\nb");
+    EXPECT_EQ(printable("a\tb\r\nc"), "a b\nc");
+}
+
+TEST(Printable, WhatActsOnATerminalBecomesAnEscape) {
+    EXPECT_EQ(printable("\x1b[31mred\x07"), "\\x1b[31mred\\x07");
+    EXPECT_EQ(printable("a\rb\x7f"), "a\\x0db\\x7f");
+    EXPECT_EQ(printable("\xC2\x9B"
+                        "31m"),
+              "\\u009b31m")
+        << "the same in one character";
+    EXPECT_EQ(printable("\xE2\x80\xAE"
+                        "abc\xE2\x80\xA8"),
+              "\\u202eabc\\u2028");
+    EXPECT_EQ(printable(std::string_view("\0", 1)), "\\x00");
+    for (int byte = 0; byte < 256; ++byte) {
+        const std::string shown = printable(std::string(1, static_cast<char>(byte)));
+        EXPECT_EQ(shown.find_first_of("\x1b\x07\r\x7f"), std::string::npos) << byte;
+        EXPECT_EQ(printable(shown), shown) << byte;
+    }
+}
+
+TEST(Printable, HalfCharactersBecomeEscapesOfTheirBytes) {
+    EXPECT_EQ(printable("a\xE6\xBC"), "a\\xe6\\xbc");
+    EXPECT_EQ(printable("\xC2"), "\\xc2");
+    EXPECT_EQ(printable("\xED\xA0\x80"), "\\xed\\xa0\\x80") << "a surrogate";
+}
+
 }  // namespace
 }  // namespace tdrm

@@ -39,6 +39,27 @@ TEST_F(Folder, WrittenModelReadsBackWithTheSameSpecAndBits) {
         }
 }
 
+TEST_F(Folder, ConfigJsonAloneGivesAPlanTheSpecOfTheWeights) {
+    std::vector<const char*> names(kFamilyModels.begin(), kFamilyModels.end());
+    for (const char* name : {"llama", "llama3", "llama3_v4", "qwen2", "qwen2_tied_v4", "glm4", "glm4_v4", "mistral",
+                             "sequence_classifier"})
+        names.push_back(name);
+    for (const char* name : names) {
+        TearDown();
+        fs::create_directories(folder);
+        fs::copy_file(kData / name / "config.json", folder / "config.json");
+        const PlannedModel planned(folder), whole(kData / name);
+        EXPECT_EQ(planned.absent, (folder / "model.safetensors").string());
+        EXPECT_EQ(whole.absent, "");
+        EXPECT_EQ(whole.spec, Pretrained(kData / name).spec());
+        ASSERT_TRUE(planned.spec.has_value());
+        EXPECT_EQ(*planned.spec, *whole.spec) << name;
+    }
+    fs::remove(folder / "config.json");
+    EXPECT_EQ(PlannedModel(folder).spec, std::nullopt);
+    EXPECT_EQ(PlannedModel(folder).absent, (folder / "config.json").string());
+}
+
 TEST_F(Folder, BfloatModelExportsAsBfloatWithoutLoss) {
     fs::create_directories(folder);
     const Model model = load_pretrained(kData / "glm4_v4");

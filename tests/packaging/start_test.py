@@ -38,6 +38,7 @@ class Start(unittest.TestCase):
         tokenizer = runs.SOURCE / "tests/text/data/qwen/tokenizer.json"
         cls.verbs = [(("explain", "rl.advantage"), 0, "lambda"), (("verify", "--file", cls.folder / "pairs.jsonl"), 0, '"equal":true'),
                      (("inspect", cls.folder), 64, "is no run folder"), (("--version",), 0, "libtorch    "),
+                     (("show", cls.folder / "run/base"), 64, "is no run folder"),
                      (("tokenize", "--tokenizer", tokenizer), 0, "")]
 
     @classmethod

@@ -18,7 +18,7 @@ if(TDRM_INSTALL_TORCH)
           REGEX "/lib(torch_cpu|c10|gomp[^/]*|cudart|cupti)\\.so[.0-9]*$" REGEX "/lib/[^/]*/" EXCLUDE)
 endif()
 
-install(DIRECTORY configs data DESTINATION ${TDRM_SHARE})
+install(DIRECTORY configs data DESTINATION ${TDRM_SHARE} PATTERN "*.safetensors" EXCLUDE)  # configs/paper/models
 install(FILES tools/packaging/modulefile DESTINATION ${TDRM_SHARE}/modulefiles/tdrm RENAME ${PROJECT_VERSION})
 install(PROGRAMS jobs/launch.sh DESTINATION ${TDRM_SHARE}/jobs)
 install(DIRECTORY jobs/slurm DESTINATION ${TDRM_SHARE}/jobs USE_SOURCE_PERMISSIONS)

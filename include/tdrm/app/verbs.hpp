@@ -1,6 +1,7 @@
 // What the executable can do: one function a verb.
 #pragma once
 
+#include <cstdint>
 #include <iosfwd>
 #include <optional>
 #include <string>
@@ -29,8 +30,21 @@ struct TokenizeRequest {
     bool skip_special = false;  ///< decoded texts without special tokens
 };
 
+struct ShowRequest {
+    std::string place;                    ///< RUN/STAGE, of an rl stage perhaps with @update-10
+    std::optional<std::int64_t> problem;  ///< row of the table; none = the list
+    std::string model;                    ///< whose values, or which of evaluated policies; "" = the first
+    std::string sort = "number";          ///< number, value, wrongest or hardest
+    std::int64_t from = 0, count = 20;    ///< problems of the list, or answers of a problem
+    std::optional<std::int64_t> answer;   ///< of a problem; none = all
+    bool right = false, wrong = false;    ///< only such answers
+};
+
 /// Collective. `tdrm run`: executes the stages in order, going on where an earlier start stopped.
 int run(comm::Communicator& ranks, const RunRequest& request);
+/// Local. `tdrm show`: stored answers with the value of each state. @throws ConfigError if there is no such run, stage,
+/// problem or answer, or the stage keeps none; DataError if a file is damaged
+int show(const ShowRequest& request);
 /// Local. `tdrm inspect`: what a run folder holds, whether it is whole, how it ended. 65 if something is damaged.
 int inspect(const std::string& directory);
 /// Collective. `tdrm doctor`: what a job on these ranks will meet.

@@ -87,6 +87,7 @@ struct ConfigProblem {
     std::string where;    ///< "configs/a.yaml:12", or ""
     std::string path;     ///< "stages.td.target.lambda", or ""
     std::string message;  ///< problem (why it matters). Suggestion.
+    bool absent = false;  ///< a file or folder isn't there yet: a run can't do without it, a plan can
 
     [[nodiscard]] std::string text() const;
 };

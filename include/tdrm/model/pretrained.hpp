@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,15 @@ struct ModelPath {
 [[nodiscard]] ModelPath model_path(const std::filesystem::path& reference);
 /// The folder with the reference's tokenizer: the adapter's if it has one, else the base's.
 [[nodiscard]] std::filesystem::path tokenizer_folder(const std::filesystem::path& reference);
+
+/// What a plan can know of a folder, perhaps before its weights are there: the spec of the weights, else that of
+/// config.json alone, in which a class ...ForSequenceClassification has a value head. Local; reads no weights.
+/// @throws as Pretrained
+struct PlannedModel {
+    explicit PlannedModel(const std::filesystem::path& reference);
+    std::optional<ModelSpec> spec;  ///< nothing if there is no config.json either
+    std::string absent;             ///< the file that a run needs and that isn't there; "" if none is
+};
 
 class Adapter;
 

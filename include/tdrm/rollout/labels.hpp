@@ -27,6 +27,9 @@ struct StateLabels {
     [[nodiscard]] bool empty() const { return kind.empty() && v_pi.empty() && tries.empty() && true_outcome.empty(); }
 };
 
+/// What a kind of truth says about a state, in words.
+[[nodiscard]] std::string meaning_of(const std::string& kind);
+
 /// Something that the values of states may be compared with. Figures are named by it.
 struct Estimand {
     std::string name;            ///< as figures are named: outcome, true_outcome, reachable, v_pi, ...

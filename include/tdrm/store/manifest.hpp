@@ -1,7 +1,9 @@
 // manifest.json: sizes and hashes of a folder's files. It is written last and checked before HDF5 opens anything.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
@@ -31,6 +33,8 @@ void write_manifest(const std::filesystem::path& directory, std::span<const File
 [[nodiscard]] std::vector<std::string> verify(const std::filesystem::path& directory);
 
 /// The same for one file of the manifest; empty if it is whole.
-[[nodiscard]] std::string problem_of(const std::filesystem::path& directory, const FileEntry& entry);
+/// @param hash_below a file of so many bytes is looked at by its size alone, for those who can't wait
+[[nodiscard]] std::string problem_of(const std::filesystem::path& directory, const FileEntry& entry,
+                                     std::int64_t hash_below = std::numeric_limits<std::int64_t>::max());
 
 }  // namespace tdrm::store

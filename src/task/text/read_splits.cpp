@@ -122,6 +122,12 @@ void resolve_overlaps(std::vector<TextSplit>& splits, Overlap overlap, std::vect
 
 }  // namespace
 
+std::optional<std::int64_t> asked_size(const std::string& name, const TextSplitOptions& options) {
+    if (options.rows.empty()) return options.problems > 0 ? std::optional(options.problems) : std::nullopt;
+    const RowRange range = parse_rows(name, options.rows);
+    return static_cast<std::int64_t>(range.last - range.first + 1);
+}
+
 std::vector<TextSplit> read_splits(const TextFilesOptions& options, std::uint64_t seed,
                                    std::vector<std::string>& notes) {
     std::map<std::string, Pool> pools;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -64,6 +65,10 @@ struct TextFilesOptions {
 /// a missing or empty field, no gold answer in its place, an empty file
 [[nodiscard]] std::vector<TextProblem> read_problems(const std::string& name, const TextFileOptions& options,
                                                      const std::string& root, std::vector<std::string>& notes);
+
+/// Problems that a split asks for by number or rows; nothing if it takes what there is. @throws ConfigError for rows
+/// that are no range
+[[nodiscard]] std::optional<std::int64_t> asked_size(const std::string& name, const TextSplitOptions& options);
 
 /// The splits, a function of the files, the options and the seed.
 /// @param notes appended: what a user should know (problems in two splits)
