@@ -132,9 +132,10 @@ BoundPlan bind(const plan::PlanRequest& request, bool dry_run) {
         if (bound.task && problems.size() == before) bound.stages.back()->check(*bound.task, path, problems);
     }
     if (dry_run) {
-        const auto absent = std::ranges::stable_partition(problems, [](const auto& each) { return !each.absent; });
-        bound.absent.assign(absent.begin(), absent.end());
-        problems.erase(absent.begin(), absent.end());
+        const auto absent =
+            std::stable_partition(problems.begin(), problems.end(), [](const auto& each) { return !each.absent; });
+        bound.absent.assign(absent, problems.end());
+        problems.erase(absent, problems.end());
     }
     throw_if_any(problems, request.file);
     return bound;

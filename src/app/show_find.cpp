@@ -206,10 +206,9 @@ Found answers_of_data(const Folder& folder) {
     if (data.starts_with("file:")) {
         found.answers = data.substr(5);
         if (!fs::is_regular_file(found.answers)) gone(data, "aren't there");
-        if (store::problem_of(
-                found.answers.parent_path(),
-                {found.answers.filename().string(), static_cast<std::int64_t>(fs::file_size(found.answers)), read},
-                kHashBelow) != "")
+        const store::FileEntry entry{found.answers.filename().string(),
+                                     static_cast<std::int64_t>(fs::file_size(found.answers)), read};
+        if (!store::problem_of(found.answers.parent_path(), entry, kHashBelow).empty())
             gone(data, "were changed since");
         return found;
     }

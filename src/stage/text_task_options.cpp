@@ -132,8 +132,8 @@ Problems absent_files(const TextTaskFields& options) {
                           true});
     for (const auto& [name, file] : options.files) {
         const fs::path path = fs::path(options.data) / file.path;
-        const bool used =
-            std::ranges::any_of(options.splits, [&](const auto& split) { return split.second.file == name; });
+        const bool used = std::ranges::any_of(
+            options.splits, [&entry = name](const auto& split) { return split.second.file == entry; });
         if (used && !is_there(path))
             absent.push_back({"", cat("task.files.", name),
                               cat(path.string(), " isn't there (it holds problems). Check `path` and `data`."), true});

@@ -179,6 +179,25 @@ class Show(unittest.TestCase):
         self.assertIn("tried", self.shown("tries", "0"))
         self.assertIn("score/rule@best:", self.shown("score", "--model", "rule@best"))
 
+    def test_answers_of_other_runs_and_of_files_are_found(self):
+        folder, data = self.root / "elsewhere", self.root / "cands.h5"
+        shutil.copy(self.run_folder / "cands/trajectories.h5", data)
+        config = runs.write_config(self.root, f"""
+run: {{dir: unset}}
+task: {{kind: chain, min_steps: 2, max_steps: 3, splits: {{sft: 1000, value: 100, rl: 100, dev: 50, test: 50}}}}
+stages:
+  bon: {{do: best_of_n, data: "file:{data}", values: ["run:{self.run_folder}/orm"]}}
+  scores: {{do: score, data: "run:{self.run_folder}/cands", value: "run:{self.run_folder}/orm"}}
+""")
+        runs.finish(folder, config=config)
+        here = self.shown("bon", "3", "--model", "orm").split("\n\n", 1)[1]
+        self.assertEqual(self.shown("scores", "3", folder=folder).split("\n\n", 1)[1], here)
+        self.assertIn("values of run:", self.shown("bon", "3", folder=folder))
+        data.write_bytes(data.read_bytes()[:-1])
+        self.refused(65, "were changed since", "bon", "3", folder=folder)
+        data.unlink()
+        self.refused(65, "aren't there", "bon", "3", folder=folder)
+
     def test_it_is_there_at_once(self):
         least = min(self.seconds("cands", "3") for _ in range(5))
         self.assertLess(least, 0.2)
