@@ -57,7 +57,9 @@ protected:
 
 TEST(Json, TheDeepestAllowedValueIsReadAndOneLevelMoreIsRefused) {
     for (const auto& [open, close] : {std::pair{"[", "]"}, {R"({"a":)", "}"}}) {
-        const auto nested = [&](int levels) { return repeated(open, levels) + "1" + repeated(close, levels); };
+        const auto nested = [open = open, close = close](int levels) {
+            return repeated(open, levels) + "1" + repeated(close, levels);
+        };
         EXPECT_EQ(parse_json(nested(kMaxJsonDepth), "x").dump(), nested(kMaxJsonDepth));
         const auto failure = failure_of([&] { (void)parse_json("\n " + nested(kMaxJsonDepth + 1), "x.json"); });
         EXPECT_EQ(failure.code, ExitCode::data);
@@ -104,7 +106,9 @@ TEST_F(Files, OnlyRegularFilesAreOpened) {
                                                               {loop(), "symbolic links"},
                                                               {folder_ / repeated("x", 5000), "too long"},
                                                               {folder_ / "none", "No such file"}};
-    for (const auto& [path, word] : paths) {
+    for (const auto& entry : paths) {
+        const fs::path& path = entry.first;  // clang 14 doesn't let lambdas capture structured bindings
+        const char* word = entry.second;
         const std::vector<Failure> failures{
             failure_of([&] { (void)read_file(path); }), failure_of([&] { (void)read_json(path, "it is needed"); }),
             failure_of([&] { (void)read_yaml(path.string()); }),
