@@ -75,8 +75,8 @@ std::uint64_t canonical(Puzzle puzzle) {
 }
 
 std::string describe_options(const WalkOptions& o, std::uint64_t seed) {
-    return cat("modulus ", o.modulus, " steps ", o.steps, " to_zero ", o.to_zero, " noise ", o.noise, " seed ", seed, ' ',
-               describe_splits(o.splits, o.repeating));
+    return cat("modulus ", o.modulus, " steps ", o.steps, " to_zero ", o.to_zero, " noise ", o.noise, " seed ", seed,
+               ' ', describe_splits(o.splits, o.repeating));
 }
 
 class Walk final : public WordTask {
