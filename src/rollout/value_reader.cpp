@@ -140,7 +140,7 @@ void check_read_out(const ReadOutOptions& options, const task::Task& task, const
                   "out.");
         return;
     }
-    if (task.kind() != "text")
+    if (task.tokenizer() == nullptr && task.kind() != "text")  // a plan may be made before the tokenizer is there
         wrong(".reads", cat("the task ", task.kind(), " has no text that another tokenizer could read. Use ids."));
     if (turns && options.positive.empty())
         wrong(".positive", "is missing (with steps: turns the assistant answers each step by it). Give \"+\", say.");
