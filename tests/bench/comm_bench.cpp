@@ -36,7 +36,7 @@ void large_sum(Communicator& shared, Communicator& network, std::size_t count, c
     for (int pair = 0; pair < 9; ++pair) {
         for (auto [ranks, best] : {std::pair{&shared, &by_memory}, {&network, &by_mpi}}) {
             ranks->barrier();
-            best->note(seconds([&] {
+            best->note(seconds([&, ranks = ranks] {
                 sum(*ranks, std::span(data));
                 ranks->barrier();
             }));
