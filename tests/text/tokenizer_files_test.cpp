@@ -126,7 +126,7 @@ TEST(HostileTokenizer, TwoTokensWithOneIdAreRefused) {
     json config = tiny("qwen");
     config["added_tokens"] = {added(420, "<x>"), added(420, "<y>")};
     EXPECT_NE(error_of(config.dump()).find("one id, 420"), std::string::npos) << error_of(config.dump());
-    config["added_tokens"] = {added(3, "<x>")};
+    config["added_tokens"] = json::array({added(3, "<x>")});
     EXPECT_NE(error_of(config.dump()).find("id 3"), std::string::npos) << error_of(config.dump());
     config["added_tokens"] = json::array();
     config["model"]["vocab"]["zz"] = 3;
