@@ -53,6 +53,7 @@ struct Parcel {
     std::string_view bytes;
     void get(void* data, std::size_t n) {
         ensure(bytes.size() >= n, "a parcel of trajectories is too short");
+        if (n == 0) return;  // an empty vector may have no place at all
         std::memcpy(data, bytes.data(), n);
         bytes.remove_prefix(n);
     }

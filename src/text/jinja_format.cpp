@@ -113,6 +113,9 @@ Value format_percent(const std::string& format, const Value& values, Budget& bud
             if (next >= list.size()) refuse("a format with more marks than values");
             value = &list[next++];
         }
+        const std::string_view rest = std::string_view(format).substr(at);
+        if (static_cast<unsigned char>(format[at]) >= 0x80)  // a message needs the whole character
+            fail(cat("the format %", rest.substr(0, python::offset_of(rest, 1))));
         result += one_value(format[at], spec, *value, budget);
         budget.step();
     }
