@@ -21,6 +21,18 @@ inline model::ModelSpec small_spec(int vocab) {
     return spec.resolved();
 }
 
+/// Shapes of a small language model for text: grouped-query heads of 64.
+inline model::ModelSpec text_spec(int vocab) {
+    model::ModelSpec spec;
+    spec.vocab = vocab;
+    spec.layers = 6;
+    spec.width = 384;
+    spec.heads = 6;
+    spec.kv_heads = 2;
+    spec.ffn = 1024;
+    return spec.resolved();
+}
+
 /// Processor seconds of the calling thread, so that other programs on the machine matter little.
 inline double clock_seconds() {
     timespec t;

@@ -1,8 +1,8 @@
 // Values of all states of a solution in one pass against a row of its own for each state.
 //
-//   prefix_bench        n steps of 16 tokens behind a prompt of 16; ratio of processor times in one run beside (n + 1)
-//   / 2,
-//                       which is what rows of their own compute too much
+//   prefix_bench        n steps of 16 tokens behind a prompt of 16; ratio of processor times in one run
+//
+// Rows of their own compute (n + 1) / 2 times the answer's tokens.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -15,15 +15,8 @@ int main() {
     using namespace tdrm;
     constexpr int kStep = 16, kVocab = 512, kSolutions = 16;
     constexpr std::int32_t kProbe[] = {2};
-    model::ModelSpec spec;
-    spec.vocab = kVocab;
-    spec.layers = 6;
-    spec.width = 384;
-    spec.heads = 6;
-    spec.kv_heads = 2;
-    spec.ffn = 1024;
+    model::ModelSpec spec = bench::text_spec(kVocab);
     spec.head = model::Head::value;
-    spec = spec.resolved();
     const auto engine = engine::fresh_engine(spec, 1);
     rollout::Scorer scorer(*engine, kProbe, rollout::kScoreTokens);
     Random random(random_key(1, "bench"));

@@ -1,8 +1,6 @@
 // Greedy search on cached segments against the same search that computes every path from its start in each round.
 //
-//   search_bench        prompts of 200 and 600 tokens (a question; one with examples), 8 steps of 16 tokens; ratio of
-//   processor
-//                       times in one run
+//   search_bench        prompts of 200 and 600 tokens, 8 steps of 16 tokens; ratio of processor times in one run
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -17,18 +15,6 @@ namespace {
 using namespace tdrm;
 
 constexpr int kStep = 16, kSteps = 8, kProblems = 8;
-
-/// Shapes of a small language model for text: grouped-query heads of 64.
-model::ModelSpec text_spec(int vocab) {
-    model::ModelSpec spec;
-    spec.vocab = vocab;
-    spec.layers = 6;
-    spec.width = 384;
-    spec.heads = 6;
-    spec.kv_heads = 2;
-    spec.ffn = 1024;
-    return spec.resolved();
-}
 
 /// Texts of a real tokenizer; a step is 16 tokens long.
 class SteppedTask final : public bench::FixedTask {
@@ -98,7 +84,7 @@ void from_the_start(const SteppedTask& task, rollout::Generator& generator, roll
 
 void measure(const text::Tokenizer& tokenizer, int prompt) {
     const SteppedTask task(tokenizer, prompt);
-    model::ModelSpec spec = text_spec(tokenizer.vocab_size());
+    model::ModelSpec spec = bench::text_spec(tokenizer.vocab_size());
     const auto policy = engine::fresh_engine(spec, 1);
     spec.head = model::Head::value;
     const auto value = engine::fresh_engine(spec, 2);
