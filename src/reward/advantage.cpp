@@ -31,6 +31,32 @@ std::vector<double> group_advantages(std::span<const double> reward_G, const Gro
     return advantage;
 }
 
+std::vector<std::vector<double>> group_advantages(std::span<const double> reward_G,
+                                                  std::span<const std::vector<double>> to_go_GA,
+                                                  const GroupOptions& options) {
+    ensure(reward_G.size() == to_go_GA.size(), "as many answers as rewards");
+    const auto size = static_cast<double>(reward_G.size());
+    const double mean = std::accumulate(reward_G.begin(), reward_G.end(), 0.0) / size;
+    std::vector<double> baseline, total;
+    for (std::size_t i = 0; i < reward_G.size(); ++i) {
+        const auto& to_go = to_go_GA[i];
+        if (baseline.size() < to_go.size()) baseline.resize(to_go.size());
+        for (std::size_t k = 0; k < to_go.size(); ++k) baseline[k] += to_go[k] / size;
+        total.push_back(reward_G[i] + (to_go.empty() ? 0 : to_go[0]));
+    }
+    const double total_mean = std::accumulate(total.begin(), total.end(), 0.0) / size;
+    double squares = 0;
+    for (const double t : total) squares += (t - total_mean) * (t - total_mean);
+    const double scale = options.leave_one_out && size > 1 ? size / (size - 1) : 1;
+    const double deviation = size > 1 ? std::sqrt(squares / (size - 1)) : 0;
+    const double divisor = options.divide_by_std ? deviation + options.epsilon : 1;
+    std::vector<std::vector<double>> advantage(to_go_GA.begin(), to_go_GA.end());
+    for (std::size_t i = 0; i < reward_G.size(); ++i)
+        for (std::size_t k = 0; k < advantage[i].size(); ++k)
+            advantage[i][k] = scale * (reward_G[i] - mean + to_go_GA[i][k] - baseline[k]) / divisor;
+    return advantage;
+}
+
 std::vector<double> step_advantages(std::span<const double> value_S, double terminal_reward, double gamma,
                                     double lambda, std::span<const double> step_reward_T) {
     ensure(!value_S.empty(), "a solution has at least the state s_0");
@@ -47,6 +73,40 @@ std::vector<double> step_advantages(std::span<const double> value_S, double term
         next_advantage = advantage[t];
     }
     return advantage;
+}
+
+double adaptive_lambda(double alpha, std::int64_t steps) {
+    return 1 - 1 / std::max(1.0, alpha * static_cast<double>(steps));
+}
+
+std::vector<double> shrinkage_weights(const BaselineEvidence& evidence) {
+    const std::size_t problems = evidence.reward_PG.size();
+    ensure(problems == evidence.value_P.size(), "a value for each problem");
+    std::vector<double> variance(problems), error(problems);  // within the problem; of the value, squared
+    double variances = 0, errors = 0;
+    for (std::size_t p = 0; p < problems; ++p) {
+        const auto& rewards = evidence.reward_PG[p];
+        const auto size = static_cast<double>(rewards.size());
+        const double mean = std::accumulate(rewards.begin(), rewards.end(), 0.0) / size;
+        for (const double r : rewards) variance[p] += size > 1 ? (r - mean) * (r - mean) / (size - 1) : 0;
+        error[p] = (mean - evidence.value_P[p]) * (mean - evidence.value_P[p]);
+        variances += variance[p];
+        errors += error[p];
+    }
+    std::vector<double> weight;
+    for (std::size_t p = 0; p < problems; ++p) {
+        const auto size = static_cast<double>(evidence.reward_PG[p].size());
+        const auto others = static_cast<double>(problems - 1);
+        if (size < 2 || others < 1) {
+            weight.push_back(size < 2 ? 0 : 1);
+            continue;
+        }
+        const double s2 = (variances - variance[p]) / others;
+        const double tau2 = std::max(0.0, (errors - error[p]) / others - s2 / size);
+        const double doubt = tau2 + s2 / (size - 1);
+        weight.push_back(doubt > 0 ? tau2 / doubt : 1);
+    }
+    return weight;
 }
 
 std::vector<std::int64_t> action_tokens(std::span<const std::int32_t> step_end_T, std::int64_t tokens) {

@@ -1,7 +1,6 @@
 #include "tdrm/base/options.hpp"
 
 #include "tdrm/reward/advantage.hpp"
-#include "tdrm/reward/grpo.hpp"
 #include "tdrm/reward/targets.hpp"
 
 namespace tdrm::reward {
@@ -33,12 +32,6 @@ void GroupOptions::fields(Fields& f) {
     f("divide_by_std", divide_by_std, "divide by the standard deviation of the group");
     f("leave_one_out", leave_one_out, "the baseline is the mean of the other answers (RLOO)");
     f("epsilon", epsilon, "added to the standard deviation", above(0));
-}
-
-void GrpoOptions::fields(Fields& f) {
-    f("clip_low", clip_low, "the ratio is clipped below 1 - clip_low", between(0, 1));
-    f("clip_high", clip_high, "the ratio is clipped above 1 + clip_high", at_least(0));
-    f("beta", beta, "weight of the KL divergence from the reference policy", at_least(0));
 }
 
 }  // namespace tdrm::reward

@@ -5,16 +5,6 @@
 namespace tdrm::rollout {
 namespace {
 
-/// An answer with its steps and its verdict.
-Trajectory judged(const task::Task& task, const task::Problem& problem, task::Tokens ids, bool ended) {
-    Trajectory t;
-    t.step_ends = task.step_ends(ids);
-    t.verdict = task.verdict(problem, ids);
-    t.finish = ended ? task::Finish::stop : task::Finish::length;
-    t.ids = std::move(ids);
-    return t;
-}
-
 /// The first (s - 1) mod T of the T steps of the answer that stands s rows before the next one.
 task::Tokens begin_of_fork(const Trajectories& table, int s) {
     const std::size_t first = table.size() - static_cast<std::size_t>(s);
@@ -25,6 +15,15 @@ task::Tokens begin_of_fork(const Trajectories& table, int s) {
 }
 
 }  // namespace
+
+Trajectory judged(const task::Task& task, const task::Problem& problem, task::Tokens ids, bool ended) {
+    Trajectory t;
+    t.step_ends = task.step_ends(ids);
+    t.verdict = task.verdict(problem, ids);
+    t.finish = ended ? task::Finish::stop : task::Finish::length;
+    t.ids = std::move(ids);
+    return t;
+}
 
 Trajectories scripted_answers(const RolloutPlan& plan, std::span<const task::Draw> draws) {
     Trajectories table;

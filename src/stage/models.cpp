@@ -145,6 +145,20 @@ std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Inp
     return value;
 }
 
+std::unique_ptr<engine::Engine> load_critic(StageContext& context, const Input& input) {
+    refuse_hazards(context, input, "a critic");
+    const Source source = open_model(context, input);
+    if (source.spec.head == model::Head::language) return new_value_model(context, input);
+    const auto refuse = [&](const char* what) {
+        context.ranks.fail_together(ConfigError(cat(input.label, " ", what, ". Name a value stage with one model.")));
+    };
+    if (!(source.spec.value_head == model::ValueHead{}))
+        refuse("has a value head of another form (a critic learns a head of one row)");
+    if (source.commit && train::members_of(*source.commit) > 1)
+        refuse("is an ensemble (a critic is one model that goes on learning)");
+    return load_model(context, input);
+}
+
 std::vector<std::unique_ptr<engine::Engine>> load_value_members(StageContext& context, const Input& input,
                                                                 const rollout::ReadOutOptions& options) {
     std::vector<std::unique_ptr<engine::Engine>> members;

@@ -24,12 +24,14 @@ train::Metrics answer_metrics(const rollout::Trajectories& answers) {
 }
 
 train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task& task, engine::Engine& policy,
-                                    const EvalOptions& options, int slots, std::uint64_t seed, std::int64_t updates) {
+                                    const EvalOptions& options, int slots, std::uint64_t seed, std::int64_t updates,
+                                    EvalListener listener) {
     train::Evaluation evaluation;
     if (options.problems.empty()) return evaluation;
     evaluation.every = options.every > 0 ? options.every : updates;
     evaluation.by = "pass@1";
-    evaluation.measure = [&ranks, &task, &policy, options, slots, seed](std::int64_t) {
+    evaluation.measure = [&ranks, &task, &policy, options, slots, seed,
+                          listener = std::move(listener)](std::int64_t update) {
         rollout::Generator generator(policy, options.sampler, task.end_tokens(), slots);
         const std::int64_t size = task.split_size(options.problems);
         std::vector<task::Draw> draws;
@@ -37,7 +39,10 @@ train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task&
             draws.push_back({i, 0});
         // The same key at every evaluation: differences between updates are the policy's, not the draw's.
         const rollout::RolloutPlan plan{&task, options.problems, options.samples, options.sampler, seed, "eval"};
-        return answer_metrics(rollout::sample_answers_together(ranks, plan, generator, draws));
+        const auto answers = rollout::sample_answers_together(ranks, plan, generator, draws);
+        train::Metrics metrics = answer_metrics(answers);
+        if (listener) listener(update, answers, metrics);
+        return metrics;
     };
     return evaluation;
 }

@@ -19,9 +19,10 @@ StageOutcome train_model(StageContext& context, const TrainFields& fields, engin
                          std::vector<std::string> headline, nlohmann::json results, const Beside& beside) {
     const std::int64_t horizon = fields.optimizer.horizon > 0 ? fields.optimizer.horizon : updates;
     std::vector<train::Trainee> trainees;
-    trainees.push_back({beside.own_name, engine, fields.optimizer, fields.precision, horizon});
+    trainees.push_back({beside.own_name, engine, fields.optimizer, fields.precision, horizon, beside.begins});
     for (const auto& [name, other] : beside.trainees)
         trainees.push_back({name, *other, fields.optimizer, fields.precision, horizon});
+    for (const train::Trainee& learner : beside.learners) trainees.push_back(learner);
     train::TrainerOptions options;
     options.label = context.node.name;
     options.directory = context.directory;

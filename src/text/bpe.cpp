@@ -27,7 +27,8 @@ bool has_inner_space(std::string_view token) {
 
 void require_absent(const json& config, const char* key) {
     const auto entry = config.find(key);
-    if (entry == config.end() || entry->is_null() || *entry == "" || *entry == 0.0) return;
+    if (entry == config.end() || entry->is_null() || *entry == 0.0) return;
+    if (entry->is_string() && entry->get_ref<const std::string&>().empty()) return;
     throw_unsupported("model option", cat(key, " = ", entry->dump()));
 }
 

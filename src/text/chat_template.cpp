@@ -1,5 +1,7 @@
 #include "tdrm/text/chat_template.hpp"
 
+#include <utility>
+
 #include "chat_messages.hpp"
 #include "jinja.hpp"
 #include "tdrm/base/errors.hpp"
@@ -55,10 +57,10 @@ std::string_view name_of(ChatFamily family) {
 }
 
 struct ChatTemplate::Impl {
-    Impl(std::string_view source, const NamedTokens& tokens, const ChatOptions& chosen)
+    Impl(std::string_view source, const NamedTokens& tokens, ChatOptions chosen)
         : parsed(jinja::parse(source)),
           family(find_family(source)),
-          options(chosen),
+          options(std::move(chosen)),
           thinks(source.find("</think>") != std::string_view::npos) {
         if (!options.family.empty() && parse_family(options.family) != family) {
             throw DataError(

@@ -82,7 +82,7 @@ Tokens decode_fallback(const Tokens& tokens) {
 }
 
 Decoder byte_fallback() {
-    return {decode_fallback, [](std::string token) {
+    return {decode_fallback, [](const std::string& token) {
                 const auto byte = fallback_byte(token);
                 return byte ? std::string(1, *byte) : token;
             }};

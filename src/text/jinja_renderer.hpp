@@ -59,7 +59,7 @@ struct Joiner : Object {
 
 class Renderer {
 public:
-    Renderer(const Template& parsed, const Json& context, const std::string& date);
+    Renderer(const Template& parsed, const Json& context, std::string date);
     std::string run();
 
 private:

@@ -1,6 +1,7 @@
 // The statements of a template.
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 #include "jinja_renderer.hpp"
 #include "tdrm/base/errors.hpp"
@@ -23,8 +24,8 @@ void Scope::set(int id, Value value) {
     variables.emplace_back(id, std::move(value));
 }
 
-Renderer::Renderer(const Template& parsed, const Json& context, const std::string& date)
-    : template_(parsed), date_(date) {
+Renderer::Renderer(const Template& parsed, const Json& context, std::string date)
+    : template_(parsed), date_(std::move(date)) {
     for (std::size_t i = 0; i < parsed.names.size(); ++i) ids_.emplace(parsed.names[i], static_cast<int>(i));
     loop_id_ = id_of("loop");
     caller_id_ = id_of("caller");

@@ -192,7 +192,7 @@ std::optional<std::int64_t> read_whole(std::string_view text, int base) {
 
 Value to_int(const Value& value, const Arguments& arguments, Budget&) {
     const Bound bound(arguments, "int", {"default", "base"});
-    const Value otherwise = bound.has(0) ? bound[0] : Value(std::int64_t{0});
+    Value otherwise = bound.has(0) ? bound[0] : Value(std::int64_t{0});
     if (value.is_undefined()) refuse("the filter \"int\" of an undefined value");
     if (value.is_int()) return value.as_int();
     std::optional<double> real;

@@ -303,7 +303,7 @@ Normalizer make_normalizer(const json& config, int depth) {
     if (type == "NFKD") return make_form(NormalForm::nfkd);
     if (type == "Replace") return make_replace(config);
     if (type == "Prepend") {
-        return [prefix = config.at("prepend").get<std::string>()](std::string text) {
+        return [prefix = config.at("prepend").get<std::string>()](const std::string& text) {
             return text.empty() ? text : prefix + text;
         };
     }

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <utility>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/ledger.hpp"
@@ -12,8 +14,24 @@
 namespace tdrm::train {
 namespace {
 
-constexpr std::array<std::string_view, 9> kSums{"rows",         "loss",        "entropy", "kl",    "clipped_low",
-                                                "clipped_high", "logp_change", "ratio",   "tokens"};
+/// Of the policy, then of the critic: those of ValueObjective.
+constexpr std::array<std::string_view, 16> kSums{"rows",
+                                                 "loss",
+                                                 "entropy",
+                                                 "kl",
+                                                 "clipped_low",
+                                                 "clipped_high",
+                                                 "logp_change",
+                                                 "ratio",
+                                                 "tokens",
+                                                 "critic/loss",
+                                                 "critic/states",
+                                                 "critic/interior",
+                                                 "critic/delta",
+                                                 "critic/transitions",
+                                                 "critic/value_change",
+                                                 "critic/tokens"};
+constexpr std::size_t kPolicySums = 9;
 
 bool truncated(const rollout::Trajectories& data, std::size_t row) {
     return data.finish[row] == static_cast<std::uint8_t>(task::Finish::length);
@@ -30,64 +48,17 @@ std::pair<double, double> mean_and_std(std::span<const double> values) {
     return {mean, n > 1 ? std::sqrt(squares / (n - 1)) : 0.0};
 }
 
-std::vector<double> step_advantages_of(const RlBatch& batch, std::size_t row, std::span<const float> logits,
-                                       const RlOptions& options) {
-    std::vector<double> values;
-    for (const float logit : logits) values.push_back(reward::sigmoid(static_cast<double>(logit)));
-    return reward::step_advantages(values, batch.reward[row], options.gamma, options.lambda);
-}
-
 }  // namespace
 
-void assign_credit(RlBatch& batch, const RlOptions& options) {
-    const auto& answers = batch.answers;
-    const auto states = rollout::state_offsets(answers);
-    const auto logits_of = [&](std::size_t row) {
-        return batch.values.empty()
-                   ? std::span<const float>{}
-                   : std::span<const float>(batch.values).subspan(states[row], states[row + 1] - states[row]);
-    };
-    batch.parts.clear();
-    batch.reward.assign(answers.size(), 0.0);
-    for (const RewardPart& part : options.rewards) {
-        batch.parts.push_back({part.name, part.weight, part.score(batch)});
-        ensure(batch.parts.back().score.size() == answers.size(), "a part of the reward scores every answer");
-        for (std::size_t row = 0; row < answers.size(); ++row) batch.reward[row] += batch.parts.back().weighted(row);
-    }
-    batch.advantage.assign(answers.token.size(), 0.0F);
-    const auto set = [&](std::size_t row, std::span<const float> advantage) {
-        std::copy(advantage.begin(), advantage.end(), batch.advantage.begin() + answers.token_offset[row]);
-    };
-    if (options.advantage == AdvantageKind::group) {
-        for (const auto& [begin, end] : answers.groups()) {
-            const auto advantages =
-                reward::group_advantages(std::span(batch.reward).subspan(begin, end - begin), options.group);
-            for (std::size_t row = begin; row < end; ++row)
-                set(row, std::vector<float>(answers.ids(row).size(), static_cast<float>(advantages[row - begin])));
-        }
-    } else {
-        for (std::size_t row = 0; row < answers.size(); ++row)
-            set(row,
-                reward::token_advantages(step_advantages_of(batch, row, logits_of(row), options),
-                                         answers.step_ends(row), static_cast<std::int64_t>(answers.ids(row).size())));
-    }
-    if (options.whiten) {
-        std::vector<double> all(batch.advantage.begin(), batch.advantage.end());
-        reward::whiten(all, std::vector<double>(all.size(), 1.0));
-        std::copy(all.begin(), all.end(), batch.advantage.begin());
-    }
-    batch.trains.assign(answers.size(), 0);
-    for (std::size_t row = 0; row < answers.size(); ++row) {
-        const auto begin = batch.advantage.begin() + answers.token_offset[row];
-        const auto end = batch.advantage.begin() + answers.token_offset[row + 1];
-        const bool pulls = options.grpo.beta > 0 || std::any_of(begin, end, [](float a) { return a != 0; });
-        batch.trains[row] = pulls && !(options.mask_truncated && truncated(answers, row)) ? 1 : 0;
-    }
+std::pair<std::size_t, std::size_t> RlOptions::minibatch(std::int64_t update, std::size_t num_problems) const {
+    const auto part = static_cast<std::size_t>(update % minibatches);
+    const auto parts = static_cast<std::size_t>(minibatches);
+    return {num_problems * part / parts, num_problems * (part + 1) / parts};
 }
 
 RlObjective::RlObjective(comm::Communicator& ranks, const task::Task& task, std::string split, engine::Engine& policy,
                          std::optional<rollout::Scorer> scorer, engine::Engine* reference, const RlOptions& options,
-                         std::uint64_t seed)
+                         std::uint64_t seed, std::optional<Critic> critic)
     : ranks_(ranks),
       task_(task),
       split_(std::move(split)),
@@ -97,113 +68,323 @@ RlObjective::RlObjective(comm::Communicator& ranks, const task::Task& task, std:
       generator_(policy, options.sampler, task.end_tokens(), options.slots),
       scorer_(std::move(scorer)),
       reference_(reference),
+      critic_(std::move(critic)),
       shuffle_(seed, task.split_size(split_)) {
-    ensure(options.grpo.beta == 0 || reference_ != nullptr, "a KL penalty needs a reference policy");
+    ensure(options.loss.beta == 0 || reference_ != nullptr, "a KL penalty needs a reference policy");
+    ensure(!critic_ || scorer_, "a critic is read by the scorer");
+    if (options_.kl_in_reward && options_.loss.beta > 0) {
+        options_.credit.rewards.push_back(kl_reward(options_.loss.beta));
+        kl_form_ = options_.loss.kl;
+        options_.loss.beta = 0;
+    }
+}
+
+nlohmann::json RlObjective::state() const {
+    nlohmann::json state{{"drawn", drawn_}, {"explained_variance", explained_}};
+    if (guard_ != nullptr) {
+        state["guard"] = guard_->state();
+        state["rewards_since"] = rewards_since_;
+    }
+    return state;
+}
+
+void RlObjective::restore(const nlohmann::json& state) {
+    drawn_ = state.at("drawn");
+    explained_ = state.at("explained_variance");
+    if (guard_ == nullptr || !state.contains("guard")) return;
+    guard_->restore(state.at("guard"));
+    rewards_since_ = state.at("rewards_since");
+}
+
+Look RlObjective::look(std::int64_t update, const rollout::Trajectories& held_out) {
+    Look now;
+    now.update = update;
+    const auto [count, sum, squares] = std::exchange(rewards_since_, {});
+    if (count > 0) now.reward = sum / count;
+    if (count > 1) now.reward_error = std::sqrt(std::max(0.0, squares - sum * now.reward) / (count - 1) / count);
+    for (const auto& [begin, end] : held_out.groups()) {
+        double right = 0;
+        for (std::size_t row = begin; row < end; ++row) right += static_cast<double>(held_out.outcome[row]);
+        now.right_P.push_back(right / static_cast<double>(end - begin));
+    }
+    return now;
 }
 
 void RlObjective::prepare(std::int64_t update) {
-    if (update % options_.epochs == 0 || batch_.answers.size() == 0) {
-        ensure(update % options_.epochs == 0, "a batch of answers can't be made again in the middle of its epochs");
-        std::vector<task::Draw> draws;
-        const std::int64_t first = update / options_.epochs * options_.problems;
-        for (std::int64_t i = 0; i < options_.problems; ++i) draws.push_back(shuffle_(first + i));
-        const rollout::RolloutPlan plan{&task_, split_, options_.samples, options_.sampler, seed_, "rl"};
-        {
-            const ledger::In section(ledger::Section::generate);
-            batch_.answers = rollout::sample_answers_together(ranks_, plan, generator_, draws);
+    if (update % options_.updates_per_batch() == 0 || batch_.answers.size() == 0) {
+        ensure(update % options_.updates_per_batch() == 0,
+               "a batch of answers can't be made again in the middle of its epochs");
+        // Without refills the problems follow from the update; with them from what was drawn so far.
+        if (options_.refill == 0) drawn_ = update / options_.updates_per_batch() * options_.problems;
+        answer();
+        look();
+        explained_before_ = std::exchange(explained_, batch_.values.empty() ? 0 : explained_variance(batch_));
+        assign_credit(batch_, options_.credit, explained_before_);
+        choose();
+        for (const double reward : batch_.reward) {
+            rewards_since_[0] += 1;
+            rewards_since_[1] += reward;
+            rewards_since_[2] += reward * reward;
         }
-        batch_.values.clear();
-        if (scorer_) {
-            const ledger::In section(ledger::Section::score);
-            batch_.values = rollout::score_together(ranks_, *scorer_, batch_.answers);
-        }
-        assign_credit(batch_, options_);
         if (on_batch_) on_batch_(update, batch_);
     }
-    cut();
+    cut(update);
 }
 
-void RlObjective::cut() {
-    const auto& answers = batch_.answers;
-    rows_.clear();
-    std::vector<std::size_t> lengths;
-    denominator_ = 0;
-    for (std::size_t row = 0; row < answers.size(); ++row) {
-        const std::size_t tokens = answers.ids(row).size();
-        if (!(options_.mask_truncated && truncated(answers, row)))
-            denominator_ += options_.mean == LossMean::token ? static_cast<double>(tokens) : 1;
-        if (batch_.trains[row] == 0) continue;
-        // The first answer of a problem brings the prompt along.
-        const bool opens = rows_.empty() || answers.problem[rows_.back()] != answers.problem[row];
-        rows_.push_back(row);
-        lengths.push_back(tokens + (opens ? answers.prompt(static_cast<std::size_t>(answers.problem[row])).size() : 0));
+rollout::TreeAnswers RlObjective::next_answers(std::int64_t problems) {
+    std::vector<task::Draw> draws;
+    for (std::int64_t i = 0; i < problems; ++i) draws.push_back(shuffle_(drawn_++));
+    offered_ += problems;
+    const rollout::RolloutPlan plan{&task_, split_, options_.samples, options_.sampler, seed_, "rl"};
+    const ledger::In section(ledger::Section::generate);
+    return rollout::tree_answers_together(ranks_, plan, generator_, draws, options_.tree);
+}
+
+/// Answers to the next problems; where that is asked for, those whose answers are all right or all wrong make room for
+/// further ones, in the order of the shuffle.
+void RlObjective::answer() {
+    batch_ = {};
+    offered_ = 0;
+    rollout::TreeAnswers found = next_answers(options_.problems);
+    for (int round = 0; options_.refill > 0; ++round) {
+        rollout::TreeAnswers kept;
+        const auto& answers = found.answers;
+        const auto groups = answers.groups();
+        for (std::size_t p = 0; p < groups.size(); ++p) {
+            const auto [begin, end] = groups[p];
+            const auto outcomes = std::span(answers.outcome).subspan(begin, end - begin);
+            const bool even =
+                std::adjacent_find(outcomes.begin(), outcomes.end(), std::not_equal_to<>()) == outcomes.end();
+            // The last round's stand in for what is missing, so that a batch always has its size.
+            const bool needed = round == options_.refill && groups.size() - p <= missing(kept.answers);
+            if ((even && !needed) || missing(kept.answers) == 0) continue;
+            const auto shift = static_cast<std::int32_t>(kept.answers.size()) - static_cast<std::int32_t>(begin);
+            kept.answers.append_problem(answers, p, begin, end);
+            for (std::size_t row = begin; row < end && !found.forks.empty(); ++row) {
+                const rollout::Fork fork = found.forks[row];
+                kept.forks.push_back({fork.parent < 0 ? -1 : fork.parent + shift, fork.tokens});
+            }
+        }
+        if (round == options_.refill || missing(kept.answers) == 0) {
+            found = std::move(kept);
+            break;
+        }
+        const auto more = static_cast<std::int64_t>(missing(kept.answers));
+        kept.append(next_answers(round + 1 == options_.refill ? more : more * 2));
+        found = std::move(kept);
     }
-    units_ = rows_.empty() ? Units() : Units(std::move(lengths), static_cast<std::size_t>(options_.unit_tokens));
+    batch_.answers = std::move(found.answers);
+    batch_.forks = std::move(found.forks);
 }
 
-std::span<const std::string_view> RlObjective::sum_names() const { return kSums; }
+std::size_t RlObjective::missing(const rollout::Trajectories& answers) const {
+    const auto wanted = static_cast<std::size_t>(options_.problems);
+    return wanted - std::min(wanted, answers.num_problems());
+}
+
+/// What models say of the batch before anything is learnt from it.
+void RlObjective::look() {
+    const float temperature = options_.sampler.logprob_temperature();
+    const auto logprobs = [&](engine::Engine& model) {
+        return rollout::token_logprobs_together(ranks_, model, batch_.answers, batch_.forks, temperature);
+    };
+    if (scorer_) {
+        const ledger::In section(ledger::Section::score);
+        batch_.values = rollout::score_together(ranks_, *scorer_, batch_.answers);
+    }
+    if (judge_) {
+        const ledger::In section(ledger::Section::score);
+        batch_.judgement = rollout::score_together(ranks_, *judge_, batch_.answers);
+    }
+    if (options_.old == OldLogProbs::trainer) batch_.old = logprobs(policy_);
+    if (!kl_form_) return;
+    const auto reference = logprobs(*reference_);
+    for (std::size_t row = 0; row < batch_.answers.size(); ++row) {
+        const auto old = batch_.old_of(row);
+        for (std::size_t t = 0; t < old.size(); ++t)
+            batch_.divergence.push_back(static_cast<float>(reward::kl_estimate(
+                *kl_form_, static_cast<double>(old[t]), static_cast<double>(reference[batch_.divergence.size()]))));
+    }
+}
+
+/// Which answers count, and which of them have a gradient.
+void RlObjective::choose() {
+    const auto& answers = batch_.answers;
+    batch_.counts.assign(answers.size(), 0);
+    batch_.trains.assign(answers.size(), 0);
+    for (std::size_t row = 0; row < answers.size(); ++row) {
+        const bool masked = options_.mask_truncated && truncated(answers, row);
+        if (masked || reward::is_rejected(batch_.old_of(row), answers.logprobs(row), options_.importance)) continue;
+        batch_.counts[row] = 1;
+        const auto advantage = batch_.advantage_of(row);
+        const bool pulls =
+            options_.loss.beta > 0 || std::any_of(advantage.begin(), advantage.end(), [](float a) { return a != 0; });
+        batch_.trains[row] = pulls ? 1 : 0;
+    }
+}
+
+void RlObjective::cut(std::int64_t update) {
+    const auto& answers = batch_.answers;
+    const auto [first, last] = options_.minibatch(update, answers.num_problems());
+    const auto groups = answers.groups();
+    samples_.clear();
+    std::vector<std::size_t> lengths, critic_rows;
+    denominator_ = 0;
+    for (std::size_t p = first; p < last; ++p) {
+        for (std::size_t row = groups[p].first; row < groups[p].second; ++row) {
+            critic_rows.push_back(row);
+            const std::size_t tokens = answers.ids(row).size();
+            if (batch_.counts[row] != 0)
+                denominator_ += options_.mean == LossMean::token ? static_cast<double>(tokens) : 1;
+            const bool branch = !batch_.forks.empty() && batch_.forks[row].parent >= 0;
+            if (branch) {  // of the tree before it
+                samples_.back().push_back(row);
+                lengths.back() += tokens - static_cast<std::size_t>(batch_.forks[row].tokens);
+                continue;
+            }
+            if (batch_.forks.empty() && batch_.trains[row] == 0) continue;
+            // The first answer of a problem brings the prompt along.
+            const bool opens = samples_.empty() || answers.problem[samples_.back()[0]] != answers.problem[row];
+            samples_.push_back({row});
+            lengths.push_back(tokens + (opens ? answers.prompt(p).size() : 0));
+        }
+    }
+    drop_idle_trees(lengths);
+    const bool policy_learns = !critic_ || update >= critic_->options.warmup;
+    policy_units_ = samples_.empty() || !policy_learns
+                        ? Units()
+                        : Units(std::move(lengths), static_cast<std::size_t>(options_.unit_tokens));
+    units_ = policy_units_;
+    if (!critic_) return;
+    critic_objective_ = std::make_unique<ValueObjective>(answers, critic_rows, ValueLabels{}, task_, critic_->engine,
+                                                         critic_->options.target, seed_, 1, options_.unit_tokens);
+    critic_objective_->take_all_in_order();
+    critic_objective_->prepare(update);
+    units_.append(critic_objective_->units());
+}
+
+/// Trees none of whose answers trains.
+void RlObjective::drop_idle_trees(std::vector<std::size_t>& lengths) {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < samples_.size(); ++i) {
+        const auto trains = [&](std::size_t row) { return batch_.trains[row] != 0; };
+        if (std::none_of(samples_[i].begin(), samples_[i].end(), trains)) continue;
+        lengths[kept] = lengths[i];
+        if (kept != i) samples_[kept] = std::move(samples_[i]);
+        ++kept;
+    }
+    samples_.resize(kept);
+    lengths.resize(kept);
+}
+
+std::optional<std::size_t> RlObjective::trainee_of(std::size_t unit) const {
+    return unit < policy_units_.size() ? 0 : 1;
+}
+
+std::span<const std::string_view> RlObjective::sum_names() const {
+    return std::span<const std::string_view>(kSums).first(critic_ ? kSums.size() : kPolicySums);
+}
 
 std::string RlObjective::unit_name(std::size_t unit) const {
-    const auto problem = static_cast<std::size_t>(batch_.answers.problem[rows_[units_.begin(unit)]]);
+    if (unit >= policy_units_.size()) return critic_objective_->unit_name(unit - policy_units_.size());
+    const auto problem = static_cast<std::size_t>(batch_.answers.problem[samples_[units_.begin(unit)][0]]);
     return cat("unit ", unit, " (", split_, " problems from ", batch_.answers.problem_index[problem], ")");
 }
 
-std::vector<float> RlObjective::reference_logprobs(const model::Forest& forest, std::span<const std::int32_t> rows,
-                                                   std::span<const std::int32_t> targets) {
-    std::vector<float> logp(rows.size()), entropy(rows.size());
-    reference_->token_logprobs(reference_->forward(forest, rows, engine::Keep::nothing), targets,
-                               options_.sampler.logprob_temperature(), logp, entropy);
-    return logp;
+Sums RlObjective::differentiate(std::size_t unit) {
+    Sums sums(sum_names());
+    if (unit < policy_units_.size()) {
+        const Sums own = differentiate_policy(unit);
+        for (const std::string_view name : std::span(kSums).first(kPolicySums)) sums[name] = own[name];
+        return sums;
+    }
+    const Sums own = critic_objective_->differentiate(unit - policy_units_.size());
+    for (const std::string_view name : critic_objective_->sum_names()) sums[cat("critic/", name)] = own[name];
+    return sums;
 }
 
-Sums RlObjective::differentiate(std::size_t unit) {
+/// Weights of an answer's tokens in the loss.
+std::vector<double> RlObjective::weights_of(std::size_t row) const {
+    const auto old = batch_.old_of(row), sampled = batch_.answers.logprobs(row);
+    const auto n = static_cast<double>(old.size());
+    double base = 1 / denominator_;
+    if (options_.mean == LossMean::sequence) base = 1 / (denominator_ * n);
+    if (options_.mean == LossMean::constant) base = 1 / (denominator_ * task_.max_answer_tokens());
+    std::vector<double> weights(old.size(), batch_.trains[row] == 0 ? 0 : base);
+    if (options_.importance.truncate > 0)
+        for (std::size_t t = 0; t < weights.size(); ++t)
+            weights[t] *= reward::importance_weight(static_cast<double>(old[t]), static_cast<double>(sampled[t]),
+                                                    options_.importance);
+    return weights;
+}
+
+Sums RlObjective::differentiate_policy(std::size_t unit) {
     const auto& answers = batch_.answers;
-    model::Forest forest;
-    std::vector<std::int32_t> rows, targets;
-    std::vector<std::size_t> tokens;  // index of each row's token in the flat token arrays
-    std::vector<double> weight;       // of each row in the loss
-    int prompt = -1;
-    for (std::size_t i = units_.begin(unit); i < units_.end(unit); ++i) {
-        const std::size_t row = rows_[i];
-        const auto ids = answers.ids(row);
-        const auto prompt_ids = answers.prompt(static_cast<std::size_t>(answers.problem[row]));
-        if (i == units_.begin(unit) || answers.problem[row] != answers.problem[rows_[i - 1]])
-            prompt = forest.add(prompt_ids);
-        // The last token is predicted, but predicts nothing.
-        const int answer = ids.size() > 1 ? forest.add(ids.first(ids.size() - 1), prompt) : -1;
-        for (std::size_t t = 0; t < ids.size(); ++t) {
-            rows.push_back(t == 0 ? forest.token_index(prompt, static_cast<int>(prompt_ids.size()) - 1)
-                                  : forest.token_index(answer, static_cast<int>(t) - 1));
-            targets.push_back(ids[t]);
-            tokens.push_back(static_cast<std::size_t>(answers.token_offset[row]) + t);
-            weight.push_back(options_.mean == LossMean::token ? 1 / denominator_
-                                                              : 1 / (denominator_ * static_cast<double>(ids.size())));
+    std::vector<std::size_t> members;  // rows of the table
+    for (std::size_t i = units_.begin(unit); i < units_.end(unit); ++i)
+        members.insert(members.end(), samples_[i].begin(), samples_[i].end());
+    const auto part = rollout::answer_forest(answers, batch_.forks, members);
+    std::vector<float> reference;
+    const float temperature = options_.sampler.logprob_temperature();
+    if (options_.loss.beta > 0) {
+        reference.resize(part.rows.size());
+        std::vector<float> entropy(part.rows.size());
+        reference_->token_logprobs(reference_->forward(part.forest, part.rows, engine::Keep::nothing), part.targets,
+                                   temperature, reference, entropy);
+    }
+    // By token of the table, from the first that the unit has.
+    const auto first = static_cast<std::size_t>(answers.token_offset[members.front()]);
+    std::vector<double> weight(static_cast<std::size_t>(answers.token_offset[members.back() + 1]) - first);
+    for (const std::size_t row : members) {
+        const auto weights = weights_of(row);
+        std::copy(weights.begin(), weights.end(),
+                  weight.begin() + (answers.token_offset[row] - static_cast<std::int64_t>(first)));
+    }
+    const auto states = policy_.forward(part.forest, part.rows, engine::Keep::activations);
+    std::vector<double> ratio_of_answer(weight.size(), 1.0);
+    if (options_.loss.kind == reward::PolicyLossKind::gspo) {
+        std::vector<float> logp(part.rows.size()), entropy(part.rows.size()), now(weight.size());
+        policy_.token_logprobs(states, part.targets, temperature, logp, entropy);
+        for (std::size_t r = 0; r < part.rows.size(); ++r)
+            for (std::size_t i = part.first[r]; i < part.first[r + 1]; ++i) now[part.tokens[i] - first] = logp[r];
+        for (const std::size_t row : members) {
+            const auto begin = static_cast<std::size_t>(answers.token_offset[row]) - first;
+            const std::size_t n = answers.ids(row).size();
+            std::fill_n(ratio_of_answer.begin() + static_cast<std::ptrdiff_t>(begin), n,
+                        reward::answer_ratio(std::span(now).subspan(begin, n), batch_.old_of(row)));
         }
     }
-    std::vector<float> reference;
-    if (options_.grpo.beta > 0) reference = reference_logprobs(forest, rows, targets);
-    const auto states = policy_.forward(forest, rows, engine::Keep::activations);
-    double loss = 0, entropies = 0, kl = 0, low = 0, high = 0, gap = 0, ratio = 0;
-    policy_.token_loss(states, targets, options_.sampler.logprob_temperature(), [&](int r, float logp, float entropy) {
-        const auto i = static_cast<std::size_t>(r);
-        const auto old = static_cast<double>(answers.logprob[tokens[i]]);
-        const auto now = static_cast<double>(logp);
-        const auto token = reward::grpo_token(now, old, reference.empty() ? now : static_cast<double>(reference[i]),
-                                              static_cast<double>(batch_.advantage[tokens[i]]), options_.grpo);
-        loss += token.loss * weight[i];
-        entropies += static_cast<double>(entropy);
-        kl += token.kl;
-        low += token.clipped_low ? 1 : 0;
-        high += token.clipped_high ? 1 : 0;
-        gap += std::abs(now - old);
-        ratio += token.ratio;
-        return static_cast<float>(token.dloss_dlogp * weight[i]);
+    const auto& old = batch_.old.empty() ? answers.logprob : batch_.old;
+    Sums sums(std::span<const std::string_view>(kSums).first(kPolicySums));
+    double loss = 0, entropies = 0, kl = 0, low = 0, high = 0, gap = 0, ratio = 0, trained = 0;
+    policy_.token_loss(states, part.targets, temperature, [&](int r, float logp, float entropy) {
+        const auto row = static_cast<std::size_t>(r);
+        double slope = 0;
+        for (std::size_t i = part.first[row]; i < part.first[row + 1]; ++i) {
+            const std::size_t t = part.tokens[i];
+            if (weight[t - first] == 0) continue;
+            const reward::TokenLogProbs logprobs{static_cast<double>(logp), static_cast<double>(old[t]),
+                                                 static_cast<double>(reference.empty() ? logp : reference[row])};
+            const auto token = reward::policy_loss(logprobs, static_cast<double>(batch_.advantage[t]), options_.loss,
+                                                   ratio_of_answer[t - first]);
+            loss += token.loss * weight[t - first];
+            entropies += static_cast<double>(entropy);
+            kl += token.kl;
+            low += token.clipped_low ? 1 : 0;
+            high += token.clipped_high ? 1 : 0;
+            gap += std::abs(logprobs.now - logprobs.old);
+            ratio += token.ratio;
+            trained += 1;
+            slope += token.dloss_dlogp * weight[t - first];
+        }
+        return static_cast<float>(slope);
     });
-    policy_.backward(forest);
-    ledger::count(ledger::Work::trained, forest.num_tokens());
-    return {kSums,
-            {static_cast<double>(rows.size()), loss, entropies, kl, low, high, gap, ratio,
-             static_cast<double>(forest.num_tokens())}};
+    policy_.backward(part.forest);
+    ledger::count(ledger::Work::trained, part.forest.num_tokens());
+    const std::array values{
+        trained, loss, entropies, kl, low, high, gap, ratio, static_cast<double>(part.forest.num_tokens())};
+    for (std::size_t i = 0; i < values.size(); ++i) sums[kSums[i]] = values[i];
+    return sums;
 }
 
 void RlObjective::metrics(const Sums& sums, Metrics& out) const {
@@ -233,7 +414,9 @@ void RlObjective::metrics(const Sums& sums, Metrics& out) const {
     out.set("reward_std", group_std);
     out.set("frac_reward_zero_std", even);
     for (const PartScores& part : batch_.parts) {
-        const auto [mean, deviation] = mean_and_std(part.score);
+        std::vector<double> known = part.score;
+        std::erase_if(known, [](double score) { return std::isnan(score); });
+        const auto [mean, deviation] = mean_and_std(known);
         out.set("rewards/" + part.name + "/mean", mean);
         out.set("rewards/" + part.name + "/std", deviation);
     }
@@ -241,8 +424,15 @@ void RlObjective::metrics(const Sums& sums, Metrics& out) const {
         double value = 0;
         for (const float logit : batch_.values) value += reward::sigmoid(static_cast<double>(logit));
         out.set("value/mean", value / static_cast<double>(batch_.values.size()));
+        out.set("value/explained_variance", explained_);
         out.set("rewards/mixed/std", reward_std);
     }
+    if (options_.refill > 0) out.set("batch/offered_problems", static_cast<double>(offered_));
+    if (!batch_.forks.empty()) out.set("batch/answers", static_cast<double>(answers.size()));
+    if (options_.importance.reject)
+        out.set("sampling/rejected_ratio",
+                static_cast<double>(std::count(batch_.counts.begin(), batch_.counts.end(), 0)) /
+                    static_cast<double>(answers.size()));
     out.set("completions/mean_length", tokens / count);
     out.set("completions/min_length", shortest);
     out.set("completions/max_length", longest);
@@ -252,7 +442,7 @@ void RlObjective::metrics(const Sums& sums, Metrics& out) const {
     const auto mean = [&](const char* sum, double otherwise) { return rows > 0 ? sums[sum] / rows : otherwise; };
     out.set("loss", sums["loss"]);
     out.set("entropy", mean("entropy", std::numeric_limits<double>::quiet_NaN()));
-    if (options_.grpo.beta > 0) out.set("kl", mean("kl", 0));
+    if (options_.loss.beta > 0) out.set("kl", mean("kl", 0));
     out.set("clip_ratio/low_mean", mean("clipped_low", 0));
     out.set("clip_ratio/high_mean", mean("clipped_high", 0));
     out.set("clip_ratio/region_mean", rows > 0 ? (sums["clipped_low"] + sums["clipped_high"]) / rows : 0);
@@ -260,6 +450,12 @@ void RlObjective::metrics(const Sums& sums, Metrics& out) const {
     out.set("sampling/importance_sampling_ratio/mean", mean("ratio", 1));
     out.set("num_tokens", sums["tokens"]);
     out.set("completions/tokens", tokens);
+    if (!critic_) return;
+    Sums own(critic_objective_->sum_names());
+    for (const std::string_view name : critic_objective_->sum_names()) own[name] = sums[cat("critic/", name)];
+    Metrics figures;
+    critic_objective_->metrics(own, figures);
+    out.append(figures, "critic/");
 }
 
 }  // namespace tdrm::train

@@ -14,17 +14,26 @@ void write_rl_batch(const std::filesystem::path& path, const task::Task& task, c
     rollout::write_vocabulary(file, task, {answers.prompt_token, answers.token});
     file.write("trajectory/reward", batch.reward);
     for (const PartScores& part : batch.parts) {
-        std::vector<double> weighted;
-        for (std::size_t row = 0; row < answers.size(); ++row) weighted.push_back(part.weighted(row));
-        file.write("trajectory/reward_" + part.name, weighted);
+        file.write("trajectory/reward_" + part.name, part.answer);
+        if (part.grain == Grain::action) file.write("state/reward_" + part.name, part.reward);
+        if (part.grain == Grain::token) file.write("token/reward_" + part.name, part.reward);
         file.attribute("reward_weight_" + part.name, part.weight);
     }
+    if (!batch.forks.empty()) {
+        std::vector<std::int32_t> parent, tokens;
+        for (const rollout::Fork& fork : batch.forks) {
+            parent.push_back(fork.parent);
+            tokens.push_back(fork.tokens);
+        }
+        file.write("trajectory/fork_parent", parent);
+        file.write("trajectory/fork_tokens", tokens);
+    }
+    if (!batch.old.empty()) file.write("token/logprob_old", batch.old);
     file.write("trajectory/trainable", batch.trains);
     file.write("token/advantage", batch.advantage);
-    if (!batch.values.empty()) {
-        file.write("state/offset", std::vector<std::int64_t>(offsets.begin(), offsets.end()));
-        file.write("state/value", batch.values);
-    }
+    file.write("state/offset", std::vector<std::int64_t>(offsets.begin(), offsets.end()));
+    if (!batch.values.empty()) file.write("state/value", batch.values);
+    if (!batch.judgement.empty()) file.write("state/judgement", batch.judgement);
     file.close();
 }
 

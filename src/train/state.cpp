@@ -36,6 +36,7 @@ void save_state(comm::Communicator& ranks, const std::filesystem::path& director
                             {"best_figure", state.best_figure}, {"since_best", state.since_best},
                             {"stopped", state.stopped},         {"metrics_bytes", state.log.bytes},
                             {"metrics_hash", state.log.hash}};
+    if (!state.objective.is_null()) progress["objective"] = state.objective;
     std::vector<std::vector<store::TensorView>> tensors;
     tensors.reserve(trainees.size());
     std::vector<store::FlatState> states;
@@ -74,8 +75,13 @@ TrainingState load_state(const store::Checkpoint& checkpoint, std::span<const Tr
 TrainingState read_progress(const store::Checkpoint& checkpoint) {
     const auto& p = checkpoint.progress();
     try {
-        return {p.at("update"),     p.at("best"),    p.at("best_figure"),
-                p.at("since_best"), p.at("stopped"), {p.at("metrics_bytes"), p.at("metrics_hash")}};
+        return {p.at("update"),
+                p.at("best"),
+                p.at("best_figure"),
+                p.at("since_best"),
+                p.at("stopped"),
+                {p.at("metrics_bytes"), p.at("metrics_hash")},
+                p.value("objective", nlohmann::json())};
     } catch (const nlohmann::json::exception&) {
         throw DataError("its progress can't be read (another version of tdrm wrote it).");
     }

@@ -128,7 +128,10 @@ private:
             ranks_.agree("looking for a commit", [&] { return ranks_.root() ? newest_commit() : ""; }));
         if (!found.empty()) {
             const auto checkpoint = store::load_checkpoint(ranks_, found);
-            ranks_.agree("loading a commit", [&] { state_ = load_state(checkpoint, kept_); });
+            ranks_.agree("loading a commit", [&] {
+                state_ = load_state(checkpoint, kept_);
+                if (!state_.objective.is_null()) objective_.restore(state_.objective);
+            });
             log::info(cat(options_.label, ": going on after update ", state_.update));
         }
         ranks_.agree("cutting the logs back to the commit", [&] { log_.cut(state_.update, state_.log); });
@@ -167,8 +170,10 @@ private:
         phases_.next(ledger::Section::step);
         std::vector<double> rates;
         for (std::size_t i = 0; i < trainees_.size(); ++i) {
-            const auto step = adamw_step(trainees_[i].optimizer, u, trainees_[i].horizon, norms[i]);
-            trainees_[i].engine.update(step);
+            const Trainee& trainee = trainees_[i];
+            const std::int64_t own = u - trainee.begins;
+            const auto step = adamw_step(trainee.optimizer, std::max<std::int64_t>(own, 0), trainee.horizon, norms[i]);
+            if (own >= 0) trainee.engine.update(step);
             rates.push_back(step.lr);
         }
         ++state_.update;
@@ -286,7 +291,8 @@ private:
             state_.best = state_.update;
             state_.best_figure = figure;
         }
-        state_.stopped = evaluation_.patience > 0 && state_.since_best >= evaluation_.patience;
+        state_.stopped = (evaluation_.patience > 0 && state_.since_best >= evaluation_.patience) ||
+                         (evaluation_.stop && evaluation_.stop());
     }
 
     [[nodiscard]] bool commit_due() const {
@@ -299,6 +305,7 @@ private:
     void commit() {
         ranks_.agree("writing the logs", [&] { state_.log = log_.flush(); });
         objective_.before_commit();
+        state_.objective = objective_.state();
         save_state(ranks_, options_.directory / commit_name(state_.update), state_, kept_, options_.body);
         damaged_.erase(commit_name(state_.update));
         last_commit_ = now();

@@ -85,10 +85,12 @@ void ValueObjective::prepare(std::int64_t update) {
     std::vector<std::size_t> lengths;
     weight_ = 0;
     for (int i = 0; i < batch_; ++i) {
-        const std::size_t row = rows_[static_cast<std::size_t>(shuffle_(update * batch_ + i).index)];
+        const auto drawn = in_order_ ? i : shuffle_(update * batch_ + i).index;
+        const std::size_t row = rows_[static_cast<std::size_t>(drawn)];
         batch_rows_.push_back(row);
         const auto answer = rollout::all_states(data_, row);
-        lengths.push_back(prompt_of(row).size() + rollout::forest_tokens(answer, probe_.size()));
+        const std::size_t prompt = shares_prompt(batch_rows_.size() - 1, 0) ? 0 : prompt_of(row).size();
+        lengths.push_back(prompt + rollout::forest_tokens(answer, probe_.size()));
         const std::vector<float> unknown(answer.ends.size(), 0.0F);  // weights don't depend on values
         for (const float w : targets_of(row, unknown).weight) weight_ += static_cast<double>(w);
     }
@@ -116,8 +118,10 @@ Sums ValueObjective::differentiate(std::size_t unit) {
             features.insert(features.end(), of_row.begin(), of_row.end());
             continue;
         }
-        const auto answer = rollout::all_states(data_, row);
-        rollout::add_states(forest, prompt_of(row), std::span(&answer, 1), probe_, probes);
+        std::vector<rollout::ScoredAnswer> together{rollout::all_states(data_, row)};
+        while (i + 1 < units_.end(unit) && shares_prompt(i + 1, units_.begin(unit)))
+            together.push_back(rollout::all_states(data_, batch_rows_[++i]));
+        rollout::add_states(forest, prompt_of(row), together, probe_, probes);
     }
     const std::size_t num_states = head_alone ? features.size() / width : probes.size();
     const auto pass = [&](engine::Engine& engine, engine::Keep keep) {

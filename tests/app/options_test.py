@@ -36,7 +36,21 @@ stages:
   gae:      {{do: rl, like: plain, advantage: {{kind: gae, value: td_n}}}}
   white:    {{do: rl, like: gae, advantage: {{whiten: true}}}}
   sequence: {{do: rl, like: gae, loss: sequence}}
-  twice:    {{do: rl, like: gae, epochs: 2}}
+  twice:    {{do: rl, like: gae, inner_epochs: 2}}
+  halves:   {{do: rl, like: gae, minibatches: 2}}
+  again:    {{do: rl, like: gae, loss: {{old: trainer, truncate: 2, reject: 5}}}}
+  refilled: {{do: rl, like: plain, batch: {{refill: 3}}}}
+  shaped:   {{do: rl, like: plain, reward: {{rule: {{weight: 0.5, normalise: batch}}, length: 0.25, overlong: {{weight: 0.5, buffer: 8}},
+             repetition: {{weight: 0.125, tokens: 2}}}}}}
+  progress: {{do: rl, like: plain, reward: {{value: {{model: td_n, weight: 1, form: difference, scale: probability}}}}}}
+  paid:     {{do: rl, like: plain, kl: {{beta: 0.5, in: reward, reference: plain}}}}
+  critic:   {{do: rl, like: plain, advantage: {{kind: gae}}, critic: {{init: base, target: {{kind: td_lambda, lambda: 0.5}}, warmup: 2,
+             optimizer: {{lr: 0.01}}}}}}
+  shrunk:   {{do: rl, like: critic, advantage: {{kind: shrinkage}}, batch: {{problems: 16, samples: 1}}}}
+  gated:    {{do: rl, like: critic, advantage: {{kind: gated}}, critic: {{warmup: 0}}, updates: 6}}
+  tree:     {{do: rl, like: plain, batch: {{samples: 2, tree: {{width: 2, depth: 2}}}}, advantage: {{kind: tree}}}}
+  guarded:  {{do: rl, like: plain, reward: {{rule: 0, length: 1}}, eval: {{problems: value, every: 1, samples: 16}}, guard: stop, updates: 60,
+             optimizer: {{lr: 0.004}}}}
   cut:      {{do: rl, like: gae, sampler: {{max_tokens: 18}}}}
   masked:   {{do: rl, like: cut, mask_truncated: true}}
 """
@@ -144,6 +158,141 @@ class Options(unittest.TestCase):
         self.assertNotEqual(len(self.batch("twice", 0)["token/id"]), len(self.batch("twice", 2)["token/id"]))
         # The next batch has the problems that the second batch has where each makes one update.
         np.testing.assert_array_equal(self.batch("twice", 2)["problem/id"], self.batch("gae", 1)["problem/id"])
+
+    def test_minibatches_share_a_batch_among_updates(self):
+        self.assertEqual(self.batches("halves"), [0, 2])
+        batch = self.batch("halves")
+        self.same_answers(batch, self.batch("gae"))
+        advantages = split(batch["token/advantage"].astype(np.float64), batch["trajectory/token_offset"])
+        first = [a for a, p in zip(advantages, batch["trajectory/problem"]) if p < 4]
+        line = self.lines("halves")[0]
+        self.assertAlmostEqual(line["loss"], -sum(a.sum() for a in first) / sum(len(a) for a in first), 5)
+
+    def test_log_probs_of_the_trainer_are_those_of_the_sampler(self):
+        batch = self.batch("again")
+        np.testing.assert_array_equal(batch["token/logprob_old"], batch["token/logprob"], "the same bits, so nothing is rejected")
+        self.assertEqual(self.lines("again")[0]["loss"], self.lines("gae")[0]["loss"])
+        self.assertEqual(self.lines("again")[0]["sampling/rejected_ratio"], 0)
+
+    def test_refill_leaves_no_group_without_spread_while_rounds_last(self):
+        for update, line in enumerate(self.lines("refilled")):
+            batch = self.batch("refilled", update)
+            spread = [len(set(group)) > 1 for group in batch["trajectory/outcome"].reshape(8, 4)]
+            self.assertEqual(len(spread), 8)
+            self.assertGreaterEqual(line["batch/offered_problems"], 8)
+            if line["batch/offered_problems"] == 8:
+                self.assertTrue(all(spread))
+        even = [len(set(g)) == 1 for u in range(4) for g in self.batch("plain", u)["trajectory/outcome"].reshape(8, 4)]
+        refilled = [len(set(g)) == 1 for u in range(4) for g in self.batch("refilled", u)["trajectory/outcome"].reshape(8, 4)]
+        self.assertLess(sum(refilled), sum(even))
+
+    def test_parts_of_the_reward_add_up_and_are_what_they_say(self):
+        batch = self.batch("shaped")
+        lengths = np.diff(batch["trajectory/token_offset"]).astype(np.float64)
+        outcome = batch["trajectory/outcome"].astype(np.float64)
+        expected = 0.5 * (outcome - outcome.mean()) / outcome.std()
+        np.testing.assert_allclose(batch["trajectory/reward_rule"], expected, atol=1e-12)
+        longest = lengths[0] / (-batch["trajectory/reward_length"][0] / 0.25)
+        np.testing.assert_allclose(batch["trajectory/reward_length"], -0.25 * lengths / longest, atol=1e-12)
+        np.testing.assert_allclose(batch["trajectory/reward_overlong"], -0.5 * np.clip((lengths - longest + 8) / 8, 0, 1), atol=1e-12)
+        for row, ids in enumerate(split(batch["token/id"], batch["trajectory/token_offset"])):
+            pairs = list(zip(ids[:-1], ids[1:]))
+            again = 1 - len(set(pairs)) / len(pairs) if pairs else 0
+            self.assertAlmostEqual(batch["trajectory/reward_repetition"][row], -0.125 * again, 12)
+        parts = sum(batch[f"trajectory/reward_{name}"] for name in ("rule", "length", "overlong", "repetition"))
+        np.testing.assert_allclose(batch["trajectory/reward"], parts, atol=1e-12)
+
+    def test_progress_counts_for_the_steps_before_it(self):
+        batch = self.batch("progress")
+        value = 1 / (1 + np.exp(-batch["state/value"].astype(np.float64)))
+        states = split(value, batch["state/offset"])
+        rewards = split(batch["state/reward_value"], batch["state/offset"])
+        for v, r in zip(states, rewards):
+            np.testing.assert_allclose(r, np.append(np.diff(v), 0), atol=1e-9)
+        np.testing.assert_allclose(batch["trajectory/reward_value"], [v[-1] - v[0] for v in states], atol=1e-9)
+        advantages = split(batch["token/advantage"], batch["trajectory/token_offset"])
+        self.assertTrue(any(len(set(a)) > 1 for a in advantages), "steps differ")
+
+    def test_a_divergence_in_the_reward_is_paid_by_the_tokens_before_it(self):
+        batch = self.batch("paid")
+        rewards = split(batch["token/reward_kl"], batch["trajectory/token_offset"])
+        self.assertLess(sum(r.sum() for r in rewards), 0)
+        plain = self.batch("plain")
+        self.same_answers(batch, plain)
+        change = split(batch["token/advantage"].astype(np.float64) - plain["token/advantage"], batch["trajectory/token_offset"])
+        for c, r in zip(change, rewards):
+            np.testing.assert_allclose(c, np.cumsum(r[::-1])[::-1], atol=1e-5)
+        self.assertNotIn("kl", self.lines("paid")[0])
+
+    def test_a_critic_learns_from_the_answers_after_it_judged_them(self):
+        lines = self.lines("critic")
+        for line in lines:
+            self.assertGreater(line["critic/grad_norm"], 0)
+            self.assertEqual(line["critic/learning_rate"], 0.01)
+        self.assertLess(lines[-1]["critic/loss"], lines[0]["critic/loss"])
+        self.assertEqual([line["grad_norm"] > 0 for line in lines], [False, False, True, True], "the policy waits for it")
+        batches = [self.batch("critic", update) for update in range(4)]
+        self.same_answers(batches[0], self.batch("plain"))
+        value = 1 / (1 + np.exp(-batches[3]["state/value"].astype(np.float64)))
+        ends = split(batches[3]["step/end"], batches[3]["trajectory/step_offset"])
+        advantages = split(batches[3]["token/advantage"], batches[3]["trajectory/token_offset"])
+        for v, e, a, y in zip(split(value, batches[3]["state/offset"]), ends, advantages, batches[3]["trajectory/outcome"]):
+            counts = np.diff(np.concatenate([[0], e, [len(a)]]))
+            np.testing.assert_allclose(a, np.repeat(y - v, counts), atol=1e-6)
+        with h5py.File(self.run_folder / "critic/update-000004/checkpoint.h5") as file:
+            self.assertIn("score.weight", file["critic/model"])
+            self.assertIn("critic/optimizer/exp_avg", file)
+
+    def test_one_answer_a_problem_is_enough_with_a_critic(self):
+        batch = self.batch("shrunk", 2)
+        self.assertEqual(len(batch["trajectory/outcome"]), 16)
+        self.assertTrue((batch["trajectory/trainable"] == 1).all())
+        self.assertGreater(self.lines("shrunk")[2]["grad_norm"], 0)
+
+    def test_the_gate_opens_where_values_explained_the_batch_before(self):
+        lines = self.lines("gated")
+        opened = []
+        for update, line in enumerate(lines):
+            batch = self.batch("gated", update)
+            advantages = split(batch["token/advantage"], batch["trajectory/token_offset"])
+            whole = all(len(set(a)) == 1 for a in advantages)
+            before = lines[update - 1]["value/explained_variance"] if update > 0 else 0
+            self.assertEqual(whole, before <= 0, update)
+            opened.append(before > 0)
+        self.assertIn(False, opened)
+
+    def test_trees_share_beginnings_and_compute_them_once(self):
+        batch = self.batch("tree")
+        parent, tokens = batch["trajectory/fork_parent"], batch["trajectory/fork_tokens"]
+        ids = split(batch["token/id"], batch["trajectory/token_offset"])
+        logprob = split(batch["token/logprob"], batch["trajectory/token_offset"])
+        self.assertGreater((parent >= 0).sum(), 8)
+        for row, (p, n) in enumerate(zip(parent, tokens)):
+            if p < 0:
+                continue
+            self.assertLess(p, row)
+            np.testing.assert_array_equal(ids[row][:n], ids[p][:n])
+            np.testing.assert_array_equal(logprob[row][:n], logprob[p][:n])
+            ends = batch["step/end"][slice(*batch["trajectory/step_offset"][p : p + 2])]
+            self.assertIn(n, ends, "branches leave at the ends of steps")
+        own = sum(len(i) for i in ids) - tokens.sum()
+        prompts = len(batch["problem/prompt_token"]) if "problem/prompt_token" in batch else 0
+        line = self.lines("tree")[0]
+        self.assertEqual(line["batch/answers"], len(ids))
+        self.assertLess(line["num_tokens"], sum(len(i) for i in ids) + prompts + 8 * 40)
+        self.assertLess(own, sum(len(i) for i in ids))
+
+    def test_a_guard_ends_training_when_the_reward_is_gamed_and_names_the_last_good_commit(self):
+        record = self.record("guarded")
+        self.assertTrue(record["done"])
+        self.assertLess(record["updates"], 60, "shorter answers are no better ones")
+        alarm = record["results"]["alarm"]
+        self.assertEqual(alarm["good"], record["best"])
+        self.assertTrue((self.run_folder / f"guarded/update-{alarm['good']:06}").is_dir() or alarm["good"] == 0)
+        lines = self.lines("guarded")
+        self.assertEqual(lines[-1]["eval/guard/alarm"], 1)
+        self.assertLess(lines[-1]["eval/pass@1"], max(line.get("eval/pass@1", 0) for line in lines))
+        self.assertGreater(lines[-1]["reward"], lines[0]["reward"])
 
     def test_kl_penalty_enters_the_loss_and_holds_the_policy_near_its_reference(self):
         self.assertNotIn("kl", self.lines("plain")[0])

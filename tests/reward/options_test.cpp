@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "tdrm/reward/advantage.hpp"
-#include "tdrm/reward/grpo.hpp"
 #include "tdrm/reward/targets.hpp"
 
 namespace tdrm::reward {
@@ -16,9 +15,6 @@ TEST(RewardOptions, ExplainEveryKey) {
     }
     for (const char* key : {"divide_by_std", "leave_one_out", "epsilon"}) {
         EXPECT_FALSE(explain(GroupOptions{}, key).empty()) << key;
-    }
-    for (const char* key : {"clip_low", "clip_high", "beta"}) {
-        EXPECT_FALSE(explain(GrpoOptions{}, key).empty()) << key;
     }
 }
 

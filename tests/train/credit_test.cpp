@@ -1,6 +1,8 @@
 // From answers to the advantages of their tokens, worked by hand.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "fixture.hpp"
@@ -38,7 +40,7 @@ RlBatch example_with_values() {
     return batch;
 }
 
-void expect_advantages(const RlOptions& options, RlBatch batch, const std::vector<double>& expected) {
+void expect_advantages(const CreditOptions& options, RlBatch batch, const std::vector<double>& expected) {
     assign_credit(batch, options);
     ASSERT_EQ(batch.advantage.size(), expected.size());
     for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(batch.advantage[i], expected[i], 1e-6) << i;
@@ -48,19 +50,19 @@ TEST(AssignCredit, GivesEveryTokenTheAdvantageOfItsAnswerWithinTheGroup) {
     // 1, 0, 1: mean 2/3, deviation sqrt(1/3); the other group has equal rewards.
     const double right = (1.0 / 3) / (std::sqrt(1.0 / 3) + 1e-4), wrong = -2 * right;
     expect_advantages({}, example(), {right, right, right, right, wrong, wrong, right, 0, 0, 0});
-    RlOptions centred;
+    CreditOptions centred;
     centred.group.divide_by_std = false;
     expect_advantages(centred, example(), {1.0 / 3, 1.0 / 3, 1.0 / 3, 1.0 / 3, -2.0 / 3, -2.0 / 3, 1.0 / 3, 0, 0, 0});
 }
 
 TEST(AssignCredit, LeavesOneOutOfTheBaseline) {
-    RlOptions options;
+    CreditOptions options;
     options.group = {.divide_by_std = false, .leave_one_out = true};
     expect_advantages(options, example(), {0.5, 0.5, 0.5, 0.5, -1, -1, 0.5, 0, 0, 0});
 }
 
 TEST(AssignCredit, GaeComparesTheRewardWithTheValueBeforeEachStep) {
-    RlOptions options;
+    CreditOptions options;
     options.advantage = AdvantageKind::gae;
     expect_advantages(options, example_with_values(),
                       {1 - 0.5, 1 - 0.75, 1 - 0.75, 1 - 0.25, -0.5, -0.5, 1 - 0.75, -0.5, -0.25, -0.25});
@@ -73,9 +75,11 @@ TEST(AssignCredit, GaeComparesTheRewardWithTheValueBeforeEachStep) {
 }
 
 TEST(AssignCredit, MixesTheValueOfTheChosenStateIntoTheReward) {
-    RlOptions options;
+    CreditOptions options;
     const ToyTask task;
-    const auto value = [&](reward::ScoreAt at) { return value_reward(0.2, at, reward::ValueScale::probability, task); };
+    const auto value = [&](reward::ScoreAt at) {
+        return value_reward(0.2, {.at = at, .scale = reward::ValueScale::probability}, task);
+    };
     options.rewards = {rule_reward(0.8), value(reward::ScoreAt::penultimate)};
     RlBatch batch = example_with_values();
     assign_credit(batch, options);
@@ -89,7 +93,7 @@ TEST(AssignCredit, MixesTheValueOfTheChosenStateIntoTheReward) {
 }
 
 TEST(AssignCredit, WhitensOverTheTokensOfTheWholeBatch) {
-    RlOptions options;
+    CreditOptions options;
     options.group = {.divide_by_std = false, .leave_one_out = true};
     options.whiten = true;
     // Five tokens of 0.5, two of -1, three of 0: mean 0.05, squares 10 (0.325 - 0.0025).
@@ -98,20 +102,196 @@ TEST(AssignCredit, WhitensOverTheTokensOfTheWholeBatch) {
     expect_advantages(options, example(), {a, a, a, a, b, b, a, c, c, c});
 }
 
-TEST(AssignCredit, TrainsWhatHasAnAdvantageOrAPenaltyAndIsntMasked) {
-    const auto trains = [](bool mask, double beta) {
-        RlOptions options;
-        options.mask_truncated = mask;
-        options.grpo.beta = beta;
-        RlBatch batch = example();
-        assign_credit(batch, options);
-        return batch.trains;
+/// Rows 0 and 3 are trunks; 1 leaves 0 behind its first token, 2 leaves 1 behind its second. Verdicts 1, 0, 1, 0.
+RlBatch tree() {
+    RlBatch batch;
+    batch.answers.add_problem(0, {100, {1, 2}, ""});
+    const std::array right{true, false, true, false};
+    for (std::size_t row = 0; row < 4; ++row) {
+        rollout::Trajectory t;
+        t.ids.assign(3, static_cast<std::int32_t>(row));
+        t.logprob.assign(3, -1);
+        t.step_ends = {1, 2, 3};
+        t.verdict.correct = right[row];
+        batch.answers.add(t);
+    }
+    batch.forks = {{-1, 0}, {0, 1}, {1, 2}, {-1, 0}};
+    return batch;
+}
+
+TEST(AssignCredit, GivesThePiecesOfATreeTheirMeansAgainstTheRootAndThePieceBefore) {
+    // Rows 0, 1, 2 share the first token: mean (1 + 0 + 1) / 3 of three; rows 1 and 2 the second: mean 1/2 of two. The
+    // trunk of row 3 stands alone. All four: 1/2.
+    const RlBatch batch = tree();
+    ASSERT_EQ(batch.answers.outcome, (std::vector<float>{1, 0, 1, 0}));
+    CreditOptions options;
+    options.advantage = AdvantageKind::tree;
+    const double root = 0.5, first = 2.0 / 3, second = 0.5;
+    const auto advantage = [&](double mean, double before, double answers) {
+        return (mean - root + mean - before) / std::sqrt(answers);
     };
-    using Flags = std::vector<std::uint8_t>;
-    EXPECT_EQ(trains(false, 0), (Flags{1, 1, 1, 0, 0}));
-    EXPECT_EQ(trains(true, 0), (Flags{1, 1, 0, 0, 0}));
-    EXPECT_EQ(trains(false, 0.1), (Flags{1, 1, 1, 1, 1}));
-    EXPECT_EQ(trains(true, 0.1), (Flags{1, 1, 0, 1, 1}));
+    const double shared = advantage(first, root, 3), both = advantage(second, first, 2);
+    expect_advantages(options, batch,
+                      {shared, advantage(1, first, 1), advantage(1, first, 1),  // row 0
+                       shared, both, advantage(0, second, 1),                   // row 1
+                       shared, both, advantage(1, second, 1),                   // row 2
+                       advantage(0, root, 1), advantage(0, root, 1), advantage(0, root, 1)});
+}
+
+TEST(AssignCredit, ShrinksTheBaselineBetweenTheOthersAndTheValue) {
+    // Problem 0: rewards 1, 0, 1, V(s_0) = 1/2; problem 1: rewards 0, 0, V(s_0) = 1/2 and, of its second answer, 1/4.
+    // The weight of each comes from the other: of 0 from 1: s2 = 0, tau2 = 1/4: w = 1. Of 1 from 0: s2 = 1/3, tau2 =
+    // max(0, 1/36 - 1/9) = 0: w = 0.
+    CreditOptions options;
+    options.advantage = AdvantageKind::shrinkage;
+    const double one = 1 - 0.5, zero = 0 - 1.0;  // against the mean of the two others
+    expect_advantages(options, example_with_values(), {one, one, one, one, zero, zero, one, -0.5, -0.25, -0.25});
+}
+
+TEST(AssignCredit, TakesValuesOfLaterStatesIntoTheShrunkBaselineWhereTheyExplainedTheLastBatch) {
+    CreditOptions options;
+    options.advantage = AdvantageKind::shrinkage;
+    RlBatch batch = example_with_values();
+    batch.answers.outcome[3] = 1;  // of problem 1: s2 = 1/2, tau2 = 0, so problem 0 takes the value alone
+    assign_credit(batch, options, 0);
+    EXPECT_NEAR(batch.advantage[0], 1 - 0.5, 1e-6);
+    EXPECT_NEAR(batch.advantage[1], 1 - 0.5, 1e-6) << "V(s_0) for the second step, too";
+    assign_credit(batch, options, 0.2);
+    EXPECT_NEAR(batch.advantage[0], 1 - 0.5, 1e-6);
+    EXPECT_NEAR(batch.advantage[1], 1 - 0.75, 1e-6);
+}
+
+TEST(AssignCredit, OpensTheGateToValuesOnlyWhereTheyExplainedTheLastBatch) {
+    CreditOptions gated, gae, leave_one_out;
+    gated.advantage = AdvantageKind::gated;
+    gae.advantage = AdvantageKind::gae;
+    leave_one_out.group = {.divide_by_std = false, .leave_one_out = true};
+    const auto advantages = [](const CreditOptions& options, double before) {
+        RlBatch batch = example_with_values();
+        assign_credit(batch, options, before);
+        return batch.advantage;
+    };
+    EXPECT_EQ(advantages(gated, 0.1), advantages(gae, 0));
+    EXPECT_EQ(advantages(gated, 0), advantages(leave_one_out, 0));
+    EXPECT_EQ(advantages(gated, -3), advantages(leave_one_out, 0));
+}
+
+TEST(AssignCredit, AdaptsLambdaToTheNumberOfSteps) {
+    CreditOptions options, fixed;
+    options.advantage = fixed.advantage = AdvantageKind::gae;
+    options.adaptive = 1;  // the first answer has two steps: 1 - 1/2
+    fixed.lambda = 0.5;
+    RlBatch batch = example_with_values(), expected = example_with_values();
+    assign_credit(batch, options);
+    assign_credit(expected, fixed);
+    for (std::size_t t = 0; t < 4; ++t) EXPECT_EQ(batch.advantage[t], expected.advantage[t]) << t;
+}
+
+TEST(ExplainedVariance, IsOneForTheTruthAndNotPositiveForNoise) {
+    RlBatch batch = example_with_values();
+    std::fill(batch.values.begin(), batch.values.end(), 0.0F);
+    EXPECT_NEAR(explained_variance(batch), 0, 1e-12) << "a constant says as much as the mean";
+    const std::vector<float> outcome{1, 1, 1, 0, 0, 1, 0, 0, 0, 0};  // by state
+    for (std::size_t s = 0; s < outcome.size(); ++s) batch.values[s] = outcome[s] > 0 ? 40.0F : -40.0F;
+    EXPECT_NEAR(explained_variance(batch), 1, 1e-12);
+    for (float& v : batch.values) v = -v;
+    EXPECT_LT(explained_variance(batch), -1);
+    for (float& y : batch.answers.outcome) y = 1;
+    EXPECT_EQ(explained_variance(batch), 0) << "nothing to explain";
+}
+
+// Parts of the reward
+
+TEST(Rewards, OfStepsCountForTheStepsBeforeThem) {
+    // Progress in probability, of the first answer 0.25, -0.5; the others as their values go.
+    CreditOptions options;
+    const ToyTask task;
+    const auto progress =
+        value_reward(1, {.form = ValueForm::difference, .scale = reward::ValueScale::probability}, task);
+    options.rewards = {rule_reward(0), progress};
+    options.group = {.divide_by_std = false};
+    RlBatch batch = example_with_values();
+    assign_credit(batch, options);
+    EXPECT_NEAR(batch.reward[0], -0.25, 1e-7);
+    EXPECT_NEAR(batch.reward[1], 0.25, 1e-7);
+    EXPECT_NEAR(batch.reward[2], 0, 1e-7) << "no step";
+    // To go: -0.25, -0.5, 0 | 0.25, 0 | 0. Means over three answers: 0, -1/6, 0.
+    const std::vector<double> expected{-0.25, -0.5 + 1.0 / 6, -0.5 + 1.0 / 6, 0, 0.25, 0.25, 0};
+    for (std::size_t t = 0; t < expected.size(); ++t) EXPECT_NEAR(batch.advantage[t], expected[t], 1e-6) << t;
+    // Without a group: rewards of steps in gae's differences, lambda 1.
+    options.advantage = AdvantageKind::gae;
+    assign_credit(batch, options);
+    EXPECT_NEAR(batch.advantage[0], 0.25 - 0.5 - 0.5, 1e-6) << "all that comes, less V(s_0)";
+    EXPECT_NEAR(batch.advantage[1], -0.5 - 0.75, 1e-6);
+}
+
+TEST(Rewards, OfTheWorstStepAreNearlyItsValueAndNothingAfterIt) {
+    const std::vector<float> logits{0, 2, -1, 3};
+    const auto sharp = step_rewards(logits, {.form = ValueForm::minimum, .temperature = 0.01});
+    EXPECT_NEAR(sharp[0], 0, 1e-9);
+    EXPECT_NEAR(sharp[1], -1, 1e-9);
+    EXPECT_NEAR(sharp[2], 0, 1e-9);
+    EXPECT_EQ(sharp[3], 0);
+    // By hand for temperature 1: r exp(-r) / sum exp(-r).
+    const auto soft = step_rewards(logits, {.form = ValueForm::minimum, .temperature = 1});
+    const double total = std::exp(-2.0) + std::exp(1.0) + std::exp(-3.0);
+    EXPECT_NEAR(soft[0], 2 * std::exp(-2.0) / total, 1e-12);
+    EXPECT_NEAR(soft[1], -1 * std::exp(1.0) / total, 1e-12);
+}
+
+TEST(Rewards, OfHazardsAddUpToTheLogOfSurvival) {
+    const std::vector<float> logits{5, -1, 0.5F};  // s_0 has no error
+    const auto rewards = step_rewards(logits, {.form = ValueForm::hazard});
+    EXPECT_NEAR(rewards[0], std::log(1 - 1 / (1 + std::exp(1.0))), 1e-12);
+    EXPECT_NEAR(rewards[0] + rewards[1] + rewards[2],
+                std::log((1 - 1 / (1 + std::exp(1.0))) * (1 - 1 / (1 + std::exp(-0.5)))), 1e-12);
+    EXPECT_EQ(step_rewards(std::vector<float>{0}, {.form = ValueForm::hazard}).size(), 1U);
+}
+
+TEST(Rewards, BreakTiesAmongAnswersOfEqualOutcomeAlone) {
+    const ToyTask task;
+    const auto ties = value_reward(
+        1, {.form = ValueForm::tie_break, .at = reward::ScoreAt::last, .scale = reward::ValueScale::probability}, task);
+    const auto score = ties.score(example_with_values());
+    // Verdicts 1, 0, 1 with values 1/4, 3/4, 3/4; then 0, 0 with 1/4, 1/2.
+    const std::vector<double> expected{-0.25, 0, 0.25, -0.125, 0.125};
+    for (std::size_t row = 0; row < expected.size(); ++row) EXPECT_NEAR(score[row], expected[row], 1e-7) << row;
+}
+
+TEST(Rewards, OfLengthAreWorkedByHand) {
+    const RlBatch batch = example();  // 4, 2, 1, 1, 2 tokens
+    EXPECT_EQ(length_reward(1, 4).score(batch), (std::vector<double>{-1, -0.5, -0.25, -0.25, -0.5}));
+    EXPECT_EQ(overlong_reward(1, 4, 2).score(batch), (std::vector<double>{-1, 0, 0, 0, 0}));
+    EXPECT_EQ(overlong_reward(1, 5, 4).score(batch), (std::vector<double>{-0.75, -0.25, 0, 0, -0.25}));
+    // All tokens are alike: of four runs of one, three occurred before.
+    EXPECT_EQ(repetition_reward(1, 1).score(batch), (std::vector<double>{-0.75, -0.5, 0, 0, -0.5}));
+    EXPECT_EQ(repetition_reward(1, 4).score(batch), (std::vector<double>{0, 0, 0, 0, 0}));
+}
+
+TEST(Rewards, AreNormalisedWithinGroupsOrTheBatchDownToAFloor) {
+    RewardPart part = rule_reward(2);
+    part.normalisation = {Normalise::group, 1e-4};
+    const auto by_group = scores_of(part, example());
+    // 1, 0, 1: mean 2/3, deviation sqrt(2)/3; then 0, 0.
+    EXPECT_NEAR(by_group.answer[0], 2 * (1.0 / 3) / (std::sqrt(2.0) / 3), 1e-12);
+    EXPECT_NEAR(by_group.answer[1], -2 * (2.0 / 3) / (std::sqrt(2.0) / 3), 1e-12);
+    EXPECT_EQ(by_group.answer[3], 0);
+    EXPECT_EQ(by_group.score[0], 1) << "as it was given";
+    part.normalisation = {Normalise::batch, 1e-4};
+    const auto by_batch = scores_of(part, example());  // mean 0.4, deviation sqrt(0.24)
+    EXPECT_NEAR(by_batch.answer[3], -2 * 0.4 / std::sqrt(0.24), 1e-12);
+    part.normalisation.floor = 10;
+    EXPECT_NEAR(scores_of(part, example()).answer[3], -2 * 0.4 / 10, 1e-12);
+}
+
+TEST(Rewards, OfTokensCountForTheTokensUpToThem) {
+    CreditOptions options;
+    options.rewards = {rule_reward(0), kl_reward(0.5)};
+    RlBatch batch = example();
+    batch.divergence = {1, 0, 2, 1, 0, 4, 0, 0, 0, 0};
+    expect_advantages(options, batch, {-2, -1.5, -1.5, -0.5, -2, -2, 0, 0, 0, 0});
+    assign_credit(batch, options);
+    EXPECT_NEAR(batch.reward[0], -2, 1e-12);
 }
 
 }  // namespace

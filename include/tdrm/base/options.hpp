@@ -15,8 +15,8 @@
 //
 // Types: bool, int, int64 (160k, 2M), double, std::string, Seconds, enums with `enum_names`, optional, vector (one
 // value stands for a list of one), maps from names (std::map, or a vector of pairs that keeps the order), nested
-// structs. An enum E is named by `constexpr std::array<std::pair<E, std::string_view>, N> enum_names(E)` in its own
-// namespace.
+// structs (with `kShorthand`, the name of a field, a lone value stands for a map with that field). An enum E is named
+// by `constexpr std::array<std::pair<E, std::string_view>, N> enum_names(E)` in its own namespace.
 #pragma once
 
 #include <cmath>
@@ -228,6 +228,13 @@ Codec codec(T& value, const Range&) {
     value.fields(*fields);
     const auto read = [&value, fields](const Yaml& node, const Reading& reading) {
         [[maybe_unused]] const std::size_t before = reading.problems.size();
+        if constexpr (requires { T::kShorthand; }) {
+            if (node.is_scalar() && !node.is_null()) {
+                Yaml whole = Yaml::map();
+                whole.at(T::kShorthand) = node;
+                return fields->read(whole, reading);
+            }
+        }
         fields->read(node, reading);
         if constexpr (requires { value.validate(); }) {
             if (reading.problems.size() != before) return;

@@ -41,6 +41,16 @@ struct GroupOptions {
 /// exactly 0. Source: arXiv 2402.03300, constants as in the TDRM code.
 [[nodiscard]] std::vector<double> group_advantages(std::span<const double> reward_G, const GroupOptions& options = {});
 
+/// The same for actions: Q_{i,k} is what answer i gets from action k on, beside R_i.
+///
+///   A_{i,k} = (R_i - mean R + Q_{i,k} - b_k) / (std + epsilon),  b_k the mean of Q_{j,k} over the answers,
+///
+/// 0 of those that have no action k; std of the totals R + Q_{.,0}. leave_one_out as above. (PURE's baseline, arXiv
+/// 2504.15275, in steps.) @throws BugError if there aren't as many answers
+[[nodiscard]] std::vector<std::vector<double>> group_advantages(std::span<const double> reward_G,
+                                                                std::span<const std::vector<double>> to_go_GA,
+                                                                const GroupOptions& options = {});
+
 /// Advantages of the actions taken in the states s_0 ... s_T, with the value model as baseline (GAE over steps):
 ///
 ///   delta_t = r_t + gamma U(s_{t+1}) - V(s_t),  U(s_T) = R, U = V before;  A_t = delta_t + gamma lambda A_{t+1},
@@ -53,6 +63,24 @@ struct GroupOptions {
 [[nodiscard]] std::vector<double> step_advantages(std::span<const double> value_S, double terminal_reward,
                                                   double gamma = 1, double lambda = 1,
                                                   std::span<const double> step_reward_T = {});
+
+/// lambda of an answer of so many steps: 1 - 1 / max(1, alpha steps) (VAPO, arXiv 2504.05118, in steps).
+[[nodiscard]] double adaptive_lambda(double alpha, std::int64_t steps);
+
+/// What is known of a batch's problems for the shrinkage baseline: answers' rewards and V(s_0) of each.
+struct BaselineEvidence {
+    std::vector<std::vector<double>> reward_PG;
+    std::vector<double> value_P;
+};
+/// Weight w of the others' mean in the baseline w mean_{-i} R + (1 - w) V of each problem, from the other problems
+/// alone:
+///
+///   w = tau2 / (tau2 + s2 / (G - 1)),  s2 = mean variance of R within a problem,
+///   tau2 = max(0, mean (mean R - V(s_0))^2 - s2 / G):
+///
+/// how far values are off against how unsure the mean of G - 1 answers is. 0 with one answer a problem; 1 where no
+/// other problem tells. [methods.md 1.1, formula 4; idea of arXiv 2603.10848]
+[[nodiscard]] std::vector<double> shrinkage_weights(const BaselineEvidence& evidence);
 
 /// Number of tokens that each state's action has: step t + 1 for t < T, then the tail. `step_end_T` are ascending
 /// offsets in the answer, one past the last token of each step. @throws BugError if they aren't, or pass `tokens`.

@@ -27,6 +27,9 @@ struct RolloutPlan {
     double verdict_noise = 0;  ///< chance that a stored verdict is flipped (rollout::flip_verdicts)
 };
 
+/// An answer with its steps and its verdict. @param ended by an end token, not cut
+[[nodiscard]] Trajectory judged(const task::Task& task, const task::Problem& problem, task::Tokens ids, bool ended);
+
 /// Local. Answers to the given problems, in their order.
 [[nodiscard]] Trajectories sample_answers(const RolloutPlan& plan, Generator& generator,
                                           std::span<const task::Draw> draws,

@@ -18,6 +18,10 @@ namespace tdrm::stage {
 [[nodiscard]] std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body,
                                                               std::size_t member = 0);
 
+/// Collective. A value model to train on: a stage's own, or under a policy's body a fresh head.
+/// @throws ConfigError for an ensemble, a model of hazards, or a head of another form
+[[nodiscard]] std::unique_ptr<engine::Engine> load_critic(StageContext& context, const Input& input);
+
 /// Collective. The value models that an input names: one, or the members of an ensemble. @throws as load_value_model
 [[nodiscard]] std::vector<std::unique_ptr<engine::Engine>> load_value_members(StageContext& context, const Input& input,
                                                                               const rollout::ReadOutOptions& options);

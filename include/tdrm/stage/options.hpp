@@ -1,6 +1,7 @@
 // Options that several kinds of stages share.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,10 +25,14 @@ struct EvalOptions {
     void fields(Fields& f);
 };
 
+/// Is told of an evaluation's answers, and may add figures. Local, the same on every rank.
+using EvalListener =
+    std::function<void(std::int64_t update, const rollout::Trajectories& answers, train::Metrics& out)>;
+
 /// pass@1 of the current policy, as an Evaluation of the training loop. The model must outlive it.
 [[nodiscard]] train::Evaluation policy_evaluation(comm::Communicator& ranks, const task::Task& task,
                                                   engine::Engine& policy, const EvalOptions& options, int slots,
-                                                  std::uint64_t seed, std::int64_t updates);
+                                                  std::uint64_t seed, std::int64_t updates, EvalListener listener = {});
 
 /// Figures of judged answers: pass@1, majority vote, lengths, what went wrong.
 [[nodiscard]] train::Metrics answer_metrics(const rollout::Trajectories& answers);

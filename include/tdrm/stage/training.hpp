@@ -26,7 +26,9 @@ struct TrainFields {
 /// Models beside the stage's own: those that learn with it, by the same options, and those that commits keep alone.
 struct Beside {
     std::string own_name = {};  ///< of the stage's own model; "" but for heads
+    std::int64_t begins = 0;    ///< first update of the stage's own model
     std::vector<std::pair<std::string, engine::Engine*>> trainees, companions;  ///< by the name in commits
+    std::vector<train::Trainee> learners{};                                     ///< with options of their own
     nlohmann::json body{};                                                      ///< as train::TrainerOptions::body
 };
 

@@ -1,96 +1,130 @@
-// Reinforcement learning of the policy: GRPO with the rule's reward, a value model in the reward, or a value model as
-// per-step baseline.
+// Reinforcement learning of the policy: answers of the policy itself, rewards as named parts, a value model as critic.
 #pragma once
 
 #include <array>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "tdrm/reward/advantage.hpp"
-#include "tdrm/reward/grpo.hpp"
+#include "tdrm/reward/policy_loss.hpp"
+#include "tdrm/reward/targets.hpp"
 #include "tdrm/rollout/answers.hpp"
-#include "tdrm/train/rewards.hpp"
+#include "tdrm/rollout/tree_answers.hpp"
+#include "tdrm/train/credit.hpp"
+#include "tdrm/train/guard.hpp"
 #include "tdrm/train/shuffle.hpp"
 #include "tdrm/train/trainer.hpp"
+#include "tdrm/train/value.hpp"
 
 namespace tdrm::train {
-
-enum class AdvantageKind {
-    group,  ///< one advantage an answer: its reward against those of its group
-    gae,    ///< one a step: the reward against the value of the state before it (R - V(s_{k-1}) for lambda = 1)
-};
-[[nodiscard]] constexpr auto enum_names(AdvantageKind) {
-    return std::array<std::pair<AdvantageKind, std::string_view>, 2>{
-        {{AdvantageKind::group, "group"}, {AdvantageKind::gae, "gae"}}};
-}
 
 /// What the per-token losses are divided by.
 enum class LossMean {
     token,     ///< all answer tokens of the global batch (DAPO; published)
     sequence,  ///< each answer by its own length, then answers (original GRPO)
+    constant,  ///< answers times the longest that an answer may be (Dr. GRPO, arXiv 2503.20783)
 };
 [[nodiscard]] constexpr auto enum_names(LossMean) {
-    return std::array<std::pair<LossMean, std::string_view>, 2>{
-        {{LossMean::token, "token"}, {LossMean::sequence, "sequence"}}};
+    using enum LossMean;
+    return std::array<std::pair<LossMean, std::string_view>, 3>{
+        {{token, "token"}, {sequence, "sequence"}, {constant, "constant"}}};
 }
 
+/// Whose log-probs the ratios compare with.
+enum class OldLogProbs {
+    sampler,  ///< those that the answers were drawn with
+    trainer,  ///< of a forward pass over the finished answers, before their first update
+};
+[[nodiscard]] constexpr auto enum_names(OldLogProbs) {
+    return std::array<std::pair<OldLogProbs, std::string_view>, 2>{
+        {{OldLogProbs::sampler, "sampler"}, {OldLogProbs::trainer, "trainer"}}};
+}
+
+/// A value model that learns beside the policy, from the answers of each batch.
+struct CriticOptions {
+    reward::TargetOptions target;
+    std::int64_t warmup = 0;  ///< updates of the critic alone before the policy's first
+};
+
 struct RlOptions {
-    int problems = 32;                                ///< per update
-    int samples = 8;                                  ///< answers per problem: the group
-    std::vector<RewardPart> rewards{rule_reward(1)};  ///< the reward is their weighted sum
-    AdvantageKind advantage = AdvantageKind::group;
-    reward::GroupOptions group;
-    double gamma = 1, lambda = 1;  ///< of gae
-    bool whiten = false;           ///< advantages of the whole batch to mean 0 and deviation 1
-    reward::GrpoOptions grpo;
+    int problems = 32;  ///< per batch
+    int samples = 8;    ///< answers per problem: the group; of trees the trunks
+    int refill = 0;     ///< rounds of further problems in the place of those whose answers are all worth the same
+    rollout::TreeOptions tree;
+    CreditOptions credit;
+    reward::PolicyLossOptions loss;
+    bool kl_in_reward = false;  ///< loss.beta weighs the divergence in the reward instead
     LossMean mean = LossMean::token;
+    OldLogProbs old = OldLogProbs::sampler;
+    reward::ImportanceOptions importance;
     bool mask_truncated = false;  ///< cut answers don't train (otherwise their reward is 0)
-    int epochs = 1;               ///< updates made of one batch of answers
+    int inner_epochs = 1;         ///< passes over a batch of answers
+    int minibatches = 1;          ///< updates that a pass is made of, each of an even share of the problems
     engine::SamplerOptions sampler;
     int unit_tokens = 512;
     int slots = 256;
+
+    [[nodiscard]] std::int64_t updates_per_batch() const { return std::int64_t{inner_epochs} * minibatches; }
+    /// Of an update, whose answers are rows of these problems of the batch, [begin, end).
+    [[nodiscard]] std::pair<std::size_t, std::size_t> minibatch(std::int64_t update, std::size_t num_problems) const;
 };
 
-/// An update's answers with what was made of them.
-struct RlBatch {
-    rollout::Trajectories answers;
-    std::vector<float> values;         ///< logits of all states (rollout::state_offsets), empty without a value model
-    std::vector<PartScores> parts;     ///< of the reward
-    std::vector<double> reward;        ///< their weighted sum, per trajectory
-    std::vector<float> advantage;      ///< per token
-    std::vector<std::uint8_t> trains;  ///< per trajectory: has a gradient
+/// The critic's engine and how it learns; the scorer reads the same engine.
+struct Critic {
+    engine::Engine& engine;
+    CriticOptions options;
 };
-
-/// Local. Rewards and advantages of a batch, the same on every rank. `values` may be empty where no value is used.
-void assign_credit(RlBatch& batch, const RlOptions& options);
 
 class RlObjective final : public Objective {
 public:
-    /// @param scorer of the frozen value model, or none @param reference frozen policy for beta > 0, or null
+    /// Trainee 0 is the policy, trainee 1 the critic if there is one.
+    /// @param scorer of the value model, frozen or the critic, or none
+    /// @param reference frozen policy for loss.beta > 0, or null
     RlObjective(comm::Communicator& ranks, const task::Task& task, std::string split, engine::Engine& policy,
                 std::optional<rollout::Scorer> scorer, engine::Engine* reference, const RlOptions& options,
-                std::uint64_t seed);
+                std::uint64_t seed, std::optional<Critic> critic = {});
+
+    /// From now on the reward takes the values of another model than the advantage.
+    void judge_by(const rollout::Scorer& scorer) { judge_ = scorer; }
 
     void prepare(std::int64_t update) override;
     [[nodiscard]] const Units& units() const override { return units_; }
+    [[nodiscard]] std::optional<std::size_t> trainee_of(std::size_t unit) const override;
     [[nodiscard]] std::string unit_name(std::size_t unit) const override;
     [[nodiscard]] std::span<const std::string_view> sum_names() const override;
     Sums differentiate(std::size_t unit) override;
     void metrics(const Sums& sums, Metrics& out) const override;
-    [[nodiscard]] bool resumable_at(std::int64_t updates) const override { return updates % options_.epochs == 0; }
+    [[nodiscard]] bool resumable_at(std::int64_t updates) const override {
+        return updates % options_.updates_per_batch() == 0;
+    }
+    [[nodiscard]] nlohmann::json state() const override;
+    void restore(const nlohmann::json& state) override;
 
     [[nodiscard]] const RlBatch& batch() const { return batch_; }
-    /// Collective. Is told of each new batch, with the number of updates that the policy had made when it answered.
+    /// Local. What a guard sees: held-out answers, and the rewards of all batches since the look before.
+    [[nodiscard]] Look look(std::int64_t update, const rollout::Trajectories& held_out);
+    /// Its state is part of commits from now on. It must outlive the objective.
+    void keep(Guard& guard) { guard_ = &guard; }
+    /// Collective. Is told of each new batch, with the number of updates that had been made when it was answered.
     void on_batch(std::function<void(std::int64_t update, const RlBatch& batch)> listener) {
         on_batch_ = std::move(listener);
     }
 
 private:
-    void cut();
-    std::vector<float> reference_logprobs(const model::Forest& forest, std::span<const std::int32_t> rows,
-                                          std::span<const std::int32_t> targets);
+    void answer();
+    /// Collective. Answers of further problems of the shuffle.
+    [[nodiscard]] rollout::TreeAnswers next_answers(std::int64_t problems);
+    /// Problems that a batch still lacks.
+    [[nodiscard]] std::size_t missing(const rollout::Trajectories& answers) const;
+    void look();
+    void choose();
+    void cut(std::int64_t update);
+    void drop_idle_trees(std::vector<std::size_t>& lengths);
+    Sums differentiate_policy(std::size_t unit);
+    [[nodiscard]] std::vector<double> weights_of(std::size_t row) const;
 
     comm::Communicator& ranks_;
     const task::Task& task_;
@@ -99,13 +133,23 @@ private:
     RlOptions options_;
     std::uint64_t seed_;
     rollout::Generator generator_;
-    std::optional<rollout::Scorer> scorer_;
+    std::optional<rollout::Scorer> scorer_, judge_;
     engine::Engine* reference_;
+    std::optional<reward::KlForm> kl_form_;  ///< of a divergence in the reward
+    std::optional<Critic> critic_;
     Shuffle shuffle_;
+    std::int64_t drawn_ = 0;       ///< problems of the shuffle so far
+    double explained_before_ = 0;  ///< explained_variance of the batch before
+    double explained_ = 0;         ///< of this one
+    /// Number, sum and squares of the rewards since a guard's last look.
+    std::array<double, 3> rewards_since_{};
+    Guard* guard_ = nullptr;
+    std::int64_t offered_ = 0;  ///< problems that were answered for this batch
     RlBatch batch_;
     std::function<void(std::int64_t, const RlBatch&)> on_batch_;
-    std::vector<std::size_t> rows_;  ///< trajectories that train
-    Units units_;                    ///< of these
+    std::vector<std::vector<std::size_t>> samples_;  ///< of the minibatch: rows that are computed together
+    Units policy_units_, units_;
+    std::unique_ptr<ValueObjective> critic_objective_;
     double denominator_ = 1;
 };
 

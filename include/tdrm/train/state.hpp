@@ -21,9 +21,10 @@ struct TrainingState {
     std::int64_t update = 0;  ///< updates done
     std::int64_t best = -1;   ///< update of the best evaluation, -1 = none yet
     double best_figure = 0;
-    int since_best = 0;    ///< evaluations since
-    bool stopped = false;  ///< by patience
-    LogMark log{};         ///< metrics.jsonl up to here
+    int since_best = 0;          ///< evaluations since
+    bool stopped = false;        ///< by patience
+    LogMark log{};               ///< metrics.jsonl up to here
+    nlohmann::json objective{};  ///< Objective::state
 };
 
 /// Collective. Commits everything into `directory`. @param body as TrainerOptions::body

@@ -29,6 +29,7 @@ struct Trainee {
     OptimizerOptions optimizer;
     PrecisionOptions precision;
     std::int64_t horizon = 0;  ///< of its schedule
+    std::int64_t begins = 0;   ///< first update that changes it; its schedule counts from there
 };
 
 /// What is learnt: cuts each global batch into units and differentiates the loss of one unit.
@@ -52,6 +53,11 @@ public:
     virtual void metrics(const Sums& sums, Metrics& out) const = 0;
     /// Local. Brings companions up to date with their trainees: all are written next.
     virtual void before_commit() {}
+    /// What a resumed training needs beside the parameters, the same on every rank. Of small size: it is part of
+    /// commits.
+    [[nodiscard]] virtual nlohmann::json state() const { return {}; }
+    /// @param state as state() gave it, or null for a commit without one
+    virtual void restore(const nlohmann::json&) {}
     /// Whether training may be resumed after `updates` updates without more state than the parameters.
     [[nodiscard]] virtual bool resumable_at(std::int64_t updates) const { return updates >= 0; }
 };
@@ -76,7 +82,8 @@ struct Evaluation {
     std::function<Metrics(std::int64_t update)> measure;  ///< collective
     std::string by;                                       ///< figure that decides which update is the best
     bool higher_is_better = true;
-    int patience = 0;  ///< stop after this many evaluations without a new best; 0 = never
+    int patience = 0;              ///< stop after this many evaluations without a new best; 0 = never
+    std::function<bool()> stop{};  ///< asked after each: whether to end training here, the same on every rank
 };
 
 struct TrainerOptions {

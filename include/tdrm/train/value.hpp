@@ -28,6 +28,11 @@ public:
     /// From now on heads alone learn, from these hidden states of all states of `data`, `width` numbers each; the
     /// engines are of heads (head_spec). The numbers must outlive it.
     void learn_from(std::span<const float> features_SD) { features_ = features_SD; }
+    /// From now on an update takes all rows once, in their order, those of a problem under one prompt.
+    void take_all_in_order() {
+        in_order_ = true;
+        batch_ = static_cast<int>(rows_.size());
+    }
 
     void prepare(std::int64_t update) override;
     [[nodiscard]] const Units& units() const override { return units_; }
@@ -40,6 +45,10 @@ public:
 
 private:
     [[nodiscard]] task::Tokens prompt_of(std::size_t row) const;
+    /// Whether the i-th row of the batch stands under the prompt of the one before. @param begin of its unit
+    [[nodiscard]] bool shares_prompt(std::size_t i, std::size_t begin) const {
+        return in_order_ && i > begin && data_.problem[batch_rows_[i]] == data_.problem[batch_rows_[i - 1]];
+    }
     [[nodiscard]] reward::StateTargets targets_of(std::size_t row, std::span<const float> logits,
                                                   std::span<const float> backed_up = {}) const;
     /// a <- d a + (1 - d) w over all weights; a <- w before the first update.
@@ -56,6 +65,7 @@ private:
     reward::TargetOptions target_;
     Shuffle shuffle_;
     int batch_;
+    bool in_order_ = false;
     std::size_t unit_tokens_;
     std::vector<std::size_t> batch_rows_;
     Units units_;
