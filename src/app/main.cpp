@@ -21,6 +21,7 @@ constexpr const char* kExamples =
   tdrm inspect runs/countdown                             what is there, is it whole
   tdrm show runs/countdown/bon --sort wrongest            problems whose best answer by value is wrong
   tdrm show runs/countdown/bon 3 --wrong                  answers to problem 3, step by step with values
+  tdrm replay runs/countdown/grpo --update 40 --answer 3  what reward, advantage and loss each token of it got
   tdrm export runs/countdown/grpo@best grpo-hf            for transformers
   mpirun -np 2 tdrm doctor                                what a job here will meet
   tdrm verify --file pairs.jsonl                          are two answers the same, and why
@@ -39,6 +40,7 @@ struct CommandLine {
     tdrm::app::ExportRequest to_export;
     tdrm::app::CheckModelRequest check_model;
     tdrm::app::ShowRequest show;
+    tdrm::app::ReplayRequest replay;
 };
 
 constexpr const char* kReferenceHelp = R"(
@@ -95,6 +97,17 @@ void define_show(CLI::App& app, tdrm::app::ShowRequest& request) {
     verb->footer(kShowHelp);
 }
 
+void define_replay(CLI::App& app, tdrm::app::ReplayRequest& request) {
+    auto* verb =
+        app.add_subcommand("replay", "compute an update of an rl stage again, and account for one of its answers");
+    verb->add_option("stage", request.place, "RUN/STAGE of a run with save_rollouts and commit: {at: N}")->required();
+    verb->add_option("--update", request.what.update, "updates that had been made when its answers were drawn")
+        ->required()
+        ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
+    verb->add_option("--answer", request.what.answer, "row of the batch; default: the first that trains")
+        ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
+}
+
 void define(CLI::App& app, CommandLine& line) {
     app.require_subcommand(1);
     app.footer(tdrm::cat("\nExamples\n", kExamples, "\n\nExit codes: ", kExitCodes));
@@ -124,6 +137,7 @@ void define(CLI::App& app, CommandLine& line) {
         ->add_option("run", line.directory, "run folder")
         ->required();
     define_show(app, line.show);
+    define_replay(app, line.replay);
     app.add_subcommand("doctor", "what a job on these ranks will meet")
         ->add_option("folder", line.directory, "folder for runs");
     auto* to_export = app.add_subcommand("export", "write a model as a Hugging Face folder that transformers loads");
@@ -198,6 +212,8 @@ int main(int argc, char** argv) {
     if (const auto code = run_local(app, line)) return *code;
     return tdrm::comm::run_guarded(argc, argv, [&](tdrm::comm::Communicator& ranks) {
         tdrm::log::set_rank(ranks.rank());
-        return line.verb == "run" ? tdrm::app::run(ranks, line.run) : tdrm::app::doctor(ranks, line.directory);
+        if (line.verb == "run") return tdrm::app::run(ranks, line.run);
+        if (line.verb == "replay") return tdrm::app::replay(ranks, line.replay);
+        return tdrm::app::doctor(ranks, line.directory);
     });
 }

@@ -1,5 +1,8 @@
 // `tdrm run`: from a run file to finished stages.
+#include <unistd.h>
+
 #include <chrono>
+#include <cstdio>
 #include <ctime>
 #include <fstream>
 #include <map>
@@ -8,6 +11,7 @@
 #include "bound_plan.hpp"
 #include "machine.hpp"
 #include "performance.hpp"
+#include "stage_place.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
@@ -44,6 +48,22 @@ public:
             throw;
         }
         say_performance();
+    }
+
+    /// What an update of a stage was made of.
+    std::string replay(const std::string& name, const stage::ReplayRequest& request) {
+        for (std::size_t i = 0; i < bound_.plan.stages.size(); ++i) {
+            const plan::StageNode& node = bound_.plan.stages[i];
+            if (node.name != name) continue;
+            hash_folders(node);
+            stage::StageContext context{
+                ranks_,     watchdog_, *bound_.task, node, directory_ / name, static_cast<std::uint64_t>(node.seed),
+                sum_mode(), {}};
+            for (const plan::Reference& reference : node.inputs) context.inputs.push_back(resolve(node, reference));
+            return bound_.stages[i]->replay(context, request);
+        }
+        throw ConfigError(cat("the run ", directory_.string(), " has no stage ", name, ". See tdrm inspect ",
+                              directory_.string(), "."));
     }
 
 private:
@@ -270,6 +290,28 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
     Runner(ranks, watchdog, bound, request.max_time).run_all();
     if (ranks.root()) log::info("all stages are finished; look at them with: tools/report " + directory.string());
     return 0;
+}
+
+int replay(comm::Communicator& ranks, const ReplayRequest& request) {
+    if (ranks.size() > 1)
+        throw ConfigError(
+            "an update is computed again by one rank (any number gives the same). Start tdrm without mpirun.");
+    const StagePlace place = StagePlace::parse(request.place);
+    const fs::path file = place.run / "config.yaml";
+    if (!fs::exists(file))
+        throw ConfigError(cat(place.run.string(), " is no run folder (it has no config.yaml). Write RUN/STAGE."));
+    plan::PlanRequest plan;
+    plan.file = file.string();
+    plan.set = {cat("run.dir=", place.run.string())};
+    BoundPlan bound = bind(plan, false);
+    engine::use_device(bound.run.device);
+    const fs::path scratch = fs::temp_directory_path() / cat("tdrm-replay-", ::getpid());
+    comm::Watchdog watchdog(ranks, scratch, {std::chrono::hours(24)});
+    const std::string page = Runner(ranks, watchdog, bound, std::nullopt).replay(place.stage, request.what);
+    std::error_code ignored;
+    fs::remove_all(scratch, ignored);
+    const bool written = std::fwrite(page.data(), 1, page.size(), stdout) == page.size() && std::fflush(stdout) == 0;
+    return written ? 0 : static_cast<int>(ExitCode::io);
 }
 
 }  // namespace tdrm::app

@@ -1,6 +1,14 @@
+#include "tdrm/base/errors.hpp"
 #include "tdrm/stage/stage.hpp"
 
 namespace tdrm::stage {
+
+std::string Stage::replay(StageContext& context, const ReplayRequest&) {
+    throw ConfigError(
+        cat("stage ", context.node.name, " is of kind ", context.node.kind,
+            ", and only updates of rl can be computed again (the others have no answers of their own). Name "
+            "a stage that says do: rl."));
+}
 
 const std::map<std::string, StageKind>& stage_kinds() {
     static const std::map<std::string, StageKind> kinds{

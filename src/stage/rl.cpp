@@ -1,8 +1,12 @@
 // Stage `rl`: reinforcement learning of a policy, rewards as named parts, a value model in the reward or as critic.
 #include "tdrm/train/rl.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <utility>
 
+#include "replay_page.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
 #include "tdrm/engine/memory.hpp"
@@ -434,6 +438,43 @@ public:
         return outcome;
     }
 
+    std::string replay(StageContext& context, const ReplayRequest& request) override {
+        const std::int64_t update = request.update;
+        const auto batch_path = context.directory / "rollouts" / (train::commit_name(update) + ".h5");
+        const auto commit = context.directory / train::commit_name(update);
+        require_kept(context, update, batch_path, commit);
+        Input start = context.input("policy");
+        if (update > 0) start = {"policy", cat(context.node.name, "@update-", update), commit, start.identity};
+        const auto policy = load_model(context, start);
+        std::unique_ptr<engine::Engine> reference;
+        if (options_.kl.beta > 0)
+            reference = load_model(context, context.input(options_.kl.reference.empty() ? "policy" : "kl.reference"));
+        train::RlBatch batch = train::read_rl_batch(batch_path);
+        const auto row = request.answer ? *request.answer : first_that_trains(batch);
+        if (row < 0 || row >= std::ssize(batch.answers.outcome))
+            throw ConfigError(cat("the batch of update ", update, " has no answer ", row, ". It has ",
+                                  batch.answers.size(), ", counted from 0."));
+        train::RlOptions bound = options_.bound();
+        bound.credit.rewards = rewards(context.task, !batch.values.empty());
+        train::RlObjective objective(context.ranks, context.task, options_.problems, *policy, std::nullopt,
+                                     reference.get(), bound, context.seed);
+        const auto kept_reward = batch.reward;
+        const auto kept_advantage = batch.advantage;
+        const double before = store::FileReader(batch_path).attribute<double>("/", "explained_before");
+        objective.prepare_again(update, std::move(batch), before);
+        const auto sum = context.sum == train::SumMode::fast ? engine::Sum::fast : engine::Sum::exact;
+        policy->begin_training({options_.train.precision.weights, sum, {}});
+        ReplayPage page;
+        page.title = cat("update ", update, " of ", context.node.name, ": ", objective.batch().answers.num_problems(),
+                         " problems, ", objective.batch().answers.size(), " answers");
+        page.metrics = train::figures_again(context.ranks, *policy, objective);
+        page.logged = context.directory / "metrics.jsonl";
+        page.update = update;
+        page.changed_rewards = largest_difference(kept_reward, objective.batch().reward);
+        page.changed_advantages = largest_difference(kept_advantage, objective.batch().advantage);
+        return page.text(context.task, objective, static_cast<std::size_t>(row));
+    }
+
     [[nodiscard]] std::string plan(const task::Task& task) const override {
         return cat(options_.updates, " updates of ", options_.batch.problems, " problems x ",
                    options_.batch.tree.branches() ? "up to " : "", options_.answers_per_problem(), " answers, at most ",
@@ -493,6 +534,40 @@ private:
                           ". The last good commit is ", train::commit_name(alarm->good), ": go on from ",
                           context.node.name, "@best, with another reward or a KL penalty."));
         };
+    }
+
+    void require_kept(const StageContext& context, std::int64_t update, const std::filesystem::path& batch,
+                      const std::filesystem::path& commit) const {
+        const auto missing = [&](const std::string& what, const std::string& how) {
+            throw ConfigError(
+                cat("update ", update, " of ", context.node.name, " can't be computed again: ", what, " (", how, ")."));
+        };
+        if (update % options_.updates_per_batch() != 0)
+            missing(cat("its batch began earlier, at update ", update - update % options_.updates_per_batch()),
+                    "name that one");
+        if (options_.has_critic() && update < options_.critic.learning.warmup)
+            missing("only the critic learnt then",
+                    "the policy's first is " + std::to_string(options_.critic.learning.warmup));
+        if (!std::filesystem::exists(batch))
+            missing("its answers weren't kept", "save_rollouts: 1 keeps those of every batch");
+        if (update > 0 && !std::filesystem::exists(commit))
+            missing("the policy of then wasn't kept", "commit: {at: 1} keeps that of every update");
+    }
+
+    static std::int64_t first_that_trains(const train::RlBatch& batch) {
+        for (std::size_t row = 0; row < batch.answers.size(); ++row)
+            for (const float advantage : batch.advantage_of(row))
+                if (advantage != 0) return static_cast<std::int64_t>(row);
+        return 0;
+    }
+
+    template <class T>
+    static double largest_difference(const std::vector<T>& a, const std::vector<T>& b) {
+        if (a.size() != b.size()) return std::numeric_limits<double>::infinity();
+        double largest = 0;
+        for (std::size_t i = 0; i < a.size(); ++i)
+            largest = std::max(largest, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+        return largest;
     }
 
     /// A model of values with what reads it; nothing where none is named.
@@ -570,13 +645,14 @@ private:
             std::filesystem::create_directories(folder);
             store::remove_leftovers(folder);
         });
-        objective.on_batch([this, &context, folder](std::int64_t update, const train::RlBatch& batch) {
+        objective.on_batch([this, &context, &objective, folder](std::int64_t update, const train::RlBatch& batch) {
             if (update / options_.updates_per_batch() % options_.save_rollouts != 0) return;
             context.ranks.agree("saving rollouts", [&] {
                 if (!context.ranks.root()) return;
                 auto attributes = rollout::answer_attributes(context.task, context.input("policy").name(),
                                                              options_.problems, options_.sampler, context.seed);
                 attributes.emplace_back("update", update);
+                attributes.emplace_back("explained_before", objective.explained_before());
                 train::write_rl_batch(folder / (train::commit_name(update) + ".h5"), context.task, batch, attributes);
             });
         });

@@ -131,6 +131,45 @@ void RlObjective::prepare(std::int64_t update) {
     cut(update);
 }
 
+void RlObjective::prepare_again(std::int64_t update, RlBatch batch, double explained_before) {
+    batch_ = std::move(batch);
+    offered_ = static_cast<std::int64_t>(batch_.answers.num_problems());
+    explained_before_ = explained_before;
+    explained_ = batch_.values.empty() ? 0 : explained_variance(batch_);
+    assign_credit(batch_, options_.credit, explained_before_);
+    choose();
+    cut(update);
+}
+
+std::vector<TokenAccount> RlObjective::account(std::size_t row) {
+    RlBatch& batch = batch_;
+    rollout::Trajectories alone;
+    const auto problem = static_cast<std::size_t>(batch.answers.problem[row]);
+    alone.append_problem(batch.answers, problem, row, row + 1);
+    const auto part = rollout::answer_forest(alone, {}, std::array<std::size_t, 1>{0});
+    const auto logprobs = [&](engine::Engine& model) {
+        std::vector<float> logp(part.rows.size()), entropy(part.rows.size());
+        model.token_logprobs(model.forward(part.forest, part.rows, engine::Keep::nothing), part.targets,
+                             options_.sampler.logprob_temperature(), logp, entropy);
+        return logp;
+    };
+    const auto now = logprobs(policy_);
+    const auto reference =
+        reference_ == nullptr ? std::vector<float>(now.size(), std::nanf("")) : logprobs(*reference_);
+    const auto old = batch.old_of(row), advantage = batch.advantage_of(row), sampled = batch.answers.logprobs(row);
+    const auto weight = weights_of(row);
+    const double ratio = reward::answer_ratio(now, old);
+    std::vector<TokenAccount> tokens;
+    for (std::size_t t = 0; t < now.size(); ++t) {
+        const reward::TokenLogProbs logp{static_cast<double>(now[t]), static_cast<double>(old[t]),
+                                         static_cast<double>(reference[t])};
+        const auto a = static_cast<double>(advantage[t]);
+        tokens.push_back({now[t], old[t], sampled[t], reference[t], a, weight[t],
+                          reward::policy_loss(logp, a, options_.loss, ratio)});
+    }
+    return tokens;
+}
+
 rollout::TreeAnswers RlObjective::next_answers(std::int64_t problems) {
     std::vector<task::Draw> draws;
     for (std::int64_t i = 0; i < problems; ++i) draws.push_back(shuffle_(drawn_++));

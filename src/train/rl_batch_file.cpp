@@ -29,12 +29,33 @@ void write_rl_batch(const std::filesystem::path& path, const task::Task& task, c
         file.write("trajectory/fork_tokens", tokens);
     }
     if (!batch.old.empty()) file.write("token/logprob_old", batch.old);
+    if (!batch.divergence.empty()) file.write("token/divergence", batch.divergence);
     file.write("trajectory/trainable", batch.trains);
     file.write("token/advantage", batch.advantage);
     file.write("state/offset", std::vector<std::int64_t>(offsets.begin(), offsets.end()));
     if (!batch.values.empty()) file.write("state/value", batch.values);
     if (!batch.judgement.empty()) file.write("state/judgement", batch.judgement);
     file.close();
+}
+
+RlBatch read_rl_batch(const std::filesystem::path& path) {
+    const store::FileReader file(path);
+    RlBatch batch;
+    batch.answers = rollout::Trajectories::read(file);
+    const auto take = [&]<class T>(const char* name, std::vector<T>& into) {
+        if (file.has(name)) into = file.read<T>(name);
+    };
+    take("state/value", batch.values);
+    take("state/judgement", batch.judgement);
+    take("token/logprob_old", batch.old);
+    take("token/divergence", batch.divergence);
+    take("token/advantage", batch.advantage);
+    take("trajectory/reward", batch.reward);
+    std::vector<std::int32_t> parent, tokens;
+    take("trajectory/fork_parent", parent);
+    take("trajectory/fork_tokens", tokens);
+    for (std::size_t row = 0; row < parent.size(); ++row) batch.forks.push_back({parent[row], tokens.at(row)});
+    return batch;
 }
 
 }  // namespace tdrm::train

@@ -368,4 +368,19 @@ TrainingResult train(comm::Communicator& ranks, std::span<const Trainee> trainee
     return Training(ranks, trainees, objective, evaluation, options).run();
 }
 
+Metrics figures_again(comm::Communicator& ranks, engine::Engine& engine, Objective& objective) {
+    ensure(ranks.size() == 1, "an update is computed again by one rank");
+    Sums sums(objective.sum_names());
+    engine.begin_update();
+    for (std::size_t unit = 0; unit < objective.units().size(); ++unit) {
+        engine.begin_unit();
+        sums += objective.differentiate(unit);
+        (void)engine.end_unit(objective.unit_name(unit));
+    }
+    Metrics metrics;
+    objective.metrics(sums, metrics);
+    metrics.set("grad_norm", engine.reduce(ranks));
+    return metrics;
+}
+
 }  // namespace tdrm::train

@@ -10,6 +10,7 @@
 #include "tdrm/base/options.hpp"
 #include "tdrm/comm/communicator.hpp"
 #include "tdrm/plan/plan.hpp"
+#include "tdrm/stage/stage.hpp"
 
 namespace tdrm::app {
 
@@ -45,6 +46,13 @@ int run(comm::Communicator& ranks, const RunRequest& request);
 /// Local. `tdrm show`: stored answers with the value of each state. @throws ConfigError if there is no such run, stage,
 /// problem or answer, or the stage keeps none; DataError if a file is damaged
 int show(const ShowRequest& request);
+struct ReplayRequest {
+    std::string place;  ///< RUN/STAGE
+    stage::ReplayRequest what;
+};
+/// Collective, on one rank. `tdrm replay`: an update of an rl stage computed again from its stored answers.
+/// @throws ConfigError if there is no such run or stage, or what is needed wasn't kept; DataError if a file is damaged
+int replay(comm::Communicator& ranks, const ReplayRequest& request);
 /// Local. `tdrm inspect`: what a run folder holds, whether it is whole, how it ended. 65 if something is damaged.
 int inspect(const std::string& directory);
 /// Collective. `tdrm doctor`: what a job on these ranks will meet.

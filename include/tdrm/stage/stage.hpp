@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,12 @@
 #include "tdrm/stage/memory.hpp"
 
 namespace tdrm::stage {
+
+/// Which update of a training stage is computed again, and which of its answers is told of.
+struct ReplayRequest {
+    std::int64_t update = 0;             ///< updates that had been made when the answers were drawn
+    std::optional<std::int64_t> answer;  ///< row of the batch; none = the first that trains
+};
 
 /// A stage with its options bound.
 class Stage {
@@ -25,6 +32,9 @@ public:
     [[nodiscard]] virtual std::int64_t updates(const task::Task&) const { return 0; }
     /// Collective. Does the work, going on from what the folder holds.
     virtual StageOutcome run(StageContext& context) = 0;
+    /// Computes an update again from what the stage kept, and tells of it. Local: one rank.
+    /// @throws ConfigError if it can't: stages of other kinds, nothing kept, no such answer
+    virtual std::string replay(StageContext& context, const ReplayRequest& request);
     /// A line for --dry-run.
     [[nodiscard]] virtual std::string plan(const task::Task& task) const = 0;
     /// Sizes of the model that a training stage makes, if they are known before it runs.

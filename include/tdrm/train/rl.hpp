@@ -72,6 +72,14 @@ struct RlOptions {
     [[nodiscard]] std::pair<std::size_t, std::size_t> minibatch(std::int64_t update, std::size_t num_problems) const;
 };
 
+/// What the loss makes of a token.
+struct TokenAccount {
+    float now = 0, old = 0, sampled = 0, reference = 0;  ///< log-probs; reference is NaN where there is none
+    double advantage = 0;
+    double weight = 0;  ///< in the loss of the update
+    reward::PolicyToken result;
+};
+
 /// The critic's engine and how it learns; the scorer reads the same engine.
 struct Critic {
     engine::Engine& engine;
@@ -104,6 +112,11 @@ public:
     void restore(const nlohmann::json& state) override;
 
     [[nodiscard]] const RlBatch& batch() const { return batch_; }
+    [[nodiscard]] double explained_before() const { return explained_before_; }
+    /// In the place of `prepare`: takes answers with what models said of them, and makes the rest anew.
+    void prepare_again(std::int64_t update, RlBatch batch, double explained_before);
+    /// Local. What the loss makes of the tokens of an answer with the policy as it is.
+    [[nodiscard]] std::vector<TokenAccount> account(std::size_t row);
     /// Local. What a guard sees: held-out answers, and the rewards of all batches since the look before.
     [[nodiscard]] Look look(std::int64_t update, const rollout::Trajectories& held_out);
     /// Its state is part of commits from now on. It must outlive the objective.

@@ -12,4 +12,8 @@ namespace tdrm::train {
 void write_rl_batch(const std::filesystem::path& path, const task::Task& task, const RlBatch& batch,
                     const rollout::Attributes& attributes);
 
+/// Local. Answers with what models said of them, as write_rl_batch wrote them; and the stored rewards and advantages.
+/// @throws DataError if it lacks anything
+[[nodiscard]] RlBatch read_rl_batch(const std::filesystem::path& path);
+
 }  // namespace tdrm::train

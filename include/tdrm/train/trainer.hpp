@@ -113,6 +113,9 @@ struct TrainingResult {
 TrainingResult train(comm::Communicator& ranks, std::span<const Trainee> trainees, Objective& objective,
                      const Evaluation& evaluation, const TrainerOptions& options);
 
+/// Collective. Figures of a prepared update and the norm of its gradient, without making it; the engine is in training.
+[[nodiscard]] Metrics figures_again(comm::Communicator& ranks, engine::Engine& engine, Objective& objective);
+
 /// Folder of a commit: update-000200.
 [[nodiscard]] std::string commit_name(std::int64_t update);
 
