@@ -6,6 +6,7 @@
 #   jobs/evidence.sh noise            few and noisy verdicts on countdown
 #   jobs/evidence.sh countdown        every target in the default setting, tuned alike
 #   jobs/evidence.sh smollm2          heads on SmolLM2-135M's answers to GSM8K; DATA=DIR has train.jsonl and test.jsonl
+#   jobs/evidence.sh rl               critics, group sizes, noisy verdicts, trees and process rewards in reinforcement learning
 #   RANKS=4 jobs/evidence.sh walk     default: 2 ranks, one thread each
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -45,8 +46,13 @@ case $name in
     run configs/evidence/smollm2.yaml --set "task.data=$(realpath "$DATA")"
     runs=(smollm2)
     ;;
+  rl)
+    tools/build.sh tdrm
+    run configs/evidence/rl.yaml
+    runs=(rl)
+    ;;
   *)
-    echo "evidence: '$name' is no experiment. Choose walk, noise, countdown or smollm2." >&2
+    echo "evidence: '$name' is no experiment. Choose walk, noise, countdown, smollm2 or rl." >&2
     exit 64
     ;;
 esac

@@ -52,7 +52,14 @@ struct PartFields {
 };
 
 struct RuleRewardFields : PartFields {
+    double noise = 0;
     RuleRewardFields() { weight = 1; }
+    void fields(Fields& f) {
+        PartFields::fields(f);
+        f("noise", noise,
+          "chance that a verdict is flipped, as an unreliable judge would; evaluations see the true ones",
+          from_to_below(0, 0.5));
+    }
 };
 
 struct ValueRewardFields : PartFields {
@@ -217,6 +224,7 @@ struct RlStageOptions {
     engine::SamplerOptions sampler;
     int unit_tokens = 512, slots = 256;
     std::int64_t save_rollouts = 0;
+    bool save_evals = false;
     TrainFields train{.optimizer = {.lr = 3e-4, .schedule = train::Schedule::constant, .weight_decay = 0},
                       .precision = {},
                       .commit = {}};
@@ -244,6 +252,8 @@ struct RlStageOptions {
         f("save_rollouts", save_rollouts,
           "keep the answers, rewards and advantages of every N-th batch in rollouts/; 0 = none", between(0, 1e9))
             .not_identity();
+        f("save_evals", save_evals, "keep each evaluation's share of right answers by problem in evals/")
+            .not_identity();
         train.fields(f);
         f("eval", eval, "evaluation while training").not_identity();
         f("guard", guard, "alarm before the policy games its reward").not_identity();
@@ -264,6 +274,7 @@ struct RlStageOptions {
         o.samples = batch.samples;
         o.refill = batch.refill;
         o.tree = batch.tree;
+        o.verdict_noise = reward.rule.noise;
         o.credit.advantage = advantage.kind;
         o.credit.group.divide_by_std = advantage.divide_by_std;
         o.credit.group.leave_one_out = advantage.leave_one_out;
@@ -420,7 +431,7 @@ public:
         warn_if_idle(context, options_.batch.problems);
         train::Guard guard(options_.guard.deviations);
         auto evaluation = policy_evaluation(context.ranks, context.task, *policy, options_.eval, options_.slots,
-                                            context.seed, options_.updates, look_of(context, guard, objective));
+                                            context.seed, options_.updates, listener(context, guard, objective));
         if (options_.guard.action != GuardAction::none) objective.keep(guard);
         if (options_.guard.action == GuardAction::stop)
             evaluation.stop = [&guard] { return guard.alarm().has_value(); };
@@ -520,20 +531,37 @@ public:
     }
 
 private:
-    /// What a guard does with the answers of an evaluation.
-    [[nodiscard]] EvalListener look_of(const StageContext& context, train::Guard& guard,
-                                       train::RlObjective& objective) const {
-        if (options_.guard.action == GuardAction::none) return {};
-        return [this, &context, &guard, &objective](std::int64_t update, const rollout::Trajectories& answers,
-                                                    train::Metrics& out) {
-            const auto alarm = guard.look(objective.look(update, answers));
-            out.set("guard/alarm", alarm ? 1 : 0);
-            if (!alarm || !context.ranks.root()) return;
+    /// What becomes of the answers of an evaluation: the guard's look, evals/.
+    [[nodiscard]] EvalListener listener(const StageContext& context, train::Guard& guard,
+                                        train::RlObjective& objective) const {
+        const bool guarded = options_.guard.action != GuardAction::none;
+        if (!guarded && !options_.save_evals) return {};
+        return [this, guarded, &context, &guard, &objective](std::int64_t update, const rollout::Trajectories& answers,
+                                                             train::Metrics& out) {
+            const auto right = train::right_by_problem(answers);
+            if (options_.save_evals) save_eval(context, update, right);
+            if (guarded) out.set("guard/alarm", look(context, guard, objective.look(update, right)) ? 1 : 0);
+        };
+    }
+    /// Whether the guard alarms; it is said, too.
+    bool look(const StageContext& context, train::Guard& guard, train::Look now) const {
+        const auto alarm = guard.look(std::move(now));
+        if (alarm && context.ranks.root())
             log::warn(cat("stage ", context.node.name, ": ", alarm->text(), ". The policy games its reward",
                           options_.guard.action == GuardAction::stop ? ", so training ends here" : "",
                           ". The last good commit is ", train::commit_name(alarm->good), ": go on from ",
                           context.node.name, "@best, with another reward or a KL penalty."));
-        };
+        return alarm.has_value();
+    }
+    /// evals/update-000010.json: what share of the answers to each problem was right after 10 updates.
+    static void save_eval(const StageContext& context, std::int64_t update, const std::vector<double>& right) {
+        context.ranks.agree("saving an evaluation", [&] {
+            if (!context.ranks.root()) return;
+            const auto folder = context.directory / "evals";
+            std::filesystem::create_directories(folder);
+            store::write_text_atomic(folder / (train::commit_name(update) + ".json"),
+                                     nlohmann::json{{"update", update}, {"right", right}}.dump() + "\n");
+        });
     }
 
     void require_kept(const StageContext& context, std::int64_t update, const std::filesystem::path& batch,

@@ -10,6 +10,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/ledger.hpp"
 #include "tdrm/reward/loss.hpp"
+#include "tdrm/rollout/labels.hpp"
 
 namespace tdrm::train {
 namespace {
@@ -32,6 +33,10 @@ constexpr std::array<std::string_view, 16> kSums{"rows",
                                                  "critic/value_change",
                                                  "critic/tokens"};
 constexpr std::size_t kPolicySums = 9;
+
+bool is_right(task::Reason reason) {
+    return reason == task::Reason::correct || reason == task::Reason::correct_despite_error;
+}
 
 bool truncated(const rollout::Trajectories& data, std::size_t row) {
     return data.finish[row] == static_cast<std::uint8_t>(task::Finish::length);
@@ -96,17 +101,21 @@ void RlObjective::restore(const nlohmann::json& state) {
     rewards_since_ = state.at("rewards_since");
 }
 
-Look RlObjective::look(std::int64_t update, const rollout::Trajectories& held_out) {
-    Look now;
-    now.update = update;
+std::vector<double> right_by_problem(const rollout::Trajectories& answers) {
+    std::vector<double> right_P;
+    for (const auto& [begin, end] : answers.groups()) {
+        double right = 0;
+        for (std::size_t row = begin; row < end; ++row) right += static_cast<double>(answers.outcome[row]);
+        right_P.push_back(right / static_cast<double>(end - begin));
+    }
+    return right_P;
+}
+
+Look RlObjective::look(std::int64_t update, std::vector<double> right_P) {
+    Look now{update, 0, 0, std::move(right_P)};
     const auto [count, sum, squares] = std::exchange(rewards_since_, {});
     if (count > 0) now.reward = sum / count;
     if (count > 1) now.reward_error = std::sqrt(std::max(0.0, squares - sum * now.reward) / (count - 1) / count);
-    for (const auto& [begin, end] : held_out.groups()) {
-        double right = 0;
-        for (std::size_t row = begin; row < end; ++row) right += static_cast<double>(held_out.outcome[row]);
-        now.right_P.push_back(right / static_cast<double>(end - begin));
-    }
     return now;
 }
 
@@ -176,7 +185,12 @@ rollout::TreeAnswers RlObjective::next_answers(std::int64_t problems) {
     offered_ += problems;
     const rollout::RolloutPlan plan{&task_, split_, options_.samples, options_.sampler, seed_, "rl"};
     const ledger::In section(ledger::Section::generate);
-    return rollout::tree_answers_together(ranks_, plan, generator_, draws, options_.tree);
+    auto found = rollout::tree_answers_together(ranks_, plan, generator_, draws, options_.tree);
+    if (options_.verdict_noise > 0) {
+        rollout::StateLabels labels;
+        rollout::flip_verdicts(found.answers, labels, options_.verdict_noise, seed_);
+    }
+    return found;
 }
 
 /// Answers to the next problems; where that is asked for, those whose answers are all right or all wrong make room for
@@ -214,6 +228,9 @@ void RlObjective::answer() {
     }
     batch_.answers = std::move(found.answers);
     batch_.forks = std::move(found.forks);
+    if (options_.verdict_noise == 0) return;
+    for (std::size_t row = 0; row < batch_.answers.size(); ++row)  // reasons stay those of the true verdict
+        batch_.truth.push_back(is_right(static_cast<task::Reason>(batch_.answers.verdict_reason[row])) ? 1 : 0);
 }
 
 std::size_t RlObjective::missing(const rollout::Trajectories& answers) const {
@@ -465,6 +482,11 @@ void RlObjective::metrics(const Sums& sums, Metrics& out) const {
         out.set("value/mean", value / static_cast<double>(batch_.values.size()));
         out.set("value/explained_variance", explained_);
         out.set("rewards/mixed/std", reward_std);
+    }
+    if (!batch_.truth.empty()) {
+        double right = 0;
+        for (const std::uint8_t t : batch_.truth) right += t;
+        out.set("rewards/rule/true_mean", right / count);
     }
     if (options_.refill > 0) out.set("batch/offered_problems", static_cast<double>(offered_));
     if (!batch_.forks.empty()) out.set("batch/answers", static_cast<double>(answers.size()));

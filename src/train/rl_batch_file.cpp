@@ -28,6 +28,7 @@ void write_rl_batch(const std::filesystem::path& path, const task::Task& task, c
         file.write("trajectory/fork_parent", parent);
         file.write("trajectory/fork_tokens", tokens);
     }
+    if (!batch.truth.empty()) file.write("trajectory/true_outcome", batch.truth);
     if (!batch.old.empty()) file.write("token/logprob_old", batch.old);
     if (!batch.divergence.empty()) file.write("token/divergence", batch.divergence);
     file.write("trajectory/trainable", batch.trains);
@@ -45,6 +46,7 @@ RlBatch read_rl_batch(const std::filesystem::path& path) {
     const auto take = [&]<class T>(const char* name, std::vector<T>& into) {
         if (file.has(name)) into = file.read<T>(name);
     };
+    take("trajectory/true_outcome", batch.truth);
     take("state/value", batch.values);
     take("state/judgement", batch.judgement);
     take("token/logprob_old", batch.old);

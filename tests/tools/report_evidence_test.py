@@ -1,5 +1,6 @@
 """Comparisons that a study file fixes: selection of figures, intervals, verdicts, what is refused."""
 
+import json
 import tempfile
 import unittest
 from pathlib import Path
@@ -117,6 +118,20 @@ class StudyFiles(unittest.TestCase):
         self.assertEqual(found[0].labels, {"stage": "td", "x": "0", "seed": "1", "by": "bon"})
         siblings = next(record for record in found if record.figure == "v_pi/siblings")
         self.assertTrue(np.isnan(siblings.per_problem[1]))
+
+    def test_learning_curves_are_compared_at_equal_generated_tokens(self):
+        tokens = {"rule": [10, 10, 10, 10, 10, 10], "sum": [20, 20, 20, 20, 20, 20]}
+        run = make_run(self.folder / "rl", {name: {"metrics": {"completions/tokens": t}, "options": {"inner_epochs": 2, "minibatches": 1}}
+                                            for name, t in tokens.items()})
+        for name in tokens:
+            (run / name / "evals").mkdir()
+            for update, right in ((2, [0, 0.5]), (6, [1, 0.5])):
+                (run / name / f"evals/update-{update:06}.json").write_text(json.dumps({"update": update, "right": right}))
+        found = {(r.figure, r.labels["stage"]): r.per_problem for r in records_of(load_run(run))}
+        # Batches of two updates: rule is evaluated behind 10 and 30 tokens, sum behind 20 and 60; both are judged on 30 tokens.
+        np.testing.assert_allclose(found["area", "rule"], [20 / 2 / 30, 0.5], atol=1e-3)
+        np.testing.assert_allclose(found["area", "sum"], [10 * 0.25 / 2 / 30, 0.5], atol=1e-3)
+        np.testing.assert_array_equal(found["last evaluation", "rule"], [1, 0.5])
 
     def test_a_study_is_written_with_its_tables_and_verdicts(self):
         study = self.folder / "toy.study.yaml"

@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from .errors import NotARun
-from .run import load_run
+from .run import load_run, read_json
 from .tables import Answers
 
 DRAWS = 4000  # of the bootstrap
@@ -33,8 +33,9 @@ def labels_of(name):
 
 def records_of(run):
     """Everything in a run that is known problem by problem: values against what is known (`v_pi/siblings`), choices of best_of_n
-    (`best of N, last`, `vote value, last`, `majority`), answers of searches (`search greedy`), policies (`pass@1`); and `v_pi/mse`, `auc`,
-    `auc_within`, one number for all problems."""
+    (`best of N, last`, `vote value, last`, `majority`), answers of searches (`search greedy`), policies (`pass@1`), reinforcement learning
+    with kept evaluations (`area` under the curve at equal generated tokens, `last evaluation`); and `v_pi/mse`, `auc`, `auc_within`, one number
+    for all problems."""
     found = []
 
     def add(figure, name, values, by=""):
@@ -61,7 +62,36 @@ def records_of(run):
     for stage in run.of_kind("evaluate"):
         for entry in stage.results.get("policies", []):
             add("pass@1", entry["policy"], entry.get("per_problem"))
+    curves = {stage.name: learning_curve(stage) for stage in run.of_kind("rl")}
+    curves = {name: curve for name, curve in curves.items() if curve}
+    budget = min((tokens[-1] for tokens, _ in curves.values()), default=0)
+    for name, (tokens, right) in curves.items():
+        add("area", name, area(tokens, right, budget))
+        add("last evaluation", name, right[-1])
     return found
+
+
+def learning_curve(stage):
+    """Generated tokens before each kept evaluation (save_evals), and shares of right answers, evaluations x problems; None if there are
+    none."""
+    files = sorted((stage.directory / "evals").glob("update-*.json"), key=lambda path: int(path.stem.split("-")[1]))
+    if not files:
+        return None
+    evals = [read_json(path) for path in files]
+    options = stage.options
+    per_batch = int(options.get("inner_epochs", 1)) * int(options.get("minibatches", 1))
+    generated = np.cumsum(stage.metrics["completions/tokens"][::per_batch])
+    tokens = np.array([generated[(one["update"] - 1) // per_batch] for one in evals], float)
+    return tokens, np.array([one["right"] for one in evals], float)
+
+
+def area(tokens, right, budget):
+    """Mean over the first `budget` generated tokens of the share of right answers, by problem; straight lines between evaluations, before
+    the first as at the first."""
+    grid = np.linspace(0, budget, 201)
+    return np.array([np.trapezoid(np.interp(grid, tokens, column), grid) / budget for column in right.T])
+
+
 
 
 class Evidence:

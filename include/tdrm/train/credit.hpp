@@ -42,6 +42,7 @@ struct CreditOptions {
 struct RlBatch {
     rollout::Trajectories answers;
     std::vector<rollout::Fork> forks;  ///< per trajectory, of trees; empty otherwise. Parents come first
+    std::vector<std::uint8_t> truth;   ///< verdicts before noise, per trajectory; empty without noise
     std::vector<float> values;         ///< logits of all states (rollout::state_offsets), empty without a value model
     std::vector<float> judgement;      ///< the same of the reward's value model; empty: `values` is that, too
     std::vector<float> old;            ///< trainer's log-prob per token; empty: those of the sampler stand for them

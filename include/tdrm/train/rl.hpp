@@ -54,6 +54,8 @@ struct RlOptions {
     int samples = 8;    ///< answers per problem: the group; of trees the trunks
     int refill = 0;     ///< rounds of further problems in the place of those whose answers are all worth the same
     rollout::TreeOptions tree;
+    double verdict_noise =
+        0;  ///< chance that a verdict is flipped before anybody sees it, as an unreliable judge would
     CreditOptions credit;
     reward::PolicyLossOptions loss;
     bool kl_in_reward = false;  ///< loss.beta weighs the divergence in the reward instead
@@ -86,6 +88,9 @@ struct Critic {
     CriticOptions options;
 };
 
+/// Share of right answers to each problem.
+[[nodiscard]] std::vector<double> right_by_problem(const rollout::Trajectories& answers);
+
 class RlObjective final : public Objective {
 public:
     /// Trainee 0 is the policy, trainee 1 the critic if there is one.
@@ -117,8 +122,9 @@ public:
     void prepare_again(std::int64_t update, RlBatch batch, double explained_before);
     /// Local. What the loss makes of the tokens of an answer with the policy as it is.
     [[nodiscard]] std::vector<TokenAccount> account(std::size_t row);
-    /// Local. What a guard sees: held-out answers, and the rewards of all batches since the look before.
-    [[nodiscard]] Look look(std::int64_t update, const rollout::Trajectories& held_out);
+    /// Local. What a guard sees: right_by_problem of held-out answers, and the rewards of all batches since the look
+    /// before.
+    [[nodiscard]] Look look(std::int64_t update, std::vector<double> right_P);
     /// Its state is part of commits from now on. It must outlive the objective.
     void keep(Guard& guard) { guard_ = &guard; }
     /// Collective. Is told of each new batch, with the number of updates that had been made when it was answered.
