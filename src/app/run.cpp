@@ -261,7 +261,7 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
     ranks.require_equal("the resolved run file", plan::resolved_text(bound.plan));
     if (bound.run.sum != train::SumMode::fast)
         ranks.require_equal("build and processor (needed for exact sums; see run.sum)", fingerprint());
-    ranks.agree("choosing a device", [&] { engine::use_device(bound.run.device); });
+    ranks.agree("choosing a device", [&] { engine::use_device(bound.run.device, bound.run.products); });
     if (ranks.root())
         for (const std::string& note : bound.task->notes()) log::warn(note);
     if (request.dry_run) {
@@ -304,7 +304,7 @@ int replay(comm::Communicator& ranks, const ReplayRequest& request) {
     plan.file = file.string();
     plan.set = {cat("run.dir=", place.run.string())};
     BoundPlan bound = bind(plan, false);
-    engine::use_device(bound.run.device);
+    engine::use_device(bound.run.device, bound.run.products);
     const fs::path scratch = fs::temp_directory_path() / cat("tdrm-replay-", ::getpid());
     comm::Watchdog watchdog(ranks, scratch, {std::chrono::hours(24)});
     const std::string page = Runner(ranks, watchdog, bound, std::nullopt).replay(place.stage, request.what);

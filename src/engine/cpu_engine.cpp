@@ -7,7 +7,8 @@
 
 namespace tdrm::engine {
 
-CpuEngine::CpuEngine(const model::ModelSpec& spec) : Engine(spec), model_(spec), transformer_(model_) {
+CpuEngine::CpuEngine(const model::ModelSpec& spec, model::Products products)
+    : Engine(spec), model_(spec, products), transformer_(model_) {
     std::ranges::fill(model_.values(), 0.0F);
 }
 

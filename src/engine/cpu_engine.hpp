@@ -1,4 +1,4 @@
-// The engine of processors: fp32 arithmetic of room `model` behind the contract.
+// The engine of processors: arithmetic of room `model` behind the contract, fp32 but for products (model::Products).
 #pragma once
 
 #include <optional>
@@ -12,7 +12,7 @@ namespace tdrm::engine {
 
 class CpuEngine final : public Engine {
 public:
-    explicit CpuEngine(const model::ModelSpec& spec);
+    explicit CpuEngine(const model::ModelSpec& spec, model::Products products = model::Products::fp32);
 
     [[nodiscard]] bool has(Array array) const override;
     void read(Array array, std::int64_t first, std::span<float> out) const override;

@@ -15,6 +15,7 @@ namespace tdrm::engine {
 namespace {
 
 DeviceKind in_use = DeviceKind::cpu;
+model::Products products_used = model::Products::fp32;
 std::string name_in_use;
 
 /// Which of the ranks on this machine this one is, as launchers say; 0 alone.
@@ -46,12 +47,28 @@ DeviceKind available(DeviceKind wished) {
     return wished;
 }
 
-void use_device(DeviceKind wished) {
-    in_use = available(wished);
-    name_in_use = in_use == DeviceKind::cpu        ? ""
+void use_device(DeviceKind wished, model::Products products) {
+    const auto unit = model::ops::bf16_unit();
+    const DeviceKind kind = available(wished);
+    const bool rounds = products == model::Products::bf16;
+    if (rounds && kind != DeviceKind::cpu)
+        throw ConfigError(
+            "run.products says how processors multiply, but run.device is none (GPUs multiply bf16 numbers anyway). "
+            "Leave "
+            "products out.");
+    if (rounds && unit == model::ops::Bf16Unit::none)
+        throw ConfigError(
+            "run.products: bf16 isn't possible here: this processor has neither AMX nor AVX512-BF16, or the system "
+            "doesn't allow them (it would be slower than fp32). Use fp32, or other nodes.");
+    in_use = kind;
+    products_used = products;
+    name_in_use = rounds                           ? cat("bf16 products by ", model::ops::name_of(unit))
+                  : in_use == DeviceKind::cpu      ? ""
                   : in_use == DeviceKind::emulated ? gpu::emulated_device()->name()
                                                    : open_gpu()->name();
 }
+
+model::Products products_in_use() { return products_used; }
 
 DeviceKind device_in_use() { return in_use; }
 
@@ -64,7 +81,7 @@ std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec, DeviceKind kin
         case DeviceKind::emulated:
             return std::make_unique<DeviceEngine>(spec, gpu::emulated_device());
         default:
-            return std::make_unique<CpuEngine>(spec);
+            return std::make_unique<CpuEngine>(spec, products_used);
     }
 }
 

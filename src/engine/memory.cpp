@@ -17,14 +17,17 @@ bool on_processors() { return device_in_use() == DeviceKind::cpu; }
 
 WeightBytes weight_bytes(const model::ModelSpec& spec) {
     if (!on_processors()) return on_device::weight_bytes(spec);
-    const auto bytes = model::model_bytes(spec);
+    const auto bytes = model::model_bytes(spec, products_in_use());
     return {bytes.parameters, bytes.packed};
 }
 
 TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& setup) {
     if (!on_processors()) return on_device::training_bytes(spec, setup);
+    const auto products = products_in_use();
     const double one = model::model_bytes(spec).parameters;
-    return {one, 2 * one, setup.weights == WeightFormat::bf16 ? one : 0, setup.sum == Sum::exact ? 2 * one : one};
+    const double turned = model::model_bytes(spec, products, true).packed - model::model_bytes(spec, products).packed;
+    return {one + turned, 2 * one, setup.weights == WeightFormat::bf16 ? one : 0,
+            setup.sum == Sum::exact ? 2 * one : one};
 }
 
 double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep) {

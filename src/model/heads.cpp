@@ -14,7 +14,7 @@ std::size_t area(int rows, int columns) { return static_cast<std::size_t>(rows) 
 
 void token_logits(const Model& model, const float* hidden, int rows, float* logits) {
     const ModelSpec& s = model.spec();
-    ops::gemm_nt(logits, hidden, model.packed(model.layout().head, s.vocab, s.width), rows);
+    model.multiply(logits, hidden, model.layout().head, s.vocab, s.width, rows);
     ledger::count(ledger::Work::flop, 2.0 * s.vocab * s.width * rows);
 }
 
@@ -61,8 +61,9 @@ void token_loss(const Model& model, const float* hidden, std::span<const std::in
         ops::log_softmax(logp, entropy, logits, chunk, s.vocab, temperature);
         for (int r = 0; r < count; ++r) coefficient[r] = loss(first + r, logp[r], entropy[r]);
         ops::log_softmax_backward(logits, logp, coefficient, chunk, s.vocab, temperature);
-        ops::gemm_nn(d_hidden + area(first, s.width), logits, model.at(model.layout().head), count, s.vocab, s.width);
-        ops::gemm_tn(gradient + model.layout().head, logits, hidden + area(first, s.width), count, s.vocab, s.width);
+        const std::int64_t head = model.layout().head;
+        model.multiply_back(d_hidden + area(first, s.width), logits, head, s.vocab, s.width, count);
+        model.add_gradient(gradient, logits, hidden + area(first, s.width), head, s.vocab, s.width, count);
         ledger::count(ledger::Work::flop, 4.0 * s.vocab * s.width * count);
     });
 }

@@ -16,14 +16,14 @@ void copy(float* to, const float* from, std::size_t n) { std::memcpy(to, from, n
 }  // namespace
 
 void Linear::forward(const Model& model, float* y, const float* x, int rows, float beta) const {
-    ops::gemm_nt(y, x, model.packed(weight, outputs, inputs), rows, beta);
+    model.multiply(y, x, weight, outputs, inputs, rows, beta);
     if (bias >= 0) ops::add_bias(y, model.at(bias), rows, outputs);
 }
 
 void Linear::backward(const Model& model, float* dx, const float* dy, const float* x, int rows, float* gradient) const {
-    ops::gemm_tn(gradient + weight, dy, x, rows, outputs, inputs);
+    model.add_gradient(gradient, dy, x, weight, outputs, inputs, rows);
     if (bias >= 0) ops::add_bias_backward(gradient + bias, dy, rows, outputs);
-    ops::gemm_nn(dx, dy, model.at(weight), rows, outputs, inputs);
+    model.multiply_back(dx, dy, weight, outputs, inputs, rows);
 }
 
 void Norm::forward(const Model& model, float* y, float* rstd, const float* x, int rows) const {

@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tdrm/base/errors.hpp"
 #include "tdrm/base/random.hpp"
 #include "tdrm/model/transformer.hpp"
 
 namespace tdrm::model {
 
-Model::Model(const ModelSpec& spec) : spec_(spec), layout_(spec) {
+Model::Model(const ModelSpec& spec, Products products) : products_(products), spec_(spec), layout_(spec) {
+    ensure(products == Products::fp32 || ops::bf16_unit() != ops::Bf16Unit::none, "something multiplies bf16 numbers");
     values_.resize(static_cast<std::size_t>(layout_.size));
 }
 
@@ -39,17 +41,43 @@ WeightSink Model::sink() {
     };
 }
 
-const ops::PackedMatrix& Model::packed(std::int64_t offset, int rows, int columns) const {
-    Packed& packed = packed_[offset];
-    if (packed.version != version_) {
-        packed.matrix.pack(at(offset), rows, columns);
-        packed.version = version_;
+const Model::Packed& Model::packed(std::int64_t offset, int outputs, int inputs, Turned turned) const {
+    Packed& packed = packed_[{offset, turned}];
+    if (packed.version == version_) return packed;
+    if (products_ == Products::fp32) {
+        packed.matrix.pack(at(offset), outputs, inputs);
+    } else if (turned == Turned::no) {
+        packed.rounded.pack(at(offset), outputs, inputs);
+    } else {
+        packed.rounded.pack_transposed(at(offset), outputs, inputs);
     }
-    return packed.matrix;
+    packed.version = version_;
+    return packed;
 }
 
-ModelBytes model_bytes(const ModelSpec& s) {
-    const auto packed = [](int rows, int columns) { return ops::PackedMatrix::bytes(rows, columns); };
+void Model::multiply(float* y, const float* x, std::int64_t offset, int outputs, int inputs, int rows,
+                     float beta) const {
+    const Packed& w = packed(offset, outputs, inputs, Turned::no);
+    if (products_ == Products::fp32) return ops::gemm_nt(y, x, w.matrix, rows, beta);
+    ops::multiply_bf16(y, x, w.rounded, rows, beta, ops::bf16_unit());
+}
+
+void Model::multiply_back(float* dx, const float* dy, std::int64_t offset, int outputs, int inputs, int rows) const {
+    if (products_ == Products::fp32) return ops::gemm_nn(dx, dy, at(offset), rows, outputs, inputs);
+    ops::multiply_bf16(dx, dy, packed(offset, outputs, inputs, Turned::yes).rounded, rows, 0, ops::bf16_unit());
+}
+
+void Model::add_gradient(float* gradient, const float* dy, const float* x, std::int64_t offset, int outputs, int inputs,
+                         int rows) const {
+    if (products_ == Products::fp32) return ops::gemm_tn(gradient + offset, dy, x, rows, outputs, inputs);
+    ops::multiply_transposed_bf16(gradient + offset, dy, x, rows, outputs, inputs, ops::bf16_unit());
+}
+
+ModelBytes model_bytes(const ModelSpec& s, Products products, bool trains) {
+    const auto packed = [&](int rows, int columns) {
+        if (products == Products::fp32) return ops::PackedMatrix::bytes(rows, columns);
+        return ops::Bf16Matrix::bytes(rows, columns) + (trains ? ops::Bf16Matrix::bytes(columns, rows) : 0);
+    };
     const double layer = packed(s.qkv_width(), s.width) + packed(s.width, s.query_width()) +
                          packed(2 * s.ffn, s.width) + packed(s.width, s.ffn);
     const double head = s.head == Head::language ? packed(s.vocab, s.width)

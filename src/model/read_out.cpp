@@ -32,7 +32,7 @@ double log_weighted_sum(std::span<const double> z, const auto& weight) {
 std::vector<float> head_layer(const Model& model, const float* hidden, int rows) {
     const int width = model.spec().width;
     std::vector<float> inner(static_cast<std::size_t>(rows) * static_cast<std::size_t>(width));
-    ops::gemm_nt(inner.data(), hidden, model.packed(model.layout().head_hidden, width, width), rows);
+    model.multiply(inner.data(), hidden, model.layout().head_hidden, width, width, rows);
     ops::add_bias(inner.data(), model.at(model.layout().head_hidden_bias), rows, width);
     for (float& x : inner) x = std::max(x, 0.0F);
     return inner;

@@ -11,6 +11,8 @@ void RunOptions::fields(Fields& f) {
     f("seed", seed, "seed of every stage that has none of its own", at_least(0));
     f("sum", sum, "gradients over ranks: exact = same bits on any number of ranks, fast = fp32; auto = exact on CPUs");
     f("device", device, "where models compute: auto = cpu today; emulated = the code of GPUs on a processor, slow");
+    f("products", products,
+      "how processors multiply matrices: fp32; bf16 = operands rounded to bf16, fp32 sums, by AMX or AVX512-BF16");
     f("silence", silence, "end the job when a rank says nothing for so long", at_least(1)).not_identity();
     f("wait", wait, "how long to wait for an earlier start in the same folder to end", at_least(0)).not_identity();
 }

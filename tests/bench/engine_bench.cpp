@@ -74,6 +74,7 @@ void decoding(int slots) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    bench::choose_products();
     const std::string_view only = argc > 1 ? argv[1] : "";
     const auto sizes = [&](std::vector<int> all) { return argc > 2 ? std::vector{std::atoi(argv[2])} : all; };
     if (only != "decode")

@@ -83,6 +83,7 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "usage: grpo_bench PROMPT_TOKENS ANSWER_TOKENS [UPDATES]\n");
         return 64;
     }
+    bench::choose_products();
     const int prompt = std::atoi(argv[1]), answer = std::atoi(argv[2]), updates = argc > 3 ? std::atoi(argv[3]) : 12;
     return tdrm::comm::run_guarded(
         argc, argv, [&](tdrm::comm::Communicator& ranks) { return measure(ranks, prompt, answer, updates); });

@@ -4,11 +4,21 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
 #include <vector>
 
+#include "tdrm/engine/devices.hpp"
 #include "tdrm/model/spec.hpp"
 
 namespace tdrm::bench {
+
+/// PRODUCTS=bf16 in the environment: engines multiply so from now on.
+inline void choose_products() {
+    const char* wished = std::getenv("PRODUCTS");
+    if (wished != nullptr && std::string_view(wished) == "bf16")
+        engine::use_device(engine::DeviceKind::cpu, model::Products::bf16);
+}
 
 /// Sizes of the default experiment's model.
 inline model::ModelSpec small_spec(int vocab) {

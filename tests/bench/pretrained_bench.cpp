@@ -78,6 +78,7 @@ void score(engine::Engine& model) {
 
 int main(int argc, char** argv) {
     if (argc < 2) return 64;
+    bench::choose_products();
     const auto loaded = engine::load_pretrained(argv[1]);
     engine::Engine& model = *loaded;
     const auto wants = [&](const char* what) { return argc < 3 || std::strcmp(argv[2], what) == 0; };

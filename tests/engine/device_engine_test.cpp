@@ -1,13 +1,16 @@
-// The emulated device against processors: what bf16 costs, and which bits are promised.
+// Engines that multiply bf16 numbers, the emulated device and processors with AMX or AVX512-BF16, against fp32: what it
+// costs, and which bits are promised.
 
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <numeric>
+#include <tuple>
 
 #include "../rollout/toy.hpp"
 #include "tdrm/base/bfloat16.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/engine/devices.hpp"
 
 namespace tdrm::engine {
 namespace {
@@ -33,9 +36,26 @@ model::ModelSpec family_spec(model::Family family, model::Head head = model::Hea
     return spec.resolved();
 }
 
+/// Where an engine computes.
+enum class Place { fp32, emulated, bf16 };
+/// All but fp32 that there are.
+std::vector<Place> places() {
+    std::vector<Place> there{Place::emulated};
+    if (model::ops::bf16_unit() != model::ops::Bf16Unit::none) there.push_back(Place::bf16);
+    return there;
+}
+
+std::unique_ptr<Engine> empty_engine(const model::ModelSpec& spec, Place place) {
+    if (place == Place::emulated) return make_engine(spec, DeviceKind::emulated);
+    use_device(DeviceKind::cpu, place == Place::bf16 ? model::Products::bf16 : model::Products::fp32);
+    auto engine = make_engine(spec);
+    use_device(DeviceKind::cpu);
+    return engine;
+}
+
 /// Weights that bf16 holds exactly, norms and biases away from one and zero.
-std::unique_ptr<Engine> engine_of(const model::ModelSpec& spec, DeviceKind kind, std::uint64_t seed = 1) {
-    auto engine = make_engine(spec, kind);
+std::unique_ptr<Engine> engine_of(const model::ModelSpec& spec, Place place, std::uint64_t seed = 1) {
+    auto engine = empty_engine(spec, place);
     Random random(random_key(seed, "vectors"));
     model::initial_weights(spec, seed, [&](std::int64_t first, std::span<const float> values) {
         std::vector<float> moved(values.begin(), values.end());
@@ -101,13 +121,23 @@ double cosine(std::span<const float> a, std::span<const float> b) {
     return left == 0 && right == 0 ? 1 : product / std::sqrt(left * right);
 }
 
-class Families : public testing::TestWithParam<model::Family> {};
+class Families : public testing::TestWithParam<std::tuple<model::Family, Place>> {
+protected:
+    [[nodiscard]] static model::Family family() { return std::get<0>(GetParam()); }
+    [[nodiscard]] static Place place() { return std::get<1>(GetParam()); }
+};
 INSTANTIATE_TEST_SUITE_P(All, Families,
-                         testing::Values(model::Family::llama, model::Family::qwen2, model::Family::glm4));
+                         testing::Combine(testing::Values(model::Family::llama, model::Family::qwen2,
+                                                          model::Family::glm4),
+                                          testing::ValuesIn(places())));
+
+/// Of the places that there are.
+class Places : public testing::TestWithParam<Place> {};
+INSTANTIATE_TEST_SUITE_P(All, Places, testing::ValuesIn(places()));
 
 TEST_P(Families, LogProbabilitiesLieWithinTheRoundingOfBf16) {
-    const auto spec = family_spec(GetParam());
-    const auto cpu = engine_of(spec, DeviceKind::cpu), device = engine_of(spec, DeviceKind::emulated);
+    const auto spec = family_spec(family());
+    const auto cpu = engine_of(spec, Place::fp32), device = engine_of(spec, place());
     const auto forest = bushy_forest(spec.vocab, 1);
     Random random(random_key(2, "targets"));
     const auto targets = toy_tokens(random, static_cast<std::size_t>(forest.num_tokens()), spec.vocab);
@@ -131,8 +161,8 @@ void expect_near_gradients(const Engine& device, const Engine& cpu) {
 }
 
 TEST_P(Families, GradientsOfTokensPointWhereThoseOfProcessorsDo) {
-    const auto spec = family_spec(GetParam());
-    const auto cpu = engine_of(spec, DeviceKind::cpu), device = engine_of(spec, DeviceKind::emulated);
+    const auto spec = family_spec(family());
+    const auto cpu = engine_of(spec, Place::fp32), device = engine_of(spec, place());
     const auto forest = bushy_forest(spec.vocab, 1);
     Random random(random_key(2, "targets"));
     auto rows = all_rows(forest);
@@ -153,8 +183,8 @@ TEST_P(Families, GradientsOfTokensPointWhereThoseOfProcessorsDo) {
 }
 
 TEST_P(Families, ValuesAndTheirGradientsDoToo) {
-    const auto spec = family_spec(GetParam(), model::Head::value);
-    const auto cpu = engine_of(spec, DeviceKind::cpu), device = engine_of(spec, DeviceKind::emulated);
+    const auto spec = family_spec(family(), model::Head::value);
+    const auto cpu = engine_of(spec, Place::fp32), device = engine_of(spec, place());
     const auto forest = bushy_forest(spec.vocab, 1);
     const std::vector<std::int32_t> rows{3, 40, 41, 77, 100};
     std::vector<std::vector<float>> values;
@@ -173,8 +203,8 @@ TEST_P(Families, ValuesAndTheirGradientsDoToo) {
 
 /// Values of one pass by a forest and by a decoder, cut into the same segments.
 TEST_P(Families, DecodingHasTheForestsBitsAtEqualSegmentation) {
-    const auto spec = family_spec(GetParam());
-    const auto engine = engine_of(spec, DeviceKind::emulated);
+    const auto spec = family_spec(family());
+    const auto engine = engine_of(spec, place());
     Random random(random_key(4, "tokens"));
     const auto prompt = toy_tokens(random, 37, spec.vocab), answer = toy_tokens(random, 41, spec.vocab);
     model::Forest forest;
@@ -206,9 +236,9 @@ TEST_P(Families, DecodingHasTheForestsBitsAtEqualSegmentation) {
     EXPECT_EQ(value[0], forest_values[29]) << "in one run";
 }
 
-TEST(DeviceEngine, ASampledLogProbabilityHasTheTrainersBits) {
+TEST_P(Places, ASampledLogProbabilityHasTheTrainersBits) {
     const auto spec = family_spec(model::Family::llama);
-    const auto engine = engine_of(spec, DeviceKind::emulated);
+    const auto engine = engine_of(spec, GetParam());
     Random random(random_key(5, "tokens"));
     const auto prompt = toy_tokens(random, 19, spec.vocab);
     const auto decoder = engine->decoder(200, {.temperature = 0.7});
@@ -230,9 +260,9 @@ TEST(DeviceEngine, ASampledLogProbabilityHasTheTrainersBits) {
     for (std::size_t i = 0; i < choices.size(); ++i) EXPECT_EQ(choices[i].logprob, logp[i]) << i;
 }
 
-TEST(DeviceEngine, AnAnswerIsTheSameInAnyCompany) {
+TEST_P(Places, AnAnswerIsTheSameInAnyCompany) {
     const auto spec = family_spec(model::Family::qwen2);
-    const auto engine = engine_of(spec, DeviceKind::emulated);
+    const auto engine = engine_of(spec, GetParam());
     Random random(random_key(7, "tokens"));
     std::vector<std::vector<std::int32_t>> prompts;
     for (const std::size_t length : {9UL, 17UL, 40UL}) prompts.push_back(toy_tokens(random, length, spec.vocab));
@@ -297,10 +327,10 @@ std::vector<double> losses(Engine& engine) {
     return losses;
 }
 
-TEST(DeviceEngine, LearnsAsProcessorsDo) {
+TEST_P(Places, LearnsAsProcessorsDo) {
     const auto spec = family_spec(model::Family::llama);
-    const auto expected = losses(*engine_of(spec, DeviceKind::cpu));
-    const auto found = losses(*engine_of(spec, DeviceKind::emulated));
+    const auto expected = losses(*engine_of(spec, Place::fp32));
+    const auto found = losses(*engine_of(spec, GetParam()));
     EXPECT_LT(expected.back(), 0.5 * expected.front());
     for (std::size_t u = 0; u < expected.size(); ++u) EXPECT_NEAR(found[u], expected[u], 0.03 * expected[u]) << u;
 }
@@ -317,7 +347,7 @@ TEST(DeviceEngine, RefusesByNameWhatItDoesntCompute) {
 }
 
 TEST(DeviceEngine, NamesTheUnitWhoseGradientCantBeSummed) {
-    const auto engine = engine_of(family_spec(model::Family::llama), DeviceKind::emulated);
+    const auto engine = engine_of(family_spec(model::Family::llama), Place::emulated);
     engine->begin_training({});
     engine->begin_update();
     engine->begin_unit();
@@ -334,7 +364,7 @@ TEST(DeviceEngine, NamesTheUnitWhoseGradientCantBeSummed) {
 TEST(DeviceEngine, RoundedWeightsAreWhatIsComputedWith) {
     const auto spec = family_spec(model::Family::llama);
     for (const WeightFormat format : {WeightFormat::fp32, WeightFormat::bf16}) {
-        const auto engine = engine_of(spec, DeviceKind::emulated);
+        const auto engine = engine_of(spec, Place::emulated);
         engine->begin_training({format, Sum::exact, {}});
         EXPECT_EQ(engine->has(Array::master), format == WeightFormat::bf16);
         comm::Communicator ranks;

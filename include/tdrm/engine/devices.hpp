@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "tdrm/engine/engine.hpp"
+#include "tdrm/model/transformer.hpp"
 
 namespace tdrm::engine {
 
@@ -27,10 +28,13 @@ enum class DeviceKind {
 
 /// The kind that there is for a wish. @throws ConfigError if there is none, saying why
 [[nodiscard]] DeviceKind available(DeviceKind wished);
-/// Where `make_engine` of this process makes engines from now on; at the start `cpu`. @throws as `available`
-void use_device(DeviceKind wished);
+/// Where `make_engine` of this process makes engines from now on, and how processors multiply; at the start `cpu`,
+/// fp32.
+/// @throws ConfigError as `available`, or if nothing here multiplies bf16 numbers, or if it isn't a processor
+void use_device(DeviceKind wished, model::Products products = model::Products::fp32);
 [[nodiscard]] DeviceKind device_in_use();
-/// What the identity of a stage says of the device; empty for processors, which ranks compare at the start.
+[[nodiscard]] model::Products products_in_use();
+/// What the identity of a stage says of the device; empty for processors in fp32, which ranks compare at the start.
 [[nodiscard]] std::string device_identity();
 
 /// An engine on a device of a kind, whose weights are zero.

@@ -1,11 +1,15 @@
 // The decoder on a token forest: forward, backward, and the heads. Local; nothing here communicates.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <span>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "tdrm/model/bf16_products.hpp"
 #include "tdrm/model/buffer.hpp"
 #include "tdrm/model/forest.hpp"
 #include "tdrm/model/kv_cache.hpp"
@@ -16,11 +20,17 @@
 
 namespace tdrm::model {
 
+/// How matrices are multiplied: all operands fp32, or rounded to bf16 with fp32 sums. All else is fp32 in any case.
+enum class Products { fp32, bf16 };
+[[nodiscard]] constexpr auto enum_names(Products) {
+    return std::array<std::pair<Products, std::string_view>, 2>{{{Products::fp32, "fp32"}, {Products::bf16, "bf16"}}};
+}
+
 /// A model: its spec and all its parameters in one flat fp32 buffer.
 class Model {
 public:
-    /// @param spec as resolved(); parameters are uninitialised
-    explicit Model(const ModelSpec& spec);
+    /// @param spec as resolved(); parameters are uninitialised @param products bf16 where ops::bf16_unit() isn't none
+    explicit Model(const ModelSpec& spec, Products products = Products::fp32);
 
     [[nodiscard]] const ModelSpec& spec() const { return spec_; }
     [[nodiscard]] const Layout& layout() const { return layout_; }
@@ -34,19 +44,33 @@ public:
     }
     [[nodiscard]] std::span<const float> values() const { return {values_.data(), values_.size()}; }
     [[nodiscard]] const float* at(std::int64_t offset) const { return values_.data() + offset; }
-    /// The matrix at `offset` in packed form, packed when first asked for since the last change of the parameters.
-    [[nodiscard]] const ops::PackedMatrix& packed(std::int64_t offset, int rows, int columns) const;
+
+    // Products with the matrix W of shape (outputs, inputs) at an offset, rows of X and Y being tokens.
+    /// Y = beta Y + X W^T. beta is 0 or 1. A row's bits depend on that row alone.
+    void multiply(float* y, const float* x, std::int64_t offset, int outputs, int inputs, int rows,
+                  float beta = 0) const;
+    /// dX = dY W.
+    void multiply_back(float* dx, const float* dy, std::int64_t offset, int outputs, int inputs, int rows) const;
+    /// Adds dY^T X to the gradient of W.
+    void add_gradient(float* gradient, const float* dy, const float* x, std::int64_t offset, int outputs, int inputs,
+                      int rows) const;
 
 private:
+    /// A matrix in packed form, packed when first asked for since the last change of the parameters.
     struct Packed {
         std::uint64_t version = 0;
         ops::PackedMatrix matrix;
+        ops::Bf16Matrix rounded;
     };
+    enum class Turned { no, yes };
+    const Packed& packed(std::int64_t offset, int outputs, int inputs, Turned turned) const;
+
+    Products products_;
     ModelSpec spec_;
     Layout layout_;
     Floats values_;
     std::uint64_t version_ = 1;
-    mutable std::map<std::int64_t, Packed> packed_;  ///< by offset
+    mutable std::map<std::pair<std::int64_t, Turned>, Packed> packed_;  ///< by offset; turned for multiply_back in bf16
 };
 
 /// What the forward pass of one layer leaves behind for the backward pass.
@@ -94,7 +118,8 @@ struct Workspace {
 struct ModelBytes {
     double parameters, packed;
 };
-[[nodiscard]] ModelBytes model_bytes(const ModelSpec& spec);
+/// @param trains packed for backward passes, too
+[[nodiscard]] ModelBytes model_bytes(const ModelSpec& spec, Products products = Products::fp32, bool trains = false);
 /// Memory of a workspace after passes of at most `tokens` tokens, of which a head read `rows`, with a backward pass or
 /// without. Attention's scratch isn't in it.
 [[nodiscard]] double workspace_bytes(const ModelSpec& spec, double tokens, double rows, bool for_backward);

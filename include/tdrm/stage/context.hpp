@@ -24,6 +24,7 @@ struct RunOptions {
     std::int64_t seed = 1;                                      ///< of every stage that has none of its own
     train::SumMode sum = train::SumMode::automatic;             ///< how gradients are summed over ranks
     engine::DeviceKind device = engine::DeviceKind::automatic;  ///< where engines compute
+    model::Products products = model::Products::fp32;           ///< how processors multiply matrices
     Seconds silence{600};                                       ///< a rank that is silent for so long ends the job
     Seconds wait{30};                                           ///< that an earlier start gets to end
     void fields(Fields& f);

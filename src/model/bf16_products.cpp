@@ -1,0 +1,399 @@
+#include "tdrm/model/bf16_products.hpp"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "tdrm/base/errors.hpp"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#define TDRM_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
+#define TDRM_AMX __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,amx-tile,amx-bf16")))
+#endif
+
+namespace tdrm::model::ops {
+namespace {
+
+using Word = std::uint32_t;  ///< two bf16 numbers, the first in the low half
+
+constexpr int kWidth = 16;  ///< outputs of a panel, rows and pairs of a tile
+constexpr int kTileWords = kWidth * kWidth;
+
+int rounded_up(int n, int to) { return (n + to - 1) / to * to; }
+std::size_t area(int rows, int columns) { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns); }
+
+}  // namespace
+
+std::string_view name_of(Bf16Unit unit) {
+    return unit == Bf16Unit::tiles ? "AMX" : unit == Bf16Unit::dot_products ? "AVX512-BF16" : "none";
+}
+
+void Bf16Matrix::resize(int outputs, int sums) {
+    outputs_ = outputs;
+    sums_ = sums;
+    pairs_ = rounded_up(sums, 2 * kWidth) / 2;
+    data_.assign(area(rounded_up(outputs, kWidth), pairs_), 0);
+}
+
+double Bf16Matrix::bytes(int outputs, int sums) {
+    return 2.0 * rounded_up(outputs, kWidth) * rounded_up(sums, 2 * kWidth);
+}
+
+#if defined(__x86_64__)
+
+namespace {
+
+bool has_dot_products() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
+        return false;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && ((a >> 5U) & 1U) != 0;
+}
+
+/// Linux keeps a process's tiles only if it asked for them.
+bool may_use_tiles() {
+    constexpr int kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+bool has_tiles() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!has_dot_products() || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+    constexpr unsigned kTile = 24, kTileBf16 = 22;
+    return ((d >> kTile) & 1U) != 0 && ((d >> kTileBf16) & 1U) != 0 && may_use_tiles();
+}
+
+/// Scratch of products: they are many and small.
+Word* scratch(std::vector<Word>& memory, std::size_t words) {
+    if (memory.size() < words) memory.resize(words);
+    return memory.data();
+}
+
+// Rows of X as pairs, tile by tile: [rows / 16][pairs / 16][16][16], so that a tile lies in one piece.
+
+Word* tile_of(Word* x, int row, int pair, int pairs) {
+    return x + static_cast<std::ptrdiff_t>(row / kWidth) * kWidth * pairs + static_cast<std::ptrdiff_t>(pair) * kWidth;
+}
+
+/// Rounds up to 16 numbers at `from`; those from `count` on are 0.
+TDRM_BF16 inline __m512 load_some(const float* from, int count) {
+    if (count >= kWidth) return _mm512_loadu_ps(from);
+    return count <= 0 ? _mm512_setzero_ps()
+                      : _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << static_cast<unsigned>(count)) - 1U), from);
+}
+
+/// @param stride words between a row's runs of 16 pairs
+TDRM_BF16 void round_row(Word* to, std::ptrdiff_t stride, const float* from, int count, int pairs) {
+    for (int p = 0; p < pairs; p += kWidth, to += stride) {
+        const __m512 low = load_some(from + 2 * p, count - 2 * p);
+        const __m512 high = load_some(from + 2 * p + kWidth, count - 2 * p - kWidth);
+        _mm512_storeu_si512(to, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
+    }
+}
+
+/// A tile of 16 x 16 words, transposed.
+TDRM_BF16 void transpose(Word* to, const Word* from) {
+    __m512i r[kWidth], t[kWidth];
+    for (int i = 0; i < kWidth; ++i) r[i] = _mm512_loadu_si512(from + i * kWidth);
+    for (int i = 0; i < kWidth; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < kWidth; i += 4) {
+        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    for (int i = 0; i < 4; ++i) {  // r[i + 4 j] has columns i, i + 4, i + 8, i + 12 of rows 4 j to 4 j + 3
+        const __m512i low = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88),
+                      high = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+        const __m512i low2 = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88),
+                      high2 = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+        t[i] = _mm512_shuffle_i32x4(low, low2, 0x88);
+        t[i + 8] = _mm512_shuffle_i32x4(low, low2, 0xdd);
+        t[i + 4] = _mm512_shuffle_i32x4(high, high2, 0x88);
+        t[i + 12] = _mm512_shuffle_i32x4(high, high2, 0xdd);
+    }
+    for (int i = 0; i < kWidth; ++i) _mm512_storeu_si512(to + i * kWidth, t[i]);
+}
+
+/// One panel: columns [first, first + 16) of b_QP as pairs along Q.
+TDRM_BF16 void pack_panel(Word* to, const float* b, int sums, int outputs, int first, int pairs) {
+    alignas(64) static constexpr std::uint16_t kOrder[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                             21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                             11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    const __m512i interleave = _mm512_load_si512(kOrder);
+    const int count = outputs - first;
+    for (int p = 0; p < pairs; ++p, to += kWidth) {
+        const float* row = b + static_cast<std::ptrdiff_t>(2 * p) * outputs + first;
+        const __m512 one = 2 * p < sums ? load_some(row, count) : _mm512_setzero_ps();
+        const __m512 next = 2 * p + 1 < sums ? load_some(row + outputs, count) : _mm512_setzero_ps();
+        const __m512i both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(next, one));
+        _mm512_storeu_si512(to, _mm512_permutexvar_epi16(interleave, both));
+    }
+}
+
+/// What a product takes: X as pairs, B, and where Y lies.
+struct Operands {
+    float* y;
+    std::ptrdiff_t y_stride;
+    const Word* x;  ///< tile by tile, rows up to whole pairs of tiles
+    const Word* b;  ///< as Bf16Matrix
+    int pairs, rows, columns;
+    float beta;
+};
+
+// By dot products: 4 rows x 2 panels in registers.
+
+template <int R, int C>
+TDRM_BF16 inline void dot_block(const Operands& o, int row, int column) {
+    __m512 total[R][C];
+    const auto mask = [](int left) {
+        return static_cast<__mmask16>(left >= kWidth ? 0xffffU : (1U << static_cast<unsigned>(left)) - 1U);
+    };
+    float* y = o.y + row * o.y_stride + column;
+    for (int r = 0; r < R; ++r)
+        for (int c = 0; c < C; ++c)
+            total[r][c] = o.beta == 0 ? _mm512_setzero_ps()
+                                      : _mm512_maskz_loadu_ps(mask(o.columns - column - c * kWidth),
+                                                              y + r * o.y_stride + c * kWidth);
+    const Word* b = o.b + static_cast<std::ptrdiff_t>(column) * o.pairs;
+    const Word* x[R];
+    for (int r = 0; r < R; ++r)
+        x[r] = o.x + static_cast<std::ptrdiff_t>((row + r) / kWidth) * kWidth * o.pairs + (row + r) % kWidth * kWidth;
+    for (int p = 0; p < o.pairs; ++p) {
+        const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(p / kWidth) * kTileWords + p % kWidth;
+        __m512i right[C];
+        for (int c = 0; c < C; ++c)
+            right[c] = _mm512_loadu_si512(b + (static_cast<std::ptrdiff_t>(c) * o.pairs + p) * kWidth);
+        for (int r = 0; r < R; ++r) {
+            const __m512i left = _mm512_set1_epi32(static_cast<int>(x[r][at]));
+            for (int c = 0; c < C; ++c)
+                total[r][c] = _mm512_dpbf16_ps(total[r][c], reinterpret_cast<__m512bh>(left),
+                                               reinterpret_cast<__m512bh>(right[c]));
+        }
+    }
+    for (int r = 0; r < R; ++r)
+        for (int c = 0; c < C; ++c)
+            _mm512_mask_storeu_ps(y + r * o.y_stride + c * kWidth, mask(o.columns - column - c * kWidth), total[r][c]);
+}
+
+TDRM_BF16 void multiply_by_dot_products(const Operands& o) {
+    constexpr int kRows = 6;
+    for (int column = 0; column < o.columns; column += 2 * kWidth) {
+        const bool pair = o.columns - column > kWidth;
+        for (int row = 0; row < o.rows; row += kRows) {
+            switch (std::min(kRows, o.rows - row) * 2 + (pair ? 1 : 0)) {
+                case 2:
+                    dot_block<1, 1>(o, row, column);
+                    break;
+                case 3:
+                    dot_block<1, 2>(o, row, column);
+                    break;
+                case 4:
+                    dot_block<2, 1>(o, row, column);
+                    break;
+                case 5:
+                    dot_block<2, 2>(o, row, column);
+                    break;
+                case 6:
+                    dot_block<3, 1>(o, row, column);
+                    break;
+                case 7:
+                    dot_block<3, 2>(o, row, column);
+                    break;
+                case 8:
+                    dot_block<4, 1>(o, row, column);
+                    break;
+                case 9:
+                    dot_block<4, 2>(o, row, column);
+                    break;
+                case 10:
+                    dot_block<5, 1>(o, row, column);
+                    break;
+                case 11:
+                    dot_block<5, 2>(o, row, column);
+                    break;
+                case 12:
+                    dot_block<6, 1>(o, row, column);
+                    break;
+                default:
+                    dot_block<6, 2>(o, row, column);
+                    break;
+            }
+        }
+    }
+}
+
+// By tiles: 2 x 2 of 16 x 16 sums.
+
+struct alignas(64) TileShapes {
+    std::uint8_t palette = 1, start_row = 0, reserved[14]{};
+    std::uint16_t bytes[16]{};
+    std::uint8_t rows[16]{};
+};
+
+TDRM_AMX void shape_tiles() {
+    static const TileShapes shapes = [] {
+        TileShapes s;
+        for (int t = 0; t < 8; ++t) {
+            s.bytes[t] = kWidth * sizeof(Word);
+            s.rows[t] = kWidth;
+        }
+        return s;
+    }();
+    _tile_loadconfig(&shapes);
+}
+
+/// Y of 16 M x 16 N sums at `y`. @param b1 the panel behind b0
+template <int M, int N>
+TDRM_AMX inline void tile_block(float* y, std::ptrdiff_t y_stride, const Word* x, const Word* b0, const Word* b1,
+                                int pairs, float beta) {
+    const auto y_bytes = static_cast<std::size_t>(y_stride) * sizeof(float);
+    constexpr std::size_t kTileBytes = kWidth * sizeof(Word);
+    if (beta == 0) {
+        _tile_zero(0);
+        if constexpr (N > 1) _tile_zero(1);
+        if constexpr (M > 1) _tile_zero(2);
+        if constexpr (M > 1 && N > 1) _tile_zero(3);
+    } else {
+        _tile_loadd(0, y, y_bytes);
+        if constexpr (N > 1) _tile_loadd(1, y + kWidth, y_bytes);
+        if constexpr (M > 1) _tile_loadd(2, y + kWidth * y_stride, y_bytes);
+        if constexpr (M > 1 && N > 1) _tile_loadd(3, y + kWidth * y_stride + kWidth, y_bytes);
+    }
+    for (int p = 0; p < pairs; p += kWidth) {
+        _tile_loadd(4, x + static_cast<std::ptrdiff_t>(p) * kWidth, kTileBytes);
+        _tile_loadd(6, b0 + static_cast<std::ptrdiff_t>(p) * kWidth, kTileBytes);
+        _tile_dpbf16ps(0, 4, 6);
+        if constexpr (N > 1) {
+            _tile_loadd(7, b1 + static_cast<std::ptrdiff_t>(p) * kWidth, kTileBytes);
+            _tile_dpbf16ps(1, 4, 7);
+        }
+        if constexpr (M > 1) {
+            _tile_loadd(5, x + static_cast<std::ptrdiff_t>(pairs + p) * kWidth, kTileBytes);
+            _tile_dpbf16ps(2, 5, 6);
+            if constexpr (N > 1) _tile_dpbf16ps(3, 5, 7);
+        }
+    }
+    _tile_stored(0, y, y_bytes);
+    if constexpr (N > 1) _tile_stored(1, y + kWidth, y_bytes);
+    if constexpr (M > 1) _tile_stored(2, y + kWidth * y_stride, y_bytes);
+    if constexpr (M > 1 && N > 1) _tile_stored(3, y + kWidth * y_stride + kWidth, y_bytes);
+}
+
+TDRM_AMX inline void any_tile_block(int rows, int columns, float* y, std::ptrdiff_t y_stride, const Word* x,
+                                    const Word* b0, const Word* b1, int pairs, float beta) {
+    if (rows > kWidth && columns > kWidth) return tile_block<2, 2>(y, y_stride, x, b0, b1, pairs, beta);
+    if (rows > kWidth) return tile_block<2, 1>(y, y_stride, x, b0, b1, pairs, beta);
+    if (columns > kWidth) return tile_block<1, 2>(y, y_stride, x, b0, b1, pairs, beta);
+    tile_block<1, 1>(y, y_stride, x, b0, b1, pairs, beta);
+}
+
+TDRM_AMX void multiply_by_tiles(const Operands& o) {
+    constexpr int kBlock = 2 * kWidth;
+    shape_tiles();
+    alignas(64) float edge[kBlock * kBlock];  // of a block that Y ends in
+    for (int column = 0; column < o.columns; column += kBlock) {
+        const int columns = std::min(kBlock, o.columns - column);
+        const Word* b0 = o.b + static_cast<std::ptrdiff_t>(column) * o.pairs;
+        const Word* b1 = b0 + static_cast<std::ptrdiff_t>(kWidth) * o.pairs;
+        for (int row = 0; row < o.rows; row += kBlock) {
+            const int rows = std::min(kBlock, o.rows - row);
+            const Word* x = o.x + static_cast<std::ptrdiff_t>(row) * o.pairs;
+            float* y = o.y + row * o.y_stride + column;
+            if (rows % kWidth == 0 && columns % kWidth == 0) {
+                any_tile_block(rows, columns, y, o.y_stride, x, b0, b1, o.pairs, o.beta);
+                continue;
+            }
+            for (int r = 0; o.beta != 0 && r < rows; ++r) std::copy_n(y + r * o.y_stride, columns, edge + r * kBlock);
+            any_tile_block(rows, columns, edge, kBlock, x, b0, b1, o.pairs, o.beta);
+            for (int r = 0; r < rows; ++r) std::copy_n(edge + r * kBlock, columns, y + r * o.y_stride);
+        }
+    }
+    _tile_release();
+}
+
+void multiply(const Operands& operands, Bf16Unit unit) {
+    ensure(unit != Bf16Unit::none && unit <= bf16_unit(), "a unit that is there");
+    if (unit == Bf16Unit::tiles) return multiply_by_tiles(operands);
+    multiply_by_dot_products(operands);
+}
+
+}  // namespace
+
+Bf16Unit bf16_unit() {
+    static const Bf16Unit unit = has_tiles()          ? Bf16Unit::tiles
+                                 : has_dot_products() ? Bf16Unit::dot_products
+                                                      : Bf16Unit::none;
+    return unit;
+}
+
+void Bf16Matrix::pack(const float* b, int outputs, int sums) {
+    resize(outputs, sums);
+    static thread_local std::vector<Word> memory;
+    Word* rows = scratch(memory, area(kWidth, pairs_));
+    for (int first = 0; first < outputs; first += kWidth) {
+        for (int r = 0; r < kWidth; ++r)
+            round_row(rows + r * kWidth, kTileWords, b + static_cast<std::ptrdiff_t>(first + r) * sums,
+                      first + r < outputs ? sums : 0, pairs_);
+        for (int p = 0; p < pairs_; p += kWidth)
+            transpose(tile_of(data_.data(), first, p, pairs_), tile_of(rows, 0, p, pairs_));
+    }
+}
+
+void Bf16Matrix::pack_transposed(const float* b, int sums, int outputs) {
+    resize(outputs, sums);
+    for (int first = 0; first < outputs; first += kWidth)
+        pack_panel(data_.data() + static_cast<std::ptrdiff_t>(first) * pairs_, b, sums, outputs, first, pairs_);
+}
+
+void multiply_bf16(float* y, const float* x, const Bf16Matrix& b, int m, float beta, Bf16Unit unit) {
+    constexpr int kBlockWords = 1 << 18;  // of X, that stay in the second-level cache while B passes by
+    static thread_local std::vector<Word> memory;
+    const int block = std::max(2 * kWidth, kBlockWords / b.pairs() / kWidth * kWidth);
+    for (int row = 0; row < m; row += block) {
+        const int rows = std::min(block, m - row);
+        Word* words = scratch(memory, area(rounded_up(rows, 2 * kWidth), b.pairs()));
+        for (int r = 0; r < rows; ++r)
+            round_row(tile_of(words, r, 0, b.pairs()) + r % kWidth * kWidth, kTileWords,
+                      x + static_cast<std::ptrdiff_t>(row + r) * b.sums(), b.sums(), b.pairs());
+        multiply({y + static_cast<std::ptrdiff_t>(row) * b.outputs(), b.outputs(), words, b.data(), b.pairs(), rows,
+                  b.outputs(), beta},
+                 unit);
+    }
+}
+
+void multiply_transposed_bf16(float* w, const float* y, const float* x, int m, int n, int k, Bf16Unit unit) {
+    static thread_local Bf16Matrix left, right;
+    static thread_local std::vector<Word> memory;
+    left.pack_transposed(y, m, n);
+    right.pack_transposed(x, m, k);
+    const int pairs = left.pairs();
+    Word* rows = scratch(memory, area(rounded_up(n, 2 * kWidth), pairs));
+    for (int first = 0; first < n; first += kWidth)
+        for (int p = 0; p < pairs; p += kWidth)
+            transpose(tile_of(rows, first, p, pairs), tile_of(const_cast<Word*>(left.data()), first, p, pairs));
+    multiply({w, k, rows, right.data(), pairs, n, k, 1}, unit);
+}
+
+#else
+
+Bf16Unit bf16_unit() { return Bf16Unit::none; }
+void Bf16Matrix::pack(const float*, int, int) { ensure(false, "a processor with bf16 products"); }
+void Bf16Matrix::pack_transposed(const float*, int, int) { ensure(false, "a processor with bf16 products"); }
+void multiply_bf16(float*, const float*, const Bf16Matrix&, int, float, Bf16Unit) {
+    ensure(false, "a processor with bf16 products");
+}
+void multiply_transposed_bf16(float*, const float*, const float*, int, int, int, Bf16Unit) {
+    ensure(false, "a processor with bf16 products");
+}
+
+#endif
+
+}  // namespace tdrm::model::ops
