@@ -102,7 +102,7 @@ struct Batch {
 }  // namespace
 
 void CommandOptions::fields(Fields& f) {
-    f("run", run, "the command: reads an item a line, writes a reply a line, both JSON; run by /bin/sh").required();
+    f("run", run, "the command: reads an item a line, writes a reply a line, both JSON; run by /bin/sh");
     f("workers", workers, "processes of the command on each rank", between(1, 1024)).not_identity();
     f("window", window, "items that a process holds at once", at_least(1)).not_identity();
     f("deadline", deadline, "time for one item; a process that takes longer is killed", above(0)).not_identity();

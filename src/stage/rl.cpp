@@ -97,18 +97,39 @@ struct RepetitionFields : PartFields {
     }
 };
 
+enum class JudgedBy { answer, steps };
+constexpr auto enum_names(JudgedBy) {
+    return std::array<std::pair<JudgedBy, std::string_view>, 2>{
+        {{JudgedBy::answer, "answer"}, {JudgedBy::steps, "steps"}}};
+}
+struct CommandRewardFields : PartFields {
+    CommandOptions command;
+    JudgedBy of = JudgedBy::answer;
+    CommandRewardFields() { weight = 1; }
+    void fields(Fields& f) {
+        PartFields::fields(f);
+        command.fields(f);
+        f("of", of, "what it scores: the answer, or each of its steps");
+    }
+    [[nodiscard]] std::vector<std::string> validate() const {
+        return command.run.empty() ? std::vector<std::string>{} : command.validate();
+    }
+};
+
 struct RewardFields {
     RuleRewardFields rule;
     ValueRewardFields value;
     PartFields length;
     OverlongFields overlong;
     RepetitionFields repetition;
+    CommandRewardFields command;
     void fields(Fields& f) {
         f("rule", rule, "the rule's verdict, 0 or 1");
         f("value", value, "a value model's share of the reward");
         f("length", length, "minus the share of the longest answer that it has");
         f("overlong", overlong, "0, and down to -1 for answers that come close to the longest");
         f("repetition", repetition, "minus the share of runs of tokens that occurred before");
+        f("command", command, "what a program of yours says: JSON lines in, JSON lines out (docs/rl.md)");
     }
     [[nodiscard]] std::vector<std::string> validate() const {
         if (overlong.weight == 0 || overlong.buffer > 0) return {};
@@ -421,7 +442,7 @@ public:
         if (options_.kl.beta > 0)
             reference = load_model(context, context.input(options_.kl.reference.empty() ? "policy" : "kl.reference"));
         train::RlOptions bound = options_.bound();
-        bound.credit.rewards = rewards(context.task, value || judge);
+        bound.credit.rewards = rewards(context, value || judge);
         std::optional<train::Critic> critic;
         if (options_.has_critic()) critic.emplace(train::Critic{*value.engine, options_.critic.learning});
         train::RlObjective objective(context.ranks, context.task, options_.problems, *policy, value.scorer,
@@ -466,7 +487,7 @@ public:
             throw ConfigError(cat("the batch of update ", update, " has no answer ", row, ". It has ",
                                   batch.answers.size(), ", counted from 0."));
         train::RlOptions bound = options_.bound();
-        bound.credit.rewards = rewards(context.task, !batch.values.empty());
+        bound.credit.rewards = rewards(context, !batch.values.empty());
         train::RlObjective objective(context.ranks, context.task, options_.problems, *policy, std::nullopt,
                                      reference.get(), bound, context.seed);
         const auto kept_reward = batch.reward;
@@ -649,7 +670,8 @@ private:
     }
 
     /// The parts of the reward. A value model is looked at where it is only a baseline.
-    [[nodiscard]] std::vector<train::RewardPart> rewards(const task::Task& task, bool has_value) const {
+    [[nodiscard]] std::vector<train::RewardPart> rewards(const StageContext& context, bool has_value) const {
+        const task::Task& task = context.task;
         const auto& r = options_.reward;
         const int longest = options_.sampler.max_tokens > 0 ? options_.sampler.max_tokens : task.max_answer_tokens();
         std::vector<train::RewardPart> parts{r.rule.with(train::rule_reward(r.rule.weight))};
@@ -661,6 +683,10 @@ private:
             parts.push_back(r.overlong.with(train::overlong_reward(r.overlong.weight, longest, r.overlong.buffer)));
         if (r.repetition.weight != 0)
             parts.push_back(r.repetition.with(train::repetition_reward(r.repetition.weight, r.repetition.tokens)));
+        if (!r.command.command.run.empty())
+            parts.push_back(r.command.with(train::command_reward(
+                r.command.weight, r.command.of == JudgedBy::answer ? train::Grain::answer : train::Grain::action,
+                std::make_shared<CommandPool>(r.command.command), context.ranks, task)));
         return parts;
     }
 

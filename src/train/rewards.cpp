@@ -175,6 +175,69 @@ RewardPart repetition_reward(double weight, int tokens) {
     });
 }
 
+namespace {
+
+/// An answer as a user's program gets it.
+nlohmann::json item_of(const rollout::Trajectories& answers, std::size_t row, const task::Task& task) {
+    const auto problem = static_cast<std::size_t>(answers.problem[row]);
+    const auto ids = answers.ids(row);
+    std::vector<std::string> steps;
+    std::int32_t begin = 0;
+    for (const std::int32_t end : answers.step_ends(row)) {
+        steps.push_back(task.text(ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin))));
+        begin = end;
+    }
+    return {{"problem", answers.problem_index[problem]},
+            {"question", task.question_of(answers.prompt(problem))},
+            {"gold", answers.problem_answer[problem]},
+            {"answer", task.text(ids)},
+            {"steps", steps},
+            {"right", answers.outcome[row]}};
+}
+
+/// Scores of the rows [begin, end), by grain.
+std::vector<double> ask(CommandPool& pool, Grain grain, const rollout::Trajectories& answers, std::size_t begin,
+                        std::size_t end, const task::Task& task, const CommandPool::Alive& alive) {
+    std::vector<nlohmann::json> items;
+    for (std::size_t row = begin; row < end; ++row) items.push_back(item_of(answers, row, task));
+    const auto steps = [&](std::size_t item) { return answers.step_ends(begin + item).size(); };
+    const auto replies = pool.ask(items, alive, [&](std::size_t item, const nlohmann::json& reply) {
+        if (grain == Grain::answer) {
+            (void)score_of(reply);
+        } else {
+            (void)tdrm::scores_of(reply, steps(item));
+        }
+    });
+    std::vector<double> scores;
+    for (std::size_t item = 0; item < replies.size(); ++item) {
+        if (grain == Grain::answer) {
+            scores.push_back(score_of(replies[item]));
+            continue;
+        }
+        const auto of_steps = tdrm::scores_of(replies[item], steps(item));
+        scores.insert(scores.end(), of_steps.begin(), of_steps.end());
+        scores.push_back(std::nan(""));  // behind the last step nothing is judged
+    }
+    return scores;
+}
+
+}  // namespace
+
+RewardPart command_reward(double weight, Grain grain, std::shared_ptr<CommandPool> pool, comm::Communicator& ranks,
+                          const task::Task& task) {
+    return {"command", weight, grain, {}, [=, &ranks, &task](const RlBatch& batch) {
+                const auto [begin, end] = rollout::share(batch.answers.size(), ranks.rank(), ranks.size());
+                const auto mine = ranks.agree("asking the command of the reward", [&, b = begin, e = end] {
+                    return ask(*pool, grain, batch.answers, b, e, task,
+                               [&] { ranks.working_on("asking the command of the reward"); });
+                });
+                std::vector<double> all;
+                for (const auto& part : ranks.all_gather(std::span<const double>(mine)))
+                    all.insert(all.end(), part.begin(), part.end());
+                return all;
+            }};
+}
+
 RewardPart kl_reward(double weight) {
     return {"kl", weight, Grain::token, {}, [](const RlBatch& batch) {
                 std::vector<double> score;

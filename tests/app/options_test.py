@@ -2,6 +2,8 @@
 
 import json
 import math
+import pathlib
+import sys
 import tempfile
 import unittest
 
@@ -49,6 +51,8 @@ stages:
   shrunk:   {{do: rl, like: critic, advantage: {{kind: shrinkage}}, batch: {{problems: 16, samples: 1}}}}
   gated:    {{do: rl, like: critic, advantage: {{kind: gated}}, critic: {{warmup: 0}}, updates: 6}}
   tree:     {{do: rl, like: plain, batch: {{samples: 2, tree: {{width: 2, depth: 2}}}}, advantage: {{kind: tree}}}}
+  judged:   {{do: rl, like: plain, reward: {{rule: 0.5, command: {{run: "COMMAND answer", weight: 0.25, workers: 3}}}}}}
+  stepwise: {{do: rl, like: plain, reward: {{rule: 0.5, command: {{run: "COMMAND steps", of: steps, normalise: group}}}}}}
   guarded:  {{do: rl, like: plain, reward: {{rule: 0, length: 1}}, eval: {{problems: value, every: 1, samples: 16}}, guard: stop, updates: 60,
              optimizer: {{lr: 0.004}}}}
   cut:      {{do: rl, like: gae, sampler: {{max_tokens: 18}}}}
@@ -70,7 +74,8 @@ class Options(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         with tempfile.TemporaryDirectory() as folder:
-            cls.run_folder = runs.reference(config=runs.write_config(folder, CONFIG))
+            judge = pathlib.Path(__file__).with_name("data") / "judge.py"
+            cls.run_folder = runs.reference(config=runs.write_config(folder, CONFIG.replace("COMMAND", f"{sys.executable} {judge}")))
 
     def lines(self, stage):
         return runs.lines(self.run_folder / stage / "metrics.jsonl")
@@ -201,6 +206,44 @@ class Options(unittest.TestCase):
             self.assertAlmostEqual(batch["trajectory/reward_repetition"][row], -0.125 * again, 12)
         parts = sum(batch[f"trajectory/reward_{name}"] for name in ("rule", "length", "overlong", "repetition"))
         np.testing.assert_allclose(batch["trajectory/reward"], parts, atol=1e-12)
+
+    def test_a_program_of_the_user_scores_answers_or_steps(self):
+        batch = self.batch("judged")
+        lengths = np.array([end - begin for begin, end in zip(batch["trajectory/step_offset"][:-1], batch["trajectory/step_offset"][1:])])
+        expected = 0.25 * (lengths / 10 + batch["trajectory/outcome"])
+        np.testing.assert_allclose(batch["trajectory/reward_command"], expected, atol=1e-12)
+        batch = self.batch("stepwise")
+        for scores in split(batch["state/reward_command"], batch["state/offset"]):
+            self.assertEqual(scores[-1], 0, "behind the last step nothing is judged")
+        first = batch["state/reward_command"][: batch["state/offset"][4]]
+        given = np.array([float(len(split(batch["step/end"], batch["trajectory/step_offset"])[row]) and k)
+                          for row in range(4) for k in range(len(split(batch["step/end"], batch["trajectory/step_offset"])[row]))])
+        kept = np.concatenate([s[:-1] for s in split(first, batch["state/offset"][:5])])
+        np.testing.assert_allclose(kept, (given - given.mean()) / given.std(), atol=1e-9)
+
+    def test_a_judge_that_fails_ends_the_run_with_its_last_commit_whole(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = runs.write_config(folder, """
+run: {dir: elsewhere, seed: 1}
+task: {kind: chain, min_steps: 2, max_steps: 3, splits: {sft: 640, rl: 20}}
+stages:
+  base:   {do: sft, model: {layers: 1, width: 32, heads: 2}, problems: sft, batch: 32}
+  judged: {do: rl, policy: base, problems: rl, batch: {problems: 4, samples: 2}, updates: 4, commit: {at: 1},
+           reward: {command: {run: placeholder, attempts: 2, deadline: 1s}}}
+""")
+            judge = pathlib.Path(__file__).with_name("data") / "judge.py"
+            for command, code, message in (("true", 65, "ended"), ("echo nonsense; cat > /dev/null", 65, "nonsense"),
+                                           ("cat > /dev/null", 65, "deadline"), ("/no/such/judge", 64, "judge"),
+                                           (f"{sys.executable} {judge} fails", 65, "exit")):
+                with self.subTest(command):
+                    run = pathlib.Path(folder) / "run"
+                    done = runs.tdrm(*runs.run_arguments(run, config=config, settings=[f"stages.judged.reward.command.run={command}"],
+                                                         more=["--redo", "judged"] if (run / "judged").exists() else []))
+                    self.assertEqual(done.returncode, code, done.stdout)
+                    self.assertIn(message, done.stdout)
+                    if "fails" in command:
+                        self.assertEqual(runs.tdrm("inspect", str(run)).returncode, 0)
+                        self.assertTrue((run / "judged/update-000002").is_dir())
 
     def test_progress_counts_for_the_steps_before_it(self):
         batch = self.batch("progress")

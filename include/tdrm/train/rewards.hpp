@@ -3,12 +3,15 @@
 
 #include <array>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "tdrm/base/command_pool.hpp"
+#include "tdrm/comm/communicator.hpp"
 #include "tdrm/reward/advantage.hpp"
 #include "tdrm/task/task.hpp"
 
@@ -93,6 +96,13 @@ struct ValueRewardOptions {
 [[nodiscard]] RewardPart overlong_reward(double weight, int longest, int buffer);
 /// Minus the share of an answer's runs of `tokens` tokens that occurred in it before.
 [[nodiscard]] RewardPart repetition_reward(double weight, int tokens);
+/// What a user's program says of each answer, or of each of its steps: the "score", or the "scores", of its replies.
+/// Collective: each rank asks its own processes about its share. An item is
+///   {"problem": index in the split, "question": text, "gold": text, "answer": text, "steps": [texts], "right": 0 or
+///   1}.
+/// @param pool lives as long as the part @throws as CommandPool::ask, on every rank
+[[nodiscard]] RewardPart command_reward(double weight, Grain grain, std::shared_ptr<CommandPool> pool,
+                                        comm::Communicator& ranks, const task::Task& task);
 /// Minus the divergence from the reference at each token (RlBatch::divergence).
 [[nodiscard]] RewardPart kl_reward(double weight);
 
