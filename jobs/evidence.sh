@@ -43,7 +43,9 @@ case $name in
     [ -e "${DATA:-}/train.jsonl" ] && [ -e "$DATA/test.jsonl" ] ||
       { echo "evidence: smollm2 needs GSM8K (a few hundred of its problems). Set DATA to a folder with its train.jsonl and test.jsonl." >&2; exit 64; }
     jobs/smollm2-gsm8k.sh --dry-run >/dev/null  # makes models/smollm2
-    run configs/evidence/smollm2.yaml --set "task.data=$(realpath "$DATA")"
+    products=fp32  # a model of this size is worth rounding where the processor multiplies bf16 tiles (docs/adr/0091)
+    grep -qw amx_bf16 /proc/cpuinfo && products=bf16
+    run configs/evidence/smollm2.yaml --set "task.data=$(realpath "$DATA")" --set "run.products=$products"
     runs=(smollm2)
     ;;
   rl)

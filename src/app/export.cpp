@@ -7,6 +7,8 @@
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/json.hpp"
+#include "tdrm/base/options.hpp"
+#include "tdrm/engine/lora.hpp"
 #include "tdrm/model/pretrained.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
@@ -78,6 +80,50 @@ model::Dtype stored_dtype(const model::Pretrained& source) {
     return model::Dtype::f32;
 }
 
+/// The adapters of a stage trained with lora, as peft's save_pretrained writes them.
+void write_adapter(const store::Checkpoint& checkpoint, const Yaml& options, const std::string& source,
+                   const fs::path& folder, model::Dtype dtype) {
+    const auto spec = train::spec_of(checkpoint);
+    engine::LoraOptions lora;
+    Problems problems;
+    if (const Yaml* given = options.find_path("options.lora")) parse(*given, lora, problems);
+    if (lora.rank == 0 || !checkpoint.has("lora/model"))
+        throw ConfigError(cat(source, " has no adapters (all its weights learnt). Leave --adapter out."));
+    if (spec.head == model::Head::value)
+        throw ConfigError(
+            cat(source, " is a value model, whose head learnt beside the adapters. Leave --adapter out."));
+    const auto engine = engine::with_adapters(engine::make_engine(spec), lora, 0);
+    std::vector<store::TensorView> views;
+    for (const auto& tensor : engine->layout().tensors) views.push_back({tensor.name, tensor.shape, tensor.offset});
+    checkpoint.deliver("lora/model", views, engine::weights_into(*engine));
+    std::vector<model::NamedTensor> tensors;
+    for (const auto& tensor : engine->layout().tensors)
+        tensors.push_back({"base_model.model." + tensor.name, tensor.shape,
+                           [&engine, at = tensor.offset](std::int64_t first, std::span<float> out) {
+                               engine->read(engine::Array::weights, at + first, out);
+                           }});
+    model::write_safetensors(folder / "adapter_model.safetensors", tensors, dtype);
+    const nlohmann::json config{{"peft_type", "LORA"},   {"task_type", "CAUSAL_LM"}, {"base_model_name_or_path", ""},
+                                {"r", lora.rank},        {"lora_alpha", lora.alpha}, {"target_modules", lora.targets},
+                                {"lora_dropout", 0.0},   {"bias", "none"},           {"fan_in_fan_out", false},
+                                {"inference_mode", true}};
+    store::write_text_atomic(folder / "adapter_config.json", config.dump(2) + "\n");
+}
+
+int export_adapter(const ExportRequest& request, model::Dtype dtype) {
+    const StagePlace commit = StagePlace::parse(request.source);
+    const auto record = stage::StageRecord::read_finished(request.source, commit.directory());
+    const auto update = stage::referenced_update(request.source, commit.version, commit.directory(), record);
+    const auto checkpoint = store::load_checkpoint(commit.directory() / train::commit_name(update));
+    const Yaml identity = parse_yaml(record.identity_text, (commit.directory() / "stage.json").string());
+    store::atomic_directory(request.directory, [&](const fs::path& folder) {
+        write_adapter(checkpoint, identity, request.source, folder, dtype);
+    });
+    std::printf("%s: adapters -> %s (%s); their base is the model that the stage began with\n", request.source.c_str(),
+                request.directory.c_str(), std::string(model::names_of(dtype).option).c_str());
+    return 0;
+}
+
 }  // namespace
 
 int export_model(const ExportRequest& request) {
@@ -85,6 +131,7 @@ int export_model(const ExportRequest& request) {
     const fs::path target = request.directory;
     if (fs::exists(target))
         throw ConfigError(cat(target.string(), " exists already (nothing is overwritten). Name a new folder."));
+    if (request.adapter) return export_adapter(request, dtype);
     fs::path source;
     const auto load = [&] {
         if (request.source.starts_with("hf:")) {

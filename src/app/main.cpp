@@ -148,6 +148,8 @@ void define(CLI::App& app, CommandLine& line) {
     to_export->add_option("folder", line.to_export.directory, "new folder")->required();
     to_export->add_option("--dtype", line.to_export.dtype,
                           "fp32, bf16 or fp16; default: as the model is stored, which is exact");
+    to_export->add_flag("--adapter", line.to_export.adapter,
+                        "only the adapters of a stage with lora, as peft loads them");
     auto* check = app.add_subcommand(
         "check-model", "compare a Hugging Face folder with reference log-probs and greedy continuations, or values");
     check->add_option("folder", line.check_model.directory, "model")->required();

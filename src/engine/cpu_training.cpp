@@ -23,8 +23,9 @@ std::vector<Range> cut_at_parts(const std::vector<Range>& ranges, std::int64_t s
 CpuTraining::CpuTraining(const model::Layout& layout, const TrainingSetup& setup, std::span<float> weights)
     : sum_(setup.sum),
       pieces_(cut_at_parts(setup.trainable, layout.size, store::kPartElements)),
-      optimizer_(layout, setup.weights, weights),
+      optimizer_(setup.gradient_alone ? model::Layout() : layout, setup.weights, weights),
       gradient_(weights.size()) {
+    if (setup.gradient_alone) return;
     if (sum_ == Sum::exact) {
         exact_.emplace(weights.size());
     } else {

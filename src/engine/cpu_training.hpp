@@ -25,7 +25,7 @@ public:
 
     /// Of the open unit, or after `reduce` of the update.
     [[nodiscard]] std::span<float> gradient() { return gradient_; }
-    [[nodiscard]] AdamW& optimizer() { return optimizer_; }
+    [[nodiscard]] AdamW& optimizer() { return optimizer_; }  ///< empty with TrainingSetup::gradient_alone
 
 private:
     [[nodiscard]] double norm() const;

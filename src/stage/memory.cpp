@@ -51,15 +51,23 @@ Memory frozen_memory(const std::string& name, const model::ModelSpec& spec) {
 }
 
 Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, int other_pass,
-                       train::SumMode sum, const train::PrecisionOptions& precision) {
+                       train::SumMode sum, const train::PrecisionOptions& precision, const engine::LoraOptions& lora) {
     const bool fast = sum == train::SumMode::fast;
     const engine::TrainingSetup setup{precision.weights, fast ? engine::Sum::fast : engine::Sum::exact, {}};
     const auto weights = engine::weight_bytes(spec);
     const auto training = engine::training_bytes(spec, setup);
     Memory memory;
     memory.add("parameters", weights.weights).add("packed parameters", weights.packed);
-    memory.add("gradient", training.gradient).add("moments of AdamW", training.moments);
-    memory.add("master weights", training.master).add(fast ? "fp32 sum" : "exact sum", training.sum);
+    memory.add("gradient", training.gradient);
+    if (lora.rank == 0) {
+        memory.add("moments of AdamW", training.moments);
+        memory.add("master weights", training.master).add(fast ? "fp32 sum" : "exact sum", training.sum);
+    } else {
+        const auto sizes = engine::lora_sizes(spec, lora);
+        const double share = static_cast<double>(sizes.learning) * sizeof(float);
+        memory.add("frozen matrices", static_cast<double>(sizes.frozen) * sizeof(float));
+        memory.add("adapters, their gradient, sum and moments", (fast ? 5 : 6) * share);
+    }
     // Passes of one engine share their memory.
     const double tokens = longest_unit(unit_tokens, sample_tokens);
     const double unit = engine::pass_bytes(spec, tokens, tokens, engine::Keep::activations);

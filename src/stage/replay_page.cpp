@@ -94,8 +94,7 @@ std::string ReplayPage::text(const task::Task& task, train::RlObjective& objecti
     const train::RlBatch& batch = objective.batch();
     const auto line = logged_line(logged, update + 1);
     std::string page = title + "\n";
-    for (const char* name : {"loss", "grad_norm", "reward", "entropy"})
-        page += compared(name, metrics.get(name), line);
+    for (const char* name : {"loss", "grad_norm", "reward", "entropy"}) page += compared(name, metrics.get(name), line);
     page += stored("rewards", changed_rewards) + stored("advantages", changed_advantages);
 
     const auto& answers = batch.answers;

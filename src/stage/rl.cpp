@@ -436,7 +436,7 @@ public:
     }
 
     StageOutcome run(StageContext& context) override {
-        const auto policy = load_model(context, context.input("policy"));
+        const auto policy = to_train(context, options_.train, load_model(context, context.input("policy")));
         const ReadModel value = value_of(context), judge = judge_of(context);
         std::unique_ptr<engine::Engine> reference;
         if (options_.kl.beta > 0)
@@ -523,7 +523,7 @@ public:
         if (!spec) return std::nullopt;
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
         Memory memory = training_memory(*spec, options_.unit_tokens, sample, rollout::kPrefillTokens, planned.sum,
-                                        options_.train.precision);
+                                        options_.train.precision, options_.train.lora);
         memory.add(generation_memory(*spec, planned.task, options_.slots, options_.sampler.max_tokens));
         // The evaluation has a cache of its own while it lasts.
         if (!options_.eval.problems.empty())
@@ -591,6 +591,8 @@ private:
             throw ConfigError(
                 cat("update ", update, " of ", context.node.name, " can't be computed again: ", what, " (", how, ")."));
         };
+        if (options_.train.lora.rank > 0)
+            missing("adapters learnt", "only updates of all weights can be computed again");
         if (update % options_.updates_per_batch() != 0)
             missing(cat("its batch began earlier, at update ", update - update % options_.updates_per_batch()),
                     "name that one");

@@ -70,7 +70,7 @@ public:
 
     StageOutcome run(StageContext& context) override {
         const std::int64_t updates = this->updates(context.task);
-        const auto policy = start(context);
+        const auto policy = to_train(context, options_.train, start(context));
         train::SftObjective objective(context.task, options_.problems, *policy, context.seed, options_.batch,
                                       options_.unit_tokens);
         const auto evaluation =
@@ -96,7 +96,7 @@ public:
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
         const bool evaluates = !options_.eval.problems.empty();
         Memory memory = training_memory(*spec, options_.unit_tokens, sample, evaluates ? rollout::kPrefillTokens : 0,
-                                        planned.sum, options_.train.precision);
+                                        planned.sum, options_.train.precision, options_.train.lora);
         if (evaluates) memory.add(generation_memory(*spec, planned.task, kEvalSlots, options_.eval.sampler.max_tokens));
         return memory;
     }

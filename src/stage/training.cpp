@@ -6,6 +6,13 @@ void TrainFields::fields(Fields& f) {
     f("optimizer", optimizer, "AdamW and its schedule");
     f("precision", precision, "formats of numbers");
     f("commit", commit, "when the state is written").not_identity();
+    f("lora", lora, "low-rank adapters: what learns in the place of all weights");
+}
+
+std::unique_ptr<engine::Engine> to_train(StageContext& context, const TrainFields& fields,
+                                         std::unique_ptr<engine::Engine> model) {
+    return context.ranks.agree("making adapters",
+                               [&] { return engine::with_adapters(std::move(model), fields.lora, context.seed); });
 }
 
 TrainFields TrainFields::resolved(std::int64_t updates) const {
@@ -19,7 +26,10 @@ StageOutcome train_model(StageContext& context, const TrainFields& fields, engin
                          std::vector<std::string> headline, nlohmann::json results, const Beside& beside) {
     const std::int64_t horizon = fields.optimizer.horizon > 0 ? fields.optimizer.horizon : updates;
     std::vector<train::Trainee> trainees;
-    trainees.push_back({beside.own_name, engine, fields.optimizer, fields.precision, horizon, beside.begins});
+    // Of adapters the whole model is a companion, so that a commit is a model like any other.
+    const bool adapted = engine.body() != nullptr;
+    trainees.push_back(
+        {adapted ? "lora" : beside.own_name, engine, fields.optimizer, fields.precision, horizon, beside.begins});
     for (const auto& [name, other] : beside.trainees)
         trainees.push_back({name, *other, fields.optimizer, fields.precision, horizon});
     for (const train::Trainee& learner : beside.learners) trainees.push_back(learner);
@@ -31,6 +41,7 @@ StageOutcome train_model(StageContext& context, const TrainFields& fields, engin
     options.sum = context.sum;
     options.headline = std::move(headline);
     options.body = beside.body;
+    if (adapted) options.companions.push_back({"", *engine.body(), {}, {}, 0});
     for (const auto& [name, other] : beside.companions) options.companions.push_back({name, *other, {}, {}, 0});
     const auto result = train::train(context.ranks, trainees, objective, evaluation, options);
     results["best_figure"] = result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure);

@@ -109,6 +109,14 @@ public:
             problems.push_back({"", path + ".keep_body",
                                 "is false, but the whole model is trained (the body is what is learnt). Set train: "
                                 "head, or leave keep_body out."});
+        if (options_.learning.lora.rank > 0 &&
+            (options_.trained == Trained::head || options_.target.bootstrap == reward::Bootstrap::ema))
+            problems.push_back({"", path + ".lora",
+                                "adapts the body, but the head alone learns, or a moving average of all weights is "
+                                "kept (one excludes the other). Leave lora out, or train: all with bootstrap: same."});
+        if (options_.learning.lora.rank > 0 && options_.members)
+            problems.push_back(
+                {"", path + ".lora", "is for one model (members of an ensemble learn whole). Leave members out."});
         if (!options_.features.empty() && options_.trained == Trained::all)
             problems.push_back({"", path + ".features",
                                 "is given, but the whole model is trained (its hidden states change at every update). "
@@ -135,11 +143,11 @@ public:
                               "are none). Lower select.holdout or give it more data.")));
         warn_if_one_sided(context, data);
         if (!options_.target.needs_labels()) given = {};
-        const auto team =
-            make_value_team(context,
-                            {static_cast<std::size_t>(options_.members.value_or(1)),
-                             options_.target.bootstrap == reward::Bootstrap::ema, heads_alone(), options_.keep_body},
-                            data);
+        const auto team = make_value_team(context,
+                                          {static_cast<std::size_t>(options_.members.value_or(1)),
+                                           options_.target.bootstrap == reward::Bootstrap::ema, heads_alone(),
+                                           options_.keep_body, options_.learning.lora},
+                                          data);
         train::EnsembleObjective objective(objectives_of(context, data, part, given, team));
         objective.on_commit = [&team] { team.complete(); };
         const auto known = held_out_estimands(data, labels, part);
@@ -185,7 +193,7 @@ public:
                                      planned.sum, options_.learning.precision));
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
         auto memory = training_memory(*spec, options_.unit_tokens, sample, rollout::kScoreTokens, planned.sum,
-                                      options_.learning.precision);
+                                      options_.learning.precision, options_.learning.lora);
         if (options_.target.bootstrap == reward::Bootstrap::ema)
             memory.add(frozen_memory("the moving average", *spec))
                 .add(scoring_memory(*spec, options_.unit_tokens + sample));

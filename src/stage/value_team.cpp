@@ -67,7 +67,8 @@ ValueTeam make_value_team(StageContext& context, const TeamPlan& plan, const rol
             if (plan.keep_body) team.bodies.push_back(std::move(model));
             model = std::move(head);
         }
-        team.models.push_back(std::move(model));
+        team.models.push_back(context.ranks.agree(
+            "making adapters", [&] { return engine::with_adapters(std::move(model), plan.lora, context.seed); }));
         if (plan.averages)
             team.averages.push_back(context.ranks.agree(
                 "making room for a moving average", [&] { return engine::make_engine(team.models.back()->spec()); }));

@@ -34,6 +34,7 @@ struct TeamPlan {
     bool averages = false;
     bool heads_alone = false;
     bool keep_body = true;  ///< commits of heads hold the body, too
+    engine::LoraOptions lora{};
 };
 /// Collective. Models that begin with the body of the input `init`. The hidden states of heads are those of the input
 /// `features`, or are made in the stage's folder.

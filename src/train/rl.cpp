@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/hash.hpp"
 #include "tdrm/base/ledger.hpp"
 #include "tdrm/reward/loss.hpp"
 #include "tdrm/rollout/labels.hpp"
@@ -125,6 +126,7 @@ void RlObjective::prepare(std::int64_t update) {
                "a batch of answers can't be made again in the middle of its epochs");
         // Without refills the problems follow from the update; with them from what was drawn so far.
         if (options_.refill == 0) drawn_ = update / options_.updates_per_batch() * options_.problems;
+        if (policy_.body() != nullptr) sampling_hash_ = sampling_hash();
         answer();
         look();
         explained_before_ = std::exchange(explained_, batch_.values.empty() ? 0 : explained_variance(batch_));
@@ -143,6 +145,7 @@ void RlObjective::prepare(std::int64_t update) {
 void RlObjective::prepare_again(std::int64_t update, RlBatch batch, double explained_before) {
     batch_ = std::move(batch);
     offered_ = static_cast<std::int64_t>(batch_.answers.num_problems());
+    generated_ = static_cast<std::int64_t>(batch_.answers.token.size());
     explained_before_ = explained_before;
     explained_ = batch_.values.empty() ? 0 : explained_variance(batch_);
     assign_credit(batch_, options_.credit, explained_before_);
@@ -190,6 +193,8 @@ rollout::TreeAnswers RlObjective::next_answers(std::int64_t problems) {
         rollout::StateLabels labels;
         rollout::flip_verdicts(found.answers, labels, options_.verdict_noise, seed_);
     }
+    generated_ += static_cast<std::int64_t>(found.answers.token.size());
+    for (const rollout::Fork& fork : found.forks) generated_ -= fork.tokens;
     return found;
 }
 
@@ -197,7 +202,7 @@ rollout::TreeAnswers RlObjective::next_answers(std::int64_t problems) {
 /// further ones, in the order of the shuffle.
 void RlObjective::answer() {
     batch_ = {};
-    offered_ = 0;
+    offered_ = generated_ = 0;
     rollout::TreeAnswers found = next_answers(options_.problems);
     for (int round = 0; options_.refill > 0; ++round) {
         rollout::TreeAnswers kept;
@@ -233,6 +238,20 @@ void RlObjective::answer() {
         batch_.truth.push_back(is_right(static_cast<task::Reason>(batch_.answers.verdict_reason[row])) ? 1 : 0);
 }
 
+double RlObjective::sampling_hash() const {
+    constexpr std::int64_t kPiece = 1 << 20;
+    const engine::Engine& model = *policy_.body();
+    std::vector<float> weights;
+    std::uint64_t hash = 0;
+    for (std::int64_t first = 0; first < model.num_parameters(); first += kPiece) {
+        weights.resize(static_cast<std::size_t>(std::min(kPiece, model.num_parameters() - first)));
+        model.read(engine::Array::weights, first, weights);
+        const auto* bytes = reinterpret_cast<const char*>(weights.data());
+        hash = hash * 31 + hash64(std::string_view(bytes, weights.size() * sizeof(float)));
+    }
+    return static_cast<double>(hash >> 16U);
+}
+
 std::size_t RlObjective::missing(const rollout::Trajectories& answers) const {
     const auto wanted = static_cast<std::size_t>(options_.problems);
     return wanted - std::min(wanted, answers.num_problems());
@@ -255,12 +274,10 @@ void RlObjective::look() {
     if (options_.old == OldLogProbs::trainer) batch_.old = logprobs(policy_);
     if (!kl_form_) return;
     const auto reference = logprobs(*reference_);
-    for (std::size_t row = 0; row < batch_.answers.size(); ++row) {
-        const auto old = batch_.old_of(row);
-        for (std::size_t t = 0; t < old.size(); ++t)
-            batch_.divergence.push_back(static_cast<float>(reward::kl_estimate(
-                *kl_form_, static_cast<double>(old[t]), static_cast<double>(reference[batch_.divergence.size()]))));
-    }
+    const auto& old = batch_.old.empty() ? batch_.answers.logprob : batch_.old;
+    for (std::size_t t = 0; t < old.size(); ++t)
+        batch_.divergence.push_back(static_cast<float>(
+            reward::kl_estimate(*kl_form_, static_cast<double>(old[t]), static_cast<double>(reference[t]))));
 }
 
 /// Which answers count, and which of them have a gradient.
@@ -488,6 +505,7 @@ void RlObjective::metrics(const Sums& sums, Metrics& out) const {
         for (const std::uint8_t t : batch_.truth) right += t;
         out.set("rewards/rule/true_mean", right / count);
     }
+    if (policy_.body() != nullptr) out.set("sampling/weights_hash", sampling_hash_);
     if (options_.refill > 0) out.set("batch/offered_problems", static_cast<double>(offered_));
     if (!batch_.forks.empty()) out.set("batch/answers", static_cast<double>(answers.size()));
     if (options_.importance.reject)
@@ -510,7 +528,7 @@ void RlObjective::metrics(const Sums& sums, Metrics& out) const {
     out.set("sampling/sampling_logp_difference/mean", mean("logp_change", 0));
     out.set("sampling/importance_sampling_ratio/mean", mean("ratio", 1));
     out.set("num_tokens", sums["tokens"]);
-    out.set("completions/tokens", tokens);
+    out.set("completions/tokens", static_cast<double>(generated_));
     if (!critic_) return;
     Sums own(critic_objective_->sum_names());
     for (const std::string_view name : critic_objective_->sum_names()) own[name] = sums[cat("critic/", name)];

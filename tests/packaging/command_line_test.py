@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 TDRM = os.environ["TDRM"]
-VERBS = ["run", "inspect", "show", "doctor", "export", "check-model", "explain", "tokenize", "verify"]
+VERBS = ["run", "inspect", "show", "replay", "doctor", "export", "check-model", "explain", "tokenize", "verify"]
 
 
 def tdrm(*words):

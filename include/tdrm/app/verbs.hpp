@@ -76,6 +76,7 @@ struct ExportRequest {
     std::string source;     ///< RUN/STAGE, RUN/STAGE@best, or hf:DIR
     std::string directory;  ///< to make
     std::string dtype;      ///< fp32, bf16 or fp16; empty = as the model is stored
+    bool adapter = false;   ///< the adapters alone, in peft's form
 };
 /// Local. `tdrm export`: a model as a Hugging Face folder, with the tokenizer files of the model it descends from.
 int export_model(const ExportRequest& request);

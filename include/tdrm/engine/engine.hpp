@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tdrm/base/random.hpp"
@@ -44,7 +45,8 @@ enum class Sum { exact, fast };
 struct TrainingSetup {
     WeightFormat weights = WeightFormat::fp32;
     Sum sum = Sum::exact;
-    std::vector<Range> trainable;  ///< ascending; what an update changes. Empty: everything
+    std::vector<Range> trainable{};  ///< ascending; what an update changes. Empty: everything
+    bool gradient_alone = false;     ///< of units: nothing is summed or updated here
 };
 
 /// One update of AdamW: w <- (1 - lr decay) w - lr m^ / (sqrt(v^) + eps), with m^ and v^ corrected for their start. The
@@ -128,6 +130,9 @@ public:
     [[nodiscard]] const model::Layout& layout() const { return layout_; }
     [[nodiscard]] std::int64_t num_parameters() const { return layout_.size; }
 
+    /// The whole model in the form of others, which commits hold beside what learns; null: it is this one.
+    [[nodiscard]] virtual Engine* body() { return nullptr; }
+
     // Numbers, for loading, commits and export. Ranges lie within [0, num_parameters()).
     [[nodiscard]] virtual bool has(Array array) const = 0;
     virtual void read(Array array, std::int64_t first, std::span<float> out) const = 0;
@@ -178,6 +183,8 @@ public:
 protected:
     /// @param spec as resolved()
     explicit Engine(const model::ModelSpec& spec) : spec_(spec), layout_(spec) {}
+    /// @param layout of what learns, where that isn't the model's own parameters
+    Engine(model::ModelSpec spec, model::Layout layout) : spec_(std::move(spec)), layout_(std::move(layout)) {}
 
 private:
     model::ModelSpec spec_;

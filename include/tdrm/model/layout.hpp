@@ -24,6 +24,7 @@ struct TensorInfo {
 /// All parameters of a model, in the order of the flat buffer. q, k, v lie behind one another, and so do their biases,
 /// and gate and up, so that each is one matrix product.
 struct Layout {
+    Layout() = default;  ///< no parameters
     explicit Layout(const ModelSpec& spec);
 
     std::vector<TensorInfo> tensors;

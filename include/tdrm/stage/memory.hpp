@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tdrm/engine/lora.hpp"
 #include "tdrm/model/spec.hpp"
 #include "tdrm/task/task.hpp"
 #include "tdrm/train/trainer.hpp"
@@ -39,7 +40,8 @@ private:
 /// A model in training: parameters, gradient, both moments, the sum over units, the activations of a unit, a commit.
 /// @param sample_tokens of the longest sample @param other_pass tokens of the longest pass that isn't training
 [[nodiscard]] Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, int other_pass,
-                                     train::SumMode sum, const train::PrecisionOptions& precision);
+                                     train::SumMode sum, const train::PrecisionOptions& precision,
+                                     const engine::LoraOptions& lora = {});
 /// Scoring passes of `tokens` tokens.
 [[nodiscard]] Memory scoring_memory(const model::ModelSpec& spec, int tokens);
 /// The key/value cache of `slots` answers of this task, each at its greatest length: an upper bound.

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "tdrm/base/options.hpp"
+#include "tdrm/engine/lora.hpp"
 #include "tdrm/stage/context.hpp"
 #include "tdrm/train/trainer.hpp"
 
@@ -17,11 +19,16 @@ struct TrainFields {
     train::OptimizerOptions optimizer;
     train::PrecisionOptions precision;
     train::CommitOptions commit;
+    engine::LoraOptions lora{};
     void fields(Fields& f);
 
     /// What is identity: the horizon of the schedule stands for the number of updates.
     [[nodiscard]] TrainFields resolved(std::int64_t updates) const;
 };
+
+/// Collective. The engine to train: the model itself, or with the adapters that the options ask for.
+[[nodiscard]] std::unique_ptr<engine::Engine> to_train(StageContext& context, const TrainFields& fields,
+                                                       std::unique_ptr<engine::Engine> model);
 
 /// Models beside the stage's own: those that learn with it, by the same options, and those that commits keep alone.
 struct Beside {

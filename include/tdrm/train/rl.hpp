@@ -138,6 +138,8 @@ private:
     [[nodiscard]] rollout::TreeAnswers next_answers(std::int64_t problems);
     /// Problems that a batch still lacks.
     [[nodiscard]] std::size_t missing(const rollout::Trajectories& answers) const;
+    /// Of the weights that draw answers, where adapters learn: 48 bits, as a figure.
+    [[nodiscard]] double sampling_hash() const;
     void look();
     void choose();
     void cut(std::int64_t update);
@@ -163,7 +165,9 @@ private:
     /// Number, sum and squares of the rewards since a guard's last look.
     std::array<double, 3> rewards_since_{};
     Guard* guard_ = nullptr;
-    std::int64_t offered_ = 0;  ///< problems that were answered for this batch
+    double sampling_hash_ = 0;
+    std::int64_t generated_ = 0;  ///< tokens that were drawn for this batch
+    std::int64_t offered_ = 0;    ///< problems that were answered for this batch
     RlBatch batch_;
     std::function<void(std::int64_t, const RlBatch&)> on_batch_;
     std::vector<std::vector<std::size_t>> samples_;  ///< of the minibatch: rows that are computed together
