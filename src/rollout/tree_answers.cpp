@@ -19,12 +19,13 @@ struct Leaf {
 
 /// Tokens before the d-th branching of an answer (d from 1); 0 if there is none. Something of the answer's own lies
 /// before and behind it.
-int branching(const task::Task& task, const Leaf& leaf, int d, BranchAt at) {
+int branching(const task::Task& task, const Leaf& leaf, int d, const TreeOptions& options) {
     const auto& ids = leaf.answer.ids;
     const int last = static_cast<int>(ids.size()) - 1;
-    if (at == BranchAt::steps) {
+    if (options.at == BranchAt::steps) {
         const auto ends = task.step_ends(ids);
-        const int end = std::ssize(ends) < d ? 0 : ends[static_cast<std::size_t>(d - 1)];
+        const int step = options.first + d - 1;
+        const int end = std::ssize(ends) < step ? 0 : ends[static_cast<std::size_t>(step - 1)];
         return end > leaf.fork && end <= last ? end : 0;
     }
     int found = 0;
@@ -83,7 +84,7 @@ private:
         for (std::size_t p = 0; p < problems_.size(); ++p) {
             for (std::size_t l = 0; l < leaves_[p].size(); ++l) {
                 const Leaf& leaf = leaves_[p][l];
-                const int fork = branching(*plan_.task, leaf, d, options_.at);
+                const int fork = branching(*plan_.task, leaf, d, options_);
                 if (fork == 0) continue;
                 Request request = request_of(p, task::TokenSpan(leaf.answer.ids).first(static_cast<std::size_t>(fork)));
                 for (int way = 1; way < options_.width; ++way)
@@ -246,6 +247,7 @@ std::int64_t TreeOptions::leaves() const {
 void TreeOptions::fields(Fields& f) {
     f("width", width, "ways that go on from a branching; 1 = answers share the prompt alone", between(1, 64));
     f("depth", depth, "branchings between the beginning of an answer and its end", between(1, 16));
+    f("first", first, "step behind whose end the first branching lies, with at: steps", between(1, 1e6));
     f("at", at, "where: at the ends of the first steps, or before the least likely token so far");
 }
 

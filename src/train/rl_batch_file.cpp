@@ -33,7 +33,9 @@ void write_rl_batch(const std::filesystem::path& path, const task::Task& task, c
     if (!batch.divergence.empty()) file.write("token/divergence", batch.divergence);
     file.write("trajectory/trainable", batch.trains);
     file.write("token/advantage", batch.advantage);
-    file.write("state/offset", std::vector<std::int64_t>(offsets.begin(), offsets.end()));
+    bool has_states = !batch.values.empty() || !batch.judgement.empty();
+    for (const PartScores& part : batch.parts) has_states = has_states || part.grain == Grain::action;
+    if (has_states) file.write("state/offset", std::vector<std::int64_t>(offsets.begin(), offsets.end()));
     if (!batch.values.empty()) file.write("state/value", batch.values);
     if (!batch.judgement.empty()) file.write("state/judgement", batch.judgement);
     file.close();

@@ -29,7 +29,7 @@ stages:
   a:     {do: rollout, policy: b, problems: rl}
   b:     {do: sft, init: a, problems: sft}
   one:   {do: rl, policy: base, problems: rl, batch: {samples: 1}}
-  odd:   {do: rl, policy: base, problems: rl, epochs: 2, updates: 5}
+  odd:   {do: rl, policy: base, problems: rl, inner_epochs: 2, updates: 5}
   all:   {do: rl, policy: base, problems: rl, reward: {value: {at: mean}}}
 """
 
@@ -59,7 +59,7 @@ class BadInput(unittest.TestCase):
         text = self.refuse(64, "run.sede", "seed", "run.silence", "stages.base.modle", "model",
                            "stages.base.batch", "no stage kind \"rolout\"", "rollout", "no stage \"bsae\"", "base",
                            "wait for each other (none can be first)", "a group of 1 has no advantage",
-                           "5 isn't a multiple of epochs, 2", "a reward takes the value of one state")
+                           "5 isn't a multiple of inner_epochs x minibatches, 2", "a reward takes the value of one state")
         self.assertRegex(text, r"has \d+ problems:")
         self.assertFalse((self.folder / "run").exists(), "nothing was made")
 

@@ -56,6 +56,7 @@ stages:
   adapters: {{do: rl, like: plain, lora: {{rank: 4}}, optimizer: {{lr: 0.01}}}}
   tuned:    {{do: sft, init: base, problems: rl, lora: {{rank: 2, targets: [q_proj, v_proj]}}, updates: 8, batch: 32}}
   td_lora:  {{do: value, init: base, data: rolls, updates: 3, lora: {{rank: 4}}}}
+  late:     {{do: rl, like: plain, batch: {{samples: 1, tree: {{width: 2, depth: 2, first: 2}}}}, advantage: {{kind: tree}}}}
   guarded:  {{do: rl, like: plain, reward: {{rule: 0, length: 1}}, eval: {{problems: value, every: 1, samples: 16}}, guard: stop, updates: 60,
              optimizer: {{lr: 0.004}}}}
   cut:      {{do: rl, like: gae, sampler: {{max_tokens: 18}}}}
@@ -378,6 +379,14 @@ stages:
         self.assertEqual(line["batch/answers"], len(ids))
         self.assertLess(line["num_tokens"], sum(len(i) for i in ids) + prompts + 8 * 40)
         self.assertLess(own, sum(len(i) for i in ids))
+
+    def test_trees_that_branch_late_share_more(self):
+        def shared(stage):
+            batch = self.batch(stage)
+            return batch["trajectory/fork_tokens"][batch["trajectory/fork_parent"] >= 0]
+
+        self.assertGreater(shared("late").min(), shared("tree").min(), "the first branching lies a step later")
+        self.assertGreater(shared("late").mean(), shared("tree").mean())
 
     def test_a_guard_ends_training_when_the_reward_is_gamed_and_names_the_last_good_commit(self):
         record = self.record("guarded")

@@ -29,6 +29,7 @@ enum class BranchAt {
 struct TreeOptions {
     int width = 1;  ///< ways that go on from a branching; 1 = answers share nothing but the prompt
     int depth = 1;  ///< branchings between trunk and leaf
+    int first = 1;  ///< step behind which the first branching of steps lies
     BranchAt at = BranchAt::steps;
 
     [[nodiscard]] bool branches() const { return width > 1; }
@@ -54,7 +55,7 @@ struct TreeAnswers {
 
 /// Collective. As sample_answers_together: plan.samples trunks a problem, and then `depth` times from each answer so
 /// far width - 1 others, which share its tokens up to the branching. The d-th branching of steps lies at the end of the
-/// answer's d-th step; an answer without one there has no branch. Every answer is drawn from the policy.
+/// answer's step first + d - 1; an answer without one there has no branch. Every answer is drawn from the policy.
 [[nodiscard]] TreeAnswers tree_answers_together(comm::Communicator& ranks, const RolloutPlan& plan,
                                                 Generator& generator, std::span<const task::Draw> draws,
                                                 const TreeOptions& options);
