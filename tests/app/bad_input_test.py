@@ -190,12 +190,11 @@ class BadInput(unittest.TestCase):
         plan = runs.tdrm(*arguments, "--dry-run").stdout
         planned = plan[plan.index("\nbase") :].split(" a rank")[0].split()[-2:]
         planned = float(planned[0]) * {"MB": 1e6, "GB": 1e9}[planned[1]]
-        with subprocess.Popen(runs.command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        self.assertEqual(process.returncode, 0)
-        self.assertLess(usage.ru_maxrss * 1024, 1.1 * planned)
-        self.assertGreater(usage.ru_maxrss * 1024, 0.5 * planned)
+        done = runs.tdrm(*arguments)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        peak = json.loads((self.folder / "run/performance.json").read_text())["stages"]["base"]["peak_bytes"]
+        self.assertLess(peak, 1.1 * planned)
+        self.assertGreater(peak, 0.5 * planned)
 
     def test_explain_and_inspect_answer_good_and_bad_questions(self):
         table = [
