@@ -9,6 +9,8 @@
 #include <cmath>
 #include <csignal>
 #include <cstring>
+#include <deque>
+#include <string_view>
 #include <utility>
 
 #include "command_worker.hpp"
@@ -110,16 +112,8 @@ void CommandOptions::fields(Fields& f) {
 }
 
 std::vector<std::string> CommandOptions::validate() const {
-    std::vector<std::string> problems;
-    if (is_blank(run)) problems.emplace_back("run is empty; it must be a command.");
-    const auto check = [&](std::string_view option, double value, const Range& range) {
-        if (!range.holds(value)) problems.push_back(cat(option, " is ", value, "; it must be", range.text(), "."));
-    };
-    check("workers", workers, between(1, 1024));
-    check("window", window, at_least(1));
-    check("deadline", deadline.value, above(0));
-    check("attempts", attempts, at_least(1));
-    return problems;
+    if (!is_blank(run)) return {};
+    return {"run is empty; it must be a command."};
 }
 
 class CommandPool::Processes {
@@ -270,8 +264,9 @@ private:
         const std::size_t item = held.front();
         const std::string text = cat(name(), " ", how, shortened(batch.line(item), 300));
         if (++batch.failures[item] >= options_.attempts)
-            throw DataError(
-                cat(text, ", the last of ", options_.attempts, " attempts (every item needs a reply). ", suggestion));
+            throw DataError(cat(text,
+                                options_.attempts > 1 ? cat(", the last of ", options_.attempts, " attempts") : "",
+                                " (every item needs a reply). ", suggestion));
         if (failures_ == 1)
             log::warn(cat(text, "; another process is asked. Further failures are counted and not told."));
         batch.todo.insert(batch.todo.begin(), held.begin(), held.end());
@@ -296,7 +291,9 @@ private:
 };
 
 CommandPool::CommandPool(CommandOptions options, std::function<double()> seconds) {
-    ensure(options.validate().empty(), "options of a command are checked when they are read");
+    ensure(options.validate().empty() && options.workers >= 1 && options.window >= 1 && options.deadline.value > 0 &&
+               options.attempts >= 1,
+           "options of a command are in their ranges");
     processes_ = std::make_unique<Processes>(std::move(options), seconds ? std::move(seconds) : steady_seconds);
 }
 

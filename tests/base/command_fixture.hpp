@@ -26,7 +26,8 @@ using nlohmann::json;
 /// What every program begins with: `reply` writes a line, `once` is true the first time that a name is given.
 constexpr const char* kPrelude = R"(import json, os, signal, sys, time
 def reply(item, **members):
-    print(json.dumps({"id": item["id"], **members}), flush=True)
+    sys.stdout.write(json.dumps({"id": item["id"], **members}) + "\n")  # at once, for those with threads
+    sys.stdout.flush()
 def once(name):
     try:
         os.close(os.open(os.path.join(os.path.dirname(__file__), name), os.O_CREAT | os.O_EXCL))
@@ -144,6 +145,10 @@ std::string message(const CommandOptions& options, const std::vector<json>& item
     return message<E>(pool, items);
 }
 
-#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
+inline testing::AssertionResult has(const std::string& text, const std::string& part) {
+    if (text.find(part) != std::string::npos) return testing::AssertionSuccess();
+    return testing::AssertionFailure() << part << "\nis missing in\n" << text;
+}
+#define EXPECT_HAS(text, part) EXPECT_TRUE(has(text, part))
 
 }  // namespace tdrm

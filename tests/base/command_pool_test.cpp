@@ -42,6 +42,9 @@ TEST_F(Command, AnyNumberOfWorkersGivesTheSameReplies) {
         EXPECT_EQ(got, first);
         EXPECT_DOUBLE_EQ(got[21], 1.0 / 3);
         EXPECT_EQ(seen.size(), static_cast<std::size_t>(workers));
+        seen.clear();
+        for (const json& reply : pool.ask(numbers(workers))) seen.insert(reply.at("worker").get<int>());
+        EXPECT_EQ(seen.size(), static_cast<std::size_t>(workers)) << "few items go to all of them";
         EXPECT_EQ(pool.failures(), 0);
     }
 }
@@ -84,6 +87,9 @@ TEST_F(Command, AnItemThatAlwaysCrashesIsNamedWithTheStatus) {
         return python("for item in items:\n    if item['x'] == 2: " + end +
                       "\n    note('x')\n    reply(item, score=1)\n");
     };
+    CommandOptions once = options("sys.exit(3)");
+    once.attempts = 1;
+    EXPECT_HAS(message(once, numbers(9)), "exit status 3 before it replied to {\"id\":2,\"x\":2} (every item needs");
     std::string text = message(options("sys.exit(3)"), numbers(9));
     EXPECT_HAS(text, "program.py\" ended with exit status 3 before it replied to {\"id\":2,\"x\":2}");
     EXPECT_HAS(text, "the last of 2 attempts");
@@ -131,6 +137,23 @@ TEST_F(Command, TheTimeOfAnItemBeginsWhenTheOneBeforeItIsRepliedTo) {
     EXPECT_EQ(pool.failures(), 0);
 }
 
+TEST_F(Command, RepliesToOthersGiveTheOldestItemNoTime) {
+    CommandOptions options = python(R"(for item in items:
+    if item["x"] != 0: reply(item, score=1)
+)");
+    options.deadline = {1.5};
+    options.attempts = 1;
+    double now = 100;
+    CommandPool pool(options, [&] { return now += 0.01; });
+    int replies = 0;
+    const auto check = [&](std::size_t, const json&) {
+        ++replies;
+        now += 0.9;
+    };
+    EXPECT_THROW((void)pool.ask(numbers(50), {}, check), DataError);
+    EXPECT_LE(replies, 2);
+}
+
 TEST_F(Command, TimeInWhichWeStoodStillIsNoneOfTheCommands) {
     CommandOptions options = python(R"(first = next(items)
 for item in items:
@@ -139,6 +162,7 @@ for item in items:
     reply(first, score=1)
 )");
     options.deadline = {1.5};
+    options.attempts = 1;
     double now = 100;
     CommandPool pool(options, [&] { return now; });
     int rounds = 0;
@@ -263,6 +287,16 @@ TEST_F(Command, ThePoolGoesOnAfterAnError) {
     EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "all are killed and reaped";
     const auto replies = pool.ask(numbers(2));
     EXPECT_EQ(replies.at(1).at("id"), 10) << "ids count on";
+}
+
+TEST_F(Command, OneThatEndsBetweenTwoCallsHasNotFailed) {
+    CommandPool pool(python("reply(next(items), score=1)\n"));
+    for (int call = 0; call < 3; ++call) {
+        EXPECT_EQ(scores(pool, numbers(1)), std::vector<double>{1});
+        siginfo_t unused;
+        EXPECT_EQ(::waitid(P_ALL, 0, &unused, WEXITED | WNOWAIT), 0);
+    }
+    EXPECT_EQ(pool.failures(), 0);
 }
 
 TEST_F(Command, SignsOfLifeComeWithoutReplies) {

@@ -25,6 +25,20 @@ print('{"id": %d, "score": 1}' % int(line.split(b":")[1].split(b",")[0]), flush=
     EXPECT_EQ(sigismember(&pending, SIGPIPE), 0);
 }
 
+TEST_F(CommandProcess, OneThatReadsNoMoreGetsNoMore) {
+    const CommandOptions options = python(R"(line = os.read(0, 64)
+os.close(0)
+print('{"id": %d, "score": 1}' % int(line.split(b":")[1].split(b",")[0]), flush=True)
+time.sleep(1000)
+)");
+    CommandPool pool(shell("exec " + options.run));  // else the shell has the input, too
+    // One at a time: an item behind it would wait for the deadline.
+    const auto items = numbers(1, std::string(300'000, 'a'));
+    for (int call = 0; call < 3; ++call) EXPECT_EQ(scores(pool, items), std::vector<double>{1});
+    EXPECT_EQ(pool.failures(), 0);
+    EXPECT_THROW((void)pool.ask(items, [] { throw Preempted("it would sleep on"); }), Preempted);
+}
+
 TEST_F(CommandProcess, TheGroupEndsWithThePool) {
     {
         CommandPool pool(shell(open_life() + "sleep 1000 & sh -c 'sleep 1000; :' & " + python(kGood).run + "; :"));

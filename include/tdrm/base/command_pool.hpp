@@ -25,7 +25,7 @@ struct CommandOptions {
     int attempts = 2;      ///< at least 1
 
     void fields(Fields& f);
-    /// All problems with the options, one sentence each; empty if there are none.
+    /// What the ranges don't say, one sentence each; empty if there is nothing.
     [[nodiscard]] std::vector<std::string> validate() const;
 };
 
