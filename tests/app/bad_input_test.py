@@ -1,5 +1,6 @@
 """What users get wrong: each ends by itself, with the right exit code and a message that says what, why and what to do."""
 
+import json
 import os
 import pathlib
 import shutil
