@@ -90,7 +90,7 @@ class Resume(unittest.TestCase):
 
     def test_more_updates_go_on_and_give_what_they_give_from_the_start(self):
         def settings(updates):
-            return [f"stages.rule.updates={updates}", "stages.rule.optimizer.warmup=0"]
+            return [f"stages.rule.updates={updates}", "stages.rule.optimizer.warmup=0", "stages.critic.updates=10"]
 
         more = ["--until", "rule"]
         runs.finish(self.folder / "grown", settings=settings(5), more=more)
@@ -120,7 +120,7 @@ class Resume(unittest.TestCase):
         runs.finish(self.folder / "run", more=["--redo", "td[lambda=0.8]"])
         made = {name for name, time in before.items() if (self.folder / "run" / name / "stage.json").stat().st_mtime_ns != time}
         searches = {f"search[kind={kind}]" for kind in ("beam", "dvts", "smc", "mcts")}
-        self.assertEqual(made, {"td[lambda=0.8]", "bon", "greedy", "sum", "step", "score"} | searches)
+        self.assertEqual(made, {"td[lambda=0.8]", "bon", "greedy", "sum", "step", "critic", "score"} | searches)
         self.assert_same(runs.reference(), self.folder / "run")
 
 
