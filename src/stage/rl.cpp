@@ -529,8 +529,10 @@ public:
         if (!options_.eval.problems.empty())
             memory.add(generation_memory(*spec, planned.task, options_.slots, options_.eval.sampler.max_tokens));
         std::vector<std::string> read;
-        if (*options_.value_key() != 0) read.emplace_back(options_.value_key());
-        if (has_judge()) read.emplace_back("reward.value.model");
+        const bool has_value = *options_.value_key() != 0;
+        if (has_value) read.emplace_back(options_.value_key());
+        if (has_judge() || (!has_value && !options_.reward.value.model.empty()))
+            read.emplace_back("reward.value.model");
         for (const std::string& key : read) {
             auto value = planned.model(key);
             if (!value) return std::nullopt;
