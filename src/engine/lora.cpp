@@ -153,7 +153,7 @@ public:
     void value_loss(Rows rows, std::span<const float> d_logits) override { base_->value_loss(rows, d_logits); }
     void backward(const model::Forest& forest) override {
         base_->backward(forest);
-        for (std::size_t i = 0; i < plan_.adapted.size(); ++i) project(plan_.adapted[i]);
+        for (const Adapted& m : plan_.adapted) project(m);
         for (const Whole& w : plan_.whole)
             base_->read(Array::gradient, w.theirs, training().gradient().subspan(at(w.ours), at(w.size)));
     }

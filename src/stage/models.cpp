@@ -67,7 +67,7 @@ bool is_that_body(StageContext& context, const fs::path& directory, bool foreign
 /// The input that a commit of heads in `directory` names. Collective. @throws DataError if it isn't there any more
 Input input_of(StageContext& context, const nlohmann::json& body, const fs::path& directory) {
     const auto text = [&](const char* key) { return body.value(key, std::string()); };
-    const Input found{"body", text("label"), directory / text("place"), text("identity")};
+    Input found{"body", text("label"), directory / text("place"), text("identity")};
     if (!is_that_body(context, found.directory, found.is_foreign(), found.identity))
         context.ranks.fail_together(
             DataError(cat(directory.string(), " holds heads on the body ", found.label, ", which isn't at ",
