@@ -18,19 +18,7 @@ CpuTraining& CpuEngine::training() {
 }
 
 std::span<float> CpuEngine::numbers(Array array) {
-    switch (array) {
-        case Array::weights:
-            return model_.values();
-        case Array::gradient:
-            return training().gradient();
-        case Array::first_moment:
-            return training().optimizer().first();
-        case Array::second_moment:
-            return training().optimizer().second();
-        case Array::master:
-            return training().optimizer().master();
-    }
-    return {};
+    return array == Array::weights ? model_.values() : training().numbers(array);
 }
 
 bool CpuEngine::has(Array array) const {

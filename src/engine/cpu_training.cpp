@@ -63,6 +63,22 @@ double CpuTraining::reduce(comm::Communicator& ranks) {
     return std::sqrt(norm());
 }
 
+std::span<float> CpuTraining::numbers(Array array) {
+    switch (array) {
+        case Array::gradient:
+            return gradient_;
+        case Array::first_moment:
+            return optimizer_.first();
+        case Array::second_moment:
+            return optimizer_.second();
+        case Array::master:
+            return optimizer_.master();
+        case Array::weights:
+            break;
+    }
+    return {};
+}
+
 double CpuTraining::norm() const {
     double total = 0;
     for (const Range& piece : pieces_)

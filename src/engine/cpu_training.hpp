@@ -27,6 +27,9 @@ public:
     [[nodiscard]] std::span<float> gradient() { return gradient_; }
     [[nodiscard]] AdamW& optimizer() { return optimizer_; }  ///< empty with TrainingSetup::gradient_alone
 
+    /// What training keeps of an array; empty of weights, which it doesn't.
+    [[nodiscard]] std::span<float> numbers(Array array);
+
 private:
     [[nodiscard]] double norm() const;
 

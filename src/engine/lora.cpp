@@ -172,19 +172,7 @@ private:
         return *training_;
     }
     std::span<float> numbers(Array array) {
-        switch (array) {
-            case Array::weights:
-                return values_;
-            case Array::gradient:
-                return training().gradient();
-            case Array::first_moment:
-                return training().optimizer().first();
-            case Array::second_moment:
-                return training().optimizer().second();
-            case Array::master:
-                return training().optimizer().master();
-        }
-        return {};
+        return array == Array::weights ? std::span(values_) : training().numbers(array);
     }
 
     /// Writes W + s B A into the base.

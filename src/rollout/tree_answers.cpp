@@ -202,10 +202,8 @@ private:
     [[nodiscard]] std::size_t fork_of(std::size_t row) const {
         return forks_.empty() ? 0 : static_cast<std::size_t>(forks_[row].tokens);
     }
-    /// The row whose own piece a token of an answer lies in.
     [[nodiscard]] std::size_t owner_of(std::size_t row, std::size_t token) const {
-        while (token < fork_of(row)) row = static_cast<std::size_t>(forks_[row].parent);
-        return row;
+        return rollout::owner_of(forks_, row, token);
     }
     [[nodiscard]] int& segment(std::size_t row) { return segment_[row - first_row_]; }
     [[nodiscard]] int token_index(std::size_t row, std::size_t token) {
@@ -251,10 +249,27 @@ void TreeOptions::fields(Fields& f) {
     f("at", at, "where: at the ends of the first steps, or before the least likely token so far");
 }
 
+std::size_t owner_of(std::span<const Fork> forks, std::size_t row, std::size_t token) {
+    while (!forks.empty() && token < static_cast<std::size_t>(forks[row].tokens))
+        row = static_cast<std::size_t>(forks[row].parent);
+    return row;
+}
+
+void TreeAnswers::append_forks(std::span<const Fork> others, std::int32_t shift) {
+    for (const Fork& fork : others) forks.push_back({fork.parent < 0 ? -1 : fork.parent + shift, fork.tokens});
+}
+
 void TreeAnswers::append(const TreeAnswers& other) {
     const auto rows = static_cast<std::int32_t>(answers.size());
     answers.append(other.answers);
-    for (const Fork& fork : other.forks) forks.push_back({fork.parent < 0 ? -1 : fork.parent + rows, fork.tokens});
+    append_forks(other.forks, rows);
+}
+
+void TreeAnswers::append_problem(const TreeAnswers& other, std::size_t problem_row, std::size_t begin,
+                                 std::size_t end) {
+    const auto shift = static_cast<std::int32_t>(answers.size()) - static_cast<std::int32_t>(begin);
+    answers.append_problem(other.answers, problem_row, begin, end);
+    if (!other.forks.empty()) append_forks(std::span(other.forks).subspan(begin, end - begin), shift);
 }
 
 TreeAnswers tree_answers_together(comm::Communicator& ranks, const RolloutPlan& plan, Generator& generator,

@@ -145,12 +145,6 @@ private:
         std::copy(tokens.begin(), tokens.end(), batch_.advantage.begin() + answers_.token_offset[row]);
     }
 
-    /// First row of the branch that a token of an answer belongs to: the answer that it was drawn for.
-    [[nodiscard]] std::size_t owner_of(std::size_t row, std::size_t token) const {
-        while (batch_.forks[row].parent >= 0 && token < static_cast<std::size_t>(batch_.forks[row].tokens))
-            row = static_cast<std::size_t>(batch_.forks[row].parent);
-        return row;
-    }
     [[nodiscard]] double mean_reward(const std::vector<std::size_t>& rows) const {
         double sum = 0;
         for (const std::size_t row : rows) sum += batch_.reward[row];
@@ -167,7 +161,8 @@ private:
             if (cuts.contains(t)) {
                 std::vector<std::size_t> below;
                 for (std::size_t other = begin; other < end; ++other)
-                    if (owner_of(other, t) == owner_of(row, t)) below.push_back(other);
+                    if (rollout::owner_of(batch_.forks, other, t) == rollout::owner_of(batch_.forks, row, t))
+                        below.push_back(other);
                 if (below != piece) {
                     const double before = mean;
                     mean = mean_reward(below);

@@ -216,12 +216,7 @@ void RlObjective::answer() {
             // The last round's stand in for what is missing, so that a batch always has its size.
             const bool needed = round == options_.refill && groups.size() - p <= missing(kept.answers);
             if ((even && !needed) || missing(kept.answers) == 0) continue;
-            const auto shift = static_cast<std::int32_t>(kept.answers.size()) - static_cast<std::int32_t>(begin);
-            kept.answers.append_problem(answers, p, begin, end);
-            for (std::size_t row = begin; row < end && !found.forks.empty(); ++row) {
-                const rollout::Fork fork = found.forks[row];
-                kept.forks.push_back({fork.parent < 0 ? -1 : fork.parent + shift, fork.tokens});
-            }
+            kept.append_problem(found, p, begin, end);
         }
         if (round == options_.refill || missing(kept.answers) == 0) {
             found = std::move(kept);

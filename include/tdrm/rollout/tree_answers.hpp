@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -45,12 +46,20 @@ struct Fork {
     bool operator==(const Fork&) const = default;
 };
 
+/// The row whose own piece a token of an answer lies in: that which it was drawn for. @param forks may be empty
+[[nodiscard]] std::size_t owner_of(std::span<const Fork> forks, std::size_t row, std::size_t token);
+
 struct TreeAnswers {
     Trajectories answers;
     std::vector<Fork>
         forks;  ///< of each; empty where nothing branches. A tree's answers lie behind one another, parents first
     /// Appends others behind these.
     void append(const TreeAnswers& other);
+    /// Appends a problem of others with its trajectories [begin, end).
+    void append_problem(const TreeAnswers& other, std::size_t problem_row, std::size_t begin, std::size_t end);
+
+private:
+    void append_forks(std::span<const Fork> others, std::int32_t shift);
 };
 
 /// Collective. As sample_answers_together: plan.samples trunks a problem, and then `depth` times from each answer so
