@@ -4,14 +4,17 @@
 #   tools/install.sh            system packages (as root, Debian), libtorch, the Python tools
 #   tools/install.sh --check    only list what is missing
 #   tools/install.sh --tests    also what only tests use; those that lack it are skipped
+#   tools/install.sh --cuda     also what the library for GPUs is compiled and linked with: the site's CUDA 13 toolkit and
+#                               NCCL where nvcc is found, else both from PyPI wheels (740 MB) into .deps/cuda
 #
 # libtorch comes from the PyPI wheel torch 2.11.0, of which only the headers and the CPU libraries are unpacked
 # into .deps/torch. To use your own, set before building:
-#   TORCH_DIR=/path/to/torch (holds include/ and lib/)   MPI_HOME=...   HDF5_ROOT=...
+#   TORCH_DIR=/path/to/torch (holds include/ and lib/)   MPI_HOME=...   HDF5_ROOT=...   CUDA_HOME=...   NCCL_HOME=...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 deps=$PWD/.deps
 torch_version=2.11.0
+cuda_version=13.0
 packages=(g++ cmake make ninja-build ccache git pkg-config python3 python3-venv
           libopenmpi-dev openmpi-bin libhdf5-dev libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev
           nlohmann-json3-dev libpcre2-dev libutf8proc-dev libgmp-dev libxxhash-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev)
@@ -68,9 +71,38 @@ install_torch() {
   fetch_wheel nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
   wait $!
   say "unpacking headers and CPU libraries into .deps/torch"
-  "$deps/venv/bin/python" tools/unpack_torch.py "$deps/wheels" "$deps/torch"
+  "$deps/venv/bin/python" tools/unpack_wheels.py torch "$deps/wheels" "$deps/torch"
   rm -rf "$deps/wheels"
   echo "$torch_version" >"$deps/torch/version"
+}
+
+# The folder of a CUDA toolkit of version 13 or later that has cuBLASLt, or nothing.
+site_toolkit() {
+  local nvcc
+  nvcc=${CUDA_HOME:+$CUDA_HOME/bin/nvcc}
+  [ -n "$nvcc" ] || nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+  [ -x "$nvcc" ] && "$nvcc" --version | grep -qE 'release (1[3-9]|[2-9][0-9])' || return 0
+  local home
+  home=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
+  find -L "$home" -name 'libcublasLt.so' -print -quit 2>/dev/null | grep -q . && echo "$home"
+}
+
+install_cuda() {
+  local home
+  home=$(site_toolkit)
+  if [ -n "$home" ]; then say "using the CUDA toolkit in $home"; return; fi
+  if [ "$(cat "$deps/cuda/version" 2>/dev/null)" = "$cuda_version" ]; then return; fi
+  if [ "${check_only:-}" = 1 ]; then say "missing: a CUDA 13 toolkit (.deps/cuda)"; return; fi
+  say "fetching nvcc, cuBLAS and NCCL for CUDA $cuda_version (740 MB)"
+  mkdir -p "$deps/cuda-wheels"
+  "$deps/venv/bin/pip" download -q --disable-pip-version-check --no-deps --only-binary=:all: -d "$deps/cuda-wheels" \
+    nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-cuda-cccl==13.0.85 nvidia-cuda-runtime==13.0.96 \
+    nvidia-cublas==13.1.0.3 nvidia-nccl-cu13==2.28.9 ||
+    { say "the wheels can't be had (is PyPI reachable?). Or set CUDA_HOME to a CUDA 13 toolkit and NCCL_HOME to NCCL."; exit 69; }
+  say "unpacking them into .deps/cuda"
+  "$deps/venv/bin/python" tools/unpack_wheels.py cuda "$deps/cuda-wheels" "$deps/cuda"
+  rm -rf "$deps/cuda-wheels"
+  echo "$cuda_version" >"$deps/cuda/version"
 }
 
 # Without root the tests do without.
@@ -94,3 +126,4 @@ install_packages
 install_python
 [ "${1:-}" = --tests ] && install_test_python
 install_torch
+[ "${1:-}" != --cuda ] || install_cuda

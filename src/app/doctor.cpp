@@ -11,6 +11,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/comm/collectives.hpp"
 #include "tdrm/engine/self_test.hpp"
+#include "tdrm/gpu/acceptance.hpp"
 #include "tdrm/gpu/plugin.hpp"
 #include "tdrm/store/directory.hpp"
 
@@ -85,6 +86,15 @@ int doctor(comm::Communicator& ranks, const std::string& directory) {
     std::printf("verdict    %s\n",
                 sound ? "exact sums hold here" : "matrix products depend on the number of rows: use run.sum: fast");
     return sound ? 0 : static_cast<int>(ExitCode::data);
+}
+
+int try_gpu(const std::string& kind) {
+    if (kind != "cuda" && kind != "emulated")
+        throw ConfigError(cat("--gpu=", kind, " is no device. Write --gpu, or --gpu=emulated where there is none."));
+    if (const auto status = gpu::cuda_status(); kind == "cuda" && !status.problem.empty())
+        throw ConfigError(cat("there is no GPU to try: ", status.problem,
+                              ". Start it where one is visible; --gpu=emulated shows what would be tried."));
+    return gpu::accept(kind, kind == "emulated") ? 0 : static_cast<int>(ExitCode::data);
 }
 
 }  // namespace tdrm::app

@@ -36,7 +36,7 @@ struct CommandLine {
     std::string verb;
     tdrm::app::RunRequest run;
     tdrm::app::TokenizeRequest tokenize;
-    std::string directory = ".", key, pairs, shell;
+    std::string directory = ".", key, pairs, shell, gpu;
     tdrm::app::ExportRequest to_export;
     tdrm::app::CheckModelRequest check_model;
     tdrm::app::ShowRequest show;
@@ -138,8 +138,10 @@ void define(CLI::App& app, CommandLine& line) {
         ->required();
     define_show(app, line.show);
     define_replay(app, line.replay);
-    app.add_subcommand("doctor", "what a job on these ranks will meet")
-        ->add_option("folder", line.directory, "folder for runs");
+    auto* doctor = app.add_subcommand("doctor", "what a job on these ranks will meet");
+    doctor->add_option("folder", line.directory, "folder for runs");
+    doctor->add_flag("--gpu{cuda}", line.gpu,
+                     "instead try the first GPU: kernels, bits, speeds, in a few minutes; --gpu=emulated without one");
     auto* to_export = app.add_subcommand("export", "write a model as a Hugging Face folder that transformers loads");
     to_export
         ->add_option("model", line.to_export.source,
@@ -181,6 +183,7 @@ std::optional<int> run_local(const CLI::App& app, const CommandLine& line) {
     try {
         if (line.verb == "man") return print(tdrm::app::manual_page(app, kExamples, kExitCodes));
         if (line.verb == "completion") return print(tdrm::app::bash_completion(app));
+        if (line.verb == "doctor" && !line.gpu.empty()) return tdrm::app::try_gpu(line.gpu);
         if (line.verb == "inspect") return tdrm::app::inspect(line.directory);
         if (line.verb == "show") return tdrm::app::show(line.show);
         if (line.verb == "export") return tdrm::app::export_model(line.to_export);

@@ -77,6 +77,17 @@ class Devices(unittest.TestCase):
         self.assertIn("run.products says how processors multiply", mixed.stdout)
 
     @unittest.skipIf(pathlib.Path("/dev/nvidia0").exists(), "there is a GPU")
+    def test_doctor_tries_a_device(self):
+        done = runs.tdrm("doctor", "--gpu=emulated")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("rows of products", done.stdout)
+        self.assertIn("\naccepted", done.stdout)
+        self.assertIn("no device", runs.tdrm("doctor", "--gpu=tpu").stdout)
+        if not pathlib.Path("/dev/nvidia0").exists():
+            done = runs.tdrm("doctor", "--gpu")
+            self.assertEqual(done.returncode, 64, done.stdout)
+            self.assertIn("there is no GPU to try", done.stdout)
+
     def test_a_device_that_isnt_there_is_refused(self):
         done = runs.tdrm(*runs.run_arguments(self.folder / "run", self.config, ["run.device=cuda"]))
         self.assertEqual(done.returncode, 64, done.stdout)

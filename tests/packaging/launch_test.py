@@ -43,5 +43,24 @@ class Binding(unittest.TestCase):
             self.assertEqual(done.returncode, 0, options)
 
 
+class GpuJob(unittest.TestCase):
+    """jobs/slurm/gpu.sbatch outside of Slurm, with a program that only says how it was started."""
+
+    def start(self, **environment):
+        return subprocess.run(["bash", str(SOURCE / "jobs/slurm/gpu.sbatch"), "my.yaml", "--set", "run.seed=2"], text=True, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "TDRM": "echo", **environment})
+
+    def test_it_is_run_sbatch_on_cuda_devices(self):
+        done = self.start(TDRM_HOME=str(SOURCE), LAUNCH="env RANK=0")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("\ndoctor .\n", done.stdout)
+        self.assertIn("\nrun my.yaml --set run.seed=2 --set run.device=cuda\n", done.stdout)
+
+    def test_without_its_neighbour_it_says_what_to_set(self):
+        done = self.start(TDRM_HOME="/nowhere")
+        self.assertEqual(done.returncode, 64)
+        self.assertIn("Set TDRM_HOME", done.stdout)
+
+
 if __name__ == "__main__":
     unittest.main()

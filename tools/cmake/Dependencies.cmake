@@ -33,6 +33,15 @@ target_compile_options(tdrm_torch INTERFACE "SHELL:-idirafter ${TORCH_DIR}/inclu
 target_link_libraries(tdrm_torch INTERFACE ${TORCH_DIR}/lib/libtorch_cpu.so ${TORCH_DIR}/lib/libc10.so)
 target_link_options(tdrm_torch INTERFACE -Wl,-rpath-link,${TORCH_DIR}/lib -Wl,--allow-shlib-undefined)
 
+# A CUDA toolkit: CUDAToolkit_ROOT, CUDA_HOME, what tools/install.sh --cuda fetched, or what CMake finds.
+if(NOT DEFINED CUDAToolkit_ROOT AND NOT DEFINED ENV{CUDAToolkit_ROOT})
+  if(DEFINED ENV{CUDA_HOME})
+    set(CUDAToolkit_ROOT $ENV{CUDA_HOME})
+  elseif(EXISTS ${CMAKE_SOURCE_DIR}/.deps/cuda/version)
+    set(CUDAToolkit_ROOT ${CMAKE_SOURCE_DIR}/.deps/cuda)
+  endif()
+endif()
+
 # NCCL is compiled and linked wherever the CUDA toolkit is; elsewhere the MPI collectives remain.
 set(TDRM_HAS_NCCL OFF)
 if(TDRM_WITH_NCCL)

@@ -1,10 +1,7 @@
-// Acceptance of a device: its kernels against the emulated ones, its promises of bits, its speed. Prints name, value,
-// bound, ratio and verdict of each check; the exit code is 1 if a result is wrong, whatever the speed.
-//
-//   gpu_accept [--device cuda|emulated] [--quick]     quick: small shapes and no speeds, for checkers that are slow
+#include "tdrm/gpu/acceptance.hpp"
+
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <stdexcept>
 
 #include "kernels.hpp"
@@ -158,7 +155,9 @@ void measure(Report& report, Device& device) {
         200);
 }
 
-int accept(const std::string& kind, bool quick) {
+}  // namespace
+
+bool accept(const std::string& kind, bool quick) {
     const auto device = kind == "cuda" ? cuda_device(0) : emulated_device();
     const auto reference = emulated_device();
     Report report;
@@ -168,23 +167,8 @@ int accept(const std::string& kind, bool quick) {
     check_rows(report, *device, quick);
     if (!quick) measure(report, *device);
     std::printf("\n%s\n", report.failures() == 0 ? "accepted" : "NOT ACCEPTED");
-    return report.failures() == 0 ? 0 : 1;
+    std::fflush(stdout);
+    return report.failures() == 0;
 }
 
-}  // namespace
 }  // namespace tdrm::gpu
-
-int main(int argc, char** argv) {
-    std::string kind = "cuda";
-    bool quick = false;
-    for (int i = 1; i < argc; ++i) {
-        if (std::strcmp(argv[i], "--quick") == 0) quick = true;
-        if (std::strcmp(argv[i], "--device") == 0 && i + 1 < argc) kind = argv[++i];
-    }
-    try {
-        return tdrm::gpu::accept(kind, quick);
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "gpu_accept: %s\n", error.what());
-        return 1;
-    }
-}
