@@ -6,7 +6,9 @@
 #   jobs/evidence.sh noise            few and noisy verdicts on countdown
 #   jobs/evidence.sh countdown        every target in the default setting, tuned alike
 #   jobs/evidence.sh smollm2          heads on SmolLM2-135M's answers to GSM8K; DATA=DIR has train.jsonl and test.jsonl
-#   jobs/evidence.sh rl               critics, group sizes, noisy verdicts, trees and process rewards in reinforcement learning
+#   jobs/evidence.sh rl-critics       reinforcement learning: how many answers a problem, and compared with what
+#   jobs/evidence.sh rl-data          reinforcement learning: few problems, noisy verdicts
+#   jobs/evidence.sh rl-forms         reinforcement learning: trees, forms of process reward
 #   RANKS=4 jobs/evidence.sh walk     default: 2 ranks, one thread each
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +16,9 @@ cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] && export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 name=${1:-}
 ranks=${RANKS:-2}
+
+products=fp32  # the longer runs take half the time where the processor multiplies bf16 tiles (docs/adr/0091)
+grep -qw amx_bf16 /proc/cpuinfo && products=bf16
 
 run() {  # RUN_FILE [OPTIONS]
   # shellcheck disable=SC2046  # several words
@@ -34,27 +39,20 @@ case $name in
     run configs/evidence/noise.yaml --set task.numbers=5 --set run.dir=runs/evidence/noise-5
     runs=(noise-4 noise-5)
     ;;
-  countdown)
-    tools/build.sh tdrm
-    run configs/evidence/countdown.yaml
-    runs=(countdown)
-    ;;
   smollm2)
     [ -e "${DATA:-}/train.jsonl" ] && [ -e "$DATA/test.jsonl" ] ||
       { echo "evidence: smollm2 needs GSM8K (a few hundred of its problems). Set DATA to a folder with its train.jsonl and test.jsonl." >&2; exit 64; }
     jobs/smollm2-gsm8k.sh --dry-run >/dev/null  # makes models/smollm2
-    products=fp32  # a model of this size is worth rounding where the processor multiplies bf16 tiles (docs/adr/0091)
-    grep -qw amx_bf16 /proc/cpuinfo && products=bf16
     run configs/evidence/smollm2.yaml --set "task.data=$(realpath "$DATA")" --set "run.products=$products"
     runs=(smollm2)
     ;;
-  rl)
+  countdown | rl-critics | rl-data | rl-forms)
     tools/build.sh tdrm
-    run configs/evidence/rl.yaml
-    runs=(rl)
+    run "configs/evidence/$name.yaml" --set "run.products=$products"
+    runs=("$name")
     ;;
   *)
-    echo "evidence: '$name' is no experiment. Choose walk, noise, countdown, smollm2 or rl." >&2
+    echo "evidence: '$name' is no experiment. Choose walk, noise, countdown, smollm2, rl-critics, rl-data or rl-forms." >&2
     exit 64
     ;;
 esac
