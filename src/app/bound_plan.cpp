@@ -30,7 +30,7 @@ public:
         std::printf("run folder   %s\ntask         %s, %s\nranks        %d, sums %s\n\n", bound_.run.dir.c_str(),
                     std::string(bound_.task->kind()).c_str(),
                     tokens > 0 ? cat("vocabulary of ", tokens, " tokens").c_str() : "by bounds and sizes alone", ranks_,
-                    sum_ == train::SumMode::fast ? "fast" : "exact");
+                    std::string(enum_names(sum_)[static_cast<std::size_t>(sum_)].second).c_str());
         for (std::size_t i = 0; i < bound_.plan.stages.size(); ++i) print_stage(i);
         std::printf(
             "\nMemory of a rank is an estimate: models, sums, activations and caches, without the tables of answers\n"
@@ -47,7 +47,7 @@ private:
     void print_stage(std::size_t index) {
         const plan::StageNode& node = bound_.plan.stages[index];
         const auto memory = bound_.stages[index]->memory(
-            {*bound_.task, sum_, [&](std::string_view key) { return planned_model(node, key); }});
+            {*bound_.task, sum_, ranks_, [&](std::string_view key) { return planned_model(node, key); }});
         std::string need = "memory unknown until its model is read";
         if (memory) {
             const double bytes = program_ + memory->total();
@@ -73,7 +73,7 @@ private:
             const auto index = static_cast<std::size_t>(reference.stage);
             const plan::StageNode& other = bound_.plan.stages[index];
             return bound_.stages[index]->makes(
-                {*bound_.task, sum_, [&](std::string_view inner) { return planned_model(other, inner); }});
+                {*bound_.task, sum_, ranks_, [&](std::string_view inner) { return planned_model(other, inner); }});
         }
         return std::nullopt;
     }

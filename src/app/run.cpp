@@ -213,9 +213,7 @@ private:
                 folder_hash_[reference.path] = model::pretrained_hash(ranks_, reference.path);
     }
 
-    [[nodiscard]] train::SumMode sum_mode() const {
-        return bound_.run.sum == train::SumMode::fast ? train::SumMode::fast : train::SumMode::exact;
-    }
+    [[nodiscard]] train::SumMode sum_mode() const { return train::chosen(bound_.run.sum); }
 
     /// history.jsonl: when and where the run was worked on. Not part of its results.
     void note(const std::string& event, const std::string& stage, double seconds) const {
@@ -265,7 +263,7 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
     if (ranks.root())
         for (const std::string& note : bound.task->notes()) log::warn(note);
     if (request.dry_run) {
-        const auto sum = bound.run.sum == train::SumMode::fast ? train::SumMode::fast : train::SumMode::exact;
+        const auto sum = train::chosen(bound.run.sum);
         ranks.agree("planning", [&] {
             if (ranks.root())
                 print_plan(bound, sum, request.plan_ranks > 0 ? request.plan_ranks : ranks.size(), request.memory_gb);

@@ -18,25 +18,31 @@ constexpr MPI_Datatype datatype() {
     return std::is_same_v<T, float> ? MPI_FLOAT : MPI_INT64_T;
 }
 
+/// @param receiver rank that gets the sum; kEverybody: all do
 template <class T>
-void sum_over_network(Communicator::Impl& impl, std::span<T> in_place) {
+void sum_over_network(Communicator::Impl& impl, std::span<T> in_place, int receiver) {
     const std::size_t piece = kAllreduceBytes / sizeof(T);
     for (std::size_t begin = 0; begin < in_place.size(); begin += piece) {
         const auto count = static_cast<int>(std::min(piece, in_place.size() - begin));
-        check_mpi(MPI_Allreduce(MPI_IN_PLACE, in_place.data() + begin, count, datatype<T>(), MPI_SUM, impl.comm),
-                  "MPI_Allreduce");
+        T* values = in_place.data() + begin;
+        if (receiver == kEverybody) {
+            check_mpi(MPI_Allreduce(MPI_IN_PLACE, values, count, datatype<T>(), MPI_SUM, impl.comm), "MPI_Allreduce");
+        } else {
+            const void* from = receiver == impl.rank ? MPI_IN_PLACE : values;
+            check_mpi(MPI_Reduce(from, values, count, datatype<T>(), MPI_SUM, receiver, impl.comm), "MPI_Reduce");
+        }
     }
 }
 
 template <class T>
-void sum_large(Communicator::Impl& impl, const char* kind, std::span<T> in_place) {
+void sum_large(Communicator::Impl& impl, const char* kind, std::span<T> in_place, int receiver = kEverybody) {
     const CollectiveScope scope(impl, kind, in_place.size_bytes());
     const ledger::In section(ledger::Section::sum);
     if (impl.size == 1) return;
     if (impl.one_node && impl.options.shared_memory) {
-        sum_in_shared_memory(impl, in_place);
+        sum_in_shared_memory(impl, in_place, receiver);
     } else {
-        sum_over_network(impl, in_place);
+        sum_over_network(impl, in_place, receiver);
     }
 }
 
@@ -191,6 +197,12 @@ bool Communicator::any(bool mine) {
 
 void Communicator::exact_sum(std::span<std::int64_t> in_place) { sum_large(*impl_, "exact_sum", in_place); }
 void Communicator::fast_sum(std::span<float> in_place) { sum_large(*impl_, "fast_sum", in_place); }
+void Communicator::exact_sum_for(int rank, std::span<std::int64_t> in_place) {
+    sum_large(*impl_, "exact_sum_for", in_place, rank);
+}
+void Communicator::fast_sum_for(int rank, std::span<float> in_place) {
+    sum_large(*impl_, "fast_sum_for", in_place, rank);
+}
 
 void Communicator::require_equal(std::string_view what, std::string_view value) {
     const auto values = all_gather_bytes(value);

@@ -111,13 +111,37 @@ void ExactSum::reduce(Communicator& ranks, std::size_t part) {
         ranks.exact_sum(std::span(total_).subspan(begin, std::min(part, total_.size() - begin)));
 }
 
-void ExactSum::to_float(std::span<float> result, double scale) const {
-    ensure(result.size() == total_.size(), "the result has the size of the sum");
+void ExactSum::reduce_parts(Communicator& ranks, std::size_t part) {
+    bound_.check(ranks);
+    int owner = 0;
+    for (std::size_t begin = 0; begin < total_.size(); begin += std::min(part, total_.size() - begin)) {
+        ranks.exact_sum_for(owner, std::span(total_).subspan(begin, std::min(part, total_.size() - begin)));
+        owner = (owner + 1) % ranks.size();
+    }
+}
+
+void ExactSum::to_float(std::span<float> result, double scale) const { to_float(total_, result, scale); }
+
+void ExactSum::to_float(std::span<const std::int64_t> total, std::span<float> result, double scale) {
+    ensure(result.size() == total.size(), "the result has the size of the sum");
     const double factor = kQuantum * scale;
-    const std::int64_t* total = total_.data();
+    const std::int64_t* quanta = total.data();
     float* values = result.data();
-    for (std::size_t i = 0; i < total_.size(); ++i)
-        values[i] = static_cast<float>(static_cast<double>(total[i]) * factor);
+    for (std::size_t i = 0; i < total.size(); ++i)
+        values[i] = static_cast<float>(static_cast<double>(quanta[i]) * factor);
+}
+
+void ExactSum::add(std::span<std::int64_t> total, std::span<const float> values) {
+    ensure(values.size() == total.size(), "values have the size of the sum");
+    accumulate(total.data(), values.data(), values.size());
+}
+
+float ExactSum::largest(std::span<const float> values, std::string_view unit) {
+    const std::uint32_t bits = largest_magnitude(values.data(), values.size());
+    if (bits < std::bit_cast<std::uint32_t>(static_cast<float>(kLimit))) return std::bit_cast<float>(bits);
+    const auto* bad = std::find_if(values.data(), values.data() + values.size(),
+                                   [](float v) { return !(std::abs(v) < static_cast<float>(kLimit)); });
+    throw refusal(unit, *bad, static_cast<std::size_t>(bad - values.data()), values.size());
 }
 
 }  // namespace tdrm::comm

@@ -47,9 +47,10 @@ private:
     ledger::In waiting_{ledger::Section::waiting};
 };
 
-/// Adds through shared memory; all ranks are on one node.
+inline constexpr int kEverybody = -1;
+/// Adds through shared memory; all ranks are on one node. @param receiver rank that gets the sum, or kEverybody
 template <class T>
-void sum_in_shared_memory(Communicator::Impl& impl, std::span<T> in_place);
+void sum_in_shared_memory(Communicator::Impl& impl, std::span<T> in_place, int receiver);
 void free_slab(SharedSlab& slab);
 
 }  // namespace tdrm::comm

@@ -54,8 +54,9 @@ Slice slice_of(std::size_t rank, std::size_t ranks, std::size_t count) {
 template <class T>
 class SlabSum {
 public:
-    SlabSum(Communicator::Impl& impl, std::span<T> data)
+    SlabSum(Communicator::Impl& impl, std::span<T> data, int receiver)
         : impl_(impl),
+          receiver_(receiver),
           data_(data),
           chunk_(impl.slab.slot_bytes / sizeof(T)),
           ranks_(static_cast<std::size_t>(impl.size)) {}
@@ -103,6 +104,7 @@ private:
     }
 
     void read(std::size_t chunk) {
+        if (receiver_ != kEverybody && receiver_ != impl_.rank) return;
         for (std::size_t r = 0; r < ranks_; ++r) {
             if (r == me()) continue;
             const Slice slice = slice_of<T>(r, ranks_, count(chunk));
@@ -120,6 +122,7 @@ private:
     std::size_t me() const { return static_cast<std::size_t>(impl_.rank); }
 
     Communicator::Impl& impl_;
+    int receiver_;
     std::span<T> data_;
     std::size_t chunk_;
     std::size_t ranks_;
@@ -128,12 +131,12 @@ private:
 }  // namespace
 
 template <class T>
-void sum_in_shared_memory(Communicator::Impl& impl, std::span<T> in_place) {
+void sum_in_shared_memory(Communicator::Impl& impl, std::span<T> in_place, int receiver) {
     if (impl.slab.window == MPI_WIN_NULL) allocate_slab(impl);
-    SlabSum<T>(impl, in_place).run();
+    SlabSum<T>(impl, in_place, receiver).run();
 }
-template void sum_in_shared_memory(Communicator::Impl&, std::span<float>);
-template void sum_in_shared_memory(Communicator::Impl&, std::span<std::int64_t>);
+template void sum_in_shared_memory(Communicator::Impl&, std::span<float>, int);
+template void sum_in_shared_memory(Communicator::Impl&, std::span<std::int64_t>, int);
 
 void free_slab(SharedSlab& slab) {
     if (slab.window == MPI_WIN_NULL) return;

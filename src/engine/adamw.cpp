@@ -15,12 +15,19 @@ void round_to_bfloat16(std::span<float> values, std::span<const float> master) {
 }  // namespace
 
 AdamW::AdamW(const model::Layout& layout, WeightFormat weights, std::span<float> values)
+    : AdamW(layout, weights, values, Ownership(layout.size)) {}
+
+AdamW::AdamW(const model::Layout& layout, WeightFormat weights, std::span<float> values, const Ownership& ownership)
     : tensors_(layout.tensors),
-      first_(static_cast<std::size_t>(layout.size)),
-      second_(static_cast<std::size_t>(layout.size)) {
+      weights_(weights),
+      ownership_(ownership),
+      first_(static_cast<std::size_t>(ownership.kept())),
+      second_(first_.size()) {
     if (weights == WeightFormat::fp32) return;
-    master_.assign(values.begin(), values.end());
-    round_to_bfloat16(values, master_);
+    ownership_.each({0, layout.size}, [&](const Range& range) {
+        master_.insert(master_.end(), values.begin() + range.begin, values.begin() + range.end);
+    });
+    round_to_bfloat16(values, values);
 }
 
 void AdamW::step(std::span<float> values, std::span<const float> gradient, const AdamWStep& step, Range range) {
@@ -38,9 +45,10 @@ void AdamW::step(std::span<float> values, std::span<const float> gradient, const
         if (first >= last) continue;
         const auto begin = static_cast<std::size_t>(first);
         const auto size = static_cast<std::size_t>(last - first);
-        float* __restrict w = (master_.empty() ? values.data() : master_.data()) + begin;
-        float* __restrict m = first_.data() + begin;
-        float* __restrict v = second_.data() + begin;
+        const auto place = static_cast<std::size_t>(ownership_.place(first));
+        float* __restrict w = !keeps_master() ? values.data() + begin : master_.data() + place;
+        float* __restrict m = first_.data() + place;
+        float* __restrict v = second_.data() + place;
         const float* __restrict g = gradient.data() + begin;
         for (std::size_t i = 0; i < size; ++i) {
             const float grad = g[i] * gradient_scale;
@@ -49,9 +57,10 @@ void AdamW::step(std::span<float> values, std::span<const float> gradient, const
             w[i] = keep * w[i] - step_size * m[i] / (std::sqrt(v[i]) * second_scale + eps);
         }
     }
-    if (master_.empty()) return;
+    if (!keeps_master()) return;
     const auto begin = static_cast<std::size_t>(range.begin), size = static_cast<std::size_t>(range.size());
-    round_to_bfloat16(values.subspan(begin, size), std::span<const float>(master_).subspan(begin, size));
+    const auto place = static_cast<std::size_t>(ownership_.place(range.begin));
+    round_to_bfloat16(values.subspan(begin, size), std::span<const float>(master_).subspan(place, size));
 }
 
 double squared_norm(std::span<const float> values) {

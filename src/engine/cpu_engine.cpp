@@ -17,27 +17,21 @@ CpuTraining& CpuEngine::training() {
     return *training_;
 }
 
-std::span<float> CpuEngine::numbers(Array array) {
-    return array == Array::weights ? model_.values() : training().numbers(array);
-}
-
-bool CpuEngine::has(Array array) const {
-    if (array == Array::weights) return true;
-    return training_ && !const_cast<CpuEngine*>(this)->numbers(array).empty();
-}
+bool CpuEngine::has(Array array) const { return array == Array::weights || (training_ && training_->has(array)); }
 
 void CpuEngine::read(Array array, std::int64_t first, std::span<float> out) const {
-    // Reading changes nothing, so packed weights stay valid.
-    const auto all = array == Array::weights ? model_.values()
-                                             : std::span<const float>(const_cast<CpuEngine*>(this)->numbers(array));
-    ensure(first >= 0 && first + std::ssize(out) <= std::ssize(all), "a range lies within the parameters");
-    std::copy_n(all.begin() + first, out.size(), out.begin());
+    ensure(first >= 0 && first + std::ssize(out) <= num_parameters(), "a range lies within the parameters");
+    if (array != Array::weights) {
+        ensure(training_.has_value(), "an engine trains after begin_training");
+        return training_->read(array, first, out);
+    }
+    std::copy_n(model_.values().begin() + first, out.size(), out.begin());
 }
 
 void CpuEngine::write(Array array, std::int64_t first, std::span<const float> values) {
-    const auto all = numbers(array);
-    ensure(first >= 0 && first + std::ssize(values) <= std::ssize(all), "a range lies within the parameters");
-    std::copy(values.begin(), values.end(), all.begin() + first);
+    ensure(first >= 0 && first + std::ssize(values) <= num_parameters(), "a range lies within the parameters");
+    if (array != Array::weights) return training().write(array, first, values);
+    std::copy(values.begin(), values.end(), model_.values().begin() + first);
 }
 
 const float* CpuEngine::hidden(Rows rows) const {

@@ -35,14 +35,16 @@ public:
     void value_loss(Rows rows, std::span<const float> d_logits) override;
     void backward(const model::Forest& forest) override;
     double end_unit(std::string_view unit) override { return training().end_unit(unit); }
+    void collect(comm::Communicator& ranks, bool unit) override { training().collect(ranks, unit); }
     double reduce(comm::Communicator& ranks) override { return training().reduce(ranks); }
-    void update(const AdamWStep& step) override { training().update(model_.values(), step); }
+    void update(const AdamWStep& step, comm::Communicator& ranks) override {
+        training().update(model_.values(), step, ranks);
+    }
 
 private:
     friend class CpuDecoder;
 
     CpuTraining& training();
-    [[nodiscard]] std::span<float> numbers(Array array);
     /// The hidden states behind a handle.
     [[nodiscard]] const float* hidden(Rows rows) const;
     Rows passed(const float* hidden, std::size_t rows);

@@ -4,9 +4,26 @@
 #include <cmath>
 
 #include "tdrm/base/errors.hpp"
-#include "tdrm/store/checkpoint.hpp"
 
 namespace tdrm::engine {
+namespace {
+
+std::size_t at(std::int64_t offset) { return static_cast<std::size_t>(offset); }
+
+}  // namespace
+
+double added(std::span<const double> pieces) {
+    double total = 0;
+    for (const double piece : pieces) total += piece;
+    return total;
+}
+
+void share(std::span<double> figures, std::span<const Range> pieces, const Ownership& ownership,
+           comm::Communicator& ranks) {
+    for (std::size_t i = 0; i < pieces.size(); ++i)
+        if (!ownership.keeps(pieces[i].begin)) figures[i] = 0;
+    ranks.sum(figures);
+}
 
 std::vector<Range> cut_at_parts(const std::vector<Range>& ranges, std::int64_t size, std::int64_t part) {
     std::vector<Range> pieces;
@@ -21,21 +38,27 @@ std::vector<Range> cut_at_parts(const std::vector<Range>& ranges, std::int64_t s
 }
 
 CpuTraining::CpuTraining(const model::Layout& layout, const TrainingSetup& setup, std::span<float> weights)
-    : sum_(setup.sum),
-      pieces_(cut_at_parts(setup.trainable, layout.size, store::kPartElements)),
-      optimizer_(setup.gradient_alone ? model::Layout() : layout, setup.weights, weights),
+    : part_(setup.shard.part),
+      pieces_(cut_at_parts(setup.trainable, layout.size, part_)),
+      ownership_(layout.size, setup.shard),
+      optimizer_(setup.gradient_alone ? model::Layout() : layout, setup.weights, weights,
+                 setup.gradient_alone ? Ownership(0) : ownership_),
       gradient_(weights.size()) {
     if (setup.gradient_alone) return;
-    if (sum_ == Sum::exact) {
-        exact_.emplace(weights.size());
-    } else {
+    if (setup.sum == Sum::fast) {
         fast_.resize(weights.size());
+    } else if (setup.sum == Sum::dealt && ownership_.dealt()) {
+        dealt_.emplace(layout.size, ownership_);
+    } else {
+        exact_.emplace(weights.size());
     }
 }
 
 void CpuTraining::begin_update() {
     if (exact_) {
         exact_->clear();
+    } else if (dealt_) {
+        dealt_->clear();
     } else {
         std::fill(fast_.begin(), fast_.end(), 0.0F);
     }
@@ -46,49 +69,108 @@ void CpuTraining::begin_unit() { std::fill(gradient_.begin(), gradient_.end(), 0
 double CpuTraining::end_unit(std::string_view unit) {
     if (exact_) {
         exact_->add(gradient_, unit);
+    } else if (dealt_) {
+        dealt_->expect(comm::ExactSum::largest(gradient_, unit), unit);
     } else {
         for (std::size_t i = 0; i < fast_.size(); ++i) fast_[i] += gradient_[i];
     }
-    return norm();
+    return added(squares());
+}
+
+void CpuTraining::collect(comm::Communicator& ranks, bool unit) {
+    if (!dealt_) return;
+    const DealtTotal::AddUnit add = [&](const Range& range, std::span<std::int64_t> quanta) {
+        comm::ExactSum::add(quanta, std::span<const float>(gradient_).subspan(at(range.begin), quanta.size()));
+    };
+    dealt_->collect(ranks, unit ? add : nullptr);
 }
 
 double CpuTraining::reduce(comm::Communicator& ranks) {
+    const auto part = static_cast<std::size_t>(part_);
     if (exact_) {
-        exact_->reduce(ranks, store::kPartElements);
+        ownership_.dealt() ? exact_->reduce_parts(ranks, part) : exact_->reduce(ranks, part);
         exact_->to_float(gradient_);
+    } else if (dealt_) {
+        dealt_->check(ranks);
+        ownership_.each({0, std::ssize(gradient_)}, [&](const Range& range) {
+            comm::ExactSum::to_float(dealt_->of(range),
+                                     std::span(gradient_).subspan(at(range.begin), at(range.size())));
+        });
     } else {
-        ranks.fast_sum(fast_);
+        for (const Range& piece : cut_at_parts({}, std::ssize(fast_), part_)) {
+            const auto values = std::span(fast_).subspan(at(piece.begin), at(piece.size()));
+            ownership_.dealt() ? ranks.fast_sum_for(ownership_.owner(piece.begin), values) : ranks.fast_sum(values);
+        }
         std::swap(fast_, gradient_);
     }
-    return std::sqrt(norm());
+    auto squares = this->squares();
+    if (ownership_.dealt()) share(squares, pieces_, ownership_, ranks);
+    return std::sqrt(added(squares));
 }
 
-std::span<float> CpuTraining::numbers(Array array) {
+const std::vector<float>& CpuTraining::numbers(Array array) const {
     switch (array) {
-        case Array::gradient:
-            return gradient_;
         case Array::first_moment:
             return optimizer_.first();
         case Array::second_moment:
             return optimizer_.second();
         case Array::master:
             return optimizer_.master();
+        case Array::gradient:
         case Array::weights:
             break;
     }
-    return {};
+    return gradient_;
 }
 
-double CpuTraining::norm() const {
-    double total = 0;
+bool CpuTraining::has(Array array) const {
+    if (array == Array::master) return optimizer_.keeps_master();
+    return array == Array::gradient || !optimizer_.empty();
+}
+
+void CpuTraining::read(Array array, std::int64_t first, std::span<float> out) const {
+    ensure(has(array), "an array is read that there is");
+    const auto& all = numbers(array);
+    const Range wanted{first, first + std::ssize(out)};
+    if (array == Array::gradient) {
+        std::copy_n(all.begin() + first, out.size(), out.begin());
+        return;
+    }
+    std::int64_t read = 0;
+    ownership_.each(wanted, [&](const Range& range) {
+        std::copy_n(all.begin() + ownership_.place(range.begin), range.size(), out.begin() + (range.begin - first));
+        read += range.size();
+    });
+    ensure(read == wanted.size(), "a rank reads what it keeps");
+}
+
+void CpuTraining::write(Array array, std::int64_t first, std::span<const float> values) {
+    ensure(has(array), "an array is written that there is");
+    auto& all = const_cast<std::vector<float>&>(numbers(array));
+    if (array == Array::gradient) {
+        std::copy(values.begin(), values.end(), all.begin() + first);
+        return;
+    }
+    ownership_.each({first, first + std::ssize(values)}, [&](const Range& range) {
+        std::copy_n(values.begin() + (range.begin - first), range.size(), all.begin() + ownership_.place(range.begin));
+    });
+}
+
+/// Squared norm of the gradient, piece by piece.
+std::vector<double> CpuTraining::squares() const {
+    std::vector<double> squares;
     for (const Range& piece : pieces_)
-        total += squared_norm(std::span<const float>(gradient_).subspan(static_cast<std::size_t>(piece.begin),
-                                                                        static_cast<std::size_t>(piece.size())));
-    return total;
+        squares.push_back(squared_norm(std::span<const float>(gradient_).subspan(at(piece.begin), at(piece.size()))));
+    return squares;
 }
 
-void CpuTraining::update(std::span<float> weights, const AdamWStep& step) {
-    for (const Range& piece : pieces_) optimizer_.step(weights, gradient_, step, piece);
+void CpuTraining::update(std::span<float> weights, const AdamWStep& step, comm::Communicator& ranks) {
+    for (const Range& piece : pieces_)
+        if (ownership_.keeps(piece.begin)) optimizer_.step(weights, gradient_, step, piece);
+    if (!ownership_.dealt()) return;
+    for (const Range& piece : pieces_)
+        ranks.broadcast(std::as_writable_bytes(weights.subspan(at(piece.begin), at(piece.size()))),
+                        ownership_.owner(piece.begin));
 }
 
 }  // namespace tdrm::engine

@@ -33,26 +33,7 @@ DeviceTraining& DeviceEngine::training() {
     return *training_;
 }
 
-gpu::Memory<float>* DeviceEngine::numbers(Array array) {
-    switch (array) {
-        case Array::weights:
-            return training_ && !training_->rounded() ? &training_->master() : nullptr;
-        case Array::gradient:
-            return &training().gradient();
-        case Array::first_moment:
-            return &training().first();
-        case Array::second_moment:
-            return &training().second();
-        case Array::master:
-            return training().rounded() ? &training().master() : nullptr;
-    }
-    return nullptr;
-}
-
-bool DeviceEngine::has(Array array) const {
-    if (array == Array::weights) return true;
-    return training_ && const_cast<DeviceEngine*>(this)->numbers(array) != nullptr;
-}
+bool DeviceEngine::has(Array array) const { return array == Array::weights || (training_ && training_->has(array)); }
 
 void DeviceEngine::check_range(std::int64_t first, std::size_t n) const {
     ensure(first >= 0 && first + static_cast<std::int64_t>(n) <= num_parameters(),
@@ -61,12 +42,8 @@ void DeviceEngine::check_range(std::int64_t first, std::size_t n) const {
 
 void DeviceEngine::read(Array array, std::int64_t first, std::span<float> out) const {
     check_range(first, out.size());
-    if (const auto* floats = const_cast<DeviceEngine*>(this)->numbers(array)) {
-        device_->download(out.data(), floats->data() + first, out.size_bytes());
-        device_->wait();
-        return;
-    }
-    ensure(array == Array::weights, "an array is read that there is");
+    ensure(has(array), "an array is read that there is");
+    if (training_ && training_->has(array)) return training_->read(array, first, out);
     std::vector<BFloat16> rounded(out.size());
     device_->download(rounded.data(), weights_.data() + first, rounded.size() * sizeof(BFloat16));
     device_->wait();
@@ -75,12 +52,9 @@ void DeviceEngine::read(Array array, std::int64_t first, std::span<float> out) c
 
 void DeviceEngine::write(Array array, std::int64_t first, std::span<const float> values) {
     check_range(first, values.size());
-    if (auto* floats = numbers(array)) {
-        device_->upload(floats->data() + first, values.data(), values.size_bytes());
-        if (array == Array::weights) training().round(first, values.size());
-        return;
-    }
-    ensure(array == Array::weights, "an array is written that there is");
+    ensure(has(array), "an array is written that there is");
+    if (training_ && training_->has(array)) training_->write(array, first, values);
+    if (array != Array::weights) return;
     std::vector<BFloat16> rounded;
     rounded.reserve(values.size());
     for (const float value : values) rounded.push_back(to_bfloat16(value));

@@ -36,15 +36,14 @@ public:
     void value_loss(Rows rows, std::span<const float> d_logits) override;
     void backward(const model::Forest& forest) override;
     double end_unit(std::string_view unit) override { return training().end_unit(unit); }
+    void collect(comm::Communicator& ranks, bool unit) override { training().collect(ranks, unit); }
     double reduce(comm::Communicator& ranks) override { return training().reduce(ranks); }
-    void update(const AdamWStep& step) override { training().update(step); }
+    void update(const AdamWStep& step, comm::Communicator& ranks) override { training().update(step, ranks); }
 
 private:
     friend class DeviceDecoder;
 
     DeviceTraining& training();
-    /// An fp32 array of the training; null for weights that are kept as bf16 alone.
-    [[nodiscard]] gpu::Memory<float>* numbers(Array array);
     void check_range(std::int64_t first, std::size_t n) const;
     [[nodiscard]] const gpu::bf16* hidden(Rows rows) const;
     gpu::bf16* d_hidden(int rows);

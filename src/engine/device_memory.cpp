@@ -37,7 +37,10 @@ WeightBytes weight_bytes(const model::ModelSpec& spec) {
 
 TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& setup) {
     const double one = kFp32 * static_cast<double>(model::Layout(spec).size);
-    return {one, 2 * one, one, setup.sum == Sum::exact ? 2 * one : one};
+    const double kept = kept_bytes(spec, setup.shard);
+    const double part = std::min<double>(2 * one, 2 * kFp32 * static_cast<double>(setup.shard.part));
+    const bool dealt = setup.sum == Sum::dealt && setup.shard.ranks > 1;  // totals lie in the host's memory
+    return {one, 2 * kept, kept, setup.sum == Sum::fast ? one : dealt ? part : 2 * one};
 }
 
 double pass_bytes(const model::ModelSpec& s, double tokens, double rows, Keep keep) {

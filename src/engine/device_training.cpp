@@ -20,7 +20,8 @@ DeviceTraining::DeviceTraining(gpu::Device& device, const model::Layout& layout,
     : device_(device),
       layout_(layout),
       setup_(setup),
-      pieces_(cut_at_parts(setup.trainable, layout.size, store::kPartElements)),
+      pieces_(cut_at_parts(setup.trainable, layout.size, setup.shard.part)),
+      ownership_(layout.size, setup.shard),
       weights_(weights),
       master_(device),
       first_(device),
@@ -30,10 +31,20 @@ DeviceTraining::DeviceTraining(gpu::Device& device, const model::Layout& layout,
       fast_(device),
       squares_(device),
       largest_(device) {
-    const auto n = static_cast<std::size_t>(layout.size);
-    device_.run(gpu::Widen{master_.resize(n), weights.data(), n});
-    for (auto* array : {&first_, &second_, &gradient_}) device_.zero(array->resize(n), n * sizeof(float));
-    if (setup_.sum == Sum::exact) {
+    const auto n = static_cast<std::size_t>(layout.size), kept = static_cast<std::size_t>(ownership_.kept());
+    device_.zero(gradient_.resize(n), n * sizeof(float));
+    if (setup_.gradient_alone) return;
+    master_.resize(kept);
+    ownership_.each({0, layout.size}, [&](const Range& range) {
+        device_.run(
+            gpu::Widen{master_.data() + ownership_.place(range.begin), weights.data() + range.begin, size_of(range)});
+    });
+    for (auto* array : {&first_, &second_}) device_.zero(array->resize(kept), kept * sizeof(float));
+    if (setup_.sum == Sum::dealt && !ownership_.dealt()) setup_.sum = Sum::exact;
+    if (setup_.sum == Sum::dealt) {
+        dealt_.emplace(layout.size, ownership_);
+        exact_.resize(static_cast<std::size_t>(std::min(layout.size, setup.shard.part)));  // of a part at a time
+    } else if (setup_.sum == Sum::exact) {
         exact_.resize(n);
     } else {
         fast_.resize(n);
@@ -43,7 +54,9 @@ DeviceTraining::DeviceTraining(gpu::Device& device, const model::Layout& layout,
 void DeviceTraining::begin_update() {
     bound_.clear();
     const auto n = static_cast<std::size_t>(layout_.size);
-    if (setup_.sum == Sum::exact) {
+    if (dealt_) {
+        dealt_->clear();
+    } else if (setup_.sum == Sum::exact) {
         device_.zero(exact_.data(), n * sizeof(std::int64_t));
     } else {
         device_.zero(fast_.data(), n * sizeof(float));
@@ -54,13 +67,15 @@ void DeviceTraining::begin_unit() {
     device_.zero(gradient_.data(), static_cast<std::size_t>(layout_.size) * sizeof(float));
 }
 
-DeviceTraining::Figures DeviceTraining::figures() {
+DeviceTraining::Figures DeviceTraining::figures(bool kept) {
+    const auto wanted = [&](const Range& piece) { return !kept || ownership_.keeps(piece.begin); };
     std::size_t blocks = 0;
-    for (const Range& piece : pieces_) blocks += gpu::figure_blocks(size_of(piece));
+    for (const Range& piece : pieces_) blocks += wanted(piece) ? gpu::figure_blocks(size_of(piece)) : 0;
     squares_.resize(blocks);
     largest_.resize(blocks);
     std::size_t at = 0;
     for (const Range& piece : pieces_) {
+        if (!wanted(piece)) continue;
         device_.run(gpu::GradientFigures{squares_.data() + at, largest_.data() + at, gradient_.data() + piece.begin,
                                          size_of(piece)});
         at += gpu::figure_blocks(size_of(piece));
@@ -70,17 +85,24 @@ DeviceTraining::Figures DeviceTraining::figures() {
     device_.download(squares.data(), squares_.data(), blocks * sizeof(double));
     device_.download(largest.data(), largest_.data(), blocks * sizeof(std::uint32_t));
     device_.wait();
-    double total = 0;
-    for (const double block : squares) total += block;
-    return {total, std::bit_cast<float>(*std::max_element(largest.begin(), largest.end()))};
+    Figures found;
+    at = 0;
+    for (const Range& piece : pieces_) {
+        double& total = found.squares.emplace_back(0);
+        if (!wanted(piece)) continue;
+        for (const std::size_t end = at + gpu::figure_blocks(size_of(piece)); at < end; ++at) total += squares[at];
+    }
+    if (blocks > 0) found.largest = std::bit_cast<float>(*std::max_element(largest.begin(), largest.end()));
+    return found;
 }
 
 double DeviceTraining::end_unit(std::string_view unit) {
-    const auto [squares, largest] = figures();
-    if (setup_.sum == Sum::exact) {
+    const auto [squares, largest] = figures(false);
+    if (setup_.sum != Sum::fast) {
         if (!(largest < static_cast<float>(comm::ExactSum::kLimit))) refuse(unit);
-        bound_.add(largest, unit);
+        dealt_ ? dealt_->expect(largest, unit) : bound_.add(largest, unit);
     }
+    if (dealt_) return added(squares);
     for (const Range& piece : pieces_) {
         const float* values = gradient_.data() + piece.begin;
         if (setup_.sum == Sum::exact) {
@@ -89,7 +111,7 @@ double DeviceTraining::end_unit(std::string_view unit) {
             device_.run(gpu::FastAdd{fast_.data() + piece.begin, values, size_of(piece)});
         }
     }
-    return squares;
+    return added(squares);
 }
 
 void DeviceTraining::refuse(std::string_view unit) {
@@ -108,27 +130,57 @@ void DeviceTraining::refuse(std::string_view unit) {
     throw BugError("a gradient is too large, but none of its values is");
 }
 
-template <class T, class Add>
-void DeviceTraining::exchange(gpu::Memory<T>& total, comm::Communicator& ranks, Add&& add) {
+template <class T, class Add, class AddFor>
+void DeviceTraining::exchange(gpu::Memory<T>& total, comm::Communicator& ranks, Add&& add, AddFor&& add_for) {
     if (ranks.size() == 1) return;
     std::vector<T> values;
     for (const Range& piece : pieces_) {
         values.resize(size_of(piece));
         device_.download(values.data(), total.data() + piece.begin, values.size() * sizeof(T));
         device_.wait();
-        add(std::span<T>(values));
+        if (ownership_.dealt()) {
+            add_for(ownership_.owner(piece.begin), std::span<T>(values));
+            if (!ownership_.keeps(piece.begin)) continue;
+        } else {
+            add(std::span<T>(values));
+        }
         device_.upload(total.data() + piece.begin, values.data(), values.size() * sizeof(T));
     }
 }
 
+void DeviceTraining::collect(comm::Communicator& ranks, bool unit) {
+    if (!dealt_) return;
+    const DealtTotal::AddUnit add = [&](const Range& range, std::span<std::int64_t> quanta) {
+        const std::size_t bytes = quanta.size_bytes();
+        device_.zero(exact_.data(), bytes);
+        device_.run(gpu::ExactAdd{exact_.data(), gradient_.data() + range.begin, quanta.size()});
+        device_.download(quanta.data(), exact_.data(), bytes);
+        device_.wait();
+    };
+    dealt_->collect(ranks, unit ? add : nullptr);
+}
+
 double DeviceTraining::reduce(comm::Communicator& ranks) {
-    if (setup_.sum == Sum::exact) {
+    if (dealt_) {
+        dealt_->check(ranks);
+        std::vector<float> values;
+        ownership_.each({0, layout_.size}, [&](const Range& range) {
+            values.resize(size_of(range));
+            comm::ExactSum::to_float(dealt_->of(range), values);
+            device_.upload(gradient_.data() + range.begin, values.data(), values.size() * sizeof(float));
+        });
+    } else if (setup_.sum == Sum::exact) {
         bound_.check(ranks);
-        exchange(exact_, ranks, [&](std::span<std::int64_t> values) { ranks.exact_sum(values); });
+        exchange(
+            exact_, ranks, [&](std::span<std::int64_t> values) { ranks.exact_sum(values); },
+            [&](int rank, std::span<std::int64_t> values) { ranks.exact_sum_for(rank, values); });
     } else {
-        exchange(fast_, ranks, [&](std::span<float> values) { ranks.fast_sum(values); });
+        exchange(
+            fast_, ranks, [&](std::span<float> values) { ranks.fast_sum(values); },
+            [&](int rank, std::span<float> values) { ranks.fast_sum_for(rank, values); });
     }
     for (const Range& piece : pieces_) {
+        if (dealt_ || !ownership_.keeps(piece.begin)) continue;
         float* gradient = gradient_.data() + piece.begin;
         if (setup_.sum == Sum::exact) {
             device_.run(gpu::ExactToFloat{gradient, exact_.data() + piece.begin, size_of(piece)});
@@ -136,24 +188,30 @@ double DeviceTraining::reduce(comm::Communicator& ranks) {
             device_.copy(gradient, fast_.data() + piece.begin, size_of(piece) * sizeof(float));
         }
     }
-    return std::sqrt(figures().squares);
+    auto squares = figures(true).squares;
+    if (ownership_.dealt()) share(squares, pieces_, ownership_, ranks);
+    return std::sqrt(added(squares));
 }
 
-void DeviceTraining::update(const AdamWStep& step) {
-    for (const Range& piece : pieces_)
+void DeviceTraining::update(const AdamWStep& step, comm::Communicator& ranks) {
+    for (const Range& piece : pieces_) {
+        if (!ownership_.keeps(piece.begin)) continue;
         for (const model::TensorInfo& tensor : layout_.tensors) {
             const Range range{std::max(tensor.offset, piece.begin), std::min(tensor.offset + tensor.size(), piece.end)};
             if (range.begin < range.end) update_range(step, range, !tensor.is_vector());
         }
+    }
+    if (ownership_.dealt()) share_weights(ranks);
 }
 
 void DeviceTraining::update_range(const AdamWStep& step, Range range, bool decays) {
     const double n = static_cast<double>(step.update) + 1;
+    const std::int64_t place = ownership_.place(range.begin);
     device_.run(gpu::AdamWUpdate{
         .weights = weights_.data() + range.begin,
-        .master = master_.data() + range.begin,
-        .first = first_.data() + range.begin,
-        .second = second_.data() + range.begin,
+        .master = master_.data() + place,
+        .first = first_.data() + place,
+        .second = second_.data() + place,
         .gradient = gradient_.data() + range.begin,
         .n = size_of(range),
         .beta1 = static_cast<float>(step.beta1),
@@ -166,8 +224,67 @@ void DeviceTraining::update_range(const AdamWStep& step, Range range, bool decay
     });
 }
 
-void DeviceTraining::round(std::int64_t first, std::size_t n) {
-    device_.run(gpu::Round{weights_.data() + first, master_.data() + first, n});
+void DeviceTraining::share_weights(comm::Communicator& ranks) {
+    std::vector<gpu::bf16> values;
+    for (const Range& piece : pieces_) {
+        values.resize(size_of(piece));
+        gpu::bf16* weights = weights_.data() + piece.begin;
+        const std::size_t bytes = values.size() * sizeof(gpu::bf16);
+        if (ownership_.keeps(piece.begin)) {
+            device_.download(values.data(), weights, bytes);
+            device_.wait();
+        }
+        ranks.broadcast(std::as_writable_bytes(std::span(values)), ownership_.owner(piece.begin));
+        if (!ownership_.keeps(piece.begin)) device_.upload(weights, values.data(), bytes);
+    }
+}
+
+const gpu::Memory<float>* DeviceTraining::numbers(Array array) const {
+    if (array == Array::gradient) return &gradient_;
+    if (setup_.gradient_alone) return nullptr;
+    const bool rounded = setup_.weights == WeightFormat::bf16;
+    switch (array) {
+        case Array::first_moment:
+            return &first_;
+        case Array::second_moment:
+            return &second_;
+        case Array::weights:
+            return rounded ? nullptr : &master_;
+        case Array::master:
+            return rounded ? &master_ : nullptr;
+        case Array::gradient:
+            break;
+    }
+    return nullptr;
+}
+
+void DeviceTraining::read(Array array, std::int64_t first, std::span<float> out) const {
+    const auto* all = numbers(array);
+    ensure(all != nullptr, "an array is read that there is");
+    std::int64_t read = 0;
+    const auto download = [&](std::int64_t place, const Range& range) {
+        device_.download(out.data() + (range.begin - first), all->data() + place, size_of(range) * sizeof(float));
+        read += range.size();
+    };
+    const Range wanted{first, first + std::ssize(out)};
+    if (array == Array::gradient) {
+        download(first, wanted);
+    } else {
+        ownership_.each(wanted, [&](const Range& range) { download(ownership_.place(range.begin), range); });
+    }
+    device_.wait();
+    ensure(read == wanted.size(), "a rank reads what it keeps");
+}
+
+void DeviceTraining::write(Array array, std::int64_t first, std::span<const float> values) {
+    const auto* all = numbers(array);
+    ensure(all != nullptr, "an array is written that there is");
+    const auto upload = [&](std::int64_t place, const Range& range) {
+        device_.upload(all->data() + place, values.data() + (range.begin - first), size_of(range) * sizeof(float));
+    };
+    const Range given{first, first + std::ssize(values)};
+    if (array == Array::gradient) return upload(first, given);
+    ownership_.each(given, [&](const Range& range) { upload(ownership_.place(range.begin), range); });
 }
 
 }  // namespace tdrm::engine

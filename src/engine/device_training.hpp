@@ -6,8 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "dealt_total.hpp"
 #include "tdrm/comm/exact_sum.hpp"
 #include "tdrm/engine/engine.hpp"
+#include "tdrm/engine/ownership.hpp"
 #include "tdrm/gpu/device.hpp"
 
 namespace tdrm::engine {
@@ -23,28 +25,33 @@ public:
     void begin_update();
     void begin_unit();
     double end_unit(std::string_view unit);
+    void collect(comm::Communicator& ranks, bool unit);
     double reduce(comm::Communicator& ranks);
-    void update(const AdamWStep& step);
+    void update(const AdamWStep& step, comm::Communicator& ranks);
 
-    /// Weights outside are the master weights, or what these are rounded to.
-    [[nodiscard]] bool rounded() const { return setup_.weights == WeightFormat::bf16; }
+    /// Where the gradient of the open unit is added up.
     [[nodiscard]] gpu::Memory<float>& gradient() { return gradient_; }
-    [[nodiscard]] gpu::Memory<float>& first() { return first_; }
-    [[nodiscard]] gpu::Memory<float>& second() { return second_; }
-    [[nodiscard]] gpu::Memory<float>& master() { return master_; }
-    /// Weights [first, first + n) are master weights rounded.
-    void round(std::int64_t first, std::size_t n);
+
+    // As the engine's. Weights outside are the master weights, or what these are rounded to, which isn't kept here.
+    [[nodiscard]] bool has(Array array) const { return numbers(array) != nullptr; }
+    void read(Array array, std::int64_t first, std::span<float> out) const;
+    void write(Array array, std::int64_t first, std::span<const float> values);
 
 private:
     struct Figures {
-        double squares;
-        float largest;
+        std::vector<double> squares;  ///< by piece, 0 of those that aren't wanted
+        float largest = 0;
     };
-    /// Of the trainable part of the gradient.
-    [[nodiscard]] Figures figures();
+    /// What is kept of an array; null: nothing.
+    [[nodiscard]] const gpu::Memory<float>* numbers(Array array) const;
+    /// Of the trainable pieces of the gradient. @param kept only of those that this rank keeps
+    [[nodiscard]] Figures figures(bool kept);
     /// The total over all ranks, piece by piece through this machine's memory. @tparam T of the total
-    template <class T, class Add>
-    void exchange(gpu::Memory<T>& total, comm::Communicator& ranks, Add&& add);
+    /// @param add for everybody @param add_for one rank
+    template <class T, class Add, class AddFor>
+    void exchange(gpu::Memory<T>& total, comm::Communicator& ranks, Add&& add, AddFor&& add_for);
+    /// Hands each rank the weights of the pieces that others keep.
+    void share_weights(comm::Communicator& ranks);
     void update_range(const AdamWStep& step, Range range, bool decays);
     [[noreturn]] void refuse(std::string_view unit);
 
@@ -52,12 +59,14 @@ private:
     const model::Layout& layout_;
     TrainingSetup setup_;
     std::vector<Range> pieces_;
+    Ownership ownership_;  ///< of moments and master weights
     gpu::Memory<gpu::bf16>& weights_;
     gpu::Memory<float> master_, first_, second_, gradient_;
     gpu::Memory<std::int64_t> exact_;
     gpu::Memory<float> fast_;
     gpu::Memory<double> squares_;
     gpu::Memory<std::uint32_t> largest_;
+    std::optional<DealtTotal> dealt_;
     comm::ExactBound bound_;
 };
 

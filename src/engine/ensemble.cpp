@@ -115,8 +115,9 @@ void Ensemble::token_loss(Rows, std::span<const std::int32_t>, float, const Toke
 void Ensemble::value_loss(Rows, std::span<const float>) { not_of_ensembles(); }
 void Ensemble::backward(const model::Forest&) { not_of_ensembles(); }
 double Ensemble::end_unit(std::string_view) { not_of_ensembles(); }
+void Ensemble::collect(comm::Communicator&, bool) { not_of_ensembles(); }
 double Ensemble::reduce(comm::Communicator&) { not_of_ensembles(); }
-void Ensemble::update(const AdamWStep&) { not_of_ensembles(); }
+void Ensemble::update(const AdamWStep&, comm::Communicator&) { not_of_ensembles(); }
 
 std::unique_ptr<Engine> together(std::vector<std::unique_ptr<Engine>> members) {
     ensure(!members.empty(), "somebody must say the value");

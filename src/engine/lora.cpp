@@ -104,18 +104,18 @@ public:
     [[nodiscard]] Engine* body() override { return base_.get(); }
 
     [[nodiscard]] bool has(Array array) const override {
-        return array == Array::weights || (training_ && !const_cast<LoraEngine*>(this)->numbers(array).empty());
+        return array == Array::weights || (training_ && training_->has(array));
     }
     void read(Array array, std::int64_t first, std::span<float> out) const override {
-        const auto all = const_cast<LoraEngine*>(this)->numbers(array);
-        ensure(first >= 0 && first + std::ssize(out) <= std::ssize(all), "a range lies within the parameters");
-        std::copy_n(all.begin() + first, out.size(), out.begin());
+        ensure(first >= 0 && first + std::ssize(out) <= num_parameters(), "a range lies within the parameters");
+        if (array != Array::weights) return const_cast<LoraEngine*>(this)->training().read(array, first, out);
+        std::copy_n(values_.begin() + first, out.size(), out.begin());
     }
     void write(Array array, std::int64_t first, std::span<const float> values) override {
-        const auto all = numbers(array);
-        ensure(first >= 0 && first + std::ssize(values) <= std::ssize(all), "a range lies within the parameters");
-        std::copy(values.begin(), values.end(), all.begin() + first);
-        if (array == Array::weights) merged_ = false;
+        ensure(first >= 0 && first + std::ssize(values) <= num_parameters(), "a range lies within the parameters");
+        if (array != Array::weights) return training().write(array, first, values);
+        std::copy(values.begin(), values.end(), values_.begin() + first);
+        merged_ = false;
     }
 
     Rows forward(const model::Forest& forest, std::span<const std::int32_t> rows, Keep keep) override {
@@ -158,9 +158,10 @@ public:
             base_->read(Array::gradient, w.theirs, training().gradient().subspan(at(w.ours), at(w.size)));
     }
     double end_unit(std::string_view unit) override { return training().end_unit(unit); }
+    void collect(comm::Communicator& ranks, bool unit) override { training().collect(ranks, unit); }
     double reduce(comm::Communicator& ranks) override { return training().reduce(ranks); }
-    void update(const AdamWStep& step) override {
-        training().update(values_, step);
+    void update(const AdamWStep& step, comm::Communicator& ranks) override {
+        training().update(values_, step, ranks);
         merged_ = false;
         merge();  // what samples sees it at once
     }
@@ -170,9 +171,6 @@ private:
     CpuTraining& training() {
         ensure(training_.has_value(), "an engine trains after begin_training");
         return *training_;
-    }
-    std::span<float> numbers(Array array) {
-        return array == Array::weights ? std::span(values_) : training().numbers(array);
     }
 
     /// Writes W + s B A into the base.

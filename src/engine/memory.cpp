@@ -4,6 +4,7 @@
 
 #include "device_memory.hpp"
 #include "tdrm/engine/devices.hpp"
+#include "tdrm/engine/ownership.hpp"
 #include "tdrm/model/kv_cache.hpp"
 #include "tdrm/model/transformer.hpp"
 #include "tdrm/store/checkpoint.hpp"
@@ -14,6 +15,11 @@ namespace {
 bool on_processors() { return device_in_use() == DeviceKind::cpu; }
 
 }  // namespace
+
+double kept_bytes(const model::ModelSpec& spec, const Shard& shard) {
+    return static_cast<double>(Ownership(model::Layout(spec).size, {0, shard.ranks, shard.part}).kept()) *
+           sizeof(float);
+}
 
 WeightBytes weight_bytes(const model::ModelSpec& spec) {
     if (!on_processors()) return on_device::weight_bytes(spec);
@@ -26,8 +32,9 @@ TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& 
     const auto products = products_in_use();
     const double one = model::model_bytes(spec).parameters;
     const double turned = model::model_bytes(spec, products, true).packed - model::model_bytes(spec, products).packed;
-    return {one + turned, 2 * one, setup.weights == WeightFormat::bf16 ? one : 0,
-            setup.sum == Sum::exact ? 2 * one : one};
+    const double kept = kept_bytes(spec, setup.shard);
+    return {one + turned, 2 * kept, setup.weights == WeightFormat::bf16 ? kept : 0,
+            setup.sum == Sum::fast ? one : 2 * (setup.sum == Sum::dealt ? kept : one)};
 }
 
 double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep) {

@@ -3,19 +3,14 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
-#include <numeric>
-#include <vector>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/eval/moments.hpp"
 
 namespace tdrm::eval {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-double mean_of(std::span<const double> values) {
-    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
 
 }  // namespace
 
@@ -34,12 +29,9 @@ Interval wilson(double successes, std::int64_t trials) {
 Interval mean_interval(std::span<const double> values) {
     const auto count = static_cast<std::int64_t>(values.size());
     if (count == 0) return {kNan, kNan, kNan, 0};
-    const double mean = mean_of(values);
-    double squares = 0;
-    for (const double value : values) squares += (value - mean) * (value - mean);
-    const auto n = static_cast<double>(count);
-    const double half = count > 1 ? kZ95 * std::sqrt(squares / (n - 1) / n) : kNan;
-    return {mean, mean - half, mean + half, count};
+    const Moments found = moments(values);
+    const double half = count > 1 ? kZ95 * found.error() : kNan;
+    return {found.mean, found.mean - half, found.mean + half, count};
 }
 
 }  // namespace tdrm::eval

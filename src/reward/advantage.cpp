@@ -79,34 +79,56 @@ double adaptive_lambda(double alpha, std::int64_t steps) {
     return 1 - 1 / std::max(1.0, alpha * static_cast<double>(steps));
 }
 
-std::vector<double> shrinkage_weights(const BaselineEvidence& evidence) {
-    const std::size_t problems = evidence.reward_PG.size();
-    ensure(problems == evidence.value_P.size(), "a value for each problem");
-    std::vector<double> variance(problems), error(problems);  // within the problem; of the value, squared
-    double variances = 0, errors = 0;
-    for (std::size_t p = 0; p < problems; ++p) {
-        const auto& rewards = evidence.reward_PG[p];
+double BaselineDoubt::weight_of_mean(std::size_t answers) const {
+    if (answers == 0) return 0;
+    const double doubt = value_error + reward_variance / static_cast<double>(answers);
+    return doubt > 0 ? value_error / doubt : 1;
+}
+
+namespace {
+
+/// Of one problem, or of several added up.
+struct ProblemDoubt {
+    double problems = 0, repeated = 0;  ///< those with several answers
+    double variance = 0;                ///< of rewards within the problem
+    double error = 0;                   ///< squared, of V(s_0) against the mean reward
+    double inverse_size = 0;
+
+    static ProblemDoubt of(std::span<const double> rewards, double value) {
         const auto size = static_cast<double>(rewards.size());
         const double mean = std::accumulate(rewards.begin(), rewards.end(), 0.0) / size;
-        for (const double r : rewards) variance[p] += size > 1 ? (r - mean) * (r - mean) / (size - 1) : 0;
-        error[p] = (mean - evidence.value_P[p]) * (mean - evidence.value_P[p]);
-        variances += variance[p];
-        errors += error[p];
+        ProblemDoubt one{1, size > 1 ? 1.0 : 0.0, 0, (mean - value) * (mean - value), 1 / size};
+        for (const double r : rewards) one.variance += size > 1 ? (r - mean) * (r - mean) / (size - 1) : 0;
+        return one;
     }
-    std::vector<double> weight;
-    for (std::size_t p = 0; p < problems; ++p) {
-        const auto size = static_cast<double>(evidence.reward_PG[p].size());
-        const auto others = static_cast<double>(problems - 1);
-        if (size < 2 || others < 1) {
-            weight.push_back(size < 2 ? 0 : 1);
-            continue;
-        }
-        const double s2 = (variances - variance[p]) / others;
-        const double tau2 = std::max(0.0, (errors - error[p]) / others - s2 / size);
-        const double doubt = tau2 + s2 / (size - 1);
-        weight.push_back(doubt > 0 ? tau2 / doubt : 1);
+    void add(const ProblemDoubt& other, double sign) {
+        problems += sign * other.problems;
+        repeated += sign * other.repeated;
+        variance += sign * other.variance;
+        error += sign * other.error;
+        inverse_size += sign * other.inverse_size;
     }
-    return weight;
+};
+
+}  // namespace
+
+std::vector<BaselineDoubt> baseline_doubts(const BaselineEvidence& evidence) {
+    ensure(evidence.reward_PG.size() == evidence.value_P.size(), "a value for each problem");
+    std::vector<ProblemDoubt> each;
+    ProblemDoubt all;
+    for (std::size_t p = 0; p < evidence.value_P.size(); ++p)
+        all.add(each.emplace_back(ProblemDoubt::of(evidence.reward_PG[p], evidence.value_P[p])), 1);
+    std::vector<BaselineDoubt> doubts;
+    for (const ProblemDoubt& own : each) {
+        ProblemDoubt others = all;
+        others.add(own, -1);
+        BaselineDoubt& doubt = doubts.emplace_back();
+        if (others.problems < 1) continue;
+        if (others.repeated > 0) doubt.reward_variance = std::max(0.0, others.variance / others.repeated);
+        doubt.value_error =
+            std::max(0.0, (others.error - doubt.reward_variance * others.inverse_size) / others.problems);
+    }
+    return doubts;
 }
 
 std::vector<std::int64_t> action_tokens(std::span<const std::int32_t> step_end_T, std::int64_t tokens) {

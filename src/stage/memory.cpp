@@ -51,9 +51,16 @@ Memory frozen_memory(const std::string& name, const model::ModelSpec& spec) {
 }
 
 Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, int other_pass,
-                       train::SumMode sum, const train::PrecisionOptions& precision, const engine::LoraOptions& lora) {
-    const bool fast = sum == train::SumMode::fast;
-    const engine::TrainingSetup setup{precision.weights, fast ? engine::Sum::fast : engine::Sum::exact, {}};
+                       const Planned& planned, const train::PrecisionOptions& precision,
+                       const engine::LoraOptions& lora) {
+    const bool fast = planned.sum == train::SumMode::fast;
+    const bool dealt = planned.sum == train::SumMode::dealt;
+    engine::TrainingSetup setup{precision.weights,
+                                fast    ? engine::Sum::fast
+                                : dealt ? engine::Sum::dealt
+                                        : engine::Sum::exact,
+                                {}};
+    setup.shard.ranks = planned.ranks;
     const auto weights = engine::weight_bytes(spec);
     const auto training = engine::training_bytes(spec, setup);
     Memory memory;

@@ -47,8 +47,12 @@ struct Source {
     std::optional<store::Checkpoint> commit;
     std::unique_ptr<Source> body;  ///< of a commit that holds heads alone
     std::string label;             ///< as messages name it
+    std::string trainee;           ///< of the commit; "" is its own model
     model::ModelSpec spec;
 };
+
+/// What an input is asked for: of a commit its own model, or rather its critic.
+enum class Wanted { model, values };
 
 /// Whether a model is still what a commit of heads says. Collective.
 bool is_that_body(StageContext& context, const fs::path& directory, bool foreign, const std::string& identity) {
@@ -76,7 +80,7 @@ Input input_of(StageContext& context, const nlohmann::json& body, const fs::path
     return found;
 }
 
-Source open_model(StageContext& context, const Input& input) {
+Source open_model(StageContext& context, const Input& input, Wanted wanted = Wanted::model) {
     Source source;
     source.label = input.label;
     if (!input.is_foreign()) source.commit.emplace(store::load_checkpoint(context.ranks, input.directory));
@@ -95,7 +99,9 @@ Source open_model(StageContext& context, const Input& input) {
             source.spec.head = model::Head::value;
             source.spec.value_head = {};
         } else {
-            source.spec = source.folder ? source.folder->spec() : train::spec_of(*source.commit);
+            if (wanted == Wanted::values && source.commit && train::holds(*source.commit, kCritic))
+                source.trainee = kCritic;
+            source.spec = source.folder ? source.folder->spec() : train::spec_of(*source.commit, source.trainee);
         }
         check_vocabulary(context, source.spec, input.label);
     });
@@ -120,18 +126,26 @@ void deliver(StageContext& context, const Source& source, engine::Engine& engine
     } else if (source.folder) {
         model::deliver(context.ranks, *source.folder, wanted, sink);
     } else {
-        context.ranks.agree("loading " + source.label, [&] { train::deliver(*source.commit, wanted, sink, member); });
+        const std::string trainee = member == 0 ? source.trainee : train::member_name(member);
+        context.ranks.agree("loading " + source.label, [&] { train::deliver(*source.commit, wanted, sink, trainee); });
     }
 }
 
 }  // namespace
 
-std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& input) {
-    const Source source = open_model(context, input);
+namespace {
+
+std::unique_ptr<engine::Engine> load(StageContext& context, const Source& source, std::size_t member = 0) {
     auto engine =
-        context.ranks.agree("making room for " + input.label, [&] { return engine::make_engine(source.spec); });
-    deliver(context, source, *engine);
+        context.ranks.agree("making room for " + source.label, [&] { return engine::make_engine(source.spec); });
+    deliver(context, source, *engine, Head::of_source, member);
     return engine;
+}
+
+}  // namespace
+
+std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& input) {
+    return load(context, open_model(context, input));
 }
 
 std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body, std::size_t member) {
@@ -147,7 +161,7 @@ std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Inp
 
 std::unique_ptr<engine::Engine> load_critic(StageContext& context, const Input& input) {
     refuse_hazards(context, input, "a critic");
-    const Source source = open_model(context, input);
+    const Source source = open_model(context, input, Wanted::values);
     if (source.spec.head == model::Head::language) return new_value_model(context, input);
     const auto refuse = [&](const char* what) {
         context.ranks.fail_together(ConfigError(cat(input.label, " ", what, ". Name a value stage with one model.")));
@@ -156,7 +170,7 @@ std::unique_ptr<engine::Engine> load_critic(StageContext& context, const Input& 
         refuse("has a value head of another form (a critic learns a head of one row)");
     if (source.commit && train::members_of(*source.commit) > 1)
         refuse("is an ensemble (a critic is one model that goes on learning)");
-    return load_model(context, input);
+    return load(context, source);
 }
 
 std::vector<std::unique_ptr<engine::Engine>> load_value_members(StageContext& context, const Input& input,
@@ -168,14 +182,10 @@ std::vector<std::unique_ptr<engine::Engine>> load_value_members(StageContext& co
                               : engine::load_pretrained(context.ranks, input.directory));
         return members;
     }
-    const Source source = open_model(context, input);
+    const Source source = open_model(context, input, Wanted::values);
     const std::size_t count =
         context.ranks.agree("opening " + input.label, [&] { return train::members_of(*source.commit); });
-    for (std::size_t m = 0; m < count; ++m) {
-        members.push_back(
-            context.ranks.agree("making room for " + input.label, [&] { return engine::make_engine(source.spec); }));
-        deliver(context, source, *members.back(), Head::of_source, m);
-    }
+    for (std::size_t m = 0; m < count; ++m) members.push_back(load(context, source, m));
     return members;
 }
 

@@ -96,7 +96,7 @@ public:
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
         const bool evaluates = !options_.eval.problems.empty();
         Memory memory = training_memory(*spec, options_.unit_tokens, sample, evaluates ? rollout::kPrefillTokens : 0,
-                                        planned.sum, options_.train.precision, options_.train.lora);
+                                        planned, options_.train.precision, options_.train.lora);
         if (evaluates) memory.add(generation_memory(*spec, planned.task, kEvalSlots, options_.eval.sampler.max_tokens));
         return memory;
     }

@@ -21,31 +21,54 @@ TrainFields TrainFields::resolved(std::int64_t updates) const {
     return result;
 }
 
-StageOutcome train_model(StageContext& context, const TrainFields& fields, engine::Engine& engine,
-                         train::Objective& objective, const train::Evaluation& evaluation, std::int64_t updates,
-                         std::vector<std::string> headline, nlohmann::json results, const Beside& beside) {
+namespace {
+
+std::vector<train::Trainee> trainees_of(const TrainFields& fields, engine::Engine& engine, std::int64_t updates,
+                                        const Beside& beside) {
     const std::int64_t horizon = fields.optimizer.horizon > 0 ? fields.optimizer.horizon : updates;
-    std::vector<train::Trainee> trainees;
-    // Of adapters the whole model is a companion, so that a commit is a model like any other.
     const bool adapted = engine.body() != nullptr;
+    std::vector<train::Trainee> trainees;
     trainees.push_back(
         {adapted ? "lora" : beside.own_name, engine, fields.optimizer, fields.precision, horizon, beside.begins});
     for (const auto& [name, other] : beside.trainees)
         trainees.push_back({name, *other, fields.optimizer, fields.precision, horizon});
     for (const train::Trainee& learner : beside.learners) trainees.push_back(learner);
+    return trainees;
+}
+
+train::TrainerOptions options_of(const StageContext& context, const TrainFields& fields, engine::Engine& engine,
+                                 std::int64_t updates, const Beside& beside) {
     train::TrainerOptions options;
     options.label = context.node.name;
     options.directory = context.directory;
     options.updates = updates;
     options.commit = fields.commit;
     options.sum = context.sum;
-    options.headline = std::move(headline);
     options.body = beside.body;
-    if (adapted) options.companions.push_back({"", *engine.body(), {}, {}, 0});
+    // Of adapters the whole model is a companion, so that a commit is a model like any other.
+    if (engine.body() != nullptr) options.companions.push_back({"", *engine.body(), {}, {}, 0});
     for (const auto& [name, other] : beside.companions) options.companions.push_back({name, *other, {}, {}, 0});
+    return options;
+}
+
+}  // namespace
+
+StageOutcome train_model(StageContext& context, const TrainFields& fields, engine::Engine& engine,
+                         train::Objective& objective, const train::Evaluation& evaluation, std::int64_t updates,
+                         std::vector<std::string> headline, nlohmann::json results, const Beside& beside) {
+    const auto trainees = trainees_of(fields, engine, updates, beside);
+    auto options = options_of(context, fields, engine, updates, beside);
+    options.headline = std::move(headline);
     const auto result = train::train(context.ranks, trainees, objective, evaluation, options);
     results["best_figure"] = result.best < 0 ? nlohmann::json() : nlohmann::json(result.best_figure);
     return {result.updates, result.best, std::move(results)};
+}
+
+train::Metrics update_again(StageContext& context, const TrainFields& fields, engine::Engine& engine,
+                            train::Objective& objective, std::int64_t updates, const Beside& beside,
+                            const std::optional<std::filesystem::path>& commit, std::int64_t update) {
+    return train::figures_again(context.ranks, trainees_of(fields, engine, updates, beside), objective,
+                                options_of(context, fields, engine, updates, beside), commit, update);
 }
 
 }  // namespace tdrm::stage

@@ -189,12 +189,15 @@ public:
         if (heads_alone())
             return frozen_memory("the frozen model", *spec)
                 .add(scoring_memory(*spec, rollout::kScoreTokens))
-                .add(training_memory(train::head_spec(*spec), options_.unit_tokens, 1, rollout::kScoreTokens,
-                                     planned.sum, options_.learning.precision));
+                .add(training_memory(train::head_spec(*spec), options_.unit_tokens, 1, rollout::kScoreTokens, planned,
+                                     options_.learning.precision));
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
-        auto memory = training_memory(*spec, options_.unit_tokens, sample, rollout::kScoreTokens, planned.sum,
+        const bool averages = options_.target.bootstrap == reward::Bootstrap::ema;
+        Planned around = planned;
+        if (averages) around.ranks = 1;  // each rank needs the weights whole
+        auto memory = training_memory(*spec, options_.unit_tokens, sample, rollout::kScoreTokens, around,
                                       options_.learning.precision, options_.learning.lora);
-        if (options_.target.bootstrap == reward::Bootstrap::ema)
+        if (averages)
             memory.add(frozen_memory("the moving average", *spec))
                 .add(scoring_memory(*spec, options_.unit_tokens + sample));
         Memory all;

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/eval/moments.hpp"
 #include "tdrm/reward/loss.hpp"
 
 namespace tdrm::train {
@@ -44,26 +45,21 @@ public:
     /// R + Q - (w mean of the others' R + (1 - w) V), V of the state before the step where values explain outcomes, of
     /// the prompt where they don't.
     void shrinkage(double explained_before) {
-        reward::BaselineEvidence evidence;
         const auto groups = answers_.groups();
-        for (const auto& [begin, end] : groups) {
-            evidence.reward_PG.emplace_back(batch_.reward.begin() + static_cast<std::ptrdiff_t>(begin),
-                                            batch_.reward.begin() + static_cast<std::ptrdiff_t>(end));
-            evidence.value_P.push_back(values_of(begin)[0]);
-        }
-        const auto weight = reward::shrinkage_weights(evidence);
+        const auto doubts = doubts_of(groups);
         for (std::size_t p = 0; p < groups.size(); ++p) {
-            const auto& rewards = evidence.reward_PG[p];
+            const auto [begin, end] = groups[p];
+            const std::size_t others = end - begin - 1;
+            const double weight = doubts[p].weight_of_mean(others);
             double sum = 0;
-            for (const double r : rewards) sum += r;
-            for (std::size_t row = groups[p].first; row < groups[p].second; ++row) {
-                const double own = batch_.reward[row];
-                const double others = rewards.size() > 1 ? (sum - own) / static_cast<double>(rewards.size() - 1) : 0;
+            for (std::size_t row = begin; row < end; ++row) sum += batch_.reward[row];
+            for (std::size_t row = begin; row < end; ++row) {
+                const double mean = others > 0 ? (sum - batch_.reward[row]) / static_cast<double>(others) : 0;
                 const auto values = values_of(row);
                 std::vector<double> advantage = to_go_of(row);
                 for (std::size_t k = 0; k < advantage.size(); ++k) {
                     const double value = values[explained_before > 0 ? k : 0];
-                    advantage[k] += answer_reward_[row] - (weight[p] * others + (1 - weight[p]) * value);
+                    advantage[k] += answer_reward_[row] - (weight * mean + (1 - weight) * value);
                 }
                 set(row, advantage);
             }
@@ -71,14 +67,14 @@ public:
     }
 
     /// A(n) = (v(n) - v(root) + v(n) - v(before n)) / sqrt(answers below n) for each piece n that answers share, v the
-    /// mean reward of the answers below, root all answers of the problem (TreeRL, arXiv 2506.11902).
+    /// mean reward of the answers below, root all answers of the problem (TreeRL, arXiv 2506.11902); with bootstrap
+    /// w mean + (1 - w) V of the last state in the piece, where answers go on from it.
     void tree() {
         ensure(batch_.forks.size() == answers_.size(), "trees know where their answers fork");
-        for (const auto& [begin, end] : answers_.groups()) {
-            std::vector<std::size_t> all(end - begin);
-            std::iota(all.begin(), all.end(), begin);
-            for (std::size_t row = begin; row < end; ++row) set_pieces(row, begin, end, mean_reward(all));
-        }
+        const auto groups = answers_.groups();
+        if (options_.bootstrap) doubts_ = doubts_of(groups);
+        for (std::size_t p = 0; p < groups.size(); ++p)
+            for (std::size_t row = groups[p].first; row < groups[p].second; ++row) set_pieces(row, p, groups[p]);
     }
 
     /// What later tokens get is an earlier token's merit, without a baseline.
@@ -145,32 +141,70 @@ private:
         std::copy(tokens.begin(), tokens.end(), batch_.advantage.begin() + answers_.token_offset[row]);
     }
 
-    [[nodiscard]] double mean_reward(const std::vector<std::size_t>& rows) const {
-        double sum = 0;
-        for (const std::size_t row : rows) sum += batch_.reward[row];
-        return sum / static_cast<double>(rows.size());
+    using Rows = std::pair<std::size_t, std::size_t>;  ///< of a problem, [begin, end)
+
+    [[nodiscard]] std::vector<reward::BaselineDoubt> doubts_of(std::span<const Rows> groups) const {
+        reward::BaselineEvidence evidence;
+        for (const auto& [begin, end] : groups) {
+            evidence.reward_PG.emplace_back(batch_.reward.begin() + static_cast<std::ptrdiff_t>(begin),
+                                            batch_.reward.begin() + static_cast<std::ptrdiff_t>(end));
+            evidence.value_P.push_back(values_of(begin)[0]);
+        }
+        return reward::baseline_doubts(evidence);
     }
-    /// Advantages of an answer's tokens, piece by piece: a piece ends where another answer forks off.
-    void set_pieces(std::size_t row, std::size_t begin, std::size_t end, double root) {
+    /// What a piece of a tree is worth that ends before a token of `row`: `below` are the answers that share it.
+    [[nodiscard]] double piece_value(std::size_t problem, std::size_t row, std::size_t token,
+                                     std::span<const std::size_t> below) const {
+        double mean = 0;
+        for (const std::size_t other : below) mean += batch_.reward[other];
+        mean /= static_cast<double>(below.size());
+        if (!options_.bootstrap || token == answers_.ids(row).size())
+            return mean;  // at its end an answer has its reward
+        const auto ends = answers_.step_ends(row);
+        const auto state = static_cast<std::size_t>(
+            std::upper_bound(ends.begin(), ends.end(), static_cast<std::int32_t>(token)) - ends.begin());
+        const double weight = doubts_[problem].weight_of_mean(below.size());
+        return weight * mean + (1 - weight) * values_of(row)[state];
+    }
+    /// A piece of an answer: the answers that share it, and the token before which it ends.
+    struct Piece {
+        std::vector<std::size_t> below;
+        std::size_t end = 0;
+    };
+    /// Pieces of an answer: one ends where another answer forks off.
+    [[nodiscard]] std::vector<Piece> pieces_of(std::size_t row, const Rows& rows) const {
+        const std::size_t tokens = answers_.ids(row).size();
         std::set<std::size_t> cuts{0};
-        for (std::size_t other = begin; other < end; ++other)
-            cuts.insert(static_cast<std::size_t>(batch_.forks[other].tokens));
-        double advantage = 0, mean = root;
-        std::vector<std::size_t> piece;  // answers that share it
-        for (std::size_t t = 0; t < answers_.ids(row).size(); ++t) {
-            if (cuts.contains(t)) {
-                std::vector<std::size_t> below;
-                for (std::size_t other = begin; other < end; ++other)
-                    if (rollout::owner_of(batch_.forks, other, t) == rollout::owner_of(batch_.forks, row, t))
-                        below.push_back(other);
-                if (below != piece) {
-                    const double before = mean;
-                    mean = mean_reward(below);
-                    advantage = (mean - root + mean - before) / std::sqrt(static_cast<double>(below.size()));
-                    piece = std::move(below);
-                }
+        for (std::size_t other = rows.first; other < rows.second; ++other)
+            if (batch_.forks[other].parent >= 0) cuts.insert(static_cast<std::size_t>(batch_.forks[other].tokens));
+        std::vector<Piece> pieces;
+        for (const std::size_t cut : cuts) {
+            if (cut >= tokens) break;
+            std::vector<std::size_t> below;
+            for (std::size_t other = rows.first; other < rows.second; ++other)
+                if (rollout::owner_of(batch_.forks, other, cut) == rollout::owner_of(batch_.forks, row, cut))
+                    below.push_back(other);
+            if (pieces.empty() || pieces.back().below != below) {
+                if (!pieces.empty()) pieces.back().end = cut;
+                pieces.push_back({std::move(below), tokens});
             }
-            batch_.advantage[static_cast<std::size_t>(answers_.token_offset[row]) + t] = static_cast<float>(advantage);
+        }
+        return pieces;
+    }
+    /// Advantages of an answer's tokens, piece by piece.
+    void set_pieces(std::size_t row, std::size_t problem, const Rows& rows) {
+        std::vector<std::size_t> all(rows.second - rows.first);
+        std::iota(all.begin(), all.end(), rows.first);
+        const double root = piece_value(problem, row, 0, all);
+        double before = root;
+        auto token = batch_.advantage.begin() + answers_.token_offset[row];
+        std::size_t begin = 0;
+        for (const Piece& piece : pieces_of(row, rows)) {
+            const double value = piece_value(problem, row, piece.end, piece.below);
+            const double advantage =
+                (value - root + value - before) / std::sqrt(static_cast<double>(piece.below.size()));
+            token = std::fill_n(token, piece.end - std::exchange(begin, piece.end), static_cast<float>(advantage));
+            before = value;
         }
     }
 
@@ -178,20 +212,17 @@ private:
     const CreditOptions& options_;
     const rollout::Trajectories& answers_;
     std::vector<std::size_t> states_;
-    std::vector<double> values_;         ///< probabilities of all states
-    std::vector<double> answer_reward_;  ///< per trajectory
-    std::vector<double> action_reward_;  ///< per action; empty where no part scores them
+    std::vector<double> values_;                 ///< probabilities of all states
+    std::vector<double> answer_reward_;          ///< per trajectory
+    std::vector<double> action_reward_;          ///< per action; empty where no part scores them
+    std::vector<reward::BaselineDoubt> doubts_;  ///< per problem, of bootstrapped trees
 };
 
-double variance(std::span<const double> numbers) {
-    double sum = 0, squares = 0;
-    for (const double x : numbers) sum += x;
-    const double mean = sum / static_cast<double>(numbers.size());
-    for (const double x : numbers) squares += (x - mean) * (x - mean);
-    return squares / static_cast<double>(numbers.size());
-}
-
 }  // namespace
+
+bool RlBatch::truncated(std::size_t row) const {
+    return answers.finish[row] == static_cast<std::uint8_t>(task::Finish::length);
+}
 
 std::span<const float> RlBatch::old_of(std::size_t row) const {
     const auto begin = static_cast<std::size_t>(answers.token_offset[row]);
@@ -214,8 +245,8 @@ double explained_variance(const RlBatch& batch) {
             rest.push_back(outcome.back() - reward::sigmoid(static_cast<double>(batch.values[states[row] + k])));
         }
     }
-    const double whole = outcome.empty() ? 0 : variance(outcome);
-    return whole > 0 ? 1 - variance(rest) / whole : 0;
+    const double whole = outcome.empty() ? 0 : eval::moments(outcome).variance();
+    return whole > 0 ? 1 - eval::moments(rest).variance() / whole : 0;
 }
 
 void assign_credit(RlBatch& batch, const CreditOptions& options, double explained_before) {

@@ -1,30 +1,27 @@
 #include "tdrm/train/guard.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <utility>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/eval/moments.hpp"
 
 namespace tdrm::train {
 namespace {
 
 constexpr double kRewardDeviations = 2;
 
-double mean(const std::vector<double>& numbers) {
-    double sum = 0;
-    for (const double x : numbers) sum += x;
-    return sum / static_cast<double>(numbers.size());
-}
+double mean(const std::vector<double>& numbers) { return eval::moments(numbers).mean; }
 
-/// Mean of a - b and its standard error; the error is 0 for a single pair.
-std::pair<double, double> paired_difference(const std::vector<double>& a, const std::vector<double>& b) {
+/// Of a - b, pair by pair.
+eval::Moments differences(const std::vector<double>& a, const std::vector<double>& b) {
     ensure(a.size() == b.size() && !a.empty(), "looks at the same problems");
-    const auto n = static_cast<double>(a.size());
-    const double difference = mean(a) - mean(b);
-    double squares = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) squares += std::pow(a[i] - b[i] - difference, 2);
-    return {difference, n > 1 ? std::sqrt(squares / (n - 1) / n) : 0};
+    std::vector<double> pairs(a.size());
+    std::transform(a.begin(), a.end(), b.begin(), pairs.begin(), std::minus<>());
+    return eval::moments(pairs);
 }
 
 }  // namespace
@@ -42,11 +39,12 @@ std::string Alarm::text() const {
 std::optional<Alarm> Guard::look(Look now) {
     std::optional<Alarm> found;
     if (best_) {
-        const auto [fall, error] = paired_difference(best_->right_P, now.right_P);
+        const auto fall = differences(best_->right_P, now.right_P);
         const double rise = now.reward - best_->reward;
         const double rise_error = std::hypot(now.reward_error, best_->reward_error);
-        if (fall > deviations_ * error && fall > 0 && rise > kRewardDeviations * rise_error)
-            found = Alarm{best_->update, mean(best_->right_P), mean(now.right_P), error, best_->reward, now.reward};
+        if (fall.mean > deviations_ * fall.error() && fall.mean > 0 && rise > kRewardDeviations * rise_error)
+            found =
+                Alarm{best_->update, mean(best_->right_P), mean(now.right_P), fall.error(), best_->reward, now.reward};
     }
     if (!best_ || mean(now.right_P) > mean(best_->right_P)) best_ = std::move(now);
     if (found) alarm_ = found;

@@ -3,15 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <functional>
-#include <limits>
 #include <utility>
 
 #include "tdrm/base/errors.hpp"
-#include "tdrm/base/hash.hpp"
 #include "tdrm/base/ledger.hpp"
 #include "tdrm/reward/loss.hpp"
-#include "tdrm/rollout/labels.hpp"
 
 namespace tdrm::train {
 namespace {
@@ -34,25 +30,6 @@ constexpr std::array<std::string_view, 16> kSums{"rows",
                                                  "critic/value_change",
                                                  "critic/tokens"};
 constexpr std::size_t kPolicySums = 9;
-
-bool is_right(task::Reason reason) {
-    return reason == task::Reason::correct || reason == task::Reason::correct_despite_error;
-}
-
-bool truncated(const rollout::Trajectories& data, std::size_t row) {
-    return data.finish[row] == static_cast<std::uint8_t>(task::Finish::length);
-}
-
-/// Mean and standard deviation (ddof 1).
-std::pair<double, double> mean_and_std(std::span<const double> values) {
-    double sum = 0;
-    double squares = 0;
-    for (const double v : values) sum += v;
-    const double n = static_cast<double>(values.size());
-    const double mean = sum / n;
-    for (const double v : values) squares += (v - mean) * (v - mean);
-    return {mean, n > 1 ? std::sqrt(squares / (n - 1)) : 0.0};
-}
 
 }  // namespace
 
@@ -95,6 +72,7 @@ nlohmann::json RlObjective::state() const {
 }
 
 void RlObjective::restore(const nlohmann::json& state) {
+    if (taken_) return;  // the batch that was given stands
     drawn_ = state.at("drawn");
     explained_ = state.at("explained_variance");
     if (guard_ == nullptr || !state.contains("guard")) return;
@@ -102,36 +80,16 @@ void RlObjective::restore(const nlohmann::json& state) {
     rewards_since_ = state.at("rewards_since");
 }
 
-std::vector<double> right_by_problem(const rollout::Trajectories& answers) {
-    std::vector<double> right_P;
-    for (const auto& [begin, end] : answers.groups()) {
-        double right = 0;
-        for (std::size_t row = begin; row < end; ++row) right += static_cast<double>(answers.outcome[row]);
-        right_P.push_back(right / static_cast<double>(end - begin));
-    }
-    return right_P;
-}
-
-Look RlObjective::look(std::int64_t update, std::vector<double> right_P) {
-    Look now{update, 0, 0, std::move(right_P)};
-    const auto [count, sum, squares] = std::exchange(rewards_since_, {});
-    if (count > 0) now.reward = sum / count;
-    if (count > 1) now.reward_error = std::sqrt(std::max(0.0, squares - sum * now.reward) / (count - 1) / count);
-    return now;
-}
-
 void RlObjective::prepare(std::int64_t update) {
-    if (update % options_.updates_per_batch() == 0 || batch_.answers.size() == 0) {
-        ensure(update % options_.updates_per_batch() == 0,
-               "a batch of answers can't be made again in the middle of its epochs");
+    const bool begins = update % options_.updates_per_batch() == 0;
+    ensure(begins || batch_.answers.size() > 0, "a batch of answers can't be made again in the middle of its epochs");
+    if (begins && taken_ != update) {
         // Without refills the problems follow from the update; with them from what was drawn so far.
         if (options_.refill == 0) drawn_ = update / options_.updates_per_batch() * options_.problems;
         if (policy_.body() != nullptr) sampling_hash_ = sampling_hash();
         answer();
         look();
-        explained_before_ = std::exchange(explained_, batch_.values.empty() ? 0 : explained_variance(batch_));
-        assign_credit(batch_, options_.credit, explained_before_);
-        choose();
+        value_answers(explained_);
         for (const double reward : batch_.reward) {
             rewards_since_[0] += 1;
             rewards_since_[1] += reward;
@@ -142,15 +100,25 @@ void RlObjective::prepare(std::int64_t update) {
     cut(update);
 }
 
-void RlObjective::prepare_again(std::int64_t update, RlBatch batch, double explained_before) {
+void RlObjective::take(std::int64_t update, RlBatch batch, double explained_before) {
+    taken_ = update;
     batch_ = std::move(batch);
     offered_ = static_cast<std::int64_t>(batch_.answers.num_problems());
     generated_ = static_cast<std::int64_t>(batch_.answers.token.size());
+    value_answers(explained_before);
+}
+
+/// Rewards and advantages, and which answers train.
+void RlObjective::value_answers(double explained_before) {
     explained_before_ = explained_before;
     explained_ = batch_.values.empty() ? 0 : explained_variance(batch_);
     assign_credit(batch_, options_.credit, explained_before_);
     choose();
-    cut(update);
+}
+
+bool RlObjective::is_of_update(std::size_t row) const {
+    const auto problem = static_cast<std::size_t>(batch_.answers.problem[row]);
+    return problem >= problems_.first && problem < problems_.second;
 }
 
 std::vector<TokenAccount> RlObjective::account(std::size_t row) {
@@ -182,106 +150,13 @@ std::vector<TokenAccount> RlObjective::account(std::size_t row) {
     return tokens;
 }
 
-rollout::TreeAnswers RlObjective::next_answers(std::int64_t problems) {
-    std::vector<task::Draw> draws;
-    for (std::int64_t i = 0; i < problems; ++i) draws.push_back(shuffle_(drawn_++));
-    offered_ += problems;
-    const rollout::RolloutPlan plan{&task_, split_, options_.samples, options_.sampler, seed_, "rl"};
-    const ledger::In section(ledger::Section::generate);
-    auto found = rollout::tree_answers_together(ranks_, plan, generator_, draws, options_.tree);
-    if (options_.verdict_noise > 0) {
-        rollout::StateLabels labels;
-        rollout::flip_verdicts(found.answers, labels, options_.verdict_noise, seed_);
-    }
-    generated_ += static_cast<std::int64_t>(found.answers.token.size());
-    for (const rollout::Fork& fork : found.forks) generated_ -= fork.tokens;
-    return found;
-}
-
-/// Answers to the next problems; where that is asked for, those whose answers are all right or all wrong make room for
-/// further ones, in the order of the shuffle.
-void RlObjective::answer() {
-    batch_ = {};
-    offered_ = generated_ = 0;
-    rollout::TreeAnswers found = next_answers(options_.problems);
-    for (int round = 0; options_.refill > 0; ++round) {
-        rollout::TreeAnswers kept;
-        const auto& answers = found.answers;
-        const auto groups = answers.groups();
-        for (std::size_t p = 0; p < groups.size(); ++p) {
-            const auto [begin, end] = groups[p];
-            const auto outcomes = std::span(answers.outcome).subspan(begin, end - begin);
-            const bool even =
-                std::adjacent_find(outcomes.begin(), outcomes.end(), std::not_equal_to<>()) == outcomes.end();
-            // The last round's stand in for what is missing, so that a batch always has its size.
-            const bool needed = round == options_.refill && groups.size() - p <= missing(kept.answers);
-            if ((even && !needed) || missing(kept.answers) == 0) continue;
-            kept.append_problem(found, p, begin, end);
-        }
-        if (round == options_.refill || missing(kept.answers) == 0) {
-            found = std::move(kept);
-            break;
-        }
-        const auto more = static_cast<std::int64_t>(missing(kept.answers));
-        kept.append(next_answers(round + 1 == options_.refill ? more : more * 2));
-        found = std::move(kept);
-    }
-    batch_.answers = std::move(found.answers);
-    batch_.forks = std::move(found.forks);
-    if (options_.verdict_noise == 0) return;
-    for (std::size_t row = 0; row < batch_.answers.size(); ++row)  // reasons stay those of the true verdict
-        batch_.truth.push_back(is_right(static_cast<task::Reason>(batch_.answers.verdict_reason[row])) ? 1 : 0);
-}
-
-double RlObjective::sampling_hash() const {
-    constexpr std::int64_t kPiece = 1 << 20;
-    const engine::Engine& model = *policy_.body();
-    std::vector<float> weights;
-    std::uint64_t hash = 0;
-    for (std::int64_t first = 0; first < model.num_parameters(); first += kPiece) {
-        weights.resize(static_cast<std::size_t>(std::min(kPiece, model.num_parameters() - first)));
-        model.read(engine::Array::weights, first, weights);
-        const auto* bytes = reinterpret_cast<const char*>(weights.data());
-        hash = hash * 31 + hash64(std::string_view(bytes, weights.size() * sizeof(float)));
-    }
-    return static_cast<double>(hash >> 16U);
-}
-
-std::size_t RlObjective::missing(const rollout::Trajectories& answers) const {
-    const auto wanted = static_cast<std::size_t>(options_.problems);
-    return wanted - std::min(wanted, answers.num_problems());
-}
-
-/// What models say of the batch before anything is learnt from it.
-void RlObjective::look() {
-    const float temperature = options_.sampler.logprob_temperature();
-    const auto logprobs = [&](engine::Engine& model) {
-        return rollout::token_logprobs_together(ranks_, model, batch_.answers, batch_.forks, temperature);
-    };
-    if (scorer_) {
-        const ledger::In section(ledger::Section::score);
-        batch_.values = rollout::score_together(ranks_, *scorer_, batch_.answers);
-    }
-    if (judge_) {
-        const ledger::In section(ledger::Section::score);
-        batch_.judgement = rollout::score_together(ranks_, *judge_, batch_.answers);
-    }
-    if (options_.old == OldLogProbs::trainer) batch_.old = logprobs(policy_);
-    if (!kl_form_) return;
-    const auto reference = logprobs(*reference_);
-    const auto& old = batch_.old.empty() ? batch_.answers.logprob : batch_.old;
-    for (std::size_t t = 0; t < old.size(); ++t)
-        batch_.divergence.push_back(static_cast<float>(
-            reward::kl_estimate(*kl_form_, static_cast<double>(old[t]), static_cast<double>(reference[t]))));
-}
-
 /// Which answers count, and which of them have a gradient.
 void RlObjective::choose() {
     const auto& answers = batch_.answers;
     batch_.counts.assign(answers.size(), 0);
     batch_.trains.assign(answers.size(), 0);
     for (std::size_t row = 0; row < answers.size(); ++row) {
-        const bool masked = options_.mask_truncated && truncated(answers, row);
+        const bool masked = options_.mask_truncated && batch_.truncated(row);
         if (masked || reward::is_rejected(batch_.old_of(row), answers.logprobs(row), options_.importance)) continue;
         batch_.counts[row] = 1;
         const auto advantage = batch_.advantage_of(row);
@@ -293,12 +168,12 @@ void RlObjective::choose() {
 
 void RlObjective::cut(std::int64_t update) {
     const auto& answers = batch_.answers;
-    const auto [first, last] = options_.minibatch(update, answers.num_problems());
+    problems_ = options_.minibatch(update, answers.num_problems());
     const auto groups = answers.groups();
     samples_.clear();
     std::vector<std::size_t> lengths, critic_rows;
     denominator_ = 0;
-    for (std::size_t p = first; p < last; ++p) {
+    for (std::size_t p = problems_.first; p < problems_.second; ++p) {
         for (std::size_t row = groups[p].first; row < groups[p].second; ++row) {
             critic_rows.push_back(row);
             const std::size_t tokens = answers.ids(row).size();
@@ -453,83 +328,6 @@ Sums RlObjective::differentiate_policy(std::size_t unit) {
         trained, loss, entropies, kl, low, high, gap, ratio, static_cast<double>(part.forest.num_tokens())};
     for (std::size_t i = 0; i < values.size(); ++i) sums[kSums[i]] = values[i];
     return sums;
-}
-
-void RlObjective::metrics(const Sums& sums, Metrics& out) const {
-    const auto& answers = batch_.answers;
-    const auto [reward_mean, reward_std] = mean_and_std(batch_.reward);
-    double group_std = 0, even = 0;
-    for (const auto& [begin, end] : answers.groups()) {
-        const double deviation = mean_and_std(std::span(batch_.reward).subspan(begin, end - begin)).second;
-        group_std += deviation / static_cast<double>(answers.num_problems());
-        even += deviation == 0 ? 1.0 / static_cast<double>(answers.num_problems()) : 0;
-    }
-    double tokens = 0, shortest = std::numeric_limits<double>::infinity(), longest = 0, cut_answers = 0,
-           ended_tokens = 0;
-    for (std::size_t row = 0; row < answers.size(); ++row) {
-        const auto n = static_cast<double>(answers.ids(row).size());
-        tokens += n;
-        shortest = std::min(shortest, n);
-        longest = std::max(longest, n);
-        if (truncated(answers, row)) {
-            cut_answers += 1;
-        } else {
-            ended_tokens += n;
-        }
-    }
-    const auto count = static_cast<double>(answers.size());
-    out.set("reward", reward_mean);
-    out.set("reward_std", group_std);
-    out.set("frac_reward_zero_std", even);
-    for (const PartScores& part : batch_.parts) {
-        std::vector<double> known = part.score;
-        std::erase_if(known, [](double score) { return std::isnan(score); });
-        const auto [mean, deviation] = mean_and_std(known);
-        out.set("rewards/" + part.name + "/mean", mean);
-        out.set("rewards/" + part.name + "/std", deviation);
-    }
-    if (!batch_.values.empty()) {
-        double value = 0;
-        for (const float logit : batch_.values) value += reward::sigmoid(static_cast<double>(logit));
-        out.set("value/mean", value / static_cast<double>(batch_.values.size()));
-        out.set("value/explained_variance", explained_);
-        out.set("rewards/mixed/std", reward_std);
-    }
-    if (!batch_.truth.empty()) {
-        double right = 0;
-        for (const std::uint8_t t : batch_.truth) right += t;
-        out.set("rewards/rule/true_mean", right / count);
-    }
-    if (policy_.body() != nullptr) out.set("sampling/weights_hash", sampling_hash_);
-    if (options_.refill > 0) out.set("batch/offered_problems", static_cast<double>(offered_));
-    if (!batch_.forks.empty()) out.set("batch/answers", static_cast<double>(answers.size()));
-    if (options_.importance.reject)
-        out.set("sampling/rejected_ratio",
-                static_cast<double>(std::count(batch_.counts.begin(), batch_.counts.end(), 0)) /
-                    static_cast<double>(answers.size()));
-    out.set("completions/mean_length", tokens / count);
-    out.set("completions/min_length", shortest);
-    out.set("completions/max_length", longest);
-    out.set("completions/mean_terminated_length", ended_tokens / (count - cut_answers));
-    out.set("completions/clipped_ratio", cut_answers / count);
-    const double rows = sums["rows"];
-    const auto mean = [&](const char* sum, double otherwise) { return rows > 0 ? sums[sum] / rows : otherwise; };
-    out.set("loss", sums["loss"]);
-    out.set("entropy", mean("entropy", std::numeric_limits<double>::quiet_NaN()));
-    if (options_.loss.beta > 0) out.set("kl", mean("kl", 0));
-    out.set("clip_ratio/low_mean", mean("clipped_low", 0));
-    out.set("clip_ratio/high_mean", mean("clipped_high", 0));
-    out.set("clip_ratio/region_mean", rows > 0 ? (sums["clipped_low"] + sums["clipped_high"]) / rows : 0);
-    out.set("sampling/sampling_logp_difference/mean", mean("logp_change", 0));
-    out.set("sampling/importance_sampling_ratio/mean", mean("ratio", 1));
-    out.set("num_tokens", sums["tokens"]);
-    out.set("completions/tokens", static_cast<double>(generated_));
-    if (!critic_) return;
-    Sums own(critic_objective_->sum_names());
-    for (const std::string_view name : critic_objective_->sum_names()) own[name] = sums[cat("critic/", name)];
-    Metrics figures;
-    critic_objective_->metrics(own, figures);
-    out.append(figures, "critic/");
 }
 
 }  // namespace tdrm::train

@@ -24,8 +24,8 @@ constexpr std::array kKept{
     Kept{engine::Array::weights, "model"}, Kept{engine::Array::first_moment, "optimizer/exp_avg"},
     Kept{engine::Array::second_moment, "optimizer/exp_avg_sq"}, Kept{engine::Array::master, "optimizer/master"}};
 
-std::string group_of(const Trainee& trainee, const Kept& kept) {
-    return trainee.name.empty() ? kept.group : cat(trainee.name, "/", kept.group);
+std::string group_of(std::string_view trainee, const Kept& kept) {
+    return trainee.empty() ? kept.group : cat(trainee, "/", kept.group);
 }
 
 }  // namespace
@@ -50,10 +50,10 @@ void save_state(comm::Communicator& ranks, const std::filesystem::path& director
             };
             // bf16 weights are rounded already, so storing them so is exact.
             const bool rounded = kept.array == engine::Array::weights && engine.has(engine::Array::master);
-            states.emplace_back(group_of(trainee, kept), engine.num_parameters(), read, &tensors.back(),
+            states.emplace_back(group_of(trainee.name, kept), engine.num_parameters(), read, &tensors.back(),
                                 rounded ? store::Type::bfloat16 : store::Type::float32);
         }
-        progress[group_of(trainee, kKept[0])] = model::json_of_spec(engine.spec());
+        progress[group_of(trainee.name, kKept[0])] = model::json_of_spec(engine.spec());
     }
     if (!body.is_null()) progress["body"] = body;
     store::save_checkpoint(ranks, directory, states, progress);
@@ -64,7 +64,7 @@ TrainingState load_state(const store::Checkpoint& checkpoint, std::span<const Tr
         const auto tensors = views(trainee.engine.layout().tensors);
         for (const Kept& kept : kKept)
             if (trainee.engine.has(kept.array))
-                checkpoint.deliver(group_of(trainee, kept), tensors,
+                checkpoint.deliver(group_of(trainee.name, kept), tensors,
                                    [&](std::int64_t first, std::span<const float> values) {
                                        trainee.engine.write(kept.array, first, values);
                                    });
@@ -101,13 +101,17 @@ void deliver_head(const store::Checkpoint& checkpoint, engine::Engine& engine, s
     if (!missing.empty()) throw DataError("its head doesn't fit the body (another version of tdrm wrote it).");
 }
 
-model::ModelSpec spec_of(const store::Checkpoint& checkpoint) {
+bool holds(const store::Checkpoint& checkpoint, std::string_view trainee) {
+    return checkpoint.progress().contains(group_of(trainee, kKept[0]));
+}
+
+model::ModelSpec spec_of(const store::Checkpoint& checkpoint, std::string_view trainee) {
     if (const auto body = body_of(checkpoint); !body.is_null())
         throw DataError(cat("it holds a head alone; its body is ", body.value("label", "?"),
                             " (the two make a model together). Use it as a value model in a run file, or train it "
                             "with keep_body: true."));
     try {
-        return model::spec_of_json(checkpoint.progress().at("model"));
+        return model::spec_of_json(checkpoint.progress().at(group_of(trainee, kKept[0])));
     } catch (const nlohmann::json::exception&) {
         throw DataError("the sizes of its model can't be read (another version of tdrm wrote it).");
     }
@@ -120,8 +124,8 @@ std::unique_ptr<engine::Engine> load_model(const store::Checkpoint& checkpoint) 
 }
 
 std::vector<std::string> deliver(const store::Checkpoint& checkpoint, std::span<const model::TensorInfo> wanted,
-                                 const model::WeightSink& sink, std::size_t member) {
-    return checkpoint.deliver_common(member == 0 ? "model" : member_name(member) + "/model", views(wanted), sink);
+                                 const model::WeightSink& sink, std::string_view trainee) {
+    return checkpoint.deliver_common(group_of(trainee, kKept[0]), views(wanted), sink);
 }
 
 std::string member_name(std::size_t member) { return member == 0 ? "" : cat("member", member); }

@@ -46,6 +46,11 @@ std::string commit_name(std::int64_t update) {
 
 namespace {
 
+engine::Sum engine_sum(SumMode sum) {
+    if (sum == SumMode::dealt) return engine::Sum::dealt;
+    return sum == SumMode::fast ? engine::Sum::fast : engine::Sum::exact;
+}
+
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Seconds by phase of one update, all that happens in a phase included; the ledger has them without what is nested.
@@ -95,8 +100,12 @@ public:
           log_(options.directory, ranks.root()) {
         ensure(!trainees.empty(), "something is trained");
         for (const Trainee& companion : options.companions) kept_.push_back(companion);
-        const auto sum = options.sum == SumMode::fast ? engine::Sum::fast : engine::Sum::exact;
-        for (const Trainee& trainee : trainees) trainee.engine.begin_training({trainee.precision.weights, sum, {}});
+        const auto sum = engine_sum(options.sum);
+        engine::Shard shard;
+        // What companions are made of is needed whole by every rank.
+        if (options.companions.empty()) shard.rank = ranks.rank(), shard.ranks = ranks.size();
+        for (const Trainee& trainee : trainees)
+            trainee.engine.begin_training({trainee.precision.weights, sum, {}, false, shard});
     }
 
     TrainingResult run() {
@@ -122,20 +131,34 @@ public:
         return result();
     }
 
+    /// Figures of an update that was made before, from a commit before it.
+    Metrics again(const std::optional<std::filesystem::path>& commit, std::int64_t update_again) {
+        if (commit) load(*commit);
+        while (state_.update < update_again) (void)update();
+        return update(Make::figures);
+    }
+
 private:
+    /// What is made of a batch.
+    enum class Make { update, figures };
+
     void resume() {
         const std::string found = ranks_.broadcast_text(
             ranks_.agree("looking for a commit", [&] { return ranks_.root() ? newest_commit() : ""; }));
         if (!found.empty()) {
-            const auto checkpoint = store::load_checkpoint(ranks_, found);
-            ranks_.agree("loading a commit", [&] {
-                state_ = load_state(checkpoint, kept_);
-                if (!state_.objective.is_null()) objective_.restore(state_.objective);
-            });
+            load(found);
             log::info(cat(options_.label, ": going on after update ", state_.update));
         }
         ranks_.agree("cutting the logs back to the commit", [&] { log_.cut(state_.update, state_.log); });
         prune(false);
+    }
+
+    void load(const std::filesystem::path& commit) {
+        const auto checkpoint = store::load_checkpoint(ranks_, commit);
+        ranks_.agree("loading a commit", [&] {
+            state_ = load_state(checkpoint, kept_);
+            if (!state_.objective.is_null()) objective_.restore(state_.objective);
+        });
     }
 
     /// Local. The newest commit that is whole, with its metrics; "" if there is none.
@@ -156,8 +179,8 @@ private:
         return newest.directory ? newest.directory->string() : "";
     }
 
-    /// One optimiser update on the global batch.
-    Metrics update() {
+    /// One optimiser update on the global batch, or what would be logged of it.
+    Metrics update(Make make = Make::update) {
         const std::int64_t u = state_.update;
         phases_.next(ledger::Section::batch);
         objective_.prepare(u);
@@ -173,11 +196,13 @@ private:
             const Trainee& trainee = trainees_[i];
             const std::int64_t own = u - trainee.begins;
             const auto step = adamw_step(trainee.optimizer, std::max<std::int64_t>(own, 0), trainee.horizon, norms[i]);
-            if (own >= 0) trainee.engine.update(step);
+            if (own >= 0 && make == Make::update) trainee.engine.update(step, ranks_);
             rates.push_back(step.lr);
         }
-        ++state_.update;
-        if (ranks_.root()) ledger::count(ledger::Work::updates, 1);
+        if (make == Make::update) {
+            ++state_.update;
+            if (ranks_.root()) ledger::count(ledger::Work::updates, 1);
+        }
         return figures(reports, norms, rates);
     }
 
@@ -187,12 +212,36 @@ private:
         std::vector<double> costs;
         for (std::size_t unit = 0; unit < units.size(); ++unit) costs.push_back(units.cost(unit));
         const auto owner = assign_units(costs, ranks_.size());
-        std::vector<UnitReport> reports;
         for (const Trainee& trainee : trainees_) trainee.engine.begin_update();
+        return options_.sum == SumMode::dealt ? in_rounds(owner) : at_once(owner);
+    }
+    std::vector<UnitReport> at_once(const std::vector<int>& owner) {
+        std::vector<UnitReport> reports;
         ranks_.agree("gradients", [&] {
-            for (std::size_t unit = 0; unit < costs.size(); ++unit)
+            for (std::size_t unit = 0; unit < owner.size(); ++unit)
                 if (owner[unit] == ranks_.rank()) reports.push_back(differentiate(unit));
         });
+        return reports;
+    }
+    /// A unit a rank, then their sum to those who keep the totals, until all are done.
+    std::vector<UnitReport> in_rounds(const std::vector<int>& owner) {
+        std::vector<std::vector<std::size_t>> units(static_cast<std::size_t>(ranks_.size()));
+        for (std::size_t unit = 0; unit < owner.size(); ++unit)
+            units[static_cast<std::size_t>(owner[unit])].push_back(unit);
+        std::size_t rounds = 0;
+        for (const auto& of_rank : units) rounds = std::max(rounds, of_rank.size());
+        const auto& mine = units[static_cast<std::size_t>(ranks_.rank())];
+        std::vector<UnitReport> reports;
+        for (std::size_t round = 0; round < rounds; ++round) {
+            const bool works = round < mine.size();
+            ranks_.agree("gradients", [&] {
+                if (works) reports.push_back(differentiate(mine[round]));
+            });
+            for (std::size_t i = 0; i < trainees_.size(); ++i) {
+                const auto only = works ? objective_.trainee_of(mine[round]) : std::nullopt;
+                trainees_[i].engine.collect(ranks_, works && only.value_or(i) == i);
+            }
+        }
         return reports;
     }
 
@@ -350,7 +399,7 @@ private:
     std::span<const Trainee> trainees_;
     std::vector<Trainee> kept_;  ///< in commits: trainees and companions
     Objective& objective_;
-    const Evaluation& evaluation_;
+    Evaluation evaluation_;
     const TrainerOptions& options_;
     UpdateLog log_;
     TrainingState state_;
@@ -368,19 +417,10 @@ TrainingResult train(comm::Communicator& ranks, std::span<const Trainee> trainee
     return Training(ranks, trainees, objective, evaluation, options).run();
 }
 
-Metrics figures_again(comm::Communicator& ranks, engine::Engine& engine, Objective& objective) {
-    ensure(ranks.size() == 1, "an update is computed again by one rank");
-    Sums sums(objective.sum_names());
-    engine.begin_update();
-    for (std::size_t unit = 0; unit < objective.units().size(); ++unit) {
-        engine.begin_unit();
-        sums += objective.differentiate(unit);
-        (void)engine.end_unit(objective.unit_name(unit));
-    }
-    Metrics metrics;
-    objective.metrics(sums, metrics);
-    metrics.set("grad_norm", engine.reduce(ranks));
-    return metrics;
+Metrics figures_again(comm::Communicator& ranks, std::span<const Trainee> trainees, Objective& objective,
+                      const TrainerOptions& options, const std::optional<std::filesystem::path>& commit,
+                      std::int64_t update) {
+    return Training(ranks, trainees, objective, {}, options).again(commit, update);
 }
 
 }  // namespace tdrm::train

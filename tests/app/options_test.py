@@ -47,7 +47,7 @@ stages:
   progress: {{do: rl, like: plain, reward: {{value: {{model: td_n, weight: 1, form: difference, scale: probability}}}}}}
   paid:     {{do: rl, like: plain, kl: {{beta: 0.5, in: reward, reference: plain}}}}
   critic:   {{do: rl, like: plain, advantage: {{kind: gae}}, critic: {{init: base, target: {{kind: td_lambda, lambda: 0.5}}, warmup: 2,
-             optimizer: {{lr: 0.01}}}}}}
+             optimizer: {{lr: 0.01}}}}, commit: {{at: 1}}}}
   shrunk:   {{do: rl, like: critic, advantage: {{kind: shrinkage}}, batch: {{problems: 16, samples: 1}}}}
   gated:    {{do: rl, like: critic, advantage: {{kind: gated}}, critic: {{warmup: 0}}, updates: 6}}
   tree:     {{do: rl, like: plain, batch: {{samples: 2, tree: {{width: 2, depth: 2}}}}, advantage: {{kind: tree}}}}
@@ -56,6 +56,7 @@ stages:
   adapters: {{do: rl, like: plain, lora: {{rank: 4}}, optimizer: {{lr: 0.01}}}}
   tuned:    {{do: sft, init: base, problems: rl, lora: {{rank: 2, targets: [q_proj, v_proj]}}, updates: 8, batch: 32}}
   td_lora:  {{do: value, init: base, data: rolls, updates: 3, lora: {{rank: 4}}}}
+  mixed:    {{do: rl, like: tree, advantage: {{value: td_n}}}}
   late:     {{do: rl, like: plain, batch: {{samples: 1, tree: {{width: 2, depth: 2, first: 2}}}}, advantage: {{kind: tree}}}}
   guarded:  {{do: rl, like: plain, reward: {{rule: 0, length: 1}}, eval: {{problems: value, every: 1, samples: 16}}, guard: stop, updates: 60,
              optimizer: {{lr: 0.004}}}}
@@ -341,6 +342,20 @@ stages:
             self.assertIn("score.weight", file["critic/model"])
             self.assertIn("critic/optimizer/exp_avg", file)
 
+    def test_a_critic_is_a_value_model_for_later_stages(self):
+        stored = self.run_folder / "critic/rollouts/update-000003.h5"
+        with tempfile.TemporaryDirectory() as folder:
+            config = pathlib.Path(folder) / "score.yaml"
+            config.write_text(
+                f"run: {{dir: {folder}/run, seed: 1}}\n{CONFIG[CONFIG.index('task:') : CONFIG.index('stages:')]}stages:\n"
+                f'  scores: {{do: score, data: "file:{stored}", value: "run:{self.run_folder}/critic@update-3"}}\n'
+            )
+            done = runs.tdrm("run", config)
+            self.assertEqual(done.returncode, 0, done.stdout)
+            with h5py.File(pathlib.Path(folder) / "run/scores/values.h5") as file:
+                values = file["state/value"][...]
+        np.testing.assert_array_equal(values, self.batch("critic", 3)["state/value"])
+
     def test_one_answer_a_problem_is_enough_with_a_critic(self):
         batch = self.batch("shrunk", 2)
         self.assertEqual(len(batch["trajectory/outcome"]), 16)
@@ -379,6 +394,12 @@ stages:
         self.assertEqual(line["batch/answers"], len(ids))
         self.assertLess(line["num_tokens"], sum(len(i) for i in ids) + prompts + 8 * 40)
         self.assertLess(own, sum(len(i) for i in ids))
+
+    def test_a_value_model_changes_what_the_pieces_of_a_tree_are_worth(self):
+        plain, mixed = self.batch("tree"), self.batch("mixed")
+        self.same_answers(plain, mixed)
+        self.assertEqual(len(mixed["state/value"]), mixed["state/offset"][-1])
+        self.assertGreater(np.abs(plain["token/advantage"] - mixed["token/advantage"]).max(), 0.01)
 
     def test_trees_that_branch_late_share_more(self):
         def shared(stage):

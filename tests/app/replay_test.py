@@ -22,6 +22,8 @@ stages:
   paid:  {do: rl, like: grpo, kl: {in: reward, form: k1}, loss: {kind: gspo, mean: sequence, old: trainer, truncate: 2}}
   tree:  {do: rl, like: grpo, batch: {samples: 2, tree: {width: 2, depth: 2}}, advantage: {kind: tree}}
   gated: {do: rl, like: grpo, advantage: {kind: gated}, critic: {init: td, warmup: 2}, inner_epochs: 2, commit: {at: 2}}
+  many:  {do: rl, like: grpo, minibatches: 2, inner_epochs: 2, updates: 8, commit: {at: 4}}
+  lora:  {do: rl, like: many, lora: {rank: 4}}
 """
 
 
@@ -35,7 +37,7 @@ class Replay(unittest.TestCase):
         return runs.tdrm("replay", f"{folder or self.run_folder}/{stage}", *map(str, arguments))
 
     def test_figures_are_as_logged_and_rewards_and_advantages_as_stored(self):
-        for stage, updates in (("grpo", (0, 2)), ("paid", (0, 3)), ("tree", (1, 3)), ("gated", (2,))):
+        for stage, updates in (("grpo", (0, 2)), ("paid", (0, 3)), ("tree", (1, 3)), ("gated", (2, 3)), ("many", (0, 5, 7)), ("lora", (1, 6))):
             for update in updates:
                 done = self.replay(stage, "--update", update)
                 self.assertEqual(done.returncode, 0, done.stdout)
@@ -76,8 +78,8 @@ class Replay(unittest.TestCase):
 
     def test_what_cant_be_computed_again_says_why(self):
         for stage, arguments, message in (
-            ("gated", ("--update", 1), "its batch began earlier, at update 0"),
-            ("gated", ("--update", 0), "only the critic learnt then"),
+            ("gated", ("--update", 1), "only the critic learnt then"),
+            ("many", ("--update", 5, "--answer", 0), "answer 0 is another one's"),
             ("grpo", ("--update", 9), "save_rollouts: 1 keeps"),
             ("grpo", ("--update", 1, "--answer", 99), "no answer 99. It has 32"),
             ("base", ("--update", 1), "only updates of rl"),

@@ -321,7 +321,7 @@ std::vector<double> losses(Engine& engine) {
         engine.backward(forest);
         (void)engine.end_unit("unit");
         (void)engine.reduce(ranks);
-        engine.update({.lr = 5e-3, .update = update});
+        engine.update({.lr = 5e-3, .update = update}, ranks);
         losses.push_back(loss);
     }
     return losses;
@@ -373,7 +373,7 @@ TEST(DeviceEngine, RoundedWeightsAreWhatIsComputedWith) {
         engine->write(Array::gradient, 0, std::vector<float>(static_cast<std::size_t>(spec.width), 0.25F));
         (void)engine->end_unit("unit");
         (void)engine->reduce(ranks);
-        engine->update({.lr = 1e-3});
+        engine->update({.lr = 1e-3}, ranks);
         const auto weights = read(*engine, Array::weights);
         const bool all =
             std::all_of(weights.begin(), weights.end(), [](float w) { return w == to_float(to_bfloat16(w)); });

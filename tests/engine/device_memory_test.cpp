@@ -83,6 +83,20 @@ TEST(DeviceMemory, OfATrainingUnitIsAsSaid) {
     EXPECT_NEAR(bytes - before, said, 0.05 * said);
 }
 
+TEST(DeviceMemory, OfDealtStateIsAsSaid) {
+    const auto spec = half_billion();
+    double bytes = 0;
+    DeviceEngine engine(spec, std::make_unique<CountingDevice>(bytes));
+    TrainingSetup setup;
+    setup.shard.ranks = 4;
+    engine.begin_training(setup);
+    const auto training = on_device::training_bytes(spec, setup);
+    const double said =
+        on_device::weight_bytes(spec).weights + training.gradient + training.master + training.moments + training.sum;
+    EXPECT_NEAR(bytes, said, 0.01 * said);
+    EXPECT_LT(training.moments, 0.28 * on_device::training_bytes(spec, {}).moments);
+}
+
 TEST(DeviceMemory, OfScoringAndDecodingIsAsSaid) {
     const auto spec = half_billion();
     double bytes = 0;

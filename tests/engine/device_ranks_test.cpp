@@ -42,7 +42,7 @@ Trained trained(comm::Communicator& ranks, const Owner& owner) {
             (void)engine->end_unit("unit");
         }
         result.norms.push_back(engine->reduce(ranks));
-        engine->update({.lr = 0.01, .weight_decay = 0.1, .update = update});
+        engine->update({.lr = 0.01, .weight_decay = 0.1, .update = update}, ranks);
     }
     result.weights.resize(static_cast<std::size_t>(engine->num_parameters()));
     result.moments.resize(result.weights.size());

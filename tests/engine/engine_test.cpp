@@ -93,7 +93,7 @@ TEST_P(Engines, AnUpdateChangesTheTrainableRangesAndNoOtherWeight) {
     model->write(Array::gradient, 0, std::vector<float>(static_cast<std::size_t>(n), 0.5F));
     EXPECT_NEAR(model->end_unit("unit"), 0.25 * (37 + 650), 1e-9) << "of what is trained";
     EXPECT_NEAR(model->reduce(ranks), std::sqrt(0.25 * (37 + 650)), 1e-9);
-    model->update({.lr = 0.1});
+    model->update({.lr = 0.1}, ranks);
     const auto after = read(*model, Array::weights);
     for (std::int64_t i = 0; i < n; ++i) {
         const bool trained =

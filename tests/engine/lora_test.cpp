@@ -126,7 +126,7 @@ TEST(Lora, ChangesOnlyWhatLearnsAndSamplesFromIt) {
     differentiate(*engine, batch);
     (void)engine->end_unit("unit");
     EXPECT_GT(engine->reduce(ranks), 0);
-    engine->update({.lr = 0.01});
+    engine->update({.lr = 0.01}, ranks);
     const auto after = read(*engine->body(), Array::weights);
     for (const auto& tensor : engine->body()->layout().tensors) {
         const auto begin = static_cast<std::size_t>(tensor.offset), size = static_cast<std::size_t>(tensor.size());
@@ -158,7 +158,7 @@ TEST(Lora, GoesOnFromItsNumbers) {
         differentiate(engine, batch);
         (void)engine.end_unit("unit");
         (void)engine.reduce(ranks);
-        engine.update({.lr = 0.01, .update = update});
+        engine.update({.lr = 0.01, .update = update}, ranks);
     };
     first->begin_training({});
     second->begin_training({});

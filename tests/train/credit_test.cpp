@@ -138,6 +138,38 @@ TEST(AssignCredit, GivesThePiecesOfATreeTheirMeansAgainstTheRootAndThePieceBefor
                        advantage(0, root, 1), advantage(0, root, 1), advantage(0, root, 1)});
 }
 
+TEST(AssignCredit, ShrinksThePiecesOfATreeTowardsTheValueWhereAnswersGoOn) {
+    // The other problem, rewards 1, 1, 1, 0 and V(s_0) = 1/4: s2 = 1/4, tau2 = 1/4 - 1/16, so that means of 4, 3 and 2
+    // answers weigh 3/4, 9/13 and 3/5. This one tells it tau2 = 0: it has V alone.
+    RlBatch batch = tree();
+    batch.answers.add_problem(1, {101, {1, 2}, ""});
+    for (const bool right : {true, true, true, false}) {
+        rollout::Trajectory t;
+        t.ids = {1};
+        t.logprob = {-1};
+        t.step_ends = {1};
+        t.verdict.correct = right;
+        batch.answers.add(t);
+        batch.forks.push_back({-1, 0});
+    }
+    const float up = std::log(3.0F);
+    for (int row = 0; row < 4; ++row) batch.values.insert(batch.values.end(), {0, up, -up, 0});
+    for (int row = 0; row < 4; ++row) batch.values.insert(batch.values.end(), {-up, up});
+    CreditOptions options;
+    options.advantage = AdvantageKind::tree;
+    options.bootstrap = true;
+    const double root = 0.5, first = 9.0 / 13 * 2 / 3 + 4.0 / 13 * 3 / 4, second = 0.6 * 0.5 + 0.4 * 0.25;
+    const auto advantage = [&](double value, double before, double answers) {
+        return (value - root + value - before) / std::sqrt(answers);
+    };
+    const double shared = advantage(first, root, 3), both = advantage(second, first, 2), lost = advantage(0, root, 1);
+    expect_advantages(options, batch,
+                      {shared, advantage(1, first, 1), advantage(1, first, 1),  // row 0
+                       shared, both, advantage(0, second, 1),                   // row 1
+                       shared, both, advantage(1, second, 1),                   // row 2
+                       lost, lost, lost, 1.5, 1.5, 1.5, -0.5});
+}
+
 TEST(AssignCredit, ShrinksTheBaselineBetweenTheOthersAndTheValue) {
     // Problem 0: rewards 1, 0, 1, V(s_0) = 1/2; problem 1: rewards 0, 0, V(s_0) = 1/2 and, of its second answer, 1/4.
     // The weight of each comes from the other: of 0 from 1: s2 = 0, tau2 = 1/4: w = 1. Of 1 from 0: s2 = 1/3, tau2 =

@@ -74,6 +74,9 @@ public:
     void exact_sum(std::span<std::int64_t> in_place);
     /// The same in fp32: equal bits on every rank of one node, rounded differently on another number of ranks.
     void fast_sum(std::span<float> in_place);
+    /// The same for one rank alone; what the others are left with isn't defined.
+    void exact_sum_for(int rank, std::span<std::int64_t> in_place);
+    void fast_sum_for(int rank, std::span<float> in_place);
 
     /// Runs local work that may throw, and makes its failure everybody's. Returns what the work returned.
     /// The work must hold no collective (BugError). If it throws somewhere, the failing ranks rethrow their own error

@@ -52,6 +52,15 @@ public:
     /// largest value, if the total might overflow.
     /// @param part  values that are added at a time; another cut gives the same bits
     void reduce(Communicator& ranks, std::size_t part = SIZE_MAX);
+    /// Collective. The same, each part for one rank alone: part p for the p-th, counted around. Local totals of the
+    /// others are lost.
+    void reduce_parts(Communicator& ranks, std::size_t part);
+    /// Local. Adds values to a total of quanta. They must be below kLimit.
+    static void add(std::span<std::int64_t> total, std::span<const float> values);
+    /// Local. total x kQuantum, rounded once from double.
+    static void to_float(std::span<const std::int64_t> total, std::span<float> result, double scale = 1.0);
+    /// Local. The largest |value|. @throws DataError as `add`
+    [[nodiscard]] static float largest(std::span<const float> values, std::string_view unit);
     /// The complaint about values[at], which can't be summed.
     [[nodiscard]] static DataError refusal(std::string_view unit, float value, std::size_t at, std::size_t size);
     /// Local. total x scale, rounded once from double.

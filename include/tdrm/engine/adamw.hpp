@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tdrm/engine/engine.hpp"
+#include "tdrm/engine/ownership.hpp"
 #include "tdrm/model/layout.hpp"
 
 namespace tdrm::engine {
@@ -16,18 +17,27 @@ class AdamW {
 public:
     /// @param values the parameters to start from; with bf16 weights they become the master weights and are rounded
     AdamW(const model::Layout& layout, WeightFormat weights, std::span<float> values);
+    /// Of the parts that this rank keeps. `values` are the whole.
+    AdamW(const model::Layout& layout, WeightFormat weights, std::span<float> values, const Ownership& ownership);
 
-    /// Updates the elements of `range`; the others stay as they are. With bf16 weights the update happens to the master
-    /// weights, and `values` are these rounded to nearest, ties to even. Local, deterministic, element by element.
+    /// Updates the elements of `range`, which is kept and lies in one part; the others stay as they are. With bf16
+    /// weights the update happens to the master weights, and `values` are these rounded to nearest, ties to even.
+    /// Local, deterministic, element by element.
     void step(std::span<float> values, std::span<const float> gradient, const AdamWStep& step, Range range);
 
-    [[nodiscard]] std::span<float> first() { return first_; }
-    [[nodiscard]] std::span<float> second() { return second_; }
+    // As they are kept: element i at Ownership::place(i).
+    [[nodiscard]] const std::vector<float>& first() const { return first_; }
+    [[nodiscard]] const std::vector<float>& second() const { return second_; }
     /// Empty with fp32 weights: the parameters are the master weights.
-    [[nodiscard]] std::span<float> master() { return master_; }
+    [[nodiscard]] const std::vector<float>& master() const { return master_; }
+    [[nodiscard]] bool keeps_master() const { return weights_ == WeightFormat::bf16; }
+    /// Of a model without parameters.
+    [[nodiscard]] bool empty() const { return tensors_.empty(); }
 
 private:
     std::vector<model::TensorInfo> tensors_;
+    WeightFormat weights_;
+    Ownership ownership_;
     std::vector<float> first_, second_, master_;
 };
 

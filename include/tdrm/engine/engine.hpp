@@ -24,8 +24,8 @@ namespace tdrm::engine {
 /// keeps. `weights` are what is computed with; the others exist from begin_training on.
 enum class Array {
     weights,
-    gradient,       ///< of the unit that is open, and after `reduce` of the whole update
-    first_moment,   ///< of AdamW
+    gradient,       ///< of the unit that is open, and after `reduce` of the whole update, of the parts that are kept
+    first_moment,   ///< of AdamW; of the parts that this rank keeps, as the next
     second_moment,  ///< of AdamW
     master,         ///< fp32 weights that updates add up in; only where weights are bf16
 };
@@ -38,8 +38,15 @@ struct Range {
 };
 
 enum class WeightFormat { fp32, bf16 };
-/// How gradients are added over units and ranks: as integers, the same bits on any number of ranks, or in fp32.
-enum class Sum { exact, fast };
+/// How gradients are added over units and ranks: as integers, the same bits on any number of ranks; in fp32; or as
+/// integers whose totals are dealt out like the optimiser's state, by `collect`.
+enum class Sum { exact, fast, dealt };
+
+/// How the optimiser's state is dealt out: as Ownership says. One rank: it keeps everything.
+struct Shard {
+    int rank = 0, ranks = 1;
+    std::int64_t part = std::int64_t{1} << 24;  ///< elements of a part: store::kPartElements, that of commits
+};
 
 /// What a model in training keeps.
 struct TrainingSetup {
@@ -47,6 +54,7 @@ struct TrainingSetup {
     Sum sum = Sum::exact;
     std::vector<Range> trainable{};  ///< ascending; what an update changes. Empty: everything
     bool gradient_alone = false;     ///< of units: nothing is summed or updated here
+    Shard shard{};                   ///< of moments and master weights
 };
 
 /// One update of AdamW: w <- (1 - lr decay) w - lr m^ / (sqrt(v^) + eps), with m^ and v^ corrected for their start. The
@@ -119,7 +127,8 @@ public:
                         const model::ReadOut& read_out, std::span<float> logits) = 0;
 };
 
-/// A model on a device. Everything is local but `reduce`. Calls of one engine never run at the same time.
+/// A model on a device. Everything is local but `collect`, `reduce` and `update`. Calls of one engine never run at the
+/// same time.
 class Engine {
 public:
     virtual ~Engine() = default;
@@ -133,7 +142,8 @@ public:
     /// The whole model in the form of others, which commits hold beside what learns; null: it is this one.
     [[nodiscard]] virtual Engine* body() { return nullptr; }
 
-    // Numbers, for loading, commits and export. Ranges lie within [0, num_parameters()).
+    // Numbers, for loading, commits and export. Ranges lie within [0, num_parameters()). What another rank keeps is
+    // written to nobody and can't be read (BugError).
     [[nodiscard]] virtual bool has(Array array) const = 0;
     virtual void read(Array array, std::int64_t first, std::span<float> out) const = 0;
     virtual void write(Array array, std::int64_t first, std::span<const float> values) = 0;
@@ -175,10 +185,15 @@ public:
     /// Adds the unit to the sum. @return the squared norm of its gradient
     /// @throws DataError naming `unit` if a value can't be summed exactly (comm::ExactSum)
     virtual double end_unit(std::string_view unit) = 0;
-    /// Collective. The gradient of the whole update, on every rank. @return its norm, the same bits on every rank; with
-    /// exact sums on any number of ranks @throws DataError on every rank if the exact total may overflow
+    /// Collective; with Sum::dealt after each round of at most one unit a rank, otherwise nothing. Adds the units that
+    /// were ended to the totals of those who keep their parts. @param unit whether this rank ended one
+    virtual void collect(comm::Communicator& ranks, bool unit) = 0;
+    /// Collective. The gradient of the whole update, on the ranks that keep its parts. @return its norm, the same bits
+    /// on every rank; with exact sums on any number of ranks @throws DataError on every rank if the exact total may
+    /// overflow
     virtual double reduce(comm::Communicator& ranks) = 0;
-    virtual void update(const AdamWStep& step) = 0;
+    /// Collective. New weights on every rank.
+    virtual void update(const AdamWStep& step, comm::Communicator& ranks) = 0;
 
 protected:
     /// @param spec as resolved()

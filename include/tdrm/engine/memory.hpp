@@ -14,6 +14,8 @@ struct WeightBytes {
 };
 [[nodiscard]] WeightBytes weight_bytes(const model::ModelSpec& spec);
 
+/// Bytes of one fp32 array of the optimiser's state, on the rank that keeps most of it.
+[[nodiscard]] double kept_bytes(const model::ModelSpec& spec, const Shard& shard);
 /// Bytes of a model in training beside its weights.
 struct TrainingBytes {
     double gradient, moments, master, sum;

@@ -67,20 +67,27 @@ struct GroupOptions {
 /// lambda of an answer of so many steps: 1 - 1 / max(1, alpha steps) (VAPO, arXiv 2504.05118, in steps).
 [[nodiscard]] double adaptive_lambda(double alpha, std::int64_t steps);
 
-/// What is known of a batch's problems for the shrinkage baseline: answers' rewards and V(s_0) of each.
+/// What is known of a batch's problems for shrinkage: answers' rewards and V(s_0) of each.
 struct BaselineEvidence {
     std::vector<std::vector<double>> reward_PG;
     std::vector<double> value_P;
 };
-/// Weight w of the others' mean in the baseline w mean_{-i} R + (1 - w) V of each problem, from the other problems
-/// alone:
+/// How unsure the two estimates of a state's value are.
+struct BaselineDoubt {
+    double reward_variance = 0;  ///< s2, of the reward within a problem
+    double value_error = 0;      ///< tau2, squared, of values
+
+    /// Weight w of the mean of so many answers' rewards in w mean R + (1 - w) V: tau2 / (tau2 + s2 / answers); 0
+    /// without answers, 1 where nothing is in doubt.
+    [[nodiscard]] double weight_of_mean(std::size_t answers) const;
+};
+/// Of each problem, from the other problems of the batch:
 ///
-///   w = tau2 / (tau2 + s2 / (G - 1)),  s2 = mean variance of R within a problem,
-///   tau2 = max(0, mean (mean R - V(s_0))^2 - s2 / G):
+///   s2 = mean variance of R within a problem of two or more answers (ddof 1),
+///   tau2 = max(0, mean ((mean R - V(s_0))^2 - s2 / G)), G the problem's answers.
 ///
-/// how far values are off against how unsure the mean of G - 1 answers is. 0 with one answer a problem; 1 where no
-/// other problem tells. [methods.md 1.1, formula 4; idea of arXiv 2603.10848]
-[[nodiscard]] std::vector<double> shrinkage_weights(const BaselineEvidence& evidence);
+/// 0 and 0 where no other problem tells. [methods.md 1.1, formula 4; idea of arXiv 2603.10848]
+[[nodiscard]] std::vector<BaselineDoubt> baseline_doubts(const BaselineEvidence& evidence);
 
 /// Number of tokens that each state's action has: step t + 1 for t < T, then the tail. `step_end_T` are ascending
 /// offsets in the answer, one past the last token of each step. @throws BugError if they aren't, or pass `tokens`.

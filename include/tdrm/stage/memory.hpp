@@ -35,12 +35,22 @@ private:
 /// "1.2 GB"
 [[nodiscard]] std::string bytes_text(double bytes);
 
+/// What a stage may ask about the plan around it.
+struct Planned {
+    const task::Task& task;
+    train::SumMode sum;
+    int ranks;
+    /// Sizes of the model that an option names; nothing if it is only known once that model was read.
+    std::function<std::optional<model::ModelSpec>(std::string_view key)> model;
+};
+
 /// A model that only answers or scores.
 [[nodiscard]] Memory frozen_memory(const std::string& name, const model::ModelSpec& spec);
-/// A model in training: parameters, gradient, both moments, the sum over units, the activations of a unit, a commit.
+/// A model in training: parameters, gradient, the moments that a rank keeps, the sum over units, the activations of a
+/// unit, a commit.
 /// @param sample_tokens of the longest sample @param other_pass tokens of the longest pass that isn't training
 [[nodiscard]] Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, int other_pass,
-                                     train::SumMode sum, const train::PrecisionOptions& precision,
+                                     const Planned& planned, const train::PrecisionOptions& precision,
                                      const engine::LoraOptions& lora = {});
 /// Scoring passes of `tokens` tokens.
 [[nodiscard]] Memory scoring_memory(const model::ModelSpec& spec, int tokens);
@@ -48,13 +58,5 @@ private:
 [[nodiscard]] Memory generation_memory(const model::ModelSpec& spec, const task::Task& task, int slots, int max_tokens);
 /// The passes of a model that only generates.
 [[nodiscard]] Memory prefill_memory(const model::ModelSpec& spec, const task::Task& task, int slots);
-
-/// What a stage may ask about the plan around it.
-struct Planned {
-    const task::Task& task;
-    train::SumMode sum;
-    /// Sizes of the model that an option names; nothing if it is only known once that model was read.
-    std::function<std::optional<model::ModelSpec>(std::string_view key)> model;
-};
 
 }  // namespace tdrm::stage

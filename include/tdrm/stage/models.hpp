@@ -18,6 +18,10 @@ namespace tdrm::stage {
 [[nodiscard]] std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body,
                                                               std::size_t member = 0);
 
+/// Name of the value model that learns beside a policy, in commits and logs. Where a value model is asked for, an `rl`
+/// stage with a critic stands for that.
+inline constexpr const char* kCritic = "critic";
+
 /// Collective. A value model to train on: a stage's own, or under a policy's body a fresh head.
 /// @throws ConfigError for an ensemble, a model of hazards, or a head of another form
 [[nodiscard]] std::unique_ptr<engine::Engine> load_critic(StageContext& context, const Input& input);

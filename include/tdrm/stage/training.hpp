@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,5 +46,10 @@ StageOutcome train_model(StageContext& context, const TrainFields& fields, engin
                          train::Objective& objective, const train::Evaluation& evaluation, std::int64_t updates,
                          std::vector<std::string> headline, nlohmann::json results = nlohmann::json::object(),
                          const Beside& beside = {});
+
+/// Collective. train::figures_again of a stage's model.
+[[nodiscard]] train::Metrics update_again(StageContext& context, const TrainFields& fields, engine::Engine& engine,
+                                          train::Objective& objective, std::int64_t updates, const Beside& beside,
+                                          const std::optional<std::filesystem::path>& commit, std::int64_t update);
 
 }  // namespace tdrm::stage

@@ -21,7 +21,7 @@ enum class AdvantageKind {
     gae,        ///< the value of the state before each step (R - V(s_{k-1}) for lambda = 1)
     shrinkage,  ///< a mean of the two, weighted by how unsure each is
     gated,      ///< gae where the values explained the batch before, else the group without the answer itself
-    tree,       ///< means over the answers that share a piece, with the whole tree and the piece before
+    tree,       ///< what answers that share a piece are worth, with the whole tree and the piece before
 };
 [[nodiscard]] constexpr auto enum_names(AdvantageKind) {
     using enum AdvantageKind;
@@ -35,6 +35,7 @@ struct CreditOptions {
     reward::GroupOptions group;
     double gamma = 1, lambda = 1;    ///< of gae
     std::optional<double> adaptive;  ///< of gae: lambda = 1 - 1 / max(1, adaptive x steps) instead
+    bool bootstrap = false;          ///< of tree: values of pieces are shrunk towards those of the value model
     bool whiten = false;             ///< advantages of the whole batch to mean 0 and deviation 1
 };
 
@@ -53,6 +54,8 @@ struct RlBatch {
     std::vector<std::uint8_t> trains;  ///< per trajectory: has a gradient
     std::vector<std::uint8_t> counts;  ///< per trajectory: is part of what the loss is divided by
 
+    /// Whether an answer was ended by its greatest length.
+    [[nodiscard]] bool truncated(std::size_t row) const;
     [[nodiscard]] std::span<const float> old_of(std::size_t row) const;
     [[nodiscard]] std::span<const float> advantage_of(std::size_t row) const;
 };

@@ -118,8 +118,11 @@ public:
 
     [[nodiscard]] const RlBatch& batch() const { return batch_; }
     [[nodiscard]] double explained_before() const { return explained_before_; }
-    /// In the place of `prepare`: takes answers with what models said of them, and makes the rest anew.
-    void prepare_again(std::int64_t update, RlBatch batch, double explained_before);
+    /// Takes the batch that was answered after `update` updates, with what models said of it, and makes rewards and
+    /// advantages anew; `prepare` won't answer it again.
+    void take(std::int64_t update, RlBatch batch, double explained_before);
+    /// Whether an answer of the batch is part of the prepared update.
+    [[nodiscard]] bool is_of_update(std::size_t row) const;
     /// Local. What the loss makes of the tokens of an answer with the policy as it is.
     [[nodiscard]] std::vector<TokenAccount> account(std::size_t row);
     /// Local. What a guard sees: right_by_problem of held-out answers, and the rewards of all batches since the look
@@ -141,6 +144,7 @@ private:
     /// Of the weights that draw answers, where adapters learn: 48 bits, as a figure.
     [[nodiscard]] double sampling_hash() const;
     void look();
+    void value_answers(double explained_before);
     void choose();
     void cut(std::int64_t update);
     void drop_idle_trees(std::vector<std::size_t>& lengths);
@@ -173,6 +177,8 @@ private:
     std::vector<std::vector<std::size_t>> samples_;  ///< of the minibatch: rows that are computed together
     Units policy_units_, units_;
     std::unique_ptr<ValueObjective> critic_objective_;
+    std::pair<std::size_t, std::size_t> problems_;  ///< of the batch that are the prepared update's, [begin, end)
+    std::optional<std::int64_t> taken_;             ///< update whose batch was given
     double denominator_ = 1;
 };
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tdrm/comm/communicator.hpp"
@@ -46,14 +47,16 @@ TrainingState load_state(const store::Checkpoint& checkpoint, std::span<const Tr
 /// Local. Puts a head of a commit into an engine of a whole model, or of a head alone. @param member of an ensemble
 void deliver_head(const store::Checkpoint& checkpoint, engine::Engine& engine, std::size_t member = 0);
 
-/// Local. Sizes of the model in a commit. @throws DataError if it holds heads alone, or if another program wrote them
-[[nodiscard]] model::ModelSpec spec_of(const store::Checkpoint& checkpoint);
+/// Local. Whether a commit holds the weights of a trainee of that name.
+[[nodiscard]] bool holds(const store::Checkpoint& checkpoint, std::string_view trainee);
+/// Local. Sizes of the model in a commit, the stage's own or that of another trainee. @throws DataError if it holds
+/// heads alone, or if another program wrote them
+[[nodiscard]] model::ModelSpec spec_of(const store::Checkpoint& checkpoint, std::string_view trainee = "");
 /// Local. The model of a commit.
 [[nodiscard]] std::unique_ptr<engine::Engine> load_model(const store::Checkpoint& checkpoint);
 /// Local. Hands over the weights that `wanted` and the commit have in common. @return names of the others in `wanted`
-/// @param member of an ensemble
 std::vector<std::string> deliver(const store::Checkpoint& checkpoint, std::span<const model::TensorInfo> wanted,
-                                 const model::WeightSink& sink, std::size_t member = 0);
+                                 const model::WeightSink& sink, std::string_view trainee = "");
 
 /// Updates that have a commit folder, ascending. Local.
 [[nodiscard]] std::vector<std::int64_t> committed_updates(const std::filesystem::path& directory);

@@ -62,11 +62,15 @@ public:
     [[nodiscard]] virtual bool resumable_at(std::int64_t updates) const { return updates >= 0; }
 };
 
-enum class SumMode { automatic, exact, fast };
+enum class SumMode { automatic, exact, fast, dealt };
 [[nodiscard]] constexpr auto enum_names(SumMode) {
     using enum SumMode;
-    return std::array<std::pair<SumMode, std::string_view>, 3>{{{automatic, "auto"}, {exact, "exact"}, {fast, "fast"}}};
+    return std::array<std::pair<SumMode, std::string_view>, 4>{
+        {{automatic, "auto"}, {exact, "exact"}, {fast, "fast"}, {dealt, "dealt"}}};
 }
+
+/// What `auto` stands for: exact.
+[[nodiscard]] constexpr SumMode chosen(SumMode mode) { return mode == SumMode::automatic ? SumMode::exact : mode; }
 
 /// When a training stage writes its state. None of this changes results.
 struct CommitOptions {
@@ -113,8 +117,12 @@ struct TrainingResult {
 TrainingResult train(comm::Communicator& ranks, std::span<const Trainee> trainees, Objective& objective,
                      const Evaluation& evaluation, const TrainerOptions& options);
 
-/// Collective. Figures of a prepared update and the norm of its gradient, without making it; the engine is in training.
-[[nodiscard]] Metrics figures_again(comm::Communicator& ranks, engine::Engine& engine, Objective& objective);
+/// Collective. Figures of an update as metrics.jsonl has them, evaluations left out. Trains in place from a commit
+/// (none: from the trainees as they are, at update 0) up to this update and differentiates it without making it; writes
+/// nothing.
+[[nodiscard]] Metrics figures_again(comm::Communicator& ranks, std::span<const Trainee> trainees, Objective& objective,
+                                    const TrainerOptions& options, const std::optional<std::filesystem::path>& commit,
+                                    std::int64_t update);
 
 /// Folder of a commit: update-000200.
 [[nodiscard]] std::string commit_name(std::int64_t update);

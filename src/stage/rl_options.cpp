@@ -1,0 +1,271 @@
+#include "rl_options.hpp"
+
+#include "tdrm/base/errors.hpp"
+
+namespace tdrm::stage {
+
+void BatchFields::fields(Fields& f) {
+    f("problems", problems, "problems per batch of answers", between(1, 1e5));
+    f("samples", samples, "answers per problem: the group; with a tree its trunks", between(1, 1e4));
+    f("refill", refill,
+      "rounds in which further problems take the place of those whose answers are all right or all wrong (DAPO)",
+      between(0, 100));
+    f("tree", tree, "branches that leave answers on the way");
+}
+
+void PartFields::fields(Fields& f) {
+    f("weight", weight, "weight in the sum; 0 = is not there");
+    f("normalise", normalise,
+      "brought to mean 0 and deviation 1 over its group or over the batch, before it is weighted");
+    f("floor", floor, "smallest deviation that normalising divides by", above(0));
+}
+
+void RuleRewardFields::fields(Fields& f) {
+    PartFields::fields(f);
+    f("noise", noise, "chance that a verdict is flipped, as an unreliable judge would; evaluations see the true ones",
+      from_to_below(0, 0.5));
+}
+
+void ValueRewardFields::fields(Fields& f) {
+    f("model", model, "value model; none = no value in the reward");
+    PartFields::fields(f);
+    f("form", form.form, "of one state; of steps: difference (progress), minimum (PURE), hazard; or tie_break");
+    f("at", form.at, "state whose value counts, for state and tie_break: penultimate or last");
+    f("scale", form.scale, "logit (published) or probability");
+    f("temperature", form.temperature, "of minimum: how much the worst step outweighs the others", above(0));
+}
+
+std::vector<std::string> ValueRewardFields::validate() const {
+    if (reward::is_one_state(form.at)) return {};
+    return {"at names all steps, but a reward takes the value of one state. Choose penultimate or last."};
+}
+
+void OverlongFields::fields(Fields& f) {
+    PartFields::fields(f);
+    f("buffer", buffer, "tokens before the longest answer over which the reward falls from 0 to -1", between(1, 1e8));
+}
+
+void RepetitionFields::fields(Fields& f) {
+    PartFields::fields(f);
+    f("tokens", tokens, "length of the runs that are looked for again", between(1, 1e4));
+}
+
+void CommandRewardFields::fields(Fields& f) {
+    PartFields::fields(f);
+    command.fields(f);
+    f("of", of, "what it scores: the answer, or each of its steps");
+}
+
+std::vector<std::string> CommandRewardFields::validate() const {
+    return command.run.empty() ? std::vector<std::string>{} : command.validate();
+}
+
+void RewardFields::fields(Fields& f) {
+    f("rule", rule, "the rule's verdict, 0 or 1");
+    f("value", value, "a value model's share of the reward");
+    f("length", length, "minus the share of the longest answer that it has");
+    f("overlong", overlong, "0, and down to -1 for answers that come close to the longest");
+    f("repetition", repetition, "minus the share of runs of tokens that occurred before");
+    f("command", command, "what a program of yours says: JSON lines in, JSON lines out (docs/rl.md)");
+}
+
+std::vector<std::string> RewardFields::validate() const {
+    if (overlong.weight == 0 || overlong.buffer > 0) return {};
+    return {"overlong has a weight, but no buffer. Say over how many tokens it falls, as buffer: 50."};
+}
+
+void AdvantageFields::fields(Fields& f) {
+    f("kind", kind,
+      "group = against the problem's other answers; gae = one a step, against the value of the state before it; "
+      "shrinkage = against a mean of the two; gated = gae where values explained the last batch, else group; tree "
+      "= "
+      "of the pieces that answers share");
+    f("value", value,
+      "value model of gae, shrinkage and gated, and of tree if its pieces' means are to be shrunk towards values; or "
+      "have a critic");
+    f("gamma", gamma, "discount of a step in gae", above_up_to(0, 1));
+    f("lambda", lambda, "of gae; 1 = reward minus value", between(0, 1));
+    f("adaptive", adaptive, "lambda = 1 - 1 / max(1, this x steps of the answer) instead; none = lambda",
+      above_up_to(0, 1e3));
+    f("divide_by_std", divide_by_std, "group advantages by the group's deviation (false: Dr. GRPO)");
+    f("leave_one_out", leave_one_out, "group baseline from the other answers (RLOO)");
+    f("whiten", whiten, "advantages of the whole batch to mean 0 and deviation 1");
+}
+
+void CriticFields::fields(Fields& f) {
+    f("init", init,
+      "model that it begins as: a value model, the critic of an rl stage, or a policy that gets a fresh head; none = "
+      "no critic");
+    f("target", learning.target, "what its values are trained towards");
+    f("warmup", learning.warmup, "updates of the critic alone before the policy's first", between(0, 1e9));
+    f("optimizer", optimizer, "AdamW of the critic, and its schedule");
+}
+
+void KlFields::fields(Fields& f) {
+    f("beta", beta, "weight of the divergence from the reference", at_least(0));
+    f("form", form, "how it is estimated from a token: k1, k2 or k3");
+    f("in", in, "part of the loss, or of the rewards of tokens");
+    f("reference", reference, "frozen policy; none = the one that training starts from");
+}
+
+void LossFields::fields(Fields& f) {
+    f("mean", mean, "over tokens of the batch; over answers; or by a constant (Dr. GRPO)");
+    f("kind", kind, "clip (PPO, GRPO), gspo (one ratio an answer), cispo (clipped weights)");
+    f("low", low, "ratios are clipped below 1 - low", between(0, 1));
+    f("high", high, "ratios are clipped above 1 + high", at_least(0));
+    f("old", old, "log-probs that ratios compare with: of the sampler, or of the trainer before the first update");
+    f("truncate", importance.truncate,
+      "tokens weigh min(trainer / sampler probability, this), with old: trainer; 0 = all 1", at_least(0));
+    f("reject", importance.reject,
+      "answers whose mean difference of the two log-probs is larger don't train; none = all do", above(0));
+}
+
+void GuardFields::fields(Fields& f) {
+    f("action", action,
+      "when the reward rises while answers to eval.problems get worse: nothing, a warning, or the end "
+      "of training");
+    f("deviations", deviations, "standard errors that answers must get worse by", above(0));
+}
+
+void RlStageOptions::fields(Fields& f) {
+    f("policy", policy, "model to start from").required();
+    f("problems", problems, "split to learn from").required();
+    f("batch", batch, "the global batch, whatever the number of ranks");
+    f("updates", updates, "optimiser updates", between(1, 1e9)).not_identity();
+    f("inner_epochs", inner_epochs, "passes over a batch of answers", between(1, 1e6));
+    f("minibatches", minibatches, "updates that a pass is made of, each of an even share of the problems",
+      between(1, 1e5));
+    f("reward", reward, "what an answer is worth: named parts");
+    f("advantage", advantage, "how rewards become advantages of tokens");
+    f("critic", critic, "a value model that learns beside the policy, in the place of advantage.value");
+    f("kl", kl, "penalty for leaving a reference policy");
+    f("loss", loss, "what advantages pull at, and how tokens are averaged");
+    f("mask_truncated", mask_truncated, "answers that were cut don't train (otherwise they count as wrong)");
+    f("read_out", read_out, "how a value model named hf:DIR is read");
+    f("sampler", sampler, "how answers are drawn");
+    f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", between(1, 1e8));
+    f("slots", slots, "sequences decoded together", between(1, 1e6)).not_identity();
+    f("save_rollouts", save_rollouts,
+      "keep the answers, rewards and advantages of every N-th batch in rollouts/; 0 = none", between(0, 1e9))
+        .not_identity();
+    f("save_evals", save_evals, "keep each evaluation's share of right answers by problem in evals/").not_identity();
+    train.fields(f);
+    f("eval", eval, "evaluation while training").not_identity();
+    f("guard", guard, "alarm before the policy games its reward").not_identity();
+}
+
+train::RlOptions RlStageOptions::bound() const {
+    train::RlOptions o;
+    o.problems = batch.problems;
+    o.samples = batch.samples;
+    o.refill = batch.refill;
+    o.tree = batch.tree;
+    o.verdict_noise = reward.rule.noise;
+    o.credit.advantage = advantage.kind;
+    o.credit.group.divide_by_std = advantage.divide_by_std;
+    o.credit.group.leave_one_out = advantage.leave_one_out;
+    o.credit.gamma = advantage.gamma;
+    o.credit.lambda = advantage.lambda;
+    o.credit.adaptive = advantage.adaptive;
+    o.credit.bootstrap = *value_key() != 0;
+    o.credit.whiten = advantage.whiten;
+    o.loss = {loss.kind, loss.low, loss.high, kl.beta, kl.form};
+    o.kl_in_reward = kl.in == KlPlace::reward;
+    o.mean = loss.mean;
+    o.old = loss.old;
+    o.importance = loss.importance;
+    o.mask_truncated = mask_truncated;
+    o.inner_epochs = inner_epochs;
+    o.minibatches = minibatches;
+    o.sampler = sampler;
+    o.unit_tokens = unit_tokens;
+    o.slots = slots;
+    return o;
+}
+
+void RlStageOptions::check(const std::string& path, Problems& found) const {
+    const auto wrong = [&](const char* key, const std::string& message) { found.push_back({"", path + key, message}); };
+    check_advantage(wrong);
+    check_batch(wrong);
+    if (guard.action != GuardAction::none && (eval.problems.empty() || eval.every == 0))
+        wrong(".guard",
+              "has no true verdicts to look at (it compares the reward with held-out answers). Set eval.problems, a "
+              "split that isn't trained on, and eval.every.");
+    if (guard.action != GuardAction::none && eval.problems == problems)
+        wrong(".guard",
+              "looks at the problems that are trained on (their answers get better by heart). Set "
+              "eval.problems to another split.");
+    if (kl.beta == 0 && !kl.reference.empty())
+        wrong(".kl.reference", "has no effect while kl.beta is 0. Remove it, or set beta.");
+    if (loss.old == train::OldLogProbs::sampler && (loss.importance.truncate > 0 || loss.importance.reject))
+        wrong(".loss.old",
+              "is sampler, so there is nothing that truncate or reject could compare (all weights would be 1). Set "
+              "old: trainer.");
+    if (sampler.truncates())
+        wrong(".sampler",
+              "truncated sampling (top_k, top_p, min_p) draws from another distribution than the one that is "
+              "trained (the importance ratio would be wrong). Use temperature alone.");
+    if (sampler.temperature <= 0)
+        wrong(".sampler.temperature",
+              "greedy answers are all the same (a group would have no spread). Use a temperature above 0.");
+}
+
+void RlStageOptions::check_advantage(const Wrong& wrong) const {
+    const bool by_group = advantage.kind == train::AdvantageKind::group || advantage.kind == train::AdvantageKind::tree;
+    if (answers_per_problem() < 2 && (by_group || advantage.kind == train::AdvantageKind::gated))
+        wrong(".batch.samples",
+              "a group of 1 has no advantage (its reward equals the group's mean, so nothing would be learnt). "
+              "Use 2 or more, or advantage.kind: gae or shrinkage.");
+    if (advantage.needs_value() && advantage.value.empty() && !has_critic())
+        wrong(".advantage.value",
+              "this kind needs a value model as baseline. Name a stage of kind `value`, or have a critic.");
+    if (!advantage.takes_value() && !advantage.value.empty())
+        wrong(".advantage.value",
+              "is only read by the kinds gae, shrinkage, gated and tree. Remove it, or set the kind.");
+    if (!advantage.takes_value() && has_critic())
+        wrong(".critic",
+              "nothing reads its values (advantage.kind compares answers alone). Remove it, or set the kind to gae, "
+              "shrinkage, gated or tree.");
+    if (has_critic() && !advantage.value.empty())
+        wrong(".advantage.value", "is given beside a critic (one of them is the baseline). Remove one.");
+    if (!has_critic() && critic.learning.warmup > 0)
+        wrong(".critic.warmup", "there is no critic to warm up. Set critic.init, or remove it.");
+    if (!has_critic() && critic.learning.target.lambda != reward::TargetOptions{}.lambda)
+        wrong(".critic.target.lambda", "there is no critic to train. Set critic.init, or remove it.");
+    if (has_critic() && critic.learning.target.needs_labels())
+        wrong(".critic.target",
+              "needs labels of states, which fresh answers don't have. Use outcome, td_n or td_lambda.");
+    if (has_critic() && (critic.learning.target.kind == reward::TargetKind::hazard ||
+                         critic.learning.target.bootstrap == reward::Bootstrap::ema))
+        wrong(".critic.target",
+              "a critic's values are chances of success, backed up by itself. Use td_lambda, td_n or "
+              "outcome with bootstrap: same.");
+    if (advantage.kind == train::AdvantageKind::tree && !batch.tree.branches())
+        wrong(".advantage.kind", "tree needs answers that branch. Set batch.tree, or another kind.");
+    if (advantage.adaptive && advantage.kind != train::AdvantageKind::gae &&
+        advantage.kind != train::AdvantageKind::gated)
+        wrong(".advantage.adaptive", "is a lambda of gae. Remove it, or set kind: gae.");
+}
+
+void RlStageOptions::check_batch(const Wrong& wrong) const {
+    if (minibatches > batch.problems)
+        wrong(".minibatches", cat(minibatches, " is more than the ", batch.problems,
+                                  " problems of a batch (an update would have none). Lower it."));
+    if (answers_per_problem() > 4096)
+        wrong(".batch.tree", cat("a problem would have up to ", answers_per_problem(),
+                                 " answers (width ^ depth x samples; more than 4096). Lower one of them."));
+    if (batch.refill > 0 && answers_per_problem() < 2)
+        wrong(".batch.refill",
+              "one answer a problem is always all right or all wrong. Remove it, or use more samples.");
+    const auto whole = [&](const char* key, std::int64_t number) {
+        if (number % updates_per_batch() != 0)
+            wrong(key, cat(number, " isn't a multiple of inner_epochs x minibatches, ", updates_per_batch(),
+                           " (training can only stop and go on between batches of answers). Change one."));
+    };
+    whole(".updates", updates);
+    whole(".eval.every", eval.every);
+    whole(".commit.at", train.commit.at);
+    if (has_critic()) whole(".critic.warmup", critic.learning.warmup);
+}
+
+}  // namespace tdrm::stage
