@@ -1,9 +1,10 @@
 #include "tdrm/engine/adamw.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
-#include "tdrm/base/bfloat16.hpp"
+#include "tdrm/base/stochastic_rounding.hpp"
 
 namespace tdrm::engine {
 namespace {
@@ -17,12 +18,12 @@ void round_to_bfloat16(std::span<float> values, std::span<const float> master) {
 AdamW::AdamW(const model::Layout& layout, WeightFormat weights, std::span<float> values)
     : AdamW(layout, weights, values, Ownership(layout.size)) {}
 
-AdamW::AdamW(const model::Layout& layout, WeightFormat weights, std::span<float> values, const Ownership& ownership)
-    : tensors_(layout.tensors),
-      weights_(weights),
-      ownership_(ownership),
-      first_(static_cast<std::size_t>(ownership.kept())),
-      second_(first_.size()) {
+AdamW::AdamW(const model::Layout& layout, WeightFormat weights, std::span<float> values, const Ownership& ownership,
+             WeightFormat moments)
+    : tensors_(layout.tensors), weights_(weights), moments_(moments), ownership_(ownership) {
+    const auto kept = static_cast<std::size_t>(ownership.kept());
+    first_.resize(kept, moments);
+    second_.resize(kept, moments);
     if (weights == WeightFormat::fp32) return;
     ownership_.each({0, layout.size}, [&](const Range& range) {
         master_.insert(master_.end(), values.begin() + range.begin, values.begin() + range.end);
@@ -30,31 +31,93 @@ AdamW::AdamW(const model::Layout& layout, WeightFormat weights, std::span<float>
     round_to_bfloat16(values, values);
 }
 
+void AdamW::Moment::resize(std::size_t n, WeightFormat format) {
+    format == WeightFormat::fp32 ? exact.resize(n) : rounded.resize(n);
+}
+
+void AdamW::Moment::read(std::size_t place, std::span<float> out) const {
+    for (std::size_t i = 0; i < out.size(); ++i)
+        out[i] = rounded.empty() ? exact[place + i] : to_float(rounded[place + i]);
+}
+
+void AdamW::Moment::write(std::size_t place, std::span<const float> values) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if (rounded.empty()) {
+            exact[place + i] = values[i];
+        } else {
+            rounded[place + i] = to_bfloat16(values[i]);
+        }
+    }
+}
+
+void AdamW::read(Array array, std::int64_t place, std::span<float> out) const {
+    const auto at = static_cast<std::size_t>(place);
+    if (array == Array::master) {
+        std::copy_n(master_.begin() + place, out.size(), out.begin());
+    } else {
+        (array == Array::first_moment ? first_ : second_).read(at, out);
+    }
+}
+
+void AdamW::write(Array array, std::int64_t place, std::span<const float> values) {
+    const auto at = static_cast<std::size_t>(place);
+    if (array == Array::master) {
+        std::copy(values.begin(), values.end(), master_.begin() + place);
+    } else {
+        (array == Array::first_moment ? first_ : second_).write(at, values);
+    }
+}
+
+void AdamW::advance(float* __restrict w, float* __restrict m, float* __restrict v, const float* __restrict g,
+                    std::size_t n, const Constants& by) {
+    const auto [beta1, beta2, step_size, second_scale, eps, gradient_scale, keep] = by;
+    for (std::size_t i = 0; i < n; ++i) {
+        const float grad = g[i] * gradient_scale;
+        m[i] = beta1 * m[i] + (1 - beta1) * grad;
+        v[i] = beta2 * v[i] + (1 - beta2) * grad * grad;
+        w[i] = keep * w[i] - step_size * m[i] / (std::sqrt(v[i]) * second_scale + eps);
+    }
+}
+
+void AdamW::advance_rounded(float* w, std::size_t place, const float* g, std::size_t n, const Constants& by,
+                            std::uint64_t element, std::uint64_t update) {
+    constexpr std::size_t kBlock = 1024;  // stays in the first-level cache
+    float m[kBlock], v[kBlock];
+    for (std::size_t begin = 0; begin < n; begin += kBlock) {
+        const std::size_t count = std::min(kBlock, n - begin);
+        first_.read(place + begin, {m, count});
+        second_.read(place + begin, {v, count});
+        advance(w + begin, m, v, g + begin, count, by);
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::uint32_t noise = rounding_noise(element + begin + i, update);
+            first_.rounded[place + begin + i] = {rounded_by_chance(std::bit_cast<std::uint32_t>(m[i]), noise)};
+            second_.rounded[place + begin + i] = {rounded_by_chance(std::bit_cast<std::uint32_t>(v[i]), noise >> 16U)};
+        }
+    }
+}
+
 void AdamW::step(std::span<float> values, std::span<const float> gradient, const AdamWStep& step, Range range) {
-    const auto beta1 = static_cast<float>(step.beta1);
-    const auto beta2 = static_cast<float>(step.beta2);
     const double n = static_cast<double>(step.update) + 1;
-    const auto step_size = static_cast<float>(step.lr / (1 - std::pow(step.beta1, n)));
-    const auto second_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(step.beta2, n)));
-    const auto eps = static_cast<float>(step.eps);
-    const auto gradient_scale = static_cast<float>(step.scale);
+    Constants by{static_cast<float>(step.beta1),
+                 static_cast<float>(step.beta2),
+                 static_cast<float>(step.lr / (1 - std::pow(step.beta1, n))),
+                 static_cast<float>(1 / std::sqrt(1 - std::pow(step.beta2, n))),
+                 static_cast<float>(step.eps),
+                 static_cast<float>(step.scale),
+                 1};
     for (const model::TensorInfo& tensor : tensors_) {
-        const auto keep = static_cast<float>(1 - (tensor.is_vector() ? 0.0 : step.lr * step.weight_decay));
+        by.keep = static_cast<float>(1 - (tensor.is_vector() ? 0.0 : step.lr * step.weight_decay));
         const std::int64_t first = std::max(tensor.offset, range.begin);
         const std::int64_t last = std::min(tensor.offset + tensor.size(), range.end);
         if (first >= last) continue;
-        const auto begin = static_cast<std::size_t>(first);
-        const auto size = static_cast<std::size_t>(last - first);
+        const auto begin = static_cast<std::size_t>(first), size = static_cast<std::size_t>(last - first);
         const auto place = static_cast<std::size_t>(ownership_.place(first));
-        float* __restrict w = !keeps_master() ? values.data() + begin : master_.data() + place;
-        float* __restrict m = first_.data() + place;
-        float* __restrict v = second_.data() + place;
-        const float* __restrict g = gradient.data() + begin;
-        for (std::size_t i = 0; i < size; ++i) {
-            const float grad = g[i] * gradient_scale;
-            m[i] = beta1 * m[i] + (1 - beta1) * grad;
-            v[i] = beta2 * v[i] + (1 - beta2) * grad * grad;
-            w[i] = keep * w[i] - step_size * m[i] / (std::sqrt(v[i]) * second_scale + eps);
+        float* w = keeps_master() ? master_.data() + place : values.data() + begin;
+        if (moments_ == WeightFormat::fp32) {
+            advance(w, first_.exact.data() + place, second_.exact.data() + place, gradient.data() + begin, size, by);
+        } else {
+            advance_rounded(w, place, gradient.data() + begin, size, by, begin,
+                            static_cast<std::uint64_t>(step.update));
         }
     }
     if (!keeps_master()) return;

@@ -83,6 +83,10 @@ std::unique_ptr<Decoder> CpuEngine::decoder(std::int64_t max_tokens, const Sampl
 }
 
 void CpuEngine::begin_training(const TrainingSetup& setup) {
+    if (setup.recompute != Recompute::none)
+        throw ConfigError(
+            "precision.recompute is for devices (on processors activations of a unit are always kept). Leave it out; a "
+            "smaller unit_tokens needs less memory, too.");
     model::ops::load_products();
     training_.emplace(layout(), setup, model_.values());
 }

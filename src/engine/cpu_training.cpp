@@ -42,7 +42,7 @@ CpuTraining::CpuTraining(const model::Layout& layout, const TrainingSetup& setup
       pieces_(cut_at_parts(setup.trainable, layout.size, part_)),
       ownership_(layout.size, setup.shard),
       optimizer_(setup.gradient_alone ? model::Layout() : layout, setup.weights, weights,
-                 setup.gradient_alone ? Ownership(0) : ownership_),
+                 setup.gradient_alone ? Ownership(0) : ownership_, setup.moments),
       gradient_(weights.size()) {
     if (setup.gradient_alone) return;
     if (setup.sum == Sum::fast) {
@@ -108,21 +108,6 @@ double CpuTraining::reduce(comm::Communicator& ranks) {
     return std::sqrt(added(squares));
 }
 
-const std::vector<float>& CpuTraining::numbers(Array array) const {
-    switch (array) {
-        case Array::first_moment:
-            return optimizer_.first();
-        case Array::second_moment:
-            return optimizer_.second();
-        case Array::master:
-            return optimizer_.master();
-        case Array::gradient:
-        case Array::weights:
-            break;
-    }
-    return gradient_;
-}
-
 bool CpuTraining::has(Array array) const {
     if (array == Array::master) return optimizer_.keeps_master();
     return array == Array::gradient || !optimizer_.empty();
@@ -130,29 +115,27 @@ bool CpuTraining::has(Array array) const {
 
 void CpuTraining::read(Array array, std::int64_t first, std::span<float> out) const {
     ensure(has(array), "an array is read that there is");
-    const auto& all = numbers(array);
-    const Range wanted{first, first + std::ssize(out)};
     if (array == Array::gradient) {
-        std::copy_n(all.begin() + first, out.size(), out.begin());
+        std::copy_n(gradient_.begin() + first, out.size(), out.begin());
         return;
     }
     std::int64_t read = 0;
-    ownership_.each(wanted, [&](const Range& range) {
-        std::copy_n(all.begin() + ownership_.place(range.begin), range.size(), out.begin() + (range.begin - first));
+    ownership_.each({first, first + std::ssize(out)}, [&](const Range& range) {
+        optimizer_.read(array, ownership_.place(range.begin), out.subspan(at(range.begin - first), at(range.size())));
         read += range.size();
     });
-    ensure(read == wanted.size(), "a rank reads what it keeps");
+    ensure(read == std::ssize(out), "a rank reads what it keeps");
 }
 
 void CpuTraining::write(Array array, std::int64_t first, std::span<const float> values) {
     ensure(has(array), "an array is written that there is");
-    auto& all = const_cast<std::vector<float>&>(numbers(array));
     if (array == Array::gradient) {
-        std::copy(values.begin(), values.end(), all.begin() + first);
+        std::copy(values.begin(), values.end(), gradient_.begin() + first);
         return;
     }
     ownership_.each({first, first + std::ssize(values)}, [&](const Range& range) {
-        std::copy_n(values.begin() + (range.begin - first), range.size(), all.begin() + ownership_.place(range.begin));
+        optimizer_.write(array, ownership_.place(range.begin),
+                         values.subspan(at(range.begin - first), at(range.size())));
     });
 }
 

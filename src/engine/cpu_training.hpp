@@ -34,8 +34,6 @@ public:
     void write(Array array, std::int64_t first, std::span<const float> values);
 
 private:
-    /// What is kept of an array.
-    [[nodiscard]] const std::vector<float>& numbers(Array array) const;
     [[nodiscard]] std::vector<double> squares() const;
 
     std::int64_t part_;

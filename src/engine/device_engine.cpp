@@ -2,7 +2,6 @@
 
 #include "checked_device.hpp"
 #include "device_decoder.hpp"
-#include "tdrm/base/bfloat16.hpp"
 #include "tdrm/base/errors.hpp"
 
 namespace tdrm::engine {
@@ -44,10 +43,7 @@ void DeviceEngine::read(Array array, std::int64_t first, std::span<float> out) c
     check_range(first, out.size());
     ensure(has(array), "an array is read that there is");
     if (training_ && training_->has(array)) return training_->read(array, first, out);
-    std::vector<BFloat16> rounded(out.size());
-    device_->download(rounded.data(), weights_.data() + first, rounded.size() * sizeof(BFloat16));
-    device_->wait();
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = to_float(rounded[i]);
+    download_rounded(*device_, weights_.data() + first, out);
 }
 
 void DeviceEngine::write(Array array, std::int64_t first, std::span<const float> values) {
@@ -55,10 +51,7 @@ void DeviceEngine::write(Array array, std::int64_t first, std::span<const float>
     ensure(has(array), "an array is written that there is");
     if (training_ && training_->has(array)) training_->write(array, first, values);
     if (array != Array::weights) return;
-    std::vector<BFloat16> rounded;
-    rounded.reserve(values.size());
-    for (const float value : values) rounded.push_back(to_bfloat16(value));
-    device_->upload(weights_.data() + first, rounded.data(), rounded.size() * sizeof(BFloat16));
+    upload_rounded(*device_, weights_.data() + first, values);
 }
 
 const bf16* DeviceEngine::hidden(Rows rows) const {
@@ -97,6 +90,7 @@ std::unique_ptr<Decoder> DeviceEngine::decoder(std::int64_t max_tokens, const Sa
 
 void DeviceEngine::begin_training(const TrainingSetup& setup) {
     training_.emplace(*device_, layout(), setup, weights_);
+    transformer_.recompute(setup.recompute);
 }
 
 void DeviceEngine::token_loss(Rows rows, std::span<const std::int32_t> targets, float temperature,

@@ -20,6 +20,20 @@ double layer_bytes(const model::ModelSpec& s, bool kept) {
     return kBf16 * (numbers + (kept ? 2.0 * s.width : 0)) + kFp32 * statistics;
 }
 
+/// Bytes a token of what all layers keep for the backward pass, and of what is computed again, a layer at a time.
+double activation_bytes(const model::ModelSpec& s, Recompute recompute) {
+    const double whole = layer_bytes(s, true), input = kBf16 * s.width, inner = kBf16 * 2.0 * s.ffn;
+    switch (recompute) {
+        case Recompute::none:
+            break;
+        case Recompute::ffn:
+            return s.layers * (whole - inner) + inner;
+        case Recompute::block:
+            return s.layers * input + whole - input;
+    }
+    return s.layers * whole;
+}
+
 /// Bytes a token of the backward pass of one layer. Shares of keys' gradients: one a key tile and query head, and some
 /// more where keys have many readers.
 double backward_bytes(const model::ModelSpec& s) {
@@ -40,14 +54,18 @@ TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& 
     const double kept = kept_bytes(spec, setup.shard);
     const double part = std::min<double>(2 * one, 2 * kFp32 * static_cast<double>(setup.shard.part));
     const bool dealt = setup.sum == Sum::dealt && setup.shard.ranks > 1;  // totals lie in the host's memory
-    return {one, 2 * kept, kept, setup.sum == Sum::fast ? one : dealt ? part : 2 * one};
+    return {one, (setup.moments == WeightFormat::bf16 ? 1 : 2) * kept, kept,
+            setup.sum == Sum::fast ? one
+            : dealt                ? part
+                                   : 2 * one};
 }
 
-double pass_bytes(const model::ModelSpec& s, double tokens, double rows, Keep keep) {
+double pass_bytes(const model::ModelSpec& s, double tokens, double rows, Keep keep, Recompute recompute) {
     const bool kept = keep == Keep::activations;
     const double plan = 32;  // tokens, positions, rows of tiles, limits
     const double shared = kBf16 * (2.0 * s.width + s.ffn) + plan;
-    const double of_token = shared + (kept ? s.layers : 1) * layer_bytes(s, kept) + (kept ? backward_bytes(s) : 0);
+    const double of_token =
+        shared + (kept ? activation_bytes(s, recompute) : layer_bytes(s, false)) + (kept ? backward_bytes(s) : 0);
     const double of_row = kBf16 * (kept ? 4.0 : 2.0) * s.width + 2 * kFp32;
     return tokens * of_token + rows * of_row;
 }

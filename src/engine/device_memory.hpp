@@ -7,7 +7,8 @@ namespace tdrm::engine::on_device {
 
 [[nodiscard]] WeightBytes weight_bytes(const model::ModelSpec& spec);
 [[nodiscard]] TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& setup);
-[[nodiscard]] double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep);
+[[nodiscard]] double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep,
+                                Recompute recompute = Recompute::none);
 [[nodiscard]] double loss_bytes(const model::ModelSpec& spec, double rows);
 [[nodiscard]] double decoder_bytes(const model::ModelSpec& spec, std::int64_t tokens, int slots);
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "cpu_training.hpp"
+#include "tdrm/base/bfloat16.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/store/checkpoint.hpp"
 
@@ -27,6 +28,8 @@ DeviceTraining::DeviceTraining(gpu::Device& device, const model::Layout& layout,
       first_(device),
       second_(device),
       gradient_(device),
+      first_rounded_(device),
+      second_rounded_(device),
       exact_(device),
       fast_(device),
       squares_(device),
@@ -39,7 +42,12 @@ DeviceTraining::DeviceTraining(gpu::Device& device, const model::Layout& layout,
         device_.run(
             gpu::Widen{master_.data() + ownership_.place(range.begin), weights.data() + range.begin, size_of(range)});
     });
-    for (auto* array : {&first_, &second_}) device_.zero(array->resize(kept), kept * sizeof(float));
+    if (setup_.moments == WeightFormat::fp32) {
+        for (auto* array : {&first_, &second_}) device_.zero(array->resize(kept), kept * sizeof(float));
+    } else {
+        for (auto* array : {&first_rounded_, &second_rounded_})
+            device_.zero(array->resize(kept), kept * sizeof(gpu::bf16));
+    }
     if (setup_.sum == Sum::dealt && !ownership_.dealt()) setup_.sum = Sum::exact;
     if (setup_.sum == Sum::dealt) {
         dealt_.emplace(layout.size, ownership_);
@@ -207,11 +215,14 @@ void DeviceTraining::update(const AdamWStep& step, comm::Communicator& ranks) {
 void DeviceTraining::update_range(const AdamWStep& step, Range range, bool decays) {
     const double n = static_cast<double>(step.update) + 1;
     const std::int64_t place = ownership_.place(range.begin);
+    const bool rounds = setup_.moments == WeightFormat::bf16;
     device_.run(gpu::AdamWUpdate{
         .weights = weights_.data() + range.begin,
         .master = master_.data() + place,
-        .first = first_.data() + place,
-        .second = second_.data() + place,
+        .first = rounds ? nullptr : first_.data() + place,
+        .second = rounds ? nullptr : second_.data() + place,
+        .first_rounded = rounds ? first_rounded_.data() + place : nullptr,
+        .second_rounded = rounds ? second_rounded_.data() + place : nullptr,
         .gradient = gradient_.data() + range.begin,
         .n = size_of(range),
         .beta1 = static_cast<float>(step.beta1),
@@ -221,6 +232,8 @@ void DeviceTraining::update_range(const AdamWStep& step, Range range, bool decay
         .eps = static_cast<float>(step.eps),
         .keep = static_cast<float>(1 - (decays ? step.lr * step.weight_decay : 0.0)),
         .scale = static_cast<float>(step.scale),
+        .element = static_cast<std::uint64_t>(range.begin),
+        .update = static_cast<std::uint64_t>(step.update),
     });
 }
 
@@ -242,29 +255,39 @@ void DeviceTraining::share_weights(comm::Communicator& ranks) {
 const gpu::Memory<float>* DeviceTraining::numbers(Array array) const {
     if (array == Array::gradient) return &gradient_;
     if (setup_.gradient_alone) return nullptr;
-    const bool rounded = setup_.weights == WeightFormat::bf16;
+    const bool rounds = setup_.weights == WeightFormat::bf16, whole = setup_.moments == WeightFormat::fp32;
     switch (array) {
         case Array::first_moment:
-            return &first_;
+            return whole ? &first_ : nullptr;
         case Array::second_moment:
-            return &second_;
+            return whole ? &second_ : nullptr;
         case Array::weights:
-            return rounded ? nullptr : &master_;
+            return rounds ? nullptr : &master_;
         case Array::master:
-            return rounded ? &master_ : nullptr;
+            return rounds ? &master_ : nullptr;
         case Array::gradient:
             break;
     }
     return nullptr;
 }
 
+const gpu::Memory<gpu::bf16>* DeviceTraining::rounded(Array array) const {
+    if (setup_.gradient_alone || setup_.moments == WeightFormat::fp32) return nullptr;
+    if (array == Array::first_moment) return &first_rounded_;
+    return array == Array::second_moment ? &second_rounded_ : nullptr;
+}
+
 void DeviceTraining::read(Array array, std::int64_t first, std::span<float> out) const {
-    const auto* all = numbers(array);
-    ensure(all != nullptr, "an array is read that there is");
+    ensure(has(array), "an array is read that there is");
     std::int64_t read = 0;
     const auto download = [&](std::int64_t place, const Range& range) {
-        device_.download(out.data() + (range.begin - first), all->data() + place, size_of(range) * sizeof(float));
+        float* to = out.data() + (range.begin - first);
         read += range.size();
+        if (const auto* halves = rounded(array)) {
+            download_rounded(device_, halves->data() + place, {to, size_of(range)});
+        } else {
+            device_.download(to, numbers(array)->data() + place, size_of(range) * sizeof(float));
+        }
     };
     const Range wanted{first, first + std::ssize(out)};
     if (array == Array::gradient) {
@@ -277,14 +300,31 @@ void DeviceTraining::read(Array array, std::int64_t first, std::span<float> out)
 }
 
 void DeviceTraining::write(Array array, std::int64_t first, std::span<const float> values) {
-    const auto* all = numbers(array);
-    ensure(all != nullptr, "an array is written that there is");
+    ensure(has(array), "an array is written that there is");
     const auto upload = [&](std::int64_t place, const Range& range) {
-        device_.upload(all->data() + place, values.data() + (range.begin - first), size_of(range) * sizeof(float));
+        const auto from = values.subspan(static_cast<std::size_t>(range.begin - first), size_of(range));
+        if (const auto* halves = rounded(array)) {
+            upload_rounded(device_, halves->data() + place, from);
+        } else {
+            device_.upload(numbers(array)->data() + place, from.data(), from.size_bytes());
+        }
     };
     const Range given{first, first + std::ssize(values)};
     if (array == Array::gradient) return upload(first, given);
     ownership_.each(given, [&](const Range& range) { upload(ownership_.place(range.begin), range); });
+}
+
+void download_rounded(gpu::Device& device, const gpu::bf16* from, std::span<float> out) {
+    std::vector<BFloat16> halves(out.size());
+    device.download(halves.data(), from, halves.size() * sizeof(BFloat16));
+    device.wait();
+    std::ranges::transform(halves, out.begin(), [](BFloat16 x) { return to_float(x); });
+}
+
+void upload_rounded(gpu::Device& device, gpu::bf16* to, std::span<const float> values) {
+    std::vector<BFloat16> halves(values.size());
+    std::ranges::transform(values, halves.begin(), [](float x) { return to_bfloat16(x); });
+    device.upload(to, halves.data(), halves.size() * sizeof(BFloat16));
 }
 
 }  // namespace tdrm::engine

@@ -14,8 +14,12 @@
 
 namespace tdrm::engine {
 
-/// Master weights and moments are fp32, whatever the weights' format outside: products always read weights rounded to
-/// bf16. Sum, norm and update go over the same pieces as on processors.
+/// Numbers in bf16 on a device, as fp32 here.
+void download_rounded(gpu::Device& device, const gpu::bf16* from, std::span<float> out);
+void upload_rounded(gpu::Device& device, gpu::bf16* to, std::span<const float> values);
+
+/// Master weights are fp32, whatever the weights' format outside: products always read weights rounded to bf16. Sum,
+/// norm and update go over the same pieces as on processors.
 class DeviceTraining {
 public:
     /// @param weights become the master weights
@@ -33,7 +37,7 @@ public:
     [[nodiscard]] gpu::Memory<float>& gradient() { return gradient_; }
 
     // As the engine's. Weights outside are the master weights, or what these are rounded to, which isn't kept here.
-    [[nodiscard]] bool has(Array array) const { return numbers(array) != nullptr; }
+    [[nodiscard]] bool has(Array array) const { return numbers(array) != nullptr || rounded(array) != nullptr; }
     void read(Array array, std::int64_t first, std::span<float> out) const;
     void write(Array array, std::int64_t first, std::span<const float> values);
 
@@ -42,8 +46,9 @@ private:
         std::vector<double> squares;  ///< by piece, 0 of those that aren't wanted
         float largest = 0;
     };
-    /// What is kept of an array; null: nothing.
+    /// What is kept of an array in fp32, and in bf16; null: nothing.
     [[nodiscard]] const gpu::Memory<float>* numbers(Array array) const;
+    [[nodiscard]] const gpu::Memory<gpu::bf16>* rounded(Array array) const;
     /// Of the trainable pieces of the gradient. @param kept only of those that this rank keeps
     [[nodiscard]] Figures figures(bool kept);
     /// The total over all ranks, piece by piece through this machine's memory. @tparam T of the total
@@ -62,6 +67,7 @@ private:
     Ownership ownership_;  ///< of moments and master weights
     gpu::Memory<gpu::bf16>& weights_;
     gpu::Memory<float> master_, first_, second_, gradient_;
+    gpu::Memory<gpu::bf16> first_rounded_, second_rounded_;  ///< in the place of the moments in fp32
     gpu::Memory<std::int64_t> exact_;
     gpu::Memory<float> fast_;
     gpu::Memory<double> squares_;

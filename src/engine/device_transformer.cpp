@@ -79,8 +79,7 @@ gpu::RowLists DeviceRowLists::assign(std::span<const std::int32_t> target) {
 }
 
 DeviceTransformer::Activations::Activations(gpu::Device& device)
-    : input(device),
-      qkv(device),
+    : qkv(device),
       mixed(device),
       attended(device),
       middle(device),
@@ -98,6 +97,7 @@ DeviceTransformer::DeviceTransformer(gpu::Device& device, const model::ModelSpec
       spec_(spec),
       layout_(layout),
       weights_(weights),
+      shared_(device),
       x_(device),
       normed_(device),
       inner_(device),
@@ -174,11 +174,17 @@ const bf16* DeviceTransformer::run(std::span<const std::int32_t> tokens, std::sp
     if (for_backward) row_indices_.assign(rows.begin(), rows.end());
     tokens_.assign(tokens);
     positions_.assign(positions);
-    while (layers_.size() < (for_backward ? static_cast<std::size_t>(spec_.layers) : 1)) layers_.emplace_back(device_);
     device_.run(
         gpu::GatherRows{x_.resize(area(T, spec_.width)), at(layout_.embedding), tokens_.data(), T, spec_.width});
-    for (int l = 0; l < spec_.layers; ++l)
-        layer(l, T, attention, layers_[for_backward ? static_cast<std::size_t>(l) : 0], for_backward);
+    if (for_backward) attention_ = attention;
+    for (int l = 0; l < spec_.layers; ++l) {
+        if (for_backward) {
+            if (std::ssize(inputs_) == l) inputs_.emplace_back(device_);
+            device_.copy(inputs_[static_cast<std::size_t>(l)].resize(area(T, spec_.width)), x_.data(),
+                         area(T, spec_.width) * sizeof(bf16));
+        }
+        layer(l, T, attention, kept_of(for_backward ? l : 0), for_backward);
+    }
     ledger::count(ledger::Work::flop, 2 * spec_.product_parameters() * T);
     bf16* top_rows = top_rows_.resize(area(R, spec_.width));
     device_.run(gpu::GatherRows{top_rows, x_.data(), rows_.assign(rows), R, spec_.width});
@@ -195,15 +201,31 @@ void DeviceTransformer::norm(bf16* y, float* rstd, const bf16* x, std::int64_t w
     device_.run(gpu::RmsNorm{y, rstd, x, at(weight), residual, rows, spec_.width, static_cast<float>(spec_.norm_eps)});
 }
 
+DeviceTransformer::Activations& DeviceTransformer::kept_of(int l) {
+    if (recompute_ == Recompute::block) return shared_;
+    while (std::ssize(layers_) <= l) layers_.emplace_back(device_);
+    return layers_[static_cast<std::size_t>(l)];
+}
+
+gpu::Memory<bf16>& DeviceTransformer::gate_up_of(Activations& kept) {
+    return recompute_ == Recompute::none ? kept.gate_up : shared_.gate_up;
+}
+
+/// The inner width of a feed-forward block, from the residual stream before it.
+void DeviceTransformer::gate_up(int l, int rows, const bf16* middle, Activations& kept) {
+    const model::Layer& at_layer = layout_.layers[static_cast<std::size_t>(l)];
+    norm(normed_.data(), kept.middle_rstd.resize(area(rows, 1)), middle, at_layer.before_ffn.weight, nullptr, rows);
+    multiply(gate_up_of(kept).resize(area(rows, 2 * spec_.ffn)), normed_.data(), at_layer.gate_up.weight, rows,
+             2 * spec_.ffn, spec_.width);
+}
+
 void DeviceTransformer::layer(int l, int rows, const PassAttention& attention, Activations& kept, bool for_backward) {
     const model::Layer& at_layer = layout_.layers[static_cast<std::size_t>(l)];
     const std::size_t stream = area(rows, spec_.width);
     bf16* normed = normed_.resize(stream);
     bf16* qkv = kept.qkv.resize(area(rows, spec_.qkv_width()));
     bf16* mixed = kept.mixed.resize(area(rows, spec_.query_width()));
-    bf16* gate_up = kept.gate_up.resize(area(rows, 2 * spec_.ffn));
     bf16* inner = inner_.resize(area(rows, spec_.ffn));
-    if (for_backward) device_.copy(kept.input.resize(stream), x_.data(), stream * sizeof(bf16));
     norm(normed, kept.input_rstd.resize(area(rows, 1)), x_.data(), at_layer.before_attention.weight, nullptr, rows);
     multiply(qkv, normed, at_layer.qkv.weight, rows, spec_.qkv_width(), spec_.width);
     const PageTarget pages = attention.pages ? attention.pages(l) : PageTarget{};
@@ -213,9 +235,8 @@ void DeviceTransformer::layer(int l, int rows, const PassAttention& attention, A
     add_block(mixed, at_layer.output.weight, at_layer.output.bias, at_layer.after_attention.weight, kept.attended,
               kept.attended_rstd, rows, spec_.query_width());
     if (for_backward) device_.copy(kept.middle.resize(stream), x_.data(), stream * sizeof(bf16));
-    norm(normed, kept.middle_rstd.resize(area(rows, 1)), x_.data(), at_layer.before_ffn.weight, nullptr, rows);
-    multiply(gate_up, normed, at_layer.gate_up.weight, rows, 2 * spec_.ffn, spec_.width);
-    device_.run(gpu::SwiGlu{inner, gate_up, rows, spec_.ffn});
+    gate_up(l, rows, x_.data(), kept);
+    device_.run(gpu::SwiGlu{inner, gate_up_of(kept).data(), rows, spec_.ffn});
     add_block(inner, at_layer.down.weight, -1, at_layer.after_ffn.weight, kept.fed, kept.fed_rstd, rows, spec_.ffn);
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attention_plan.hpp"
+#include "tdrm/engine/engine.hpp"
 #include "tdrm/gpu/device.hpp"
 #include "tdrm/model/forest.hpp"
 #include "tdrm/model/layout.hpp"
@@ -60,6 +61,9 @@ public:
     DeviceTransformer(gpu::Device& device, const model::ModelSpec& spec, const model::Layout& layout,
                       const gpu::bf16* weights);
 
+    /// What backward passes are to compute again, from the next forward pass on.
+    void recompute(Recompute what) { recompute_ = what; }
+
     /// Normed last hidden states of the given rows, as model::Transformer::forward.
     const gpu::bf16* forward(const model::Forest& forest, std::span<const std::int32_t> rows, bool for_backward);
     /// Any pass of tokens at positions.
@@ -75,7 +79,7 @@ private:
     /// What the forward pass of a layer leaves for the backward pass; model::LayerActivations says what each is.
     struct Activations {
         explicit Activations(gpu::Device& device);
-        gpu::Memory<gpu::bf16> input, qkv, mixed, attended, middle, gate_up, fed;
+        gpu::Memory<gpu::bf16> qkv, mixed, attended, middle, gate_up, fed;
         gpu::Memory<float> input_rstd, lse, attended_rstd, middle_rstd, fed_rstd;
     };
     /// A norm's gradient goes from dy to dx, and to its weight.
@@ -92,7 +96,11 @@ private:
     [[nodiscard]] std::size_t area(int rows, int columns) const;
     void grow_rotary(int positions);
 
+    /// Where the forward pass of a layer leaves what it makes.
+    [[nodiscard]] Activations& kept_of(int l);
+    [[nodiscard]] gpu::Memory<gpu::bf16>& gate_up_of(Activations& kept);
     void layer(int l, int rows, const PassAttention& attention, Activations& kept, bool for_backward);
+    void gate_up(int l, int rows, const gpu::bf16* middle, Activations& kept);
     /// y_T(out) = beta y + x_T(in) W^T
     void multiply(gpu::bf16* y, const gpu::bf16* x, std::int64_t weight, int rows, int out, int in, float beta = 0);
     void norm(gpu::bf16* y, float* rstd, const gpu::bf16* x, std::int64_t weight, const gpu::bf16* residual, int rows);
@@ -116,7 +124,11 @@ private:
     const model::ModelSpec& spec_;
     const model::Layout& layout_;
     const gpu::bf16* weights_;
+    Recompute recompute_ = Recompute::none;
+    std::vector<gpu::Memory<gpu::bf16>> inputs_;  ///< of the layers, of the last pass for a backward one
     std::vector<Activations> layers_;
+    Activations shared_;       ///< of a layer at a time: what is computed again
+    PassAttention attention_;  ///< of the last pass for a backward one
     gpu::Memory<gpu::bf16> x_, normed_, inner_, top_rows_, top_;
     gpu::Memory<float> top_rstd_;
     gpu::Memory<std::int32_t> tokens_, positions_, rows_;

@@ -25,6 +25,13 @@ void DeviceTransformer::backward(const model::Forest& forest, const bf16* d_hidd
     device_.zero(dx, area(T, spec_.width) * sizeof(bf16));
     device_.run(gpu::ScatterRows{dx, d_rows, lists_.assign(row_indices_), spec_.width});
     for (int l = spec_.layers - 1; l >= 0; --l) {
+        Activations& kept = kept_of(l);
+        if (recompute_ == Recompute::block) {
+            device_.copy(x_.data(), inputs_[static_cast<std::size_t>(l)].data(), area(T, spec_.width) * sizeof(bf16));
+            layer(l, T, attention_, kept, true);
+        } else if (recompute_ == Recompute::ffn) {
+            gate_up(l, T, kept.middle.data(), kept);
+        }
         feed_forward_backward(l, T, gradient);
         attention_backward(l, forest, gradient);
     }
@@ -35,16 +42,17 @@ void DeviceTransformer::backward(const model::Forest& forest, const bf16* d_hidd
 /// x = middle + down(swiglu(gate_up(norm(middle))))
 void DeviceTransformer::feed_forward_backward(int l, int rows, float* gradient) {
     const model::Layer& at_layer = layout_.layers[static_cast<std::size_t>(l)];
-    Activations& kept = layers_[static_cast<std::size_t>(l)];
+    Activations& kept = kept_of(l);
+    bf16* gate_up = gate_up_of(kept).data();
     const bf16* d_fed = block_gradient(at_layer.after_ffn.weight, kept.fed, kept.fed_rstd, rows, gradient);
-    device_.run(gpu::SwiGlu{inner_.data(), kept.gate_up.data(), rows, spec_.ffn});
+    device_.run(gpu::SwiGlu{inner_.data(), gate_up, rows, spec_.ffn});
     bf16* d_inner = d_inner_.resize(area(rows, spec_.ffn));
     product_backward(d_inner, d_fed, inner_.data(), at_layer.down.weight, rows, spec_.width, spec_.ffn, gradient);
-    device_.run(gpu::SwiGluBackward{kept.gate_up.data(), d_inner, rows, spec_.ffn});
+    device_.run(gpu::SwiGluBackward{gate_up, d_inner, rows, spec_.ffn});
     norm(normed_.data(), nullptr, kept.middle.data(), at_layer.before_ffn.weight, nullptr, rows);
     bf16* d_normed = d_normed_.resize(area(rows, spec_.width));
-    product_backward(d_normed, kept.gate_up.data(), normed_.data(), at_layer.gate_up.weight, rows, 2 * spec_.ffn,
-                     spec_.width, gradient);
+    product_backward(d_normed, gate_up, normed_.data(), at_layer.gate_up.weight, rows, 2 * spec_.ffn, spec_.width,
+                     gradient);
     norm_backward(
         {dx_.data(), dx_.data(), d_normed, kept.middle.data(), kept.middle_rstd.data(), at_layer.before_ffn.weight},
         rows, gradient);
@@ -53,7 +61,8 @@ void DeviceTransformer::feed_forward_backward(int l, int rows, float* gradient) 
 /// middle = input + output(attention(turn(qkv(norm(input)))))
 void DeviceTransformer::attention_backward(int l, const model::Forest& forest, float* gradient) {
     const model::Layer& at_layer = layout_.layers[static_cast<std::size_t>(l)];
-    Activations& kept = layers_[static_cast<std::size_t>(l)];
+    Activations& kept = kept_of(l);
+    const bf16* input = inputs_[static_cast<std::size_t>(l)].data();
     const int rows = forest.num_tokens();
     const bf16* d_attended =
         block_gradient(at_layer.after_attention.weight, kept.attended, kept.attended_rstd, rows, gradient);
@@ -71,13 +80,13 @@ void DeviceTransformer::attention_backward(int l, const model::Forest& forest, f
                                 query_plan_.limits, static_cast<int>(plan_->chunks().size())});
     device_.run(gpu::AttendReduce{d_qkv, dq, dk_.data(), dv_.data(), key_tiles_.data(),
                                   static_cast<int>(plan_->key_tiles().size()), positions_.data(), rotary_, shape()});
-    norm(normed_.data(), nullptr, kept.input.data(), at_layer.before_attention.weight, nullptr, rows);
+    norm(normed_.data(), nullptr, input, at_layer.before_attention.weight, nullptr, rows);
     if (at_layer.qkv.bias >= 0) bias_backward(d_qkv, at_layer.qkv.bias, rows, spec_.qkv_width(), gradient);
     product_backward(d_normed_.data(), d_qkv, normed_.data(), at_layer.qkv.weight, rows, spec_.qkv_width(), spec_.width,
                      gradient);
-    norm_backward({dx_.data(), dx_.data(), d_normed_.data(), kept.input.data(), kept.input_rstd.data(),
-                   at_layer.before_attention.weight},
-                  rows, gradient);
+    norm_backward(
+        {dx_.data(), dx_.data(), d_normed_.data(), input, kept.input_rstd.data(), at_layer.before_attention.weight},
+        rows, gradient);
 }
 
 void DeviceTransformer::product_backward(bf16* dx, const bf16* dy, const bf16* x, std::int64_t weight, int rows,

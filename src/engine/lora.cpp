@@ -138,7 +138,7 @@ public:
 
     void begin_training(const TrainingSetup& setup) override {
         training_.emplace(layout(), setup, values_);
-        base_->begin_training({.gradient_alone = true});
+        base_->begin_training({.gradient_alone = true, .shard = {}, .recompute = setup.recompute});
         merged_ = false;
     }
     void begin_update() override { training().begin_update(); }

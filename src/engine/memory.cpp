@@ -33,12 +33,13 @@ TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& 
     const double one = model::model_bytes(spec).parameters;
     const double turned = model::model_bytes(spec, products, true).packed - model::model_bytes(spec, products).packed;
     const double kept = kept_bytes(spec, setup.shard);
-    return {one + turned, 2 * kept, setup.weights == WeightFormat::bf16 ? kept : 0,
+    return {one + turned, (setup.moments == WeightFormat::bf16 ? 1 : 2) * kept,
+            setup.weights == WeightFormat::bf16 ? kept : 0,
             setup.sum == Sum::fast ? one : 2 * (setup.sum == Sum::dealt ? kept : one)};
 }
 
-double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep) {
-    if (!on_processors()) return on_device::pass_bytes(spec, tokens, rows, keep);
+double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep, Recompute recompute) {
+    if (!on_processors()) return on_device::pass_bytes(spec, tokens, rows, keep, recompute);
     return model::workspace_bytes(spec, tokens, rows, keep == Keep::activations);
 }
 

@@ -1,6 +1,7 @@
 // Operations on flat arrays of one number per parameter.
 #include "kernels.hpp"
 #include "portable.hpp"
+#include "tdrm/base/stochastic_rounding.hpp"
 #include "tdrm/gpu/sums.hpp"
 #include "warp_sums.hpp"
 
@@ -69,11 +70,20 @@ __global__ void gradient_figures(GradientFigures op) {
 __global__ void adamw_update(AdamWUpdate op) {
     for (std::size_t i = first_index(); i < op.n; i += index_step()) {
         const float g = op.gradient[i] * op.scale;
-        const float first = op.beta1 * op.first[i] + (1 - op.beta1) * g;
-        const float second = op.beta2 * op.second[i] + (1 - op.beta2) * g * g;
+        const bool rounded = op.first_rounded != nullptr;
+        const float first_before = rounded ? to_float(op.first_rounded[i]) : op.first[i];
+        const float second_before = rounded ? to_float(op.second_rounded[i]) : op.second[i];
+        const float first = op.beta1 * first_before + (1 - op.beta1) * g;
+        const float second = op.beta2 * second_before + (1 - op.beta2) * g * g;
         const float master = op.keep * op.master[i] - op.step_size * first / (sqrtf(second) * op.second_scale + op.eps);
-        op.first[i] = first;
-        op.second[i] = second;
+        if (rounded) {
+            const std::uint32_t noise = rounding_noise(op.element + i, op.update);
+            op.first_rounded[i] = {rounded_by_chance(__float_as_uint(first), noise)};
+            op.second_rounded[i] = {rounded_by_chance(__float_as_uint(second), noise >> 16U)};
+        } else {
+            op.first[i] = first;
+            op.second[i] = second;
+        }
         op.master[i] = master;
         op.weights[i] = to_bf16(master);
     }

@@ -61,6 +61,7 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
                                         : engine::Sum::exact,
                                 {}};
     setup.shard.ranks = planned.ranks;
+    setup.moments = precision.moments;
     const auto weights = engine::weight_bytes(spec);
     const auto training = engine::training_bytes(spec, setup);
     Memory memory;
@@ -77,7 +78,7 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
     }
     // Passes of one engine share their memory.
     const double tokens = longest_unit(unit_tokens, sample_tokens);
-    const double unit = engine::pass_bytes(spec, tokens, tokens, engine::Keep::activations);
+    const double unit = engine::pass_bytes(spec, tokens, tokens, engine::Keep::activations, precision.recompute);
     const double other = engine::pass_bytes(spec, other_pass, other_pass, engine::Keep::nothing);
     memory.add("activations of a unit", std::max(unit, other));
     memory.add("products of the backward pass", kProductBytes);

@@ -23,6 +23,13 @@ void OptimizerOptions::fields(Fields& f) {
 void PrecisionOptions::fields(Fields& f) {
     f("weights", weights,
       "of the model: fp32, or bf16 (rounded after every update, stored in half the size; the optimiser keeps fp32)");
+    f("moments", moments,
+      "of AdamW: fp32, or bf16 (half the memory; rounded up or down by chance, so that they are right on average)");
+    f("recompute", recompute,
+      "what backward passes of a device compute again instead of keeping it: none, ffn (its inner width), block (all "
+      "but "
+      "what a layer gets); the same bits")
+        .not_identity();
 }
 
 std::int64_t schedule_horizon(const OptimizerOptions& options, std::int64_t updates) {

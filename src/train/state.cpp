@@ -48,8 +48,10 @@ void save_state(comm::Communicator& ranks, const std::filesystem::path& director
             const auto read = [&engine, array = kept.array](std::int64_t first, std::span<float> out) {
                 engine.read(array, first, out);
             };
-            // bf16 weights are rounded already, so storing them so is exact.
-            const bool rounded = kept.array == engine::Array::weights && engine.has(engine::Array::master);
+            // Rounded already, so storing them so is exact.
+            const bool moment = kept.array == engine::Array::first_moment || kept.array == engine::Array::second_moment;
+            const bool rounded = moment ? trainee.precision.moments == engine::WeightFormat::bf16
+                                        : kept.array == engine::Array::weights && engine.has(engine::Array::master);
             states.emplace_back(group_of(trainee.name, kept), engine.num_parameters(), read, &tensors.back(),
                                 rounded ? store::Type::bfloat16 : store::Type::float32);
         }

@@ -105,7 +105,13 @@ public:
         // What companions are made of is needed whole by every rank.
         if (options.companions.empty()) shard.rank = ranks.rank(), shard.ranks = ranks.size();
         for (const Trainee& trainee : trainees)
-            trainee.engine.begin_training({trainee.precision.weights, sum, {}, false, shard});
+            trainee.engine.begin_training({trainee.precision.weights,
+                                           sum,
+                                           {},
+                                           false,
+                                           shard,
+                                           trainee.precision.recompute,
+                                           trainee.precision.moments});
     }
 
     TrainingResult run() {

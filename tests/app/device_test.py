@@ -50,6 +50,22 @@ class Devices(unittest.TestCase):
         runs.finish(stopped, config=self.config, settings=settings, more=only, ranks=2)
         self.assertEqual(runs.differences(whole, stopped), [])
 
+    def test_less_memory_gives_the_same_weights(self):
+        whole, less, only = self.folder / "whole", self.folder / "less", ["--only", "base"]
+        settings = ["stages.base.precision={moments: bf16}"]
+        runs.finish(whole, config=self.config, settings=settings, more=only)
+        settings = ["stages.base.precision={moments: bf16, recompute: block}", "run.sum=dealt"]
+        begun = runs.tdrm(*runs.run_arguments(less, self.config, settings, [*only, "--max-time", "0.01s"]), ranks=2)
+        self.assertEqual(begun.returncode, 75, begun.stdout)
+        runs.finish(less, config=self.config, settings=settings, more=only)
+        self.assertEqual([d for d in runs.differences(whole, less) if "config.yaml" not in d], [])
+
+    def test_processors_refuse_what_only_devices_compute_again(self):
+        settings = ["run.device=cpu", "stages.base.precision={recompute: ffn}"]
+        done = runs.tdrm(*runs.run_arguments(self.folder / "run", self.config, settings, ["--only", "base"]))
+        self.assertEqual(done.returncode, 64, done.stdout)
+        self.assertIn("precision.recompute is for devices", done.stdout)
+
     def test_another_device_makes_another_stage(self):
         folder, only = self.folder / "run", ["--only", "base"]
         runs.finish(folder, config=self.config, more=only)

@@ -182,6 +182,31 @@ TEST_P(Families, GradientsOfTokensPointWhereThoseOfProcessorsDo) {
     EXPECT_NEAR(norm, expected, 0.02 * expected);
 }
 
+TEST_P(Families, WhatIsComputedAgainHasTheBitsOfWhatWasKept) {
+    const auto spec = family_spec(family());
+    const auto forest = bushy_forest(spec.vocab, 1);
+    Random random(random_key(2, "targets"));
+    const auto rows = all_rows(forest);
+    const auto targets = toy_tokens(random, rows.size(), spec.vocab);
+    std::vector<float> kept;
+    for (const Recompute recompute : {Recompute::none, Recompute::ffn, Recompute::block}) {
+        const auto device = engine_of(spec, place());
+        TrainingSetup setup;
+        setup.recompute = recompute;
+        device->begin_training(setup);
+        for (int unit = 0; unit < 2; ++unit) {  // the second after a pass that keeps nothing
+            device->begin_unit();
+            device->token_loss(device->forward(forest, rows, Keep::activations), targets, 1,
+                               [](int row, float, float) { return -0.02F * static_cast<float>(1 + row % 5); });
+            device->backward(forest);
+            const auto gradient = read(*device, Array::gradient);
+            if (kept.empty()) kept = gradient;
+            EXPECT_EQ(gradient, kept);
+            (void)device->forward(forest, std::vector<std::int32_t>{7}, Keep::nothing);
+        }
+    }
+}
+
 TEST_P(Families, ValuesAndTheirGradientsDoToo) {
     const auto spec = family_spec(family(), model::Head::value);
     const auto cpu = engine_of(spec, Place::fp32), device = engine_of(spec, place());

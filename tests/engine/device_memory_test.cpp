@@ -83,6 +83,35 @@ TEST(DeviceMemory, OfATrainingUnitIsAsSaid) {
     EXPECT_NEAR(bytes - before, said, 0.05 * said);
 }
 
+TEST(DeviceMemory, OfActivationsThatAreComputedAgainIsAsSaid) {
+    const auto spec = half_billion();
+    model::Forest forest;
+    constexpr int tokens = 4096;
+    forest.add(std::vector<std::int32_t>(tokens, 7));
+    std::vector<std::int32_t> rows(tokens);
+    for (std::size_t r = 0; r < rows.size(); ++r) rows[r] = static_cast<std::int32_t>(r);
+    double before = 0;
+    for (const Recompute recompute : {Recompute::none, Recompute::ffn, Recompute::block}) {
+        double bytes = 0;
+        DeviceEngine engine(spec, std::make_unique<CountingDevice>(bytes));
+        TrainingSetup setup;
+        setup.recompute = recompute;
+        engine.begin_training(setup);
+        const double kept = bytes;
+        engine.begin_unit();
+        engine.token_loss(engine.forward(forest, rows, Keep::activations), rows, 1,
+                          [](int, float, float) { return 0.F; });
+        engine.backward(forest);
+        const double said = on_device::pass_bytes(spec, tokens, tokens, Keep::activations, recompute) +
+                            on_device::loss_bytes(spec, tokens);
+        EXPECT_NEAR(bytes - kept, said, 0.05 * said);
+        if (before > 0) {
+            EXPECT_LT(said, before);
+        }
+        before = said;
+    }
+}
+
 TEST(DeviceMemory, OfDealtStateIsAsSaid) {
     const auto spec = half_billion();
     double bytes = 0;

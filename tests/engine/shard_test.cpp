@@ -11,13 +11,13 @@ namespace {
 constexpr int kUnits = 5, kUpdates = 3;
 constexpr std::int64_t kPart = 700;  // the toy model has a few dozen of them
 
-class Shards : public testing::TestWithParam<std::tuple<DeviceKind, Sum, WeightFormat>> {
+class Shards : public testing::TestWithParam<std::tuple<DeviceKind, Sum, WeightFormat, WeightFormat>> {
 protected:
     /// An engine after a few updates, unit u of which is computed by rank u mod ranks.
     std::unique_ptr<Engine> trained(const Shard& shard, std::vector<double>& norms, int ranks_at_work) {
-        const auto [kind, sum, weights] = GetParam();
+        const auto [kind, sum, weights, moments] = GetParam();
         auto engine = rollout::toy_model(model::Head::language, 1, kind);
-        engine->begin_training({weights, sum, {}, false, shard});
+        engine->begin_training({weights, sum, {}, false, shard, Recompute::none, moments});
         for (int update = 0; update < kUpdates; ++update) {
             engine->begin_update();
             for (int round = 0; round * ranks_at_work < kUnits; ++round) {
@@ -58,6 +58,7 @@ protected:
 INSTANTIATE_TEST_SUITE_P(All, Shards,
                          testing::Combine(testing::Values(DeviceKind::cpu, DeviceKind::emulated),
                                           testing::Values(Sum::exact, Sum::fast, Sum::dealt),
+                                          testing::Values(WeightFormat::fp32, WeightFormat::bf16),
                                           testing::Values(WeightFormat::fp32, WeightFormat::bf16)));
 
 TEST_P(Shards, HaveTheBitsOfWholeState) {
@@ -96,11 +97,11 @@ TEST_P(Shards, AreReadByTheRankThatKeepsThem) {
     }
     // Loading hands every rank everything; it keeps its own.
     std::vector<float> values(static_cast<std::size_t>(dealt->num_parameters()));
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 100);  // as bf16, too
     dealt->write(Array::second_moment, 0, values);
     const std::int64_t own = kPart * ranks_.rank() + 3;
     EXPECT_EQ(read(*dealt, Array::second_moment, {own, own + 2}),
-              (std::vector<float>{static_cast<float>(own), static_cast<float>(own + 1)}));
+              (std::vector<float>{static_cast<float>(own % 100), static_cast<float>((own + 1) % 100)}));
 }
 
 TEST(Ownership, DealsPartsRoundAndPacksThem) {

@@ -61,6 +61,33 @@ TEST(AdamW, UpdatesBelowAStepOfBf16AddUpInTheMasterWeights) {
     EXPECT_EQ(values[0], to_float(to_bfloat16(0.99F)));
 }
 
+TEST(AdamW, RoundedMomentsAreRightOnAverage) {
+    // Moments grow from 0 towards the gradient, 1, and its square. Close to it they move by less than a place of bf16,
+    // which rounding to nearest would lose.
+    std::vector<float> exact = start(), other = exact;
+    engine::AdamW whole(layout(), engine::WeightFormat::fp32, exact),
+        halves(layout(), engine::WeightFormat::fp32, other, engine::Ownership(layout().size),
+               engine::WeightFormat::bf16);
+    const std::vector<float> gradient(exact.size(), 1.0F);
+    for (int u = 0; u < 600; ++u) {
+        const engine::AdamWStep step{.lr = 1e-3, .beta1 = 0.99, .beta2 = 0.999, .update = u};
+        whole.step(exact, gradient, step, {0, layout().size});
+        halves.step(other, gradient, step, {0, layout().size});
+    }
+    for (const auto array : {engine::Array::first_moment, engine::Array::second_moment}) {
+        std::vector<float> expected(exact.size()), rounded(exact.size());
+        whole.read(array, 0, expected);
+        halves.read(array, 0, rounded);
+        double mean = 0;
+        for (const float x : rounded) {
+            mean += static_cast<double>(x) / static_cast<double>(rounded.size());
+            ASSERT_EQ(x, to_float(to_bfloat16(x)));
+        }
+        EXPECT_NEAR(mean, static_cast<double>(expected[0]), 3e-3 * static_cast<double>(expected[0]));
+    }
+    for (std::size_t i = 0; i < exact.size(); ++i) ASSERT_NEAR(other[i], exact[i], 0.03F);
+}
+
 TEST(BFloat16, RoundsToNearestWithTiesToEven) {
     const auto rounded = [](float x) { return to_float(to_bfloat16(x)); };
     EXPECT_EQ(rounded(1.0F + 1.0F / 256), 1.0F);               // a tie, down to the even mantissa

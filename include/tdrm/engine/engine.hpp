@@ -42,6 +42,13 @@ enum class WeightFormat { fp32, bf16 };
 /// integers whose totals are dealt out like the optimiser's state, by `collect`.
 enum class Sum { exact, fast, dealt };
 
+/// What of a unit's activations the backward pass computes again instead of keeping it; the same bits.
+enum class Recompute {
+    none,
+    ffn,    ///< the inner width of feed-forward blocks
+    block,  ///< everything but what each layer gets
+};
+
 /// How the optimiser's state is dealt out: as Ownership says. One rank: it keeps everything.
 struct Shard {
     int rank = 0, ranks = 1;
@@ -55,6 +62,8 @@ struct TrainingSetup {
     std::vector<Range> trainable{};  ///< ascending; what an update changes. Empty: everything
     bool gradient_alone = false;     ///< of units: nothing is summed or updated here
     Shard shard{};                   ///< of moments and master weights
+    Recompute recompute = Recompute::none;
+    WeightFormat moments = WeightFormat::fp32;  ///< bf16: rounded by chance (base/stochastic_rounding.hpp)
 };
 
 /// One update of AdamW: w <- (1 - lr decay) w - lr m^ / (sqrt(v^) + eps), with m^ and v^ corrected for their start. The

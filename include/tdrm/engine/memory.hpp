@@ -23,7 +23,8 @@ struct TrainingBytes {
 [[nodiscard]] TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& setup);
 
 /// Bytes of forward passes of at most `tokens` tokens whose head reads `rows`, with what they keep.
-[[nodiscard]] double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep);
+[[nodiscard]] double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep,
+                                Recompute recompute = Recompute::none);
 /// Bytes of the logits that a loss over `rows` rows holds at a time.
 [[nodiscard]] double loss_bytes(const model::ModelSpec& spec, double rows);
 /// Bytes of a decoder for `tokens` tokens and `slots` sequences at a time.

@@ -56,8 +56,10 @@ struct GradientFigures {
 struct AdamWUpdate {
     bf16* weights;
     float* master;
-    float* first;
+    float* first;  ///< or, in half the size, rounded by chance:
     float* second;
+    bf16* first_rounded;  ///< null: none
+    bf16* second_rounded;
     const float* gradient;
     std::size_t n;
     float beta1, beta2;
@@ -66,6 +68,7 @@ struct AdamWUpdate {
     float eps;
     float keep;   ///< 1 - lr decay
     float scale;  ///< of the gradient
+    std::uint64_t element, update;  ///< of the chances: the first one's place in the model, and which update it is
 };
 
 }  // namespace tdrm::gpu

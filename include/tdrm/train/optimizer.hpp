@@ -18,6 +18,10 @@ namespace tdrm::engine {
     return std::array<std::pair<WeightFormat, std::string_view>, 2>{
         {{WeightFormat::fp32, "fp32"}, {WeightFormat::bf16, "bf16"}}};
 }
+[[nodiscard]] constexpr auto enum_names(Recompute) {
+    return std::array<std::pair<Recompute, std::string_view>, 3>{
+        {{Recompute::none, "none"}, {Recompute::ffn, "ffn"}, {Recompute::block, "block"}}};
+}
 
 }  // namespace tdrm::engine
 
@@ -30,10 +34,12 @@ enum class Schedule { constant, linear, cosine };
         {{constant, "constant"}, {linear, "linear"}, {cosine, "cosine"}}};
 }
 
-/// Formats of numbers in training. Arithmetic, gradients and moments are fp32 in any case (docs/adr/0012).
+/// Formats of numbers in training. Arithmetic and gradients are fp32 in any case (docs/adr/0012).
 struct PrecisionOptions {
     engine::WeightFormat weights =
         engine::WeightFormat::fp32;  ///< of the model that is computed with, evaluated and stored
+    engine::WeightFormat moments = engine::WeightFormat::fp32;
+    engine::Recompute recompute = engine::Recompute::none;
     void fields(Fields& f);
 };
 

@@ -156,10 +156,11 @@ void add_sums(std::vector<KernelCase>& cases, bool quick) {
                      [n](Arrays& a) {
                          float* master = a.floats(n);
                          const std::vector<float> zeros(n, 0);
-                         return done(a,
-                                     AdamWUpdate{a.room<bf16>(n), master, a.place(zeros), a.place(zeros), a.floats(n),
-                                                 n, 0.9F, 0.95F, 1e-3F, 1, 1e-8F, 0.999F, 1},
-                                     master, n);
+                         return done(
+                             a,
+                             AdamWUpdate{a.room<bf16>(n), master, a.place(zeros), a.place(zeros), nullptr, nullptr,
+                                         a.floats(n), n, 0.9F, 0.95F, 1e-3F, 1, 1e-8F, 0.999F, 1, 0, 0},
+                             master, n);
                      },
                      kFp32});
 }
