@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 alone=(base_test plan_test math_test text_test task_text_test task_process_test store_test)
 with_torch=(stage_test model_test rollout_test train_test)
-on_ranks=(communicator_test exact_sum_test collectives_test checkpoint_test)
+on_ranks=(communicator_test exact_sum_test checkpoint_test)
 tests=("$@")
 [ $# -gt 0 ] || tests=("${alone[@]}" "${with_torch[@]}" "${on_ranks[@]}")
 export BUILD_DIR=build/sanitized CMAKE_ARGS="-DTDRM_SANITIZE=address,undefined ${CMAKE_ARGS:-}"

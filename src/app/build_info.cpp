@@ -8,8 +8,8 @@
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
-#include "tdrm/comm/collectives.hpp"
 #include "tdrm/engine/self_test.hpp"
+#include "tdrm/gpu/plugin.hpp"
 
 namespace tdrm::app {
 namespace {
@@ -52,19 +52,18 @@ std::string hdf5_library() {
 std::string build_info() {
     return cat("tdrm " TDRM_VERSION " (", TDRM_REVISION, "), g++ ", __VERSION__, ", " TDRM_ARCH, ", HDF5 ",
                H5_VERS_MAJOR, ".", H5_VERS_MINOR, ".", H5_VERS_RELEASE, ", Open MPI ", OMPI_MAJOR_VERSION, ".",
-               OMPI_MINOR_VERSION, ".", OMPI_RELEASE_VERSION,
-               comm::built_with_nccl() ? ", with NCCL" : ", without NCCL");
+               OMPI_MINOR_VERSION, ".", OMPI_RELEASE_VERSION);
 }
 
 std::string about() {
     const Processor cpu = processor();
-    const std::string nccl = comm::nccl_version();
+    const std::string nccl = gpu::nccl_version();
     return cat("tdrm " TDRM_VERSION " (" TDRM_REVISION ")", "\ncompiler    g++ ", __VERSION__, ", " TDRM_FLAGS,
                "\nprocessor   ", cpu.model, " (features ", features_hash(cpu), ": ", vector_features(cpu), ")",
                "\nMPI         ", mpi_library(), ", built with ", OMPI_MAJOR_VERSION, ".", OMPI_MINOR_VERSION, ".",
                OMPI_RELEASE_VERSION, "\nHDF5        ", hdf5_library(), ", built with ", H5_VERS_MAJOR, ".",
                H5_VERS_MINOR, ".", H5_VERS_RELEASE, "\nlibtorch    ", engine::torch_version(), "\nNCCL        ",
-               nccl.empty() ? "not built in" : nccl + ", built in; training doesn't use it yet");
+               nccl.empty() ? "none" : nccl + ", between GPUs; not tried on hardware yet");
 }
 
 std::string fingerprint() {

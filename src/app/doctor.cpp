@@ -9,7 +9,6 @@
 #include "machine.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
-#include "tdrm/comm/collectives.hpp"
 #include "tdrm/engine/self_test.hpp"
 #include "tdrm/gpu/acceptance.hpp"
 #include "tdrm/gpu/plugin.hpp"
@@ -58,9 +57,9 @@ std::string gpus(int num_ranks) {
     std::ifstream driver("/proc/driver/nvidia/version");
     std::string version;
     std::getline(driver, version);
-    const std::string nccl =
-        comm::built_with_nccl() ? "NCCL " + comm::nccl_version() + " is built in" : "no NCCL is built in";
-    const std::string use = cat(" (not used but by run.device: cuda; sums go over MPI; ", nccl, ")");
+    const std::string nccl = gpu::nccl_version();
+    const std::string use =
+        cat(" (used by run.device: cuda; ", nccl.empty() ? "no NCCL" : "NCCL " + nccl, " between them)");
     if (devices == 0) return "none here" + use;
     return cat(devices, " for ", num_ranks, " ranks, driver ", version, use);
 }

@@ -166,6 +166,12 @@ std::vector<std::string> Communicator::all_gather_bytes(std::string_view mine) {
     return result;
 }
 
+void Communicator::outside(const char* kind, std::size_t bytes, const std::function<void()>& work) {
+    const CollectiveScope scope(*impl_, kind, bytes);
+    const ledger::In section(ledger::Section::sum);
+    work();
+}
+
 void Communicator::sum(std::span<double> in_place) {
     const auto parts = all_gather(std::span<const double>(in_place));
     std::fill(in_place.begin(), in_place.end(), 0.0);

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 #include "cpu_training.hpp"
+#include "device_peers.hpp"
 #include "tdrm/base/bfloat16.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/store/checkpoint.hpp"
@@ -138,9 +140,22 @@ void DeviceTraining::refuse(std::string_view unit) {
     throw BugError("a gradient is too large, but none of its values is");
 }
 
+gpu::Peers* DeviceTraining::peers(comm::Communicator& ranks) {
+    if (!std::exchange(connected_, true)) peers_ = connect_devices(ranks, device_);
+    return peers_.get();
+}
+
 template <class T, class Add, class AddFor>
-void DeviceTraining::exchange(gpu::Memory<T>& total, comm::Communicator& ranks, Add&& add, AddFor&& add_for) {
+void DeviceTraining::sum_over_ranks(gpu::Memory<T>& total, comm::Communicator& ranks, Add&& add, AddFor&& add_for) {
     if (ranks.size() == 1) return;
+    if (gpu::Peers* connected = peers(ranks)) {
+        engine::exchange(ranks, *connected, "summing on devices", total.capacity() * sizeof(T), [&] {
+            for (const Range& piece : pieces_)
+                connected->sum(total.data() + piece.begin, size_of(piece),
+                               ownership_.dealt() ? ownership_.owner(piece.begin) : -1);
+        });
+        return;
+    }
     std::vector<T> values;
     for (const Range& piece : pieces_) {
         values.resize(size_of(piece));
@@ -179,11 +194,11 @@ double DeviceTraining::reduce(comm::Communicator& ranks) {
         });
     } else if (setup_.sum == Sum::exact) {
         bound_.check(ranks);
-        exchange(
+        sum_over_ranks(
             exact_, ranks, [&](std::span<std::int64_t> values) { ranks.exact_sum(values); },
             [&](int rank, std::span<std::int64_t> values) { ranks.exact_sum_for(rank, values); });
     } else {
-        exchange(
+        sum_over_ranks(
             fast_, ranks, [&](std::span<float> values) { ranks.fast_sum(values); },
             [&](int rank, std::span<float> values) { ranks.fast_sum_for(rank, values); });
     }
@@ -238,6 +253,14 @@ void DeviceTraining::update_range(const AdamWStep& step, Range range, bool decay
 }
 
 void DeviceTraining::share_weights(comm::Communicator& ranks) {
+    if (gpu::Peers* connected = peers(ranks)) {
+        engine::exchange(ranks, *connected, "sharing weights", weights_.capacity() * sizeof(gpu::bf16), [&] {
+            for (const Range& piece : pieces_)
+                connected->broadcast(weights_.data() + piece.begin, size_of(piece) * sizeof(gpu::bf16),
+                                     ownership_.owner(piece.begin));
+        });
+        return;
+    }
     std::vector<gpu::bf16> values;
     for (const Range& piece : pieces_) {
         values.resize(size_of(piece));

@@ -1,6 +1,7 @@
 // What the engine of a device keeps of a model in training: as CpuTraining, in the device's memory.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -51,10 +52,12 @@ private:
     [[nodiscard]] const gpu::Memory<gpu::bf16>* rounded(Array array) const;
     /// Of the trainable pieces of the gradient. @param kept only of those that this rank keeps
     [[nodiscard]] Figures figures(bool kept);
-    /// The total over all ranks, piece by piece through this machine's memory. @tparam T of the total
+    /// The total over all ranks, piece by piece, between devices or through the hosts' memory. @tparam T of the total
     /// @param add for everybody @param add_for one rank
     template <class T, class Add, class AddFor>
-    void exchange(gpu::Memory<T>& total, comm::Communicator& ranks, Add&& add, AddFor&& add_for);
+    void sum_over_ranks(gpu::Memory<T>& total, comm::Communicator& ranks, Add&& add, AddFor&& add_for);
+    /// Collective, the first time. What connects the ranks' devices; null: the hosts' memory does.
+    [[nodiscard]] gpu::Peers* peers(comm::Communicator& ranks);
     /// Hands each rank the weights of the pieces that others keep.
     void share_weights(comm::Communicator& ranks);
     void update_range(const AdamWStep& step, Range range, bool decays);
@@ -73,6 +76,8 @@ private:
     gpu::Memory<double> squares_;
     gpu::Memory<std::uint32_t> largest_;
     std::optional<DealtTotal> dealt_;
+    std::unique_ptr<gpu::Peers> peers_;
+    bool connected_ = false;  ///< or tried to
     comm::ExactBound bound_;
 };
 

@@ -19,6 +19,7 @@ struct Plugin {
     std::string file, problem;
     int (*devices)(int, char*, std::size_t) = nullptr;
     Device* (*open)(int, char*, std::size_t) = nullptr;
+    int (*nccl)() = nullptr;
 };
 
 /// Beside the program, where an installation has it, or where the loader looks.
@@ -40,6 +41,7 @@ Plugin open_plugin() {
         plugin.file = candidate.string();
         plugin.devices = reinterpret_cast<decltype(plugin.devices)>(dlsym(library, "tdrm_cuda_devices"));
         plugin.open = reinterpret_cast<decltype(plugin.open)>(dlsym(library, "tdrm_cuda_open"));
+        plugin.nccl = reinterpret_cast<decltype(plugin.nccl)>(dlsym(library, "tdrm_cuda_nccl_version"));
         plugin.problem = plugin.devices == nullptr || plugin.open == nullptr ? "it isn't tdrm's" : "";
         break;
     }
@@ -62,6 +64,13 @@ CudaStatus cuda_status() {
     if (count < 0) status.problem = error;
     if (count == 0) status.problem = "no device is visible";
     return status;
+}
+
+std::string nccl_version() {
+    const int version = plugin().nccl == nullptr ? 0 : plugin().nccl();
+    if (version == 0) return "";
+    return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+           std::to_string(version % 100);
 }
 
 std::unique_ptr<Device> cuda_device(int ordinal) {

@@ -2,7 +2,10 @@
 // whole.
 #include <gtest/gtest.h>
 
+#include "../../src/engine/device_engine.hpp"
+#include "../../src/engine/device_peers.hpp"
 #include "../rollout/toy.hpp"
+#include "tdrm/base/errors.hpp"
 #include "tdrm/engine/ownership.hpp"
 
 namespace tdrm::engine {
@@ -11,12 +14,66 @@ namespace {
 constexpr int kUnits = 5, kUpdates = 3;
 constexpr std::int64_t kPart = 700;  // the toy model has a few dozen of them
 
+/// An emulated device that exchanges with those of other ranks. Its memory is this process's, so MPI can.
+class ConnectedDevice final : public gpu::Device {
+public:
+    ConnectedDevice(comm::Communicator& ranks, int& exchanges, std::string place = "")
+        : ranks_(ranks), exchanges_(exchanges), place_(place.empty() ? cat("device ", ranks.rank()) : place) {}
+    [[nodiscard]] std::string name() const override { return "connected"; }
+    [[nodiscard]] void* allocate(std::size_t bytes) override { return device_->allocate(bytes); }
+    void release(void* memory) noexcept override { device_->release(memory); }
+    void upload(void* to, const void* from, std::size_t bytes) override { device_->upload(to, from, bytes); }
+    void download(void* to, const void* from, std::size_t bytes) override { device_->download(to, from, bytes); }
+    void copy(void* to, const void* from, std::size_t bytes) override { device_->copy(to, from, bytes); }
+    void zero(void* to, std::size_t bytes) override { device_->zero(to, bytes); }
+    void run(const gpu::Operation& operation) override { device_->run(operation); }
+    void multiply(const gpu::Gemm& gemm) override { device_->multiply(gemm); }
+    void wait() override { device_->wait(); }
+
+    [[nodiscard]] std::string place() const override { return place_; }
+    [[nodiscard]] gpu::PeersId new_peers_id() const override { return {'i', 'd'}; }
+    [[nodiscard]] std::unique_ptr<gpu::Peers> connect(const gpu::PeersId& id, int rank, int size) override {
+        EXPECT_EQ(id[1], 'd') << "rank 0's";
+        EXPECT_EQ(rank, ranks_.rank());
+        EXPECT_EQ(size, ranks_.size());
+        return std::make_unique<ByMpi>(ranks_, exchanges_);
+    }
+
+private:
+    struct ByMpi final : gpu::Peers {
+        ByMpi(comm::Communicator& ranks_, int& exchanges_) : ranks(ranks_), exchanges(exchanges_) {}
+        void sum(std::int64_t* values, std::size_t n, int receiver) override {
+            ++exchanges;
+            receiver < 0 ? ranks.exact_sum({values, n}) : ranks.exact_sum_for(receiver, {values, n});
+        }
+        void sum(float* values, std::size_t n, int receiver) override {
+            ++exchanges;
+            receiver < 0 ? ranks.fast_sum({values, n}) : ranks.fast_sum_for(receiver, {values, n});
+        }
+        void broadcast(void* bytes, std::size_t n, int from) override {
+            ++exchanges;
+            ranks.broadcast({static_cast<std::byte*>(bytes), n}, from);
+        }
+        void wait() override {}
+        comm::Communicator& ranks;
+        int& exchanges;
+    };
+    comm::Communicator& ranks_;
+    int& exchanges_;
+    std::string place_;
+    std::unique_ptr<gpu::Device> device_ = gpu::emulated_device();
+};
+
 class Shards : public testing::TestWithParam<std::tuple<DeviceKind, Sum, WeightFormat, WeightFormat>> {
 protected:
     /// An engine after a few updates, unit u of which is computed by rank u mod ranks.
     std::unique_ptr<Engine> trained(const Shard& shard, std::vector<double>& norms, int ranks_at_work) {
+        return trained(rollout::toy_model(model::Head::language, 1, std::get<0>(GetParam())), shard, norms,
+                       ranks_at_work);
+    }
+    std::unique_ptr<Engine> trained(std::unique_ptr<Engine> engine, const Shard& shard, std::vector<double>& norms,
+                                    int ranks_at_work) {
         const auto [kind, sum, weights, moments] = GetParam();
-        auto engine = rollout::toy_model(model::Head::language, 1, kind);
         engine->begin_training({weights, sum, {}, false, shard, Recompute::none, moments});
         for (int update = 0; update < kUpdates; ++update) {
             engine->begin_update();
@@ -85,6 +142,35 @@ TEST_P(Shards, HaveTheBitsOfWholeState) {
         return logp;
     };
     EXPECT_EQ(logprobs(*dealt), logprobs(*whole));
+}
+
+TEST_P(Shards, HaveTheSameBitsWhereDevicesExchangeThemselves) {
+    if (std::get<0>(GetParam()) == DeviceKind::cpu) return;
+    std::vector<double> through_hosts, norms;
+    const int size = ranks_.size();
+    const Shard shard{ranks_.rank(), size, kPart};
+    const auto expected = trained(shard, through_hosts, size);
+    int exchanges = 0;
+    auto engine =
+        std::make_unique<DeviceEngine>(expected->spec(), std::make_unique<ConnectedDevice>(ranks_, exchanges));
+    const auto start = rollout::toy_model(model::Head::language, 1, DeviceKind::emulated);
+    const Range all{0, start->num_parameters()};
+    engine->write(Array::weights, 0, read(*start, Array::weights, all));
+    const auto connected = trained(std::move(engine), shard, norms, size);
+    EXPECT_EQ(norms, through_hosts);
+    EXPECT_EQ(exchanges > 0, size > 1);
+    Ownership(all.end, shard).each(all, [&](const Range& range) {
+        EXPECT_EQ(read(*connected, Array::weights, range), read(*expected, Array::weights, range));
+    });
+}
+
+TEST(Peers, ArentSoughtWhereRanksShareADevice) {
+    comm::Communicator ranks;
+    int exchanges = 0;
+    ConnectedDevice shared(ranks, exchanges, "node0 00000000:01:00.0");
+    EXPECT_EQ(connect_devices(ranks, shared), nullptr);
+    const auto alone = gpu::emulated_device();
+    EXPECT_EQ(connect_devices(ranks, *alone), nullptr);
 }
 
 TEST_P(Shards, AreReadByTheRankThatKeepsThem) {

@@ -114,6 +114,14 @@ TEST(CudaLibrary, PreferencesForbidSplitSums) {
     EXPECT_EQ(schemes, CUBLASLT_REDUCTION_SCHEME_NONE);
 }
 
+TEST(CudaLibrary, HasNcclOfItsOwn) {
+#if TDRM_HAS_NCCL
+    EXPECT_EQ(nccl_version().substr(0, 2), "2.") << nccl_version();
+#else
+    EXPECT_EQ(nccl_version(), "");
+#endif
+}
+
 TEST(CudaLibrary, OpensWithoutAGpuAndSaysWhyThereIsNone) {
     const CudaStatus status = cuda_status();
     EXPECT_NE(status.library.find("libtdrm_cuda.so"), std::string::npos) << status.problem;

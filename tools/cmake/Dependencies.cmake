@@ -42,7 +42,7 @@ if(NOT DEFINED CUDAToolkit_ROOT AND NOT DEFINED ENV{CUDAToolkit_ROOT})
   endif()
 endif()
 
-# NCCL is compiled and linked wherever the CUDA toolkit is; elsewhere the MPI collectives remain.
+# NCCL, for libtdrm_cuda.so; without it devices exchange through their hosts.
 set(TDRM_HAS_NCCL OFF)
 if(TDRM_WITH_NCCL)
   find_package(CUDAToolkit QUIET)
@@ -53,7 +53,7 @@ if(TDRM_WITH_NCCL)
     set(TDRM_HAS_NCCL ON)
     add_library(tdrm_nccl INTERFACE)
     target_include_directories(tdrm_nccl SYSTEM INTERFACE ${NCCL_INCLUDE_DIR})
-    target_link_libraries(tdrm_nccl INTERFACE ${NCCL_LIBRARY} CUDA::cudart)
+    target_link_libraries(tdrm_nccl INTERFACE ${NCCL_LIBRARY})
     target_compile_definitions(tdrm_nccl INTERFACE TDRM_HAS_NCCL=1)
   endif()
 endif()

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -77,6 +78,9 @@ public:
     /// The same for one rank alone; what the others are left with isn't defined.
     void exact_sum_for(int rank, std::span<std::int64_t> in_place);
     void fast_sum_for(int rank, std::span<float> in_place);
+
+    /// Runs a collective of another library, which the watchdog then sees like one of these. @param kind  lives on
+    void outside(const char* kind, std::size_t bytes, const std::function<void()>& work);
 
     /// Runs local work that may throw, and makes its failure everybody's. Returns what the work returned.
     /// The work must hold no collective (BugError). If it throws somewhere, the failing ranks rethrow their own error

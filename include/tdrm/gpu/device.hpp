@@ -2,7 +2,9 @@
 // the emulated device; nothing that it hands over is more than numbers and addresses.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,6 +26,24 @@ using Operation =
                  TurnHeads, SwiGlu, SwiGluBackward, Attend, AttendOnce, AttendDelta, AttendQueries, AttendKeys,
                  AttendReduce, LogSoftmax, LogSoftmaxBackward, Sample, ReadValues, ReadValuesBackward, Round, Widen,
                  ExactAdd, ExactToFloat, FastAdd, GradientFigures, AdamWUpdate>;
+
+/// How ranks find each other: made by one, handed to all.
+using PeersId = std::array<char, 128>;
+
+/// The devices of all ranks, one a rank, which exchange numbers without a detour through their hosts. Exchanges are
+/// queued behind what the device was asked for before, and before what it is asked for next; all ranks queue the same.
+/// @throws std::runtime_error with the reason if a peer is lost or silent; no further exchange is possible then
+class Peers {
+public:
+    virtual ~Peers() = default;
+    /// Adds in place, integers modulo 2^64. @param receiver rank that gets the sum, the others' values are lost; -1:
+    /// all do
+    virtual void sum(std::int64_t* values, std::size_t n, int receiver) = 0;
+    virtual void sum(float* values, std::size_t n, int receiver) = 0;
+    virtual void broadcast(void* bytes, std::size_t n, int from) = 0;
+    /// Until all exchanges are done.
+    virtual void wait() = 0;
+};
 
 /// Whatever is queued happens in order. Errors of what was queued before may come with any call.
 /// @throws std::runtime_error with the device's words; std::bad_alloc if its memory is used up
@@ -47,6 +67,12 @@ public:
 
     /// Until everything queued is done.
     virtual void wait() = 0;
+
+    /// What tells this device from all others of a job; "": it connects with nobody, sums go through the hosts.
+    [[nodiscard]] virtual std::string place() const { return ""; }
+    [[nodiscard]] virtual PeersId new_peers_id() const { return {}; }
+    /// Collective. No two ranks have the same place. The device must outlive its peers.
+    [[nodiscard]] virtual std::unique_ptr<Peers> connect(const PeersId&, int /*rank*/, int /*size*/) { return nullptr; }
 };
 
 /// The kernels on this machine's processor, as slow as that is: what tests run, and `device: emulated`.

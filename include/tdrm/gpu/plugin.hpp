@@ -9,7 +9,7 @@
 namespace tdrm::gpu {
 
 /// Of Device, Operation and Gemm: another number when one of them changes.
-inline constexpr int kPluginInterface = 1 + static_cast<int>(sizeof(Operation)) * 1000;
+inline constexpr int kPluginInterface = 2 + static_cast<int>(sizeof(Operation)) * 1000;
 
 /// What this machine has.
 struct CudaStatus {
@@ -18,6 +18,9 @@ struct CudaStatus {
     std::string problem;  ///< why there is none; empty if there is
 };
 [[nodiscard]] CudaStatus cuda_status();
+/// Version of the NCCL library that the plugin has found, e.g. 2.28.9; "" without the plugin, or if it was built
+/// without.
+[[nodiscard]] std::string nccl_version();
 /// @param ordinal among the process's visible devices @throws std::runtime_error with the reason
 [[nodiscard]] std::unique_ptr<Device> cuda_device(int ordinal);
 

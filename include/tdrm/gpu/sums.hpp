@@ -66,8 +66,8 @@ struct AdamWUpdate {
     float step_size;     ///< lr / (1 - beta1^n)
     float second_scale;  ///< 1 / sqrt(1 - beta2^n)
     float eps;
-    float keep;   ///< 1 - lr decay
-    float scale;  ///< of the gradient
+    float keep;                     ///< 1 - lr decay
+    float scale;                    ///< of the gradient
     std::uint64_t element, update;  ///< of the chances: the first one's place in the model, and which update it is
 };
 

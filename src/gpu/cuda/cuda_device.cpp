@@ -8,6 +8,12 @@
 #include "../kernels.hpp"
 #include "tdrm/gpu/plugin.hpp"
 
+#if TDRM_HAS_NCCL
+#include <unistd.h>
+
+#include "nccl_peers.hpp"
+#endif
+
 namespace tdrm::gpu {
 namespace {
 
@@ -117,6 +123,23 @@ void CudaDevice::multiply(const Gemm& gemm) {
 
 void CudaDevice::wait() { check(cudaStreamSynchronize(stream_), "computing on the device"); }
 
+#if TDRM_HAS_NCCL
+std::string CudaDevice::place() const {
+    char bus[32] = "", host[256] = "";
+    check(cudaDeviceGetPCIBusId(bus, sizeof bus, ordinal_), "asking a device for its place");
+    gethostname(host, sizeof host - 1);
+    return std::string(host) + " " + bus;
+}
+PeersId CudaDevice::new_peers_id() const { return new_nccl_id(); }
+std::unique_ptr<Peers> CudaDevice::connect(const PeersId& id, int rank, int size) {
+    return std::make_unique<NcclPeers>(id, rank, size, stream_);
+}
+#else
+std::string CudaDevice::place() const { return ""; }
+PeersId CudaDevice::new_peers_id() const { return {}; }
+std::unique_ptr<Peers> CudaDevice::connect(const PeersId&, int, int) { return nullptr; }
+#endif
+
 }  // namespace tdrm::gpu
 
 namespace {
@@ -151,4 +174,13 @@ extern "C" [[gnu::visibility("default")]] tdrm::gpu::Device* tdrm_cuda_open(int 
         say(failure.what(), error, error_bytes);
         return nullptr;
     }
+}
+
+/// As NCCL counts, 22809 for 2.28.9; 0: it is built without.
+extern "C" [[gnu::visibility("default")]] int tdrm_cuda_nccl_version() {
+#if TDRM_HAS_NCCL
+    return tdrm::gpu::nccl_version_number();
+#else
+    return 0;
+#endif
 }

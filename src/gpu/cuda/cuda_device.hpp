@@ -32,6 +32,9 @@ public:
     void run(const Operation& operation) override;
     void multiply(const Gemm& gemm) override;
     void wait() override;
+    [[nodiscard]] std::string place() const override;
+    [[nodiscard]] PeersId new_peers_id() const override;
+    [[nodiscard]] std::unique_ptr<Peers> connect(const PeersId& id, int rank, int size) override;
 
 private:
     /// What an algorithm is chosen for, once: never the number of rows, but a bucket of them.
