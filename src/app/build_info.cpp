@@ -57,13 +57,13 @@ std::string build_info() {
 
 std::string about() {
     const Processor cpu = processor();
-    const std::string nccl = gpu::nccl_version();
+    const std::string plugin = gpu::plugin_file();
     return cat("tdrm " TDRM_VERSION " (" TDRM_REVISION ")", "\ncompiler    g++ ", __VERSION__, ", " TDRM_FLAGS,
                "\nprocessor   ", cpu.model, " (features ", features_hash(cpu), ": ", vector_features(cpu), ")",
                "\nMPI         ", mpi_library(), ", built with ", OMPI_MAJOR_VERSION, ".", OMPI_MINOR_VERSION, ".",
                OMPI_RELEASE_VERSION, "\nHDF5        ", hdf5_library(), ", built with ", H5_VERS_MAJOR, ".",
-               H5_VERS_MINOR, ".", H5_VERS_RELEASE, "\nlibtorch    ", engine::torch_version(), "\nNCCL        ",
-               nccl.empty() ? "none" : nccl + ", between GPUs; not tried on hardware yet");
+               H5_VERS_MINOR, ".", H5_VERS_RELEASE, "\nlibtorch    ", engine::torch_version(), "\nGPUs        ",
+               plugin.empty() ? "no libtdrm_cuda.so" : plugin + "; not tried on hardware yet");
 }
 
 std::string fingerprint() {

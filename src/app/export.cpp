@@ -83,12 +83,12 @@ model::Dtype stored_dtype(const model::Pretrained& source) {
 /// The adapters of a stage trained with lora, as peft's save_pretrained writes them.
 void write_adapter(const store::Checkpoint& checkpoint, const Yaml& options, const std::string& source,
                    const fs::path& folder, model::Dtype dtype) {
-    const auto spec = train::spec_of(checkpoint);
     engine::LoraOptions lora;
     Problems problems;
     if (const Yaml* given = options.find_path("options.lora")) parse(*given, lora, problems);
     if (lora.rank == 0 || !checkpoint.has("lora/model"))
         throw ConfigError(cat(source, " has no adapters (all its weights learnt). Leave --adapter out."));
+    const auto spec = train::spec_of(checkpoint, "lora");
     if (spec.head == model::Head::value)
         throw ConfigError(
             cat(source, " is a value model, whose head learnt beside the adapters. Leave --adapter out."));

@@ -259,7 +259,10 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
     ranks.require_equal("the resolved run file", plan::resolved_text(bound.plan));
     if (bound.run.sum != train::SumMode::fast)
         ranks.require_equal("build and processor (needed for exact sums; see run.sum)", fingerprint());
-    ranks.agree("choosing a device", [&] { engine::use_device(bound.run.device, bound.run.products); });
+    ranks.agree("choosing a device", [&] {
+        request.dry_run ? engine::plan_device(bound.run.device, bound.run.products)
+                        : engine::use_device(bound.run.device, bound.run.products);
+    });
     if (ranks.root())
         for (const std::string& note : bound.task->notes()) log::warn(note);
     if (request.dry_run) {

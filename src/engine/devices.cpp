@@ -68,6 +68,11 @@ void use_device(DeviceKind wished, model::Products products) {
                                                    : open_gpu()->name();
 }
 
+void plan_device(DeviceKind wished, model::Products products) {
+    in_use = wished == DeviceKind::automatic ? DeviceKind::cpu : wished;
+    products_used = products;
+}
+
 model::Products products_in_use() { return products_used; }
 
 DeviceKind device_in_use() { return in_use; }

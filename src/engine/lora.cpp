@@ -79,7 +79,7 @@ private:
 
 class LoraEngine final : public Engine {
 public:
-    LoraEngine(std::unique_ptr<Engine> base, Plan plan, const LoraOptions& options, std::uint64_t seed)
+    LoraEngine(std::shared_ptr<Engine> base, Plan plan, const LoraOptions& options, std::uint64_t seed)
         : Engine(base->spec(), plan.layout),
           base_(std::move(base)),
           plan_(std::move(plan)),
@@ -166,13 +166,6 @@ public:
         merge();  // what samples sees it at once
     }
 
-private:
-    static std::size_t at(std::int64_t offset) { return static_cast<std::size_t>(offset); }
-    CpuTraining& training() {
-        ensure(training_.has_value(), "an engine trains after begin_training");
-        return *training_;
-    }
-
     /// Writes W + s B A into the base.
     void merge() {
         if (merged_) return;
@@ -189,6 +182,13 @@ private:
         for (const Whole& w : plan_.whole)
             base_->write(Array::weights, w.theirs, std::span<const float>(values_).subspan(at(w.ours), at(w.size)));
         merged_ = true;
+    }
+
+private:
+    static std::size_t at(std::int64_t offset) { return static_cast<std::size_t>(offset); }
+    CpuTraining& training() {
+        ensure(training_.has_value(), "an engine trains after begin_training");
+        return *training_;
     }
 
     /// dA = s B^T dW, dB = s dW A^T.
@@ -225,7 +225,7 @@ private:
         return sum;
     }
 
-    std::unique_ptr<Engine> base_;
+    std::shared_ptr<Engine> base_;
     Plan plan_;
     int rank_;
     float scale_;
@@ -242,6 +242,11 @@ void LoraOptions::fields(Fields& f) {
     f("rank", rank, "rank of the adapters; 0 = none, all weights learn", between(0, 4096));
     f("alpha", alpha, "a change is scaled by alpha / rank", above(0));
     f("targets", targets, "last parts of the names of the adapted matrices");
+    f("keep_body", keep_body,
+      "commits hold the merged model, too, and need nothing beside them; otherwise the adapters alone, with where the "
+      "model "
+      "under them is")
+        .not_identity();
 }
 
 LoraSizes lora_sizes(const model::ModelSpec& spec, const LoraOptions& options) {
@@ -255,6 +260,14 @@ std::unique_ptr<Engine> with_adapters(std::unique_ptr<Engine> base, const LoraOp
     if (options.rank == 0) return base;
     Plan plan(base->spec(), base->layout(), options);
     return std::make_unique<LoraEngine>(std::move(base), std::move(plan), options, seed);
+}
+
+void merge_adapters(Engine& model, const LoraOptions& options,
+                    const std::function<void(const model::Layout& layout, const model::WeightSink& sink)>& deliver) {
+    Plan plan(model.spec(), model.layout(), options);
+    LoraEngine adapted(std::shared_ptr<Engine>(&model, [](Engine*) {}), std::move(plan), options, 0);
+    deliver(adapted.layout(), weights_into(adapted));
+    adapted.merge();
 }
 
 }  // namespace tdrm::engine

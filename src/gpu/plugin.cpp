@@ -55,6 +55,12 @@ const Plugin& plugin() {
 
 }  // namespace
 
+std::string plugin_file() {
+    for (const fs::path& candidate : candidates())
+        if (candidate.has_parent_path() && fs::exists(candidate)) return candidate.string();
+    return "";
+}
+
 CudaStatus cuda_status() {
     CudaStatus status{plugin().file, 0, plugin().problem};
     if (!status.problem.empty()) return status;

@@ -3,6 +3,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
 #include "tdrm/engine/ensemble.hpp"
+#include "tdrm/engine/lora.hpp"
 #include "tdrm/model/pretrained.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/store/checkpoint.hpp"
@@ -45,16 +46,17 @@ void check_tokens(const StageContext& context, const Input& input) {
 struct Source {
     std::optional<model::Pretrained> folder;
     std::optional<store::Checkpoint> commit;
-    std::unique_ptr<Source> body;  ///< of a commit that holds heads alone
-    std::string label;             ///< as messages name it
-    std::string trainee;           ///< of the commit; "" is its own model
+    std::unique_ptr<Source> body;  ///< of a commit that holds heads or adapters alone
+    std::optional<engine::LoraOptions> adapters;
+    std::string label;    ///< as messages name it
+    std::string trainee;  ///< of the commit; "" is its own model
     model::ModelSpec spec;
 };
 
 /// What an input is asked for: of a commit its own model, or rather its critic.
 enum class Wanted { model, values };
 
-/// Whether a model is still what a commit of heads says. Collective.
+/// Whether a model is still what a commit of heads or adapters says. Collective.
 bool is_that_body(StageContext& context, const fs::path& directory, bool foreign, const std::string& identity) {
     const bool there =
         context.ranks.agree("looking for " + directory.string(), [&] { return fs::is_directory(directory); });
@@ -68,15 +70,16 @@ bool is_that_body(StageContext& context, const fs::path& directory, bool foreign
     });
 }
 
-/// The input that a commit of heads in `directory` names. Collective. @throws DataError if it isn't there any more
+/// The input that a commit of heads or adapters in `directory` names. Collective. @throws DataError if it isn't there
+/// any more
 Input input_of(StageContext& context, const nlohmann::json& body, const fs::path& directory) {
     const auto text = [&](const char* key) { return body.value(key, std::string()); };
     Input found{"body", text("label"), directory / text("place"), text("identity")};
     if (!is_that_body(context, found.directory, found.is_foreign(), found.identity))
         context.ranks.fail_together(
-            DataError(cat(directory.string(), " holds heads on the body ", found.label, ", which isn't at ",
+            DataError(cat(directory.string(), " holds heads or adapters on the body ", found.label, ", which isn't at ",
                           found.directory.lexically_normal().string(),
-                          " any more (or is another model now). Put it back, or train heads with keep_body: true.")));
+                          " any more (or is another model now). Put it back, or train with keep_body: true.")));
     return found;
 }
 
@@ -94,7 +97,15 @@ Source open_model(StageContext& context, const Input& input, Wanted wanted = Wan
             source.folder.emplace(input.directory);
             check_tokens(context, input);
         }
-        if (source.body) {
+        if (source.body && body.contains("lora")) {
+            const auto& lora = body["lora"];
+            source.adapters.emplace();
+            source.adapters->rank = lora.at("rank");
+            source.adapters->alpha = lora.at("alpha");
+            source.adapters->targets = lora.at("targets").get<std::vector<std::string>>();
+            source.trainee = kAdapters;
+            source.spec = train::spec_of(*source.commit, source.trainee);
+        } else if (source.body) {
             source.spec = source.body->spec;
             source.spec.head = model::Head::value;
             source.spec.value_head = {};
@@ -118,7 +129,19 @@ void deliver(StageContext& context, const Source& source, engine::Engine& engine
     if (head == Head::none)
         std::erase_if(wanted, [&](const auto& tensor) { return tensor.offset == engine.layout().head; });
     const auto sink = engine::weights_into(engine);
-    if (source.body) {
+    if (source.adapters) {
+        const bool says_tokens = engine.spec().head == model::Head::language;
+        deliver(context, *source.body, engine, says_tokens ? Head::of_source : Head::none);
+        const auto adapters = [&](const model::Layout& layout, const model::WeightSink& into) {
+            auto tensors = layout.tensors;
+            if (head == Head::none)
+                std::erase_if(tensors,
+                              [](const auto& tensor) { return tensor.name.find(".lora_") == std::string::npos; });
+            train::deliver(*source.commit, tensors, into, source.trainee);
+        };
+        context.ranks.agree("loading " + source.label,
+                            [&] { engine::merge_adapters(engine, *source.adapters, adapters); });
+    } else if (source.body) {
         deliver(context, *source.body, engine, Head::none);
         if (head == Head::of_source)
             context.ranks.agree("loading " + source.label,

@@ -7,6 +7,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/json.hpp"
 #include "tdrm/base/json_rows.hpp"
+#include "tdrm/stage/models.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -94,7 +95,11 @@ std::string ReplayPage::text(const task::Task& task, train::RlObjective& objecti
     const train::RlBatch& batch = objective.batch();
     const auto line = logged_line(logged, update + 1);
     std::string page = title + "\n";
-    for (const char* name : {"loss", "grad_norm", "reward", "entropy"}) page += compared(name, metrics.get(name), line);
+    const std::string adapters = cat(kAdapters, "/grad_norm");
+    const bool adapted = line.contains(adapters);
+    for (const std::string& name :
+         {std::string("loss"), adapted ? adapters : "grad_norm", std::string("reward"), std::string("entropy")})
+        page += compared(name.c_str(), metrics.get(name), line);
     page += stored("rewards", changed_rewards) + stored("advantages", changed_advantages);
 
     const auto& answers = batch.answers;

@@ -63,6 +63,7 @@ public:
         if (options_.guard.action == GuardAction::stop)
             evaluation.stop = [&guard] { return guard.alarm().has_value(); };
         Beside beside;
+        beside.body = body_of_adapters(context, options_.train.lora, "policy");
         if (critic) {
             const auto& optimizer = options_.critic.optimizer;
             beside.begins = options_.critic.learning.warmup;
@@ -94,6 +95,7 @@ public:
                                      reference.get(), bound, context.seed);
         objective.take(begun, std::move(batch), before);
         Beside beside;
+        beside.body = body_of_adapters(context, options_.train.lora, "policy");
         if (options_.has_critic()) beside.begins = options_.critic.learning.warmup;
         ReplayPage page;
         page.title = cat("update ", update, " of ", context.node.name, ": ", objective.batch().answers.num_problems(),

@@ -75,8 +75,10 @@ public:
                                       options_.unit_tokens);
         const auto evaluation =
             policy_evaluation(context.ranks, context.task, *policy, options_.eval, kEvalSlots, context.seed, updates);
+        Beside beside;
+        beside.body = body_of_adapters(context, options_.train.lora, "init");
         return train_model(context, options_.train, *policy, objective, evaluation, updates, {"loss", "eval/pass@1"},
-                           {{"parameters", policy->num_parameters()}});
+                           {{"parameters", policy->num_parameters()}}, beside);
     }
 
     [[nodiscard]] std::string plan(const task::Task& task) const override {

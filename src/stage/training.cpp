@@ -1,5 +1,7 @@
 #include "tdrm/stage/training.hpp"
 
+#include "tdrm/stage/models.hpp"
+
 namespace tdrm::stage {
 
 void TrainFields::fields(Fields& f) {
@@ -29,7 +31,7 @@ std::vector<train::Trainee> trainees_of(const TrainFields& fields, engine::Engin
     const bool adapted = engine.body() != nullptr;
     std::vector<train::Trainee> trainees;
     trainees.push_back(
-        {adapted ? "lora" : beside.own_name, engine, fields.optimizer, fields.precision, horizon, beside.begins});
+        {adapted ? kAdapters : beside.own_name, engine, fields.optimizer, fields.precision, horizon, beside.begins});
     for (const auto& [name, other] : beside.trainees)
         trainees.push_back({name, *other, fields.optimizer, fields.precision, horizon});
     for (const train::Trainee& learner : beside.learners) trainees.push_back(learner);
@@ -45,13 +47,21 @@ train::TrainerOptions options_of(const StageContext& context, const TrainFields&
     options.commit = fields.commit;
     options.sum = context.sum;
     options.body = beside.body;
-    // Of adapters the whole model is a companion, so that a commit is a model like any other.
-    if (engine.body() != nullptr) options.companions.push_back({"", *engine.body(), {}, {}, 0});
+    // Of adapters the whole model may be a companion, so that a commit is a model like any other.
+    if (engine.body() != nullptr && beside.body.is_null())
+        options.companions.push_back({"", *engine.body(), {}, {}, 0});
     for (const auto& [name, other] : beside.companions) options.companions.push_back({name, *other, {}, {}, 0});
     return options;
 }
 
 }  // namespace
+
+nlohmann::json body_of_adapters(const StageContext& context, const engine::LoraOptions& lora, const std::string& key) {
+    if (lora.rank == 0 || lora.keep_body || context.inputs_of(key).empty()) return {};
+    auto body = body_reference(context.input(key), context.directory);
+    body["lora"] = {{"rank", lora.rank}, {"alpha", lora.alpha}, {"targets", lora.targets}};
+    return body;
+}
 
 StageOutcome train_model(StageContext& context, const TrainFields& fields, engine::Engine& engine,
                          train::Objective& objective, const train::Evaluation& evaluation, std::int64_t updates,

@@ -55,7 +55,8 @@ std::vector<float> ValueTeam::scores(StageContext& context, const rollout::Traje
 ValueTeam make_value_team(StageContext& context, const TeamPlan& plan, const rollout::Trajectories& data) {
     ValueTeam team;
     team.heads_alone = plan.heads_alone;
-    if (plan.heads_alone && !plan.keep_body) team.body = body_reference(context.input("init"), context.directory);
+    team.body = plan.heads_alone && !plan.keep_body ? body_reference(context.input("init"), context.directory)
+                                                    : body_of_adapters(context, plan.lora, "init");
     for (std::size_t m = 0; m < plan.members; ++m) {
         auto model = new_value_model(context, context.input("init"), m);
         if (plan.heads_alone) {

@@ -15,7 +15,7 @@ struct ValueTeam {
     std::vector<std::unique_ptr<engine::Engine>> models, averages, bodies;
     bool heads_alone = false;
     std::vector<float> features;  ///< of all states of the data; where heads learn
-    nlohmann::json body{};        ///< where it is; where heads learn and commits don't hold it
+    nlohmann::json body{};        ///< where it is; where heads or adapters learn and commits don't hold it
 
     /// Everything in a commit but the first model, and that one's name.
     [[nodiscard]] Beside beside() const;

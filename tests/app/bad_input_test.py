@@ -181,7 +181,7 @@ class BadInput(unittest.TestCase):
             refused = runs.tdrm(*arguments, *big, "--memory", "80", ranks=ranks)
             self.assertEqual(refused.returncode, 64, refused.stdout)
             self.assertIn("more than 80 GB a rank is needed (the job would be killed). base: ", refused.stdout)
-            self.assertIn("most of it for moments of AdamW", refused.stdout)
+            self.assertIn("most of it for exact sum", refused.stdout)
         self.assertEqual(runs.tdrm(*arguments, "--memory", "80").returncode, 0)
 
     def test_the_planned_memory_is_what_a_rank_uses_at_most(self):

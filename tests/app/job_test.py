@@ -30,7 +30,7 @@ class Job(unittest.TestCase):
 
     def test_the_log_begins_with_all_that_a_report_of_a_fault_needs(self):
         version = runs.tdrm("--version").stdout
-        for line in ("tdrm 0.", "compiler    g++ ", "-march=", "processor   ", "MPI         Open MPI v", "HDF5        ", "libtorch    ", "NCCL        "):
+        for line in ("tdrm 0.", "compiler    g++ ", "-march=", "processor   ", "MPI         Open MPI v", "HDF5        ", "libtorch    ", "GPUs        "):
             self.assertIn(line, version)
             self.assertIn(line, self.first)
         for line in ("launcher    mpirun", ", 2 ranks on one node", "host        ", "folder      ", f"run.dir={self.run_folder}"):

@@ -53,9 +53,15 @@ stages:
   tree:     {{do: rl, like: plain, batch: {{samples: 2, tree: {{width: 2, depth: 2}}}}, advantage: {{kind: tree}}}}
   judged:   {{do: rl, like: plain, reward: {{rule: 0.5, command: {{run: "COMMAND answer", weight: 0.25, workers: 3}}}}}}
   stepwise: {{do: rl, like: plain, reward: {{rule: 0.5, command: {{run: "COMMAND steps", of: steps, normalise: group}}}}}}
-  adapters: {{do: rl, like: plain, lora: {{rank: 4}}, optimizer: {{lr: 0.01}}}}
-  tuned:    {{do: sft, init: base, problems: rl, lora: {{rank: 2, targets: [q_proj, v_proj]}}, updates: 8, batch: 32}}
-  td_lora:  {{do: value, init: base, data: rolls, updates: 3, lora: {{rank: 4}}}}
+  adapters: {{do: rl, like: plain, lora: {{rank: 4, keep_body: true}}, optimizer: {{lr: 0.01}}}}
+  alone:    {{do: rl, like: adapters, lora: {{keep_body: false}}}}
+  tuned:    {{do: sft, init: base, problems: rl, lora: {{rank: 2, targets: [q_proj, v_proj], keep_body: true}}, updates: 8, batch: 32}}
+  td_lora:  {{do: value, init: base, data: rolls, updates: 3, lora: {{rank: 4, keep_body: true}}}}
+  td_alone: {{do: value, like: td_lora, lora: {{keep_body: false}}}}
+  by_whole: {{do: rollout, policy: adapters, problems: value, samples: 1}}
+  by_alone: {{do: rollout, like: by_whole, policy: alone}}
+  of_whole: {{do: score, data: rolls, value: td_lora}}
+  of_alone: {{do: score, data: rolls, value: td_alone}}
   mixed:    {{do: rl, like: tree, advantage: {{value: td_n}}}}
   late:     {{do: rl, like: plain, batch: {{samples: 1, tree: {{width: 2, depth: 2, first: 2}}}}, advantage: {{kind: tree}}}}
   guarded:  {{do: rl, like: plain, reward: {{rule: 0, length: 1}}, eval: {{problems: value, every: 1, samples: 16}}, guard: stop, updates: 60,
@@ -276,6 +282,25 @@ stages:
         with h5py.File(self.run_folder / "td_lora/update-000003/checkpoint.h5") as file:
             self.assertIn("score.weight", file["lora/model"])
             np.testing.assert_array_equal(file["model/score.weight"][...], file["lora/model/score.weight"][...])
+
+    def test_commits_of_adapters_alone_are_the_same_model_where_their_base_is(self):
+        for whole, alone, update in (("adapters", "alone", 4), ("td_lora", "td_alone", 3)):
+            with h5py.File(self.run_folder / f"{whole}/update-{update:06}/checkpoint.h5") as one, \
+                 h5py.File(self.run_folder / f"{alone}/update-{update:06}/checkpoint.h5") as other:
+                self.assertIn("model", one)
+                self.assertNotIn("model", other)
+                for name, values in one["lora/model"].items():
+                    np.testing.assert_array_equal(other[f"lora/model/{name}"][...], values[...], name)
+        for one, other, dataset in (("by_whole", "by_alone", "token/logprob"), ("of_whole", "of_alone", "state/value")):
+            name = "trajectories.h5" if "token" in dataset else "values.h5"
+            with h5py.File(self.run_folder / one / name) as a, h5py.File(self.run_folder / other / name) as b:
+                np.testing.assert_array_equal(a[dataset][...], b[dataset][...])
+        with tempfile.TemporaryDirectory() as folder:
+            done = runs.tdrm("export", f"{self.run_folder}/alone", str(pathlib.Path(folder) / "model"))
+            self.assertEqual(done.returncode, 65, done.stdout)
+            self.assertIn("it holds adapters alone; the model under them is base", done.stdout)
+            done = runs.tdrm("export", f"{self.run_folder}/alone", str(pathlib.Path(folder) / "adapter"), "--adapter")
+            self.assertEqual(done.returncode, 0, done.stdout)
 
     def test_exported_adapters_merge_into_their_base_as_the_stage_did(self):
         with tempfile.TemporaryDirectory() as folder:

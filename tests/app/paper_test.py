@@ -152,5 +152,20 @@ stages: {rolls: {do: rollout, policy: "hf:nowhere", problems: b}}
         self.assertIn("bert", self.plan(task + f"stages: {{r: {{do: rollout, policy: 'hf:{model}', problems: a}}}}\n"))
 
 
+class Gpus(unittest.TestCase):
+    """configs/gpu: what its README says of each model is what a dry run says, without a GPU."""
+
+    def test_the_readme_says_what_a_dry_run_says(self):
+        folder = runs.SOURCE / "configs/gpu"
+        rows = re.findall(r"^\| \S+ \| (\S+\.yaml) \| ([^|]+) \| ([^|]+) \|$", (folder / "README.md").read_text(), re.MULTILINE)
+        self.assertEqual({row[0] for row in rows}, {path.name for path in folder.glob("*.yaml")} - {"grpo-gsm8k.yaml"})
+        for file, *columns in rows:
+            for ranks, column in zip((1, 8), columns):
+                done = runs.tdrm("run", folder / file, "--dry-run", "--ranks", ranks, "--memory", "64", cwd=runs.SOURCE)
+                self.assertEqual(done.returncode, 64, "its models aren't there")
+                gb, term, size, _ = stages(done.stdout)["rule"]
+                self.assertEqual(column.strip(), f"{gb} , {term} {size}".replace(" ,", ","), (file, ranks))
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

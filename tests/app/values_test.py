@@ -235,7 +235,7 @@ class Values(unittest.TestCase):
         done = runs.tdrm(*runs.run_arguments(moved, config=self.config, more=["--only", "afar", "--redo", "afar"],
                                              settings=[f"stages.afar.policy=run:{self.folder}/base"]))
         self.assertEqual(done.returncode, 65, done.stdout)
-        self.assertRegex(done.stdout, "holds heads on the body base, which isn't at .*/moved/base/update-000004 any more")
+        self.assertRegex(done.stdout, "holds heads or adapters on the body base, which isn't at .*/moved/base/update-000004 any more")
         done = runs.tdrm("export", f"{moved}/light", self.root / "exported")
         self.assertEqual(done.returncode, 65, done.stdout)
         self.assertIn("it holds a head alone; its body is base", done.stdout)

@@ -1,5 +1,5 @@
 // Decoding, prefill and scoring with a model of a Hugging Face folder, to be compared with transformers
-// (pretrained_peer.py). One thread.   pretrained_bench FOLDER [decode|prefill|score]
+// (pretrained_peer.py). One thread.   pretrained_bench FOLDER [decode|prefill|score|train]
 
 #include <cstdio>
 #include <cstring>
@@ -7,6 +7,7 @@
 
 #include "measure.hpp"
 #include "tdrm/base/random.hpp"
+#include "tdrm/comm/session.hpp"
 #include "tdrm/engine/load.hpp"
 #include "tdrm/rollout/generator.hpp"
 #include "tdrm/rollout/scorer.hpp"
@@ -74,6 +75,37 @@ void score(engine::Engine& model) {
     print("score", 200 * 200, seconds);
 }
 
+/// An update on 8 sequences of 256 tokens: loss, gradient, sum, AdamW.
+void train(engine::Engine& model) {
+    constexpr int sequences = 8, length = 256;
+    Random random(random_key(4, "bench"));
+    model::Forest forest;
+    std::vector<std::int32_t> rows, targets;
+    for (int s = 0; s < sequences; ++s) {
+        const auto tokens = random_tokens(random, length);
+        const int segment = forest.add(tokens);
+        for (int t = 0; t + 1 < length; ++t) {
+            rows.push_back(forest.token_index(segment, t));
+            targets.push_back(tokens[static_cast<std::size_t>(t) + 1]);
+        }
+    }
+    comm::Communicator ranks;
+    model.begin_training({});
+    const auto update = [&](std::int64_t number) {
+        model.begin_update();
+        model.begin_unit();
+        const float each = 1 / static_cast<float>(rows.size());
+        model.token_loss(model.forward(forest, rows, engine::Keep::activations), targets, 1,
+                         [&](int, float, float) { return -each; });
+        model.backward(forest);
+        (void)model.end_unit("unit");
+        (void)model.reduce(ranks);
+        model.update({.lr = 1e-6, .update = number}, ranks);
+    };
+    update(0);
+    print("update", sequences * length, bench::seconds([&] { update(1); }));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -85,4 +117,8 @@ int main(int argc, char** argv) {
     if (wants("decode")) decode(model, 32);
     if (wants("prefill")) prefill(model);
     if (wants("score")) score(model);
+    if (wants("train")) {
+        const comm::Session session(argc, argv);
+        train(model);
+    }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What pretrained_bench measures, with transformers in one padded batch.   pretrained_peer.py FOLDER [THREADS]"""
+"""What pretrained_bench measures, with transformers in one padded batch.   pretrained_peer.py FOLDER [THREADS] [fp32|bf16]"""
 import json
 import sys
 import time
@@ -8,7 +8,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else 2)
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32).eval()
+dtype = torch.bfloat16 if sys.argv[3:] == ["bf16"] else torch.float32
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=dtype).eval()
 generator = torch.Generator().manual_seed(1)
 
 
@@ -41,3 +42,15 @@ with torch.inference_mode():
     begin = time.perf_counter()
     model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=256, min_new_tokens=256, do_sample=True, top_k=0, pad_token_id=2)
     show("decode", useful, begin)
+
+# An update on 8 sequences of 256 tokens.
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
+ids = tokens(8, 256)
+for repeat in range(2):
+    begin = time.perf_counter()
+    model(ids, labels=ids).loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    if repeat > 0:
+        show("update", ids.numel(), begin)

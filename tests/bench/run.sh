@@ -70,4 +70,9 @@ if [[ $what == *language* && -n "${SMOLLM2:-}" ]]; then
   echo "== SmolLM2-135M, fp32, one thread: tdrm, then transformers"
   build/tests/pretrained_bench "$SMOLLM2"
   "$PEERS" tests/bench/pretrained_peer.py "$SMOLLM2" 1
+  if grep -qw amx_bf16 /proc/cpuinfo; then
+    echo "== the same in bf16"
+    PRODUCTS=bf16 build/tests/pretrained_bench "$SMOLLM2"
+    "$PEERS" tests/bench/pretrained_peer.py "$SMOLLM2" 1 bf16
+  fi
 fi

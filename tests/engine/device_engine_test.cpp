@@ -183,6 +183,7 @@ TEST_P(Families, GradientsOfTokensPointWhereThoseOfProcessorsDo) {
 }
 
 TEST_P(Families, WhatIsComputedAgainHasTheBitsOfWhatWasKept) {
+    if (place() != Place::emulated) return;  // processors keep everything
     const auto spec = family_spec(family());
     const auto forest = bushy_forest(spec.vocab, 1);
     Random random(random_key(2, "targets"));

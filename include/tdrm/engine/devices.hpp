@@ -32,6 +32,8 @@ enum class DeviceKind {
 /// fp32.
 /// @throws ConfigError as `available`, or if nothing here multiplies bf16 numbers, or if it isn't a processor
 void use_device(DeviceKind wished, model::Products products = model::Products::fp32);
+/// The same for a plan, which needs no device: figures of memory (memory.hpp) are those of that kind from now on.
+void plan_device(DeviceKind wished, model::Products products);
 [[nodiscard]] DeviceKind device_in_use();
 [[nodiscard]] model::Products products_in_use();
 /// What the identity of a stage says of the device; empty for processors in fp32, which ranks compare at the start.

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "tdrm/engine/engine.hpp"
+#include "tdrm/engine/load.hpp"
 
 namespace tdrm {
 class Fields;
@@ -20,6 +22,8 @@ struct LoraOptions {
     double alpha = 16;  ///< the change is scaled by alpha / rank
     /// Last parts of the names of adapted matrices, as in Hugging Face checkpoints.
     std::vector<std::string> targets{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+
+    bool keep_body = false;  ///< in commits: the merged model
 
     void fields(Fields& f);
 };
@@ -39,5 +43,10 @@ struct LoraSizes {
 /// @throws ConfigError if a target occurs in no name, or the rank exceeds a matrix's sides
 [[nodiscard]] std::unique_ptr<Engine> with_adapters(std::unique_ptr<Engine> base, const LoraOptions& options,
                                                     std::uint64_t seed);
+
+/// Adds what was learnt to a model's weights: `deliver` hands over the adapters' tensors, as `layout` has them.
+/// @throws as with_adapters
+void merge_adapters(Engine& model, const LoraOptions& options,
+                    const std::function<void(const model::Layout& layout, const model::WeightSink& sink)>& deliver);
 
 }  // namespace tdrm::engine

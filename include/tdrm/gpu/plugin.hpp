@@ -11,6 +11,10 @@ namespace tdrm::gpu {
 /// Of Device, Operation and Gemm: another number when one of them changes.
 inline constexpr int kPluginInterface = 2 + static_cast<int>(sizeof(Operation)) * 1000;
 
+/// Where the plugin is, without opening it (that takes 0.1 s and 200 MB); "": nowhere but perhaps where the loader
+/// looks.
+[[nodiscard]] std::string plugin_file();
+
 /// What this machine has.
 struct CudaStatus {
     std::string library;  ///< the plugin's file; empty: not found

@@ -41,6 +41,10 @@ struct Beside {
     nlohmann::json body{};                                                      ///< as train::TrainerOptions::body
 };
 
+/// What commits of adapters alone say of the model under them; null where they hold it, or learn whole weights.
+[[nodiscard]] nlohmann::json body_of_adapters(const StageContext& context, const engine::LoraOptions& lora,
+                                              const std::string& key);
+
 /// Collective. Trains the stage's model and says how it ended.
 StageOutcome train_model(StageContext& context, const TrainFields& fields, engine::Engine& engine,
                          train::Objective& objective, const train::Evaluation& evaluation, std::int64_t updates,
