@@ -58,8 +58,8 @@ install_python() {
   "$deps/venv/bin/pip" install -q --disable-pip-version-check 'numpy<3' h5py matplotlib pyyaml
 }
 
-# pip download into a cache; $1 package==version, $2.. extra arguments
-fetch_wheel() { "$deps/venv/bin/pip" download -q --disable-pip-version-check --no-deps --only-binary=:all: -d "$deps/wheels" "$@"; }
+# pip download of wheels: FOLDER PACKAGE==VERSION...
+fetch_wheels() { "$deps/venv/bin/pip" download -q --disable-pip-version-check --no-deps --only-binary=:all: -d "$@"; }
 
 install_torch() {
   if [ -n "${TORCH_DIR:-}" ]; then say "using libtorch of TORCH_DIR=$TORCH_DIR"; return; fi
@@ -67,8 +67,8 @@ install_torch() {
   if [ "${check_only:-}" = 1 ]; then say "missing: libtorch $torch_version (.deps/torch)"; return; fi
   say "fetching libtorch $torch_version (530 MB) and its CUDA runtime stubs"
   mkdir -p "$deps/wheels"
-  fetch_wheel "torch==$torch_version" &
-  fetch_wheel nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
+  fetch_wheels "$deps/wheels" "torch==$torch_version" &
+  fetch_wheels "$deps/wheels" nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
   wait $!
   say "unpacking headers and CPU libraries into .deps/torch"
   "$deps/venv/bin/python" tools/unpack_wheels.py torch "$deps/wheels" "$deps/torch"
@@ -95,7 +95,7 @@ install_cuda() {
   if [ "${check_only:-}" = 1 ]; then say "missing: a CUDA 13 toolkit (.deps/cuda)"; return; fi
   say "fetching nvcc, cuBLAS and NCCL for CUDA $cuda_version (740 MB)"
   mkdir -p "$deps/cuda-wheels"
-  "$deps/venv/bin/pip" download -q --disable-pip-version-check --no-deps --only-binary=:all: -d "$deps/cuda-wheels" \
+  fetch_wheels "$deps/cuda-wheels" \
     nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-cuda-cccl==13.0.85 nvidia-cuda-runtime==13.0.96 \
     nvidia-cublas==13.1.0.3 nvidia-nccl-cu13==2.28.9 ||
     { say "the wheels can't be had (is PyPI reachable?). Or set CUDA_HOME to a CUDA 13 toolkit and NCCL_HOME to NCCL."; exit 69; }

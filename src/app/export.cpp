@@ -88,7 +88,7 @@ void write_adapter(const store::Checkpoint& checkpoint, const Yaml& options, con
     if (const Yaml* given = options.find_path("options.lora")) parse(*given, lora, problems);
     if (lora.rank == 0 || !checkpoint.has("lora/model"))
         throw ConfigError(cat(source, " has no adapters (all its weights learnt). Leave --adapter out."));
-    const auto spec = train::spec_of(checkpoint, "lora");
+    const auto spec = train::spec_of(checkpoint, train::kAdapters);
     if (spec.head == model::Head::value)
         throw ConfigError(
             cat(source, " is a value model, whose head learnt beside the adapters. Leave --adapter out."));

@@ -35,7 +35,7 @@ void sum_over_network(Communicator::Impl& impl, std::span<T> in_place, int recei
 }
 
 template <class T>
-void sum_large(Communicator::Impl& impl, const char* kind, std::span<T> in_place, int receiver = kEverybody) {
+void sum_large(Communicator::Impl& impl, const char* kind, std::span<T> in_place, int receiver) {
     const CollectiveScope scope(impl, kind, in_place.size_bytes());
     const ledger::In section(ledger::Section::sum);
     if (impl.size == 1) return;
@@ -201,13 +201,11 @@ bool Communicator::any(bool mine) {
     return vote != 0;
 }
 
-void Communicator::exact_sum(std::span<std::int64_t> in_place) { sum_large(*impl_, "exact_sum", in_place); }
-void Communicator::fast_sum(std::span<float> in_place) { sum_large(*impl_, "fast_sum", in_place); }
-void Communicator::exact_sum_for(int rank, std::span<std::int64_t> in_place) {
-    sum_large(*impl_, "exact_sum_for", in_place, rank);
+void Communicator::exact_sum(std::span<std::int64_t> in_place, int receiver) {
+    sum_large(*impl_, "exact_sum", in_place, receiver);
 }
-void Communicator::fast_sum_for(int rank, std::span<float> in_place) {
-    sum_large(*impl_, "fast_sum_for", in_place, rank);
+void Communicator::fast_sum(std::span<float> in_place, int receiver) {
+    sum_large(*impl_, "fast_sum", in_place, receiver);
 }
 
 void Communicator::require_equal(std::string_view what, std::string_view value) {

@@ -105,19 +105,9 @@ void ExactSum::add(std::span<const float> values, std::string_view unit) {
     bound_.add(std::bit_cast<float>(largest_bits), unit);
 }
 
-void ExactSum::reduce(Communicator& ranks, std::size_t part) {
-    bound_.check(ranks);
-    for (std::size_t begin = 0; begin < total_.size(); begin += std::min(part, total_.size() - begin))
-        ranks.exact_sum(std::span(total_).subspan(begin, std::min(part, total_.size() - begin)));
-}
-
-void ExactSum::reduce_parts(Communicator& ranks, std::size_t part) {
-    bound_.check(ranks);
-    int owner = 0;
-    for (std::size_t begin = 0; begin < total_.size(); begin += std::min(part, total_.size() - begin)) {
-        ranks.exact_sum_for(owner, std::span(total_).subspan(begin, std::min(part, total_.size() - begin)));
-        owner = (owner + 1) % ranks.size();
-    }
+void ExactSum::reduce(Communicator& ranks) {
+    check(ranks);
+    ranks.exact_sum(total_);
 }
 
 void ExactSum::to_float(std::span<float> result, double scale) const { to_float(total_, result, scale); }

@@ -47,7 +47,6 @@ private:
     ledger::In waiting_{ledger::Section::waiting};
 };
 
-inline constexpr int kEverybody = -1;
 /// Adds through shared memory; all ranks are on one node. @param receiver rank that gets the sum, or kEverybody
 template <class T>
 void sum_in_shared_memory(Communicator::Impl& impl, std::span<T> in_place, int receiver);

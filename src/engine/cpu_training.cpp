@@ -4,9 +4,12 @@
 #include <cmath>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/store/checkpoint.hpp"
 
 namespace tdrm::engine {
 namespace {
+
+static_assert(Shard{}.part == store::kPartElements, "what a rank keeps is what it writes");
 
 std::size_t at(std::int64_t offset) { return static_cast<std::size_t>(offset); }
 
@@ -38,8 +41,7 @@ std::vector<Range> cut_at_parts(const std::vector<Range>& ranges, std::int64_t s
 }
 
 CpuTraining::CpuTraining(const model::Layout& layout, const TrainingSetup& setup, std::span<float> weights)
-    : part_(setup.shard.part),
-      pieces_(cut_at_parts(setup.trainable, layout.size, part_)),
+    : pieces_(cut_at_parts(setup.trainable, layout.size, setup.shard.part)),
       ownership_(layout.size, setup.shard),
       optimizer_(setup.gradient_alone ? model::Layout() : layout, setup.weights, weights,
                  setup.gradient_alone ? Ownership(0) : ownership_, setup.moments),
@@ -86,21 +88,22 @@ void CpuTraining::collect(comm::Communicator& ranks, bool unit) {
 }
 
 double CpuTraining::reduce(comm::Communicator& ranks) {
-    const auto part = static_cast<std::size_t>(part_);
+    const Range all{0, std::ssize(gradient_)};
     if (exact_) {
-        ownership_.dealt() ? exact_->reduce_parts(ranks, part) : exact_->reduce(ranks, part);
+        exact_->check(ranks);
+        ownership_.each_part(all, [&](const Range& part) {
+            ranks.exact_sum(exact_->total().subspan(at(part.begin), at(part.size())), ownership_.receiver(part.begin));
+        });
         exact_->to_float(gradient_);
     } else if (dealt_) {
         dealt_->check(ranks);
-        ownership_.each({0, std::ssize(gradient_)}, [&](const Range& range) {
-            comm::ExactSum::to_float(dealt_->of(range),
-                                     std::span(gradient_).subspan(at(range.begin), at(range.size())));
+        ownership_.each(all, [&](const Range& part) {
+            comm::ExactSum::to_float(dealt_->of(part), std::span(gradient_).subspan(at(part.begin), at(part.size())));
         });
     } else {
-        for (const Range& piece : cut_at_parts({}, std::ssize(fast_), part_)) {
-            const auto values = std::span(fast_).subspan(at(piece.begin), at(piece.size()));
-            ownership_.dealt() ? ranks.fast_sum_for(ownership_.owner(piece.begin), values) : ranks.fast_sum(values);
-        }
+        ownership_.each_part(all, [&](const Range& part) {
+            ranks.fast_sum(std::span(fast_).subspan(at(part.begin), at(part.size())), ownership_.receiver(part.begin));
+        });
         std::swap(fast_, gradient_);
     }
     auto squares = this->squares();

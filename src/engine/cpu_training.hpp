@@ -36,7 +36,6 @@ public:
 private:
     [[nodiscard]] std::vector<double> squares() const;
 
-    std::int64_t part_;
     std::vector<Range> pieces_;
     Ownership ownership_;  ///< of moments and master weights
     AdamW optimizer_;

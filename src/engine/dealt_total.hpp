@@ -30,7 +30,7 @@ public:
         ownership_.each_part({0, size_}, [&](const Range& range) {
             quanta.assign(static_cast<std::size_t>(range.size()), 0);
             if (add) add(range, quanta);
-            ranks.exact_sum_for(ownership_.owner(range.begin), quanta);
+            ranks.exact_sum(quanta, ownership_.owner(range.begin));
             if (!ownership_.keeps(range.begin)) return;
             const auto total = of(range);
             for (std::size_t i = 0; i < quanta.size(); ++i)  // modulo 2^64, as everywhere

@@ -145,14 +145,14 @@ gpu::Peers* DeviceTraining::peers(comm::Communicator& ranks) {
     return peers_.get();
 }
 
-template <class T, class Add, class AddFor>
-void DeviceTraining::sum_over_ranks(gpu::Memory<T>& total, comm::Communicator& ranks, Add&& add, AddFor&& add_for) {
+template <class T>
+void DeviceTraining::sum_over_ranks(gpu::Memory<T>& total, comm::Communicator& ranks,
+                                    void (comm::Communicator::*add)(std::span<T>, int)) {
     if (ranks.size() == 1) return;
     if (gpu::Peers* connected = peers(ranks)) {
         engine::exchange(ranks, *connected, "summing on devices", total.capacity() * sizeof(T), [&] {
             for (const Range& piece : pieces_)
-                connected->sum(total.data() + piece.begin, size_of(piece),
-                               ownership_.dealt() ? ownership_.owner(piece.begin) : -1);
+                connected->sum(total.data() + piece.begin, size_of(piece), ownership_.receiver(piece.begin));
         });
         return;
     }
@@ -161,12 +161,8 @@ void DeviceTraining::sum_over_ranks(gpu::Memory<T>& total, comm::Communicator& r
         values.resize(size_of(piece));
         device_.download(values.data(), total.data() + piece.begin, values.size() * sizeof(T));
         device_.wait();
-        if (ownership_.dealt()) {
-            add_for(ownership_.owner(piece.begin), std::span<T>(values));
-            if (!ownership_.keeps(piece.begin)) continue;
-        } else {
-            add(std::span<T>(values));
-        }
+        (ranks.*add)(values, ownership_.receiver(piece.begin));
+        if (!ownership_.keeps(piece.begin)) continue;
         device_.upload(total.data() + piece.begin, values.data(), values.size() * sizeof(T));
     }
 }
@@ -194,13 +190,9 @@ double DeviceTraining::reduce(comm::Communicator& ranks) {
         });
     } else if (setup_.sum == Sum::exact) {
         bound_.check(ranks);
-        sum_over_ranks(
-            exact_, ranks, [&](std::span<std::int64_t> values) { ranks.exact_sum(values); },
-            [&](int rank, std::span<std::int64_t> values) { ranks.exact_sum_for(rank, values); });
+        sum_over_ranks(exact_, ranks, &comm::Communicator::exact_sum);
     } else {
-        sum_over_ranks(
-            fast_, ranks, [&](std::span<float> values) { ranks.fast_sum(values); },
-            [&](int rank, std::span<float> values) { ranks.fast_sum_for(rank, values); });
+        sum_over_ranks(fast_, ranks, &comm::Communicator::fast_sum);
     }
     for (const Range& piece : pieces_) {
         if (dealt_ || !ownership_.keeps(piece.begin)) continue;

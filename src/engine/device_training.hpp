@@ -53,9 +53,10 @@ private:
     /// Of the trainable pieces of the gradient. @param kept only of those that this rank keeps
     [[nodiscard]] Figures figures(bool kept);
     /// The total over all ranks, piece by piece, between devices or through the hosts' memory. @tparam T of the total
-    /// @param add for everybody @param add_for one rank
-    template <class T, class Add, class AddFor>
-    void sum_over_ranks(gpu::Memory<T>& total, comm::Communicator& ranks, Add&& add, AddFor&& add_for);
+    /// @param add the communicator's sum of such numbers
+    template <class T>
+    void sum_over_ranks(gpu::Memory<T>& total, comm::Communicator& ranks,
+                        void (comm::Communicator::*add)(std::span<T>, int));
     /// Collective, the first time. What connects the ranks' devices; null: the hosts' memory does.
     [[nodiscard]] gpu::Peers* peers(comm::Communicator& ranks);
     /// Hands each rank the weights of the pieces that others keep.

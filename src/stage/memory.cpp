@@ -54,12 +54,7 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
                        const Planned& planned, const train::PrecisionOptions& precision,
                        const engine::LoraOptions& lora) {
     const bool fast = planned.sum == train::SumMode::fast;
-    const bool dealt = planned.sum == train::SumMode::dealt;
-    engine::TrainingSetup setup{precision.weights,
-                                fast    ? engine::Sum::fast
-                                : dealt ? engine::Sum::dealt
-                                        : engine::Sum::exact,
-                                {}};
+    engine::TrainingSetup setup{precision.weights, train::engine_sum(planned.sum), {}};
     setup.shard.ranks = planned.ranks;
     setup.moments = precision.moments;
     const auto weights = engine::weight_bytes(spec);

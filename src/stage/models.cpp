@@ -97,13 +97,13 @@ Source open_model(StageContext& context, const Input& input, Wanted wanted = Wan
             source.folder.emplace(input.directory);
             check_tokens(context, input);
         }
-        if (source.body && body.contains("lora")) {
-            const auto& lora = body["lora"];
+        if (source.body && body.contains(train::kAdapters)) {
+            const auto& lora = body[train::kAdapters];
             source.adapters.emplace();
             source.adapters->rank = lora.at("rank");
             source.adapters->alpha = lora.at("alpha");
             source.adapters->targets = lora.at("targets").get<std::vector<std::string>>();
-            source.trainee = kAdapters;
+            source.trainee = train::kAdapters;
             source.spec = train::spec_of(*source.commit, source.trainee);
         } else if (source.body) {
             source.spec = source.body->spec;
@@ -153,10 +153,6 @@ void deliver(StageContext& context, const Source& source, engine::Engine& engine
         context.ranks.agree("loading " + source.label, [&] { train::deliver(*source.commit, wanted, sink, trainee); });
     }
 }
-
-}  // namespace
-
-namespace {
 
 std::unique_ptr<engine::Engine> load(StageContext& context, const Source& source, std::size_t member = 0) {
     auto engine =

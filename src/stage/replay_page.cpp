@@ -7,7 +7,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/json.hpp"
 #include "tdrm/base/json_rows.hpp"
-#include "tdrm/stage/models.hpp"
+#include "tdrm/train/state.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -95,7 +95,7 @@ std::string ReplayPage::text(const task::Task& task, train::RlObjective& objecti
     const train::RlBatch& batch = objective.batch();
     const auto line = logged_line(logged, update + 1);
     std::string page = title + "\n";
-    const std::string adapters = cat(kAdapters, "/grad_norm");
+    const std::string adapters = cat(train::kAdapters, "/grad_norm");
     const bool adapted = line.contains(adapters);
     for (const std::string& name :
          {std::string("loss"), adapted ? adapters : "grad_norm", std::string("reward"), std::string("entropy")})

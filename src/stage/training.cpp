@@ -1,6 +1,7 @@
 #include "tdrm/stage/training.hpp"
 
 #include "tdrm/stage/models.hpp"
+#include "tdrm/train/state.hpp"
 
 namespace tdrm::stage {
 
@@ -30,8 +31,8 @@ std::vector<train::Trainee> trainees_of(const TrainFields& fields, engine::Engin
     const std::int64_t horizon = fields.optimizer.horizon > 0 ? fields.optimizer.horizon : updates;
     const bool adapted = engine.body() != nullptr;
     std::vector<train::Trainee> trainees;
-    trainees.push_back(
-        {adapted ? kAdapters : beside.own_name, engine, fields.optimizer, fields.precision, horizon, beside.begins});
+    trainees.push_back({adapted ? train::kAdapters : beside.own_name, engine, fields.optimizer, fields.precision,
+                        horizon, beside.begins});
     for (const auto& [name, other] : beside.trainees)
         trainees.push_back({name, *other, fields.optimizer, fields.precision, horizon});
     for (const train::Trainee& learner : beside.learners) trainees.push_back(learner);
@@ -59,7 +60,7 @@ train::TrainerOptions options_of(const StageContext& context, const TrainFields&
 nlohmann::json body_of_adapters(const StageContext& context, const engine::LoraOptions& lora, const std::string& key) {
     if (lora.rank == 0 || lora.keep_body || context.inputs_of(key).empty()) return {};
     auto body = body_reference(context.input(key), context.directory);
-    body["lora"] = {{"rank", lora.rank}, {"alpha", lora.alpha}, {"targets", lora.targets}};
+    body[train::kAdapters] = {{"rank", lora.rank}, {"alpha", lora.alpha}, {"targets", lora.targets}};
     return body;
 }
 

@@ -108,7 +108,7 @@ bool holds(const store::Checkpoint& checkpoint, std::string_view trainee) {
 }
 
 model::ModelSpec spec_of(const store::Checkpoint& checkpoint, std::string_view trainee) {
-    if (const auto body = body_of(checkpoint); trainee.empty() && body.contains("lora"))
+    if (const auto body = body_of(checkpoint); trainee.empty() && body.contains(kAdapters))
         throw DataError(
             cat("it holds adapters alone; the model under them is ", body.value("label", "?"),
                 " (the two make a model together). Use it in a run file, export it with --adapter, or train "

@@ -46,11 +46,6 @@ std::string commit_name(std::int64_t update) {
 
 namespace {
 
-engine::Sum engine_sum(SumMode sum) {
-    if (sum == SumMode::dealt) return engine::Sum::dealt;
-    return sum == SumMode::fast ? engine::Sum::fast : engine::Sum::exact;
-}
-
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Seconds by phase of one update, all that happens in a phase included; the ledger has them without what is nested.

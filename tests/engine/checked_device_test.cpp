@@ -5,35 +5,28 @@
 
 #include "../../src/engine/device_engine.hpp"
 #include "../rollout/toy.hpp"
+#include "forwarding_device.hpp"
 #include "tdrm/base/errors.hpp"
 
 namespace tdrm::engine {
 namespace {
 
 /// A device with so much memory, which fails at its n-th wait.
-class FrailDevice final : public gpu::Device {
+class FrailDevice final : public ForwardingDevice {
 public:
-    FrailDevice(std::size_t bytes, int waits) : device_(gpu::emulated_device()), bytes_(bytes), waits_(waits) {}
+    FrailDevice(std::size_t bytes, int waits) : bytes_(bytes), waits_(waits) {}
     [[nodiscard]] std::string name() const override { return "frail"; }
     [[nodiscard]] void* allocate(std::size_t bytes) override {
         if (bytes > bytes_) throw std::bad_alloc();
         bytes_ -= bytes;
-        return device_->allocate(bytes);
+        return ForwardingDevice::allocate(bytes);
     }
-    void release(void* memory) noexcept override { device_->release(memory); }
-    void upload(void* to, const void* from, std::size_t bytes) override { device_->upload(to, from, bytes); }
-    void download(void* to, const void* from, std::size_t bytes) override { device_->download(to, from, bytes); }
-    void copy(void* to, const void* from, std::size_t bytes) override { device_->copy(to, from, bytes); }
-    void zero(void* to, std::size_t bytes) override { device_->zero(to, bytes); }
-    void run(const gpu::Operation& operation) override { device_->run(operation); }
-    void multiply(const gpu::Gemm& gemm) override { device_->multiply(gemm); }
     void wait() override {
         if (--waits_ < 0) throw std::runtime_error("an illegal memory access was encountered");
-        device_->wait();
+        ForwardingDevice::wait();
     }
 
 private:
-    std::unique_ptr<gpu::Device> device_;
     std::size_t bytes_;
     int waits_;
 };

@@ -1,7 +1,7 @@
 // Training on emulated devices, one a rank: the same bits whoever computes which unit.
 #include <gtest/gtest.h>
 
-#include "../rollout/toy.hpp"
+#include "toy_unit.hpp"
 
 namespace tdrm::engine {
 namespace {
@@ -26,20 +26,7 @@ Trained trained(comm::Communicator& ranks, const Owner& owner) {
         engine->begin_update();
         for (int unit = 0; unit < kUnits; ++unit) {
             if (owner(unit) != ranks.rank()) continue;
-            Random random(random_key(3, "unit", static_cast<std::uint64_t>(update * kUnits + unit)));
-            const auto tokens = rollout::toy_tokens(random, 12 + static_cast<std::size_t>(unit));
-            model::Forest forest;
-            forest.add(tokens);
-            std::vector<std::int32_t> rows, targets;
-            for (std::int32_t t = 0; t + 1 < std::ssize(tokens); ++t) {
-                rows.push_back(t);
-                targets.push_back(tokens[static_cast<std::size_t>(t) + 1]);
-            }
-            engine->begin_unit();
-            engine->token_loss(engine->forward(forest, rows, Keep::activations), targets, 1,
-                               [](int, float, float) { return -0.01F; });
-            engine->backward(forest);
-            (void)engine->end_unit("unit");
+            differentiate_toy(*engine, update * kUnits + unit, 12 + static_cast<std::size_t>(unit));
         }
         result.norms.push_back(engine->reduce(ranks));
         engine->update({.lr = 0.01, .weight_decay = 0.1, .update = update}, ranks);

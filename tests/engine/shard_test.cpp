@@ -4,9 +4,10 @@
 
 #include "../../src/engine/device_engine.hpp"
 #include "../../src/engine/device_peers.hpp"
-#include "../rollout/toy.hpp"
+#include "forwarding_device.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/engine/ownership.hpp"
+#include "toy_unit.hpp"
 
 namespace tdrm::engine {
 namespace {
@@ -15,21 +16,10 @@ constexpr int kUnits = 5, kUpdates = 2;
 constexpr std::int64_t kPart = 700;  // the toy model has a few dozen of them
 
 /// An emulated device that exchanges with those of other ranks. Its memory is this process's, so MPI can.
-class ConnectedDevice final : public gpu::Device {
+class ConnectedDevice final : public ForwardingDevice {
 public:
     ConnectedDevice(comm::Communicator& ranks, int& exchanges, std::string place = "")
         : ranks_(ranks), exchanges_(exchanges), place_(place.empty() ? cat("device ", ranks.rank()) : place) {}
-    [[nodiscard]] std::string name() const override { return "connected"; }
-    [[nodiscard]] void* allocate(std::size_t bytes) override { return device_->allocate(bytes); }
-    void release(void* memory) noexcept override { device_->release(memory); }
-    void upload(void* to, const void* from, std::size_t bytes) override { device_->upload(to, from, bytes); }
-    void download(void* to, const void* from, std::size_t bytes) override { device_->download(to, from, bytes); }
-    void copy(void* to, const void* from, std::size_t bytes) override { device_->copy(to, from, bytes); }
-    void zero(void* to, std::size_t bytes) override { device_->zero(to, bytes); }
-    void run(const gpu::Operation& operation) override { device_->run(operation); }
-    void multiply(const gpu::Gemm& gemm) override { device_->multiply(gemm); }
-    void wait() override { device_->wait(); }
-
     [[nodiscard]] std::string place() const override { return place_; }
     [[nodiscard]] gpu::PeersId new_peers_id() const override { return {'i', 'd'}; }
     [[nodiscard]] std::unique_ptr<gpu::Peers> connect(const gpu::PeersId& id, int rank, int size) override {
@@ -44,11 +34,11 @@ private:
         ByMpi(comm::Communicator& ranks_, int& exchanges_) : ranks(ranks_), exchanges(exchanges_) {}
         void sum(std::int64_t* values, std::size_t n, int receiver) override {
             ++exchanges;
-            receiver < 0 ? ranks.exact_sum({values, n}) : ranks.exact_sum_for(receiver, {values, n});
+            ranks.exact_sum({values, n}, receiver);
         }
         void sum(float* values, std::size_t n, int receiver) override {
             ++exchanges;
-            receiver < 0 ? ranks.fast_sum({values, n}) : ranks.fast_sum_for(receiver, {values, n});
+            ranks.fast_sum({values, n}, receiver);
         }
         void broadcast(void* bytes, std::size_t n, int from) override {
             ++exchanges;
@@ -61,7 +51,6 @@ private:
     comm::Communicator& ranks_;
     int& exchanges_;
     std::string place_;
-    std::unique_ptr<gpu::Device> device_ = gpu::emulated_device();
 };
 
 using Case = std::tuple<DeviceKind, Sum, WeightFormat, WeightFormat>;
@@ -80,29 +69,13 @@ protected:
             engine->begin_update();
             for (int round = 0; round * ranks_at_work < kUnits; ++round) {
                 const int unit = round * ranks_at_work + ranks_.rank();
-                if (unit < kUnits) differentiate(*engine, update * kUnits + unit);
+                if (unit < kUnits) differentiate_toy(*engine, update * kUnits + unit, 12);
                 engine->collect(ranks_, unit < kUnits);
             }
             norms.push_back(engine->reduce(ranks_));
             engine->update({.lr = 0.01, .weight_decay = 0.1, .update = update}, ranks_);
         }
         return engine;
-    }
-    static void differentiate(Engine& engine, int number) {
-        Random random(random_key(3, "unit", static_cast<std::uint64_t>(number)));
-        const auto tokens = rollout::toy_tokens(random, 12);
-        model::Forest forest;
-        forest.add(tokens);
-        std::vector<std::int32_t> rows, targets;
-        for (std::int32_t t = 0; t + 1 < std::ssize(tokens); ++t) {
-            rows.push_back(t);
-            targets.push_back(tokens[static_cast<std::size_t>(t) + 1]);
-        }
-        engine.begin_unit();
-        engine.token_loss(engine.forward(forest, rows, Keep::activations), targets, 1,
-                          [](int, float, float) { return -0.01F; });
-        engine.backward(forest);
-        (void)engine.end_unit("unit");
     }
     static std::vector<float> read(const Engine& engine, Array array, const Range& range) {
         std::vector<float> values(static_cast<std::size_t>(range.size()));

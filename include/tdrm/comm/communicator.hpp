@@ -23,6 +23,9 @@ namespace tdrm::comm {
 
 class Watchdog;
 
+/// In the place of a rank that receives.
+inline constexpr int kEverybody = -1;
+
 /// Thrown by agree on the healthy ranks; carries the exit code and message of the rank that failed.
 struct PeerError : Error {
     PeerError(ExitCode code, const std::string& message) : Error(code, message) {}
@@ -72,12 +75,10 @@ public:
     [[nodiscard]] bool any(bool mine);  ///< whether it holds on some rank
 
     /// Adds large vectors of equal length modulo 2^64: the same bits for any number and order of ranks.
-    void exact_sum(std::span<std::int64_t> in_place);
+    /// @param receiver rank that gets the sum; what the others are left with isn't defined then
+    void exact_sum(std::span<std::int64_t> in_place, int receiver = kEverybody);
     /// The same in fp32: equal bits on every rank of one node, rounded differently on another number of ranks.
-    void fast_sum(std::span<float> in_place);
-    /// The same for one rank alone; what the others are left with isn't defined.
-    void exact_sum_for(int rank, std::span<std::int64_t> in_place);
-    void fast_sum_for(int rank, std::span<float> in_place);
+    void fast_sum(std::span<float> in_place, int receiver = kEverybody);
 
     /// Runs a collective of another library, which the watchdog then sees like one of these. @param kind  lives on
     void outside(const char* kind, std::size_t bytes, const std::function<void()>& work);

@@ -50,11 +50,10 @@ public:
     void add(std::span<const float> values, std::string_view unit);
     /// Collective. The sum over all ranks, on every rank. @throws DataError on every rank, naming the unit with the
     /// largest value, if the total might overflow.
-    /// @param part  values that are added at a time; another cut gives the same bits
-    void reduce(Communicator& ranks, std::size_t part = SIZE_MAX);
-    /// Collective. The same, each part for one rank alone: part p for the p-th, counted around. Local totals of the
-    /// others are lost.
-    void reduce_parts(Communicator& ranks, std::size_t part);
+    void reduce(Communicator& ranks);
+    /// Collective. As `reduce`, which begins with this. For those who add the total themselves.
+    void check(Communicator& ranks) const { bound_.check(ranks); }
+    [[nodiscard]] std::span<std::int64_t> total() noexcept { return total_; }
     /// Local. Adds values to a total of quanta. They must be below kLimit.
     static void add(std::span<std::int64_t> total, std::span<const float> values);
     /// Local. total x kQuantum, rounded once from double.

@@ -24,6 +24,8 @@ public:
     [[nodiscard]] bool dealt() const { return ranks_ > 1; }
     /// Rank that keeps an element, if they are.
     [[nodiscard]] int owner(std::int64_t element) const { return static_cast<int>(element / part_ % ranks_); }
+    /// Who needs the total of an element's gradient: its owner, or comm::kEverybody.
+    [[nodiscard]] int receiver(std::int64_t element) const { return dealt() ? owner(element) : comm::kEverybody; }
     [[nodiscard]] bool keeps(std::int64_t element) const { return !dealt() || owner(element) == rank_; }
     /// Where an element lies that this rank keeps.
     [[nodiscard]] std::int64_t place(std::int64_t element) const {

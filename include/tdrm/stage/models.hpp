@@ -21,8 +21,6 @@ namespace tdrm::stage {
 /// Name of the value model that learns beside a policy, in commits and logs. Where a value model is asked for, an `rl`
 /// stage with a critic stands for that.
 inline constexpr const char* kCritic = "critic";
-/// Name of what learns in the place of a model's weights.
-inline constexpr const char* kAdapters = "lora";
 
 /// Collective. A value model to train on: a stage's own, or under a policy's body a fresh head.
 /// @throws ConfigError for an ensemble, a model of hazards, or a head of another form

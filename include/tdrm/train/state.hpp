@@ -18,6 +18,9 @@
 
 namespace tdrm::train {
 
+/// Name of what learns in the place of a model's weights, as a trainee and in what a commit says of the body.
+inline constexpr const char* kAdapters = "lora";
+
 struct TrainingState {
     std::int64_t update = 0;  ///< updates done
     std::int64_t best = -1;   ///< update of the best evaluation, -1 = none yet

@@ -72,6 +72,12 @@ enum class SumMode { automatic, exact, fast, dealt };
 /// What `auto` stands for: exact.
 [[nodiscard]] constexpr SumMode chosen(SumMode mode) { return mode == SumMode::automatic ? SumMode::exact : mode; }
 
+/// How an engine is told so.
+[[nodiscard]] constexpr engine::Sum engine_sum(SumMode mode) {
+    if (mode == SumMode::dealt) return engine::Sum::dealt;
+    return mode == SumMode::fast ? engine::Sum::fast : engine::Sum::exact;
+}
+
 /// When a training stage writes its state. None of this changes results.
 struct CommitOptions {
     Seconds every{60};    ///< at most this much work is at risk
