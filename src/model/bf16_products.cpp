@@ -35,7 +35,7 @@ void Bf16Matrix::resize(int outputs, int sums) {
     outputs_ = outputs;
     sums_ = sums;
     pairs_ = rounded_up(sums, 2 * kWidth) / 2;
-    data_.assign(area(rounded_up(outputs, kWidth), pairs_), 0);
+    data_.resize(area(rounded_up(outputs, kWidth), pairs_));
 }
 
 double Bf16Matrix::bytes(int outputs, int sums) {
@@ -67,13 +67,8 @@ bool has_tiles() {
     return ((d >> kTile) & 1U) != 0 && ((d >> kTileBf16) & 1U) != 0 && may_use_tiles();
 }
 
-/// Scratch of products: they are many and small.
-Word* scratch(std::vector<Word>& memory, std::size_t words) {
-    if (memory.size() < words) memory.resize(words);
-    return memory.data();
-}
-
-// Rows of X as pairs, tile by tile: [rows / 16][pairs / 16][16][16], so that a tile lies in one piece.
+// Rows of X as pairs, tile by tile: [rows / 16][pairs / 16][16][16], so that a tile lies in one piece. In a Buffer: a
+// tile's row is one line of 64 bytes, and lines that it straddled would halve the rate.
 
 Word* tile_of(Word* x, int row, int pair, int pairs) {
     return x + static_cast<std::ptrdiff_t>(row / kWidth) * kWidth * pairs + static_cast<std::ptrdiff_t>(pair) * kWidth;
@@ -122,14 +117,14 @@ TDRM_BF16 void transpose(Word* to, const Word* from) {
     for (int i = 0; i < kWidth; ++i) _mm512_storeu_si512(to + i * kWidth, t[i]);
 }
 
-/// One panel: columns [first, first + 16) of b_QP as pairs along Q.
-TDRM_BF16 void pack_panel(Word* to, const float* b, int sums, int outputs, int first, int pairs) {
+/// 16 pairs of a panel: columns [first, first + 16) of b_QP as pairs along Q, from pair `begin` on.
+TDRM_BF16 void pack_pairs(Word* to, const float* b, int sums, int outputs, int first, int begin) {
     alignas(64) static constexpr std::uint16_t kOrder[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
                                                              21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
                                                              11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     const __m512i interleave = _mm512_load_si512(kOrder);
     const int count = outputs - first;
-    for (int p = 0; p < pairs; ++p, to += kWidth) {
+    for (int p = begin; p < begin + kWidth; ++p, to += kWidth) {
         const float* row = b + static_cast<std::ptrdiff_t>(2 * p) * outputs + first;
         const __m512 one = 2 * p < sums ? load_some(row, count) : _mm512_setzero_ps();
         const __m512 next = 2 * p + 1 < sums ? load_some(row + outputs, count) : _mm512_setzero_ps();
@@ -295,27 +290,35 @@ TDRM_AMX inline void any_tile_block(int rows, int columns, float* y, std::ptrdif
     tile_block<1, 1>(y, y_stride, x, b0, b1, pairs, beta);
 }
 
-TDRM_AMX void multiply_by_tiles(const Operands& o) {
+/// Columns [first, end) of 32 rows.
+TDRM_AMX void multiply_rows_by_tiles(const Operands& o, int row, int first, int end) {
     constexpr int kBlock = 2 * kWidth;
-    shape_tiles();
     alignas(64) float edge[kBlock * kBlock];  // of a block that Y ends in
-    for (int column = 0; column < o.columns; column += kBlock) {
-        const int columns = std::min(kBlock, o.columns - column);
+    const int rows = std::min(kBlock, o.rows - row);
+    const Word* x = o.x + static_cast<std::ptrdiff_t>(row) * o.pairs;
+    for (int column = first; column < end; column += kBlock) {
+        const int columns = std::min(kBlock, end - column);
         const Word* b0 = o.b + static_cast<std::ptrdiff_t>(column) * o.pairs;
         const Word* b1 = b0 + static_cast<std::ptrdiff_t>(kWidth) * o.pairs;
-        for (int row = 0; row < o.rows; row += kBlock) {
-            const int rows = std::min(kBlock, o.rows - row);
-            const Word* x = o.x + static_cast<std::ptrdiff_t>(row) * o.pairs;
-            float* y = o.y + row * o.y_stride + column;
-            if (rows % kWidth == 0 && columns % kWidth == 0) {
-                any_tile_block(rows, columns, y, o.y_stride, x, b0, b1, o.pairs, o.beta);
-                continue;
-            }
-            for (int r = 0; o.beta != 0 && r < rows; ++r) std::copy_n(y + r * o.y_stride, columns, edge + r * kBlock);
-            any_tile_block(rows, columns, edge, kBlock, x, b0, b1, o.pairs, o.beta);
-            for (int r = 0; r < rows; ++r) std::copy_n(edge + r * kBlock, columns, y + r * o.y_stride);
+        float* y = o.y + row * o.y_stride + column;
+        if (rows % kWidth == 0 && columns % kWidth == 0) {
+            any_tile_block(rows, columns, y, o.y_stride, x, b0, b1, o.pairs, o.beta);
+            continue;
         }
+        for (int r = 0; o.beta != 0 && r < rows; ++r) std::copy_n(y + r * o.y_stride, columns, edge + r * kBlock);
+        any_tile_block(rows, columns, edge, kBlock, x, b0, b1, o.pairs, o.beta);
+        for (int r = 0; r < rows; ++r) std::copy_n(edge + r * kBlock, columns, y + r * o.y_stride);
     }
+}
+
+/// Row by row, since Y lies in pages of memory that should be visited once.
+TDRM_AMX void multiply_by_tiles(const Operands& o) {
+    constexpr int kBlock = 2 * kWidth, kBlockWords = 1 << 18;  // of B, that stay in the second-level cache
+    const int wide = std::max(kBlock, kBlockWords / o.pairs / kBlock * kBlock);
+    shape_tiles();
+    for (int first = 0; first < o.columns; first += wide)
+        for (int row = 0; row < o.rows; row += kBlock)
+            multiply_rows_by_tiles(o, row, first, std::min(o.columns, first + wide));
     _tile_release();
 }
 
@@ -336,8 +339,8 @@ Bf16Unit bf16_unit() {
 
 void Bf16Matrix::pack(const float* b, int outputs, int sums) {
     resize(outputs, sums);
-    static thread_local std::vector<Word> memory;
-    Word* rows = scratch(memory, area(kWidth, pairs_));
+    static thread_local Buffer<Word> memory;
+    Word* rows = memory.resize(area(kWidth, pairs_));
     for (int first = 0; first < outputs; first += kWidth) {
         for (int r = 0; r < kWidth; ++r)
             round_row(rows + r * kWidth, kTileWords, b + static_cast<std::ptrdiff_t>(first + r) * sums,
@@ -349,17 +352,18 @@ void Bf16Matrix::pack(const float* b, int outputs, int sums) {
 
 void Bf16Matrix::pack_transposed(const float* b, int sums, int outputs) {
     resize(outputs, sums);
-    for (int first = 0; first < outputs; first += kWidth)
-        pack_panel(data_.data() + static_cast<std::ptrdiff_t>(first) * pairs_, b, sums, outputs, first, pairs_);
+    for (int p = 0; p < pairs_; p += kWidth)  // rows of b stay at hand
+        for (int first = 0; first < outputs; first += kWidth)
+            pack_pairs(tile_of(data_.data(), first, p, pairs_), b, sums, outputs, first, p);
 }
 
 void multiply_bf16(float* y, const float* x, const Bf16Matrix& b, int m, float beta, Bf16Unit unit) {
     constexpr int kBlockWords = 1 << 18;  // of X, that stay in the second-level cache while B passes by
-    static thread_local std::vector<Word> memory;
+    static thread_local Buffer<Word> memory;
     const int block = std::max(2 * kWidth, kBlockWords / b.pairs() / kWidth * kWidth);
     for (int row = 0; row < m; row += block) {
         const int rows = std::min(block, m - row);
-        Word* words = scratch(memory, area(rounded_up(rows, 2 * kWidth), b.pairs()));
+        Word* words = memory.resize(area(rounded_up(rows, 2 * kWidth), b.pairs()));
         for (int r = 0; r < rows; ++r)
             round_row(tile_of(words, r, 0, b.pairs()) + r % kWidth * kWidth, kTileWords,
                       x + static_cast<std::ptrdiff_t>(row + r) * b.sums(), b.sums(), b.pairs());
@@ -371,11 +375,11 @@ void multiply_bf16(float* y, const float* x, const Bf16Matrix& b, int m, float b
 
 void multiply_transposed_bf16(float* w, const float* y, const float* x, int m, int n, int k, Bf16Unit unit) {
     static thread_local Bf16Matrix left, right;
-    static thread_local std::vector<Word> memory;
+    static thread_local Buffer<Word> memory;
     left.pack_transposed(y, m, n);
     right.pack_transposed(x, m, k);
     const int pairs = left.pairs();
-    Word* rows = scratch(memory, area(rounded_up(n, 2 * kWidth), pairs));
+    Word* rows = memory.resize(area(rounded_up(n, 2 * kWidth), pairs));
     for (int first = 0; first < n; first += kWidth)
         for (int p = 0; p < pairs; p += kWidth)
             transpose(tile_of(rows, first, p, pairs), tile_of(const_cast<Word*>(left.data()), first, p, pairs));

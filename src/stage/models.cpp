@@ -1,7 +1,6 @@
 #include "tdrm/stage/models.hpp"
 
 #include "tdrm/base/errors.hpp"
-#include "tdrm/base/hash.hpp"
 #include "tdrm/engine/ensemble.hpp"
 #include "tdrm/engine/lora.hpp"
 #include "tdrm/model/pretrained.hpp"
@@ -167,15 +166,30 @@ std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& i
     return load(context, open_model(context, input));
 }
 
-std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body, std::size_t member) {
-    const Source source = open_model(context, body);
+namespace {
+
+/// A value model of one row under a source's body.
+model::ModelSpec value_spec(const Source& source) {
     model::ModelSpec spec = source.spec;
     spec.head = model::Head::value;
     spec.value_head = {};
-    const std::uint64_t seed = member == 0 ? context.seed : hash64(cat("member ", member, " of ", context.seed));
-    auto value = context.ranks.agree("making room for a value model", [&] { return engine::fresh_engine(spec, seed); });
+    return spec;
+}
+
+}  // namespace
+
+std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body) {
+    const Source source = open_model(context, body);
+    auto value =
+        context.ranks.agree("making room for a value model", [&] { return engine::make_engine(value_spec(source)); });
     deliver(context, source, *value, Head::none);
     return value;
+}
+
+std::unique_ptr<engine::Engine> new_value_head(StageContext& context, const Input& body) {
+    const Source source = open_model(context, body);
+    return context.ranks.agree("making room for a head",
+                               [&] { return engine::make_engine(train::head_spec(value_spec(source))); });
 }
 
 std::unique_ptr<engine::Engine> load_critic(StageContext& context, const Input& input) {

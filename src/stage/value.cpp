@@ -186,11 +186,14 @@ public:
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
-        if (heads_alone())
-            return frozen_memory("the frozen model", *spec)
-                .add(scoring_memory(*spec, rollout::kScoreTokens))
-                .add(training_memory(train::head_spec(*spec), options_.unit_tokens, 1, rollout::kScoreTokens, planned,
-                                     options_.learning.precision));
+        if (heads_alone()) {
+            Memory memory = training_memory(train::head_spec(*spec), options_.unit_tokens, 1, rollout::kScoreTokens,
+                                            planned, options_.learning.precision);
+            const bool makes_features = options_.features.empty();
+            if (makes_features || options_.keep_body) memory.add(frozen_memory("the frozen model", *spec));
+            if (makes_features) memory.add(scoring_memory(*spec, rollout::kScoreTokens));
+            return memory;
+        }
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
         const bool averages = options_.target.bootstrap == reward::Bootstrap::ema;
         Planned around = planned;

@@ -58,16 +58,9 @@ ValueTeam make_value_team(StageContext& context, const TeamPlan& plan, const rol
     team.body = plan.heads_alone && !plan.keep_body ? body_reference(context.input("init"), context.directory)
                                                     : body_of_adapters(context, plan.lora, "init");
     for (std::size_t m = 0; m < plan.members; ++m) {
-        auto model = new_value_model(context, context.input("init"), m);
-        if (plan.heads_alone) {
-            auto head = context.ranks.agree("making room for a head", [&] {
-                auto made = engine::make_engine(train::head_spec(model->spec()));
-                train::copy_head(*model, *made);
-                return made;
-            });
-            if (plan.keep_body) team.bodies.push_back(std::move(model));
-            model = std::move(head);
-        }
+        const Input& init = context.input("init");
+        if (plan.heads_alone && plan.keep_body) team.bodies.push_back(new_value_model(context, init));
+        auto model = plan.heads_alone ? new_value_head(context, init) : new_value_model(context, init);
         team.models.push_back(context.ranks.agree(
             "making adapters", [&] { return engine::with_adapters(std::move(model), plan.lora, context.seed); }));
         if (plan.averages)

@@ -15,7 +15,7 @@ import unittest
 import runs
 
 MODELS = {"small": "layers: 4, width: 128, heads: 4", "135M": "layers: 38, width: 576, heads: 9, kv_heads: 3, ffn: 1536"}
-STAGES = ("base", "cands", "td", "bon", "greedy", "grpo", "score")
+STAGES = ("base", "cands", "td", "feats", "head", "bon", "greedy", "grpo", "score")
 
 
 def config(model):
@@ -26,6 +26,8 @@ stages:
   base: {{do: sft, model: {{{MODELS[model]}}}, problems: sft, updates: 2, batch: 64}}
   cands: {{do: rollout, policy: base, problems: value, samples: 200, slots: 64}}
   td: {{do: value, init: base, data: cands, updates: 2, batch: 32}}
+  feats: {{do: features, model: base, data: cands}}
+  head: {{do: value, like: td, train: head, features: feats, keep_body: false}}
   bon: {{do: best_of_n, data: cands, values: [td]}}
   greedy: {{do: search, policy: base, value: td, problems: test, branch: 4, slots: 32}}
   grpo: {{do: rl, policy: base, problems: rl, batch: {{problems: 8, samples: 8}}, updates: 2, slots: 64,

@@ -5,7 +5,8 @@
 
 #include <cstdint>
 #include <string_view>
-#include <vector>
+
+#include "tdrm/model/buffer.hpp"
 
 namespace tdrm::model::ops {
 
@@ -34,7 +35,7 @@ public:
 
 private:
     void resize(int outputs, int sums);
-    std::vector<std::uint32_t> data_;
+    Buffer<std::uint32_t> data_;  ///< lines of 64 bytes: a row of a tile is one
     int outputs_ = 0, sums_ = 0, pairs_ = 0;
 };
 

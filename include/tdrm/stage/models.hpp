@@ -13,10 +13,10 @@ namespace tdrm::stage {
 /// Collective. The model of a commit or of a Hugging Face folder, on an engine. @throws DataError if its vocabulary
 /// isn't the task's, for tasks with a tokenizer if it is smaller, or if the folder's own tokenizer has other tokens
 [[nodiscard]] std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& input);
-/// Collective. A value model whose body is that of the model, under a fresh head of one row. @throws as load_model
-/// @param member of an ensemble: each has another head to begin with
-[[nodiscard]] std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body,
-                                                              std::size_t member = 0);
+/// Collective. A value model whose body is that of the model, under a head of one row that is 0. @throws as load_model
+[[nodiscard]] std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body);
+/// Collective. Its head alone (train::head_spec), for hidden states that are known. @throws as load_model
+[[nodiscard]] std::unique_ptr<engine::Engine> new_value_head(StageContext& context, const Input& body);
 
 /// Name of the value model that learns beside a policy, in commits and logs. Where a value model is asked for, an `rl`
 /// stage with a critic stands for that.
