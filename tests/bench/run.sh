@@ -34,19 +34,20 @@ if [[ $what == *search* ]]; then
 fi
 if [[ $what == *grpo* ]]; then
   peers
+  forms=fp32
+  if grep -qw amx_bf16 /proc/cpuinfo; then forms="fp32 bf16"; fi
   for shape in "6 16" "128 32"; do
     echo "== GRPO update, 32 x 8, prompt and answer tokens: $shape"
     # shellcheck disable=SC2086
-    {
-      ours=$(mpi 2 build/tests/grpo_bench $shape 2>/dev/null | grep '"program"')
-      one=$("$PEERS" tests/bench/trl_grpo.py $shape 1 2>/dev/null | grep '"program"')
-      two=$("$PEERS" tests/bench/trl_grpo.py $shape 2 2>/dev/null | grep '"program"')
-      again=$(mpi 2 build/tests/grpo_bench $shape 2>/dev/null | grep '"program"')
-    }
-    printf '%s\n' "$ours" "$again" "$one" "$two"
-    best=$(python3 -c "print(min($(field "$one" seconds), $(field "$two" seconds)))")
-    mine=$(python3 -c "print(($(field "$ours" seconds) + $(field "$again" seconds)) / 2)")
-    echo "TRL's best thread setting takes $(ratio "$best" "$mine") times as long"
+    theirs=$(for form in $forms; do for threads in 1 2; do "$PEERS" tests/bench/trl_grpo.py $shape $threads 6 $form 2>/dev/null | grep '"program"'; done; done)
+    best=$(python3 -c "import json,sys; print(min(json.loads(line)['seconds'] for line in sys.argv[1].splitlines()))" "$theirs")
+    printf '%s\n' "$theirs"
+    for form in $forms; do
+      # shellcheck disable=SC2086
+      ours=$(PRODUCTS=$form mpi 2 build/tests/grpo_bench $shape 2>/dev/null | grep '"program"')
+      echo "$form $ours"
+      echo "TRL's best setting takes $(ratio "$best" "$(field "$ours" seconds)") times as long as tdrm in $form"
+    done
   done
 fi
 if [[ $what == *ranks* ]]; then

@@ -1,6 +1,6 @@
 """Seconds of a GRPO update of TRL's GRPOTrainer on the shape of grpo_bench: 32 prompts x 8 answers, 4 layers, width 128.
 
-usage: trl_grpo.py PROMPT_TOKENS ANSWER_TOKENS [THREADS [UPDATES]]
+usage: trl_grpo.py PROMPT_TOKENS ANSWER_TOKENS [THREADS [UPDATES [fp32|bf16]]]
 
 Prints one JSON line. Every answer has ANSWER_TOKENS tokens, as in grpo_bench; beta is 0, so there is no reference model.
 """
@@ -14,6 +14,7 @@ import time
 prompt_tokens, answer_tokens = int(sys.argv[1]), int(sys.argv[2])
 threads = int(sys.argv[3]) if len(sys.argv) > 3 else 2
 updates = int(sys.argv[4]) if len(sys.argv) > 4 else 10
+bf16 = sys.argv[5:] == ["bf16"]
 os.environ.update(OMP_NUM_THREADS=str(threads), HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="")
 
 import torch
@@ -57,12 +58,12 @@ def main():
         options = GRPOConfig(
             output_dir=folder, per_device_train_batch_size=PROBLEMS * SAMPLES, num_generations=SAMPLES, gradient_accumulation_steps=1,
             max_completion_length=answer_tokens, generation_kwargs={"min_new_tokens": answer_tokens}, beta=0.0, max_steps=updates,
-            learning_rate=1e-5, use_cpu=True, bf16=False, fp16=False, gradient_checkpointing=False, save_strategy="no", report_to=[],
+            learning_rate=1e-5, use_cpu=True, bf16=bf16, fp16=False, gradient_checkpointing=False, save_strategy="no", report_to=[],
             logging_strategy="no", disable_tqdm=True, dataloader_num_workers=0)
         trainer = GRPOTrainer(model=model, reward_funcs=lambda completions, **_: [float(len(c) % 2) for c in completions], args=options,
                               train_dataset=data, processing_class=tokenizer(), callbacks=[clock])
         trainer.train()
-    print(json.dumps({"program": "TRL", "threads": threads, "prompt": prompt_tokens, "answer": answer_tokens,
+    print(json.dumps({"program": "TRL", "threads": threads, "products": "bf16" if bf16 else "fp32", "prompt": prompt_tokens, "answer": answer_tokens,
                       "seconds": statistics.median(clock.times[2:])}))
 
 
