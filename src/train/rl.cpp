@@ -83,21 +83,53 @@ void RlObjective::restore(const nlohmann::json& state) {
 void RlObjective::prepare(std::int64_t update) {
     const bool begins = update % options_.updates_per_batch() == 0;
     ensure(begins || batch_.answers.size() > 0, "a batch of answers can't be made again in the middle of its epochs");
+    update_ = update;
+    values_follow_ = false;
     if (begins && taken_ != update) {
         // Without refills the problems follow from the update; with them from what was drawn so far.
         if (options_.refill == 0) drawn_ = update / options_.updates_per_batch() * options_.problems;
         if (policy_.body() != nullptr) sampling_hash_ = sampling_hash();
         answer();
+        values_follow_ = critic_looks();
         look();
-        value_answers(explained_);
-        for (const double reward : batch_.reward) {
-            rewards_since_[0] += 1;
-            rewards_since_[1] += reward;
-            rewards_since_[2] += reward * reward;
-        }
-        if (on_batch_) on_batch_(update, batch_);
+        if (!values_follow_) judge_batch();
     }
-    cut(update);
+    problems_ = options_.minibatch(update, batch_.answers.num_problems());
+    if (critic_) cut_critic();
+    if (values_follow_) {
+        units_ = critic_objective_->units();
+        return;
+    }
+    cut_policy();
+    units_ = policy_units_;
+    if (critic_) units_.append(critic_objective_->units());
+}
+
+bool RlObjective::prepare_more() {
+    if (!values_follow_) return false;
+    values_follow_ = false;
+    const auto offset = rollout::state_offsets(batch_.answers);
+    batch_.values.assign(offset.back(), 0.0F);
+    for (const auto& theirs : ranks_.all_gather(std::span<const double>(found_)))
+        for (std::size_t at = 0; at < theirs.size();) {
+            const auto row = static_cast<std::size_t>(theirs[at++]);
+            for (std::size_t state = offset[row]; state < offset[row + 1]; ++state)
+                batch_.values[state] = static_cast<float>(theirs[at++]);
+        }
+    judge_batch();
+    cut_policy();
+    units_ = policy_units_;
+    return true;
+}
+
+void RlObjective::judge_batch() {
+    value_answers(explained_);
+    for (const double reward : batch_.reward) {
+        rewards_since_[0] += 1;
+        rewards_since_[1] += reward;
+        rewards_since_[2] += reward * reward;
+    }
+    if (on_batch_) on_batch_(update_, batch_);
 }
 
 void RlObjective::take(std::int64_t update, RlBatch batch, double explained_before) {
@@ -166,16 +198,14 @@ void RlObjective::choose() {
     }
 }
 
-void RlObjective::cut(std::int64_t update) {
+void RlObjective::cut_policy() {
     const auto& answers = batch_.answers;
-    problems_ = options_.minibatch(update, answers.num_problems());
     const auto groups = answers.groups();
     samples_.clear();
-    std::vector<std::size_t> lengths, critic_rows;
+    std::vector<std::size_t> lengths;
     denominator_ = 0;
     for (std::size_t p = problems_.first; p < problems_.second; ++p) {
         for (std::size_t row = groups[p].first; row < groups[p].second; ++row) {
-            critic_rows.push_back(row);
             const std::size_t tokens = answers.ids(row).size();
             if (batch_.counts[row] != 0)
                 denominator_ += options_.mean == LossMean::token ? static_cast<double>(tokens) : 1;
@@ -193,17 +223,27 @@ void RlObjective::cut(std::int64_t update) {
         }
     }
     drop_idle_trees(lengths);
-    const bool policy_learns = !critic_ || update >= critic_->options.warmup;
+    const bool policy_learns = !critic_ || update_ >= critic_->options.warmup;
     policy_units_ = samples_.empty() || !policy_learns
                         ? Units()
                         : Units(std::move(lengths), static_cast<std::size_t>(options_.unit_tokens));
-    units_ = policy_units_;
-    if (!critic_) return;
-    critic_objective_ = std::make_unique<ValueObjective>(answers, critic_rows, ValueLabels{}, task_, critic_->engine,
+}
+
+void RlObjective::cut_critic() {
+    const auto groups = batch_.answers.groups();
+    std::vector<std::size_t> rows;
+    for (std::size_t p = problems_.first; p < problems_.second; ++p)
+        for (std::size_t row = groups[p].first; row < groups[p].second; ++row) rows.push_back(row);
+    critic_objective_ = std::make_unique<ValueObjective>(batch_.answers, rows, ValueLabels{}, task_, critic_->engine,
                                                          critic_->options.target, seed_, 1, options_.unit_tokens);
     critic_objective_->take_all_in_order();
-    critic_objective_->prepare(update);
-    units_.append(critic_objective_->units());
+    critic_objective_->prepare(update_);
+    found_.clear();
+    if (values_follow_)
+        critic_objective_->on_values([this](std::size_t row, std::span<const float> logit_S) {
+            found_.push_back(static_cast<double>(row));
+            found_.insert(found_.end(), logit_S.begin(), logit_S.end());
+        });
 }
 
 /// Trees none of whose answers trains.
@@ -220,28 +260,26 @@ void RlObjective::drop_idle_trees(std::vector<std::size_t>& lengths) {
     lengths.resize(kept);
 }
 
-std::optional<std::size_t> RlObjective::trainee_of(std::size_t unit) const {
-    return unit < policy_units_.size() ? 0 : 1;
-}
+std::optional<std::size_t> RlObjective::trainee_of(std::size_t unit) const { return of_policy(unit) ? 0 : 1; }
 
 std::span<const std::string_view> RlObjective::sum_names() const {
     return std::span<const std::string_view>(kSums).first(critic_ ? kSums.size() : kPolicySums);
 }
 
 std::string RlObjective::unit_name(std::size_t unit) const {
-    if (unit >= policy_units_.size()) return critic_objective_->unit_name(unit - policy_units_.size());
+    if (!of_policy(unit)) return critic_objective_->unit_name(unit - first_of_critic());
     const auto problem = static_cast<std::size_t>(batch_.answers.problem[samples_[units_.begin(unit)][0]]);
     return cat("unit ", unit, " (", split_, " problems from ", batch_.answers.problem_index[problem], ")");
 }
 
 Sums RlObjective::differentiate(std::size_t unit) {
     Sums sums(sum_names());
-    if (unit < policy_units_.size()) {
+    if (of_policy(unit)) {
         const Sums own = differentiate_policy(unit);
         for (const std::string_view name : std::span(kSums).first(kPolicySums)) sums[name] = own[name];
         return sums;
     }
-    const Sums own = critic_objective_->differentiate(unit - policy_units_.size());
+    const Sums own = critic_objective_->differentiate(unit - first_of_critic());
     for (const std::string_view name : critic_objective_->sum_names()) sums[cat("critic/", name)] = own[name];
     return sums;
 }

@@ -93,7 +93,7 @@ void RlObjective::look() {
     const auto logprobs = [&](engine::Engine& model) {
         return rollout::token_logprobs_together(ranks_, model, batch_.answers, batch_.forks, temperature);
     };
-    if (scorer_) {
+    if (scorer_ && !values_follow_) {
         const ledger::In section(ledger::Section::score);
         batch_.values = rollout::score_together(ranks_, *scorer_, batch_.answers);
     }

@@ -59,19 +59,24 @@ public:
     }
     Metrics finish() {
         end();
-        return std::exchange(seconds_, {});
+        Metrics seconds;
+        for (const auto& [phase, sum] : std::exchange(seconds_, {})) seconds.set(std::string(ledger::name(phase)), sum);
+        return seconds;
     }
 
 private:
     void end() {
-        if (section_) seconds_.set(std::string(ledger::name(phase_)), now() - begin_);
+        if (!section_) return;
+        auto entry = std::find_if(seconds_.begin(), seconds_.end(), [&](const auto& of) { return of.first == phase_; });
+        if (entry == seconds_.end()) entry = seconds_.insert(entry, {phase_, 0.0});
+        entry->second += now() - begin_;
         section_.reset();
     }
 
     ledger::Section phase_{};
     double begin_ = 0;
     std::optional<ledger::In> section_;
-    Metrics seconds_;
+    std::vector<std::pair<ledger::Section, double>> seconds_;
 };
 
 /// What the ranks tell each other about an update: flags, then a record per unit.
@@ -183,12 +188,19 @@ private:
     /// One optimiser update on the global batch, or what would be logged of it.
     Metrics update(Make make = Make::update) {
         const std::int64_t u = state_.update;
+        time_is_up_ = false;
         phases_.next(ledger::Section::batch);
         objective_.prepare(u);
-        phases_.next(ledger::Section::gradient);
-        std::vector<UnitReport> mine = differentiate();
+        for (const Trainee& trainee : trainees_) trainee.engine.begin_update();
+        std::vector<UnitReport> reports;
+        do {
+            phases_.next(ledger::Section::gradient);
+            const std::vector<UnitReport> mine = differentiate();
+            phases_.next(ledger::Section::sum);
+            for (auto& report : gather(mine)) reports.push_back(std::move(report));
+            phases_.next(ledger::Section::batch);
+        } while (objective_.prepare_more());
         phases_.next(ledger::Section::sum);
-        const auto reports = gather(mine);
         std::vector<double> norms;
         for (const Trainee& trainee : trainees_) norms.push_back(sum_gradients(trainee));
         phases_.next(ledger::Section::step);
@@ -213,7 +225,6 @@ private:
         std::vector<double> costs;
         for (std::size_t unit = 0; unit < units.size(); ++unit) costs.push_back(units.cost(unit));
         const auto owner = assign_units(costs, ranks_.size());
-        for (const Trainee& trainee : trainees_) trainee.engine.begin_update();
         return options_.sum == SumMode::dealt ? in_rounds(owner) : at_once(owner);
     }
     std::vector<UnitReport> at_once(const std::vector<int>& owner) {
@@ -274,7 +285,6 @@ private:
             message.insert(message.end(), report.sums.begin(), report.sums.end());
         }
         std::vector<UnitReport> reports(objective_.units().size());
-        time_is_up_ = false;
         for (const auto& theirs : ranks_.all_gather(std::span<const double>(message))) {
             stop_ = stop_ || theirs[0] > 0;
             time_is_up_ = time_is_up_ || theirs[1] > 0;

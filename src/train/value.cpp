@@ -143,6 +143,7 @@ Sums ValueObjective::differentiate(std::size_t unit) {
         const auto logits = std::span(logits_).subspan(at, state_offset_[row + 1] - state_offset_[row]);
         const auto backed_up =
             average_ == nullptr ? std::span<const float>() : std::span(averaged_).subspan(at, logits.size());
+        if (on_values_) on_values_(row, logits);
         const auto goals = targets_of(row, logits, backed_up);
         const double cross_entropy =
             reward::value_loss(logits, goals.target, goals.weight, std::span(d_logits_).subspan(at, logits.size()));

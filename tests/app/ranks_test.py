@@ -24,6 +24,11 @@ class AnyNumberOfRanks(unittest.TestCase):
             runs.finish(self.folder / str(ranks), ranks=ranks)
             self.assertEqual(runs.differences(one, self.folder / str(ranks)), [])
 
+    def test_a_critic_that_finds_its_values_while_it_learns_gives_the_same_run_on_1_and_3_ranks(self):
+        for ranks in (1, 3):
+            runs.finish(self.folder / str(ranks), ranks=ranks, settings=["stages.critic.minibatches=1"], more=["--until", "critic"])
+        self.assertEqual(runs.differences(self.folder / "1", self.folder / "3"), [])
+
     def test_another_seed_gives_another_run_and_the_comparison_sees_it(self):
         runs.finish(self.folder / "seed", settings=["run.seed=2"])
         found = "\n".join(runs.differences(runs.reference(), self.folder / "seed"))

@@ -104,6 +104,7 @@ public:
     void judge_by(const rollout::Scorer& scorer) { judge_ = scorer; }
 
     void prepare(std::int64_t update) override;
+    bool prepare_more() override;
     [[nodiscard]] const Units& units() const override { return units_; }
     [[nodiscard]] std::optional<std::size_t> trainee_of(std::size_t unit) const override;
     [[nodiscard]] std::string unit_name(std::size_t unit) const override;
@@ -144,10 +145,19 @@ private:
     /// Of the weights that draw answers, where adapters learn: 48 bits, as a figure.
     [[nodiscard]] double sampling_hash() const;
     void look();
+    /// Whether the values of the prepared batch are those that the critic finds while it learns, which saves a pass:
+    /// then its units come first, and the policy's are made of what they found (prepare_more).
+    [[nodiscard]] bool critic_looks() const { return critic_ && options_.updates_per_batch() == 1; }
     void value_answers(double explained_before);
+    /// Everything about a new batch that depends on its values.
+    void judge_batch();
     void choose();
-    void cut(std::int64_t update);
+    void cut_policy();
+    void cut_critic();
     void drop_idle_trees(std::vector<std::size_t>& lengths);
+    /// The critic's units come behind the policy's, or alone.
+    [[nodiscard]] std::size_t first_of_critic() const { return values_follow_ ? 0 : policy_units_.size(); }
+    [[nodiscard]] bool of_policy(std::size_t unit) const { return unit < first_of_critic(); }
     Sums differentiate_policy(std::size_t unit);
     [[nodiscard]] std::vector<double> weights_of(std::size_t row) const;
 
@@ -177,6 +187,9 @@ private:
     std::vector<std::vector<std::size_t>> samples_;  ///< of the minibatch: rows that are computed together
     Units policy_units_, units_;
     std::unique_ptr<ValueObjective> critic_objective_;
+    std::int64_t update_ = 0;                       ///< that is prepared
+    bool values_follow_ = false;                    ///< the units are the critic's, which finds the values
+    std::vector<double> found_;                     ///< by this rank: rows, each with the logits of its states
     std::pair<std::size_t, std::size_t> problems_;  ///< of the batch that are the prepared update's, [begin, end)
     std::optional<std::int64_t> taken_;             ///< update whose batch was given
     double denominator_ = 1;

@@ -39,6 +39,9 @@ public:
 
     /// Collective. Makes the global batch of an update (0-based), the same on every rank.
     virtual void prepare(std::int64_t update) = 0;
+    /// Collective. Called when all units were differentiated: prepares further ones of the same update, which are made
+    /// of what those found. False: there are none.
+    virtual bool prepare_more() { return false; }
     /// Units of the prepared batch, cut from lengths alone.
     [[nodiscard]] virtual const Units& units() const = 0;
     /// The trainee whose gradient a unit holds; none if it holds one of each.

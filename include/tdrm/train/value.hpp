@@ -1,7 +1,9 @@
 // Training of value models: all states of a trajectory in one pass, targets from the values of that same pass.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -32,6 +34,11 @@ public:
     void take_all_in_order() {
         in_order_ = true;
         batch_ = static_cast<int>(rows_.size());
+    }
+
+    /// From now on `differentiate` tells what the model says of each trajectory's states before it learns from them.
+    void on_values(std::function<void(std::size_t row, std::span<const float> logit_S)> listener) {
+        on_values_ = std::move(listener);
     }
 
     void prepare(std::int64_t update) override;
@@ -72,6 +79,7 @@ private:
     double weight_ = 0;  ///< of the whole batch
     std::span<const float> features_;
     std::vector<float> logits_, averaged_, d_logits_;
+    std::function<void(std::size_t, std::span<const float>)> on_values_;
 };
 
 /// Sizes of a model that is a head alone: no layers, one token that nobody reads.
