@@ -113,10 +113,14 @@ void define(CLI::App& app, CommandLine& line) {
     app.footer(tdrm::cat("\nExamples\n", kExamples, "\n\nExit codes: ", kExitCodes));
     auto* run = app.add_subcommand("run", "execute the stages of a run file, going on where an earlier start stopped");
     run->add_option("file", line.run.plan.file, "run file (YAML)")->required();
-    run->add_option("--set", line.run.plan.set, "override an option: --set run.seed=2")->allow_extra_args(false);
-    run->add_option("--only", line.run.plan.only, "only these stages")->allow_extra_args(false);
-    run->add_option("--until", line.run.plan.until, "these stages and what they depend on")->allow_extra_args(false);
-    run->add_option("--redo", line.run.plan.redo, "make these stages again, and those that depend on them")
+    run->add_option("--set", line.run.plan.set,
+                    "override an option; once for each: --set run.seed=2 --set run.dir=runs/s2")
+        ->allow_extra_args(false);
+    run->add_option("--only", line.run.plan.only, "only this stage; once for each: --only td --only bon")
+        ->allow_extra_args(false);
+    run->add_option("--until", line.run.plan.until, "this stage and what it depends on; once for each")
+        ->allow_extra_args(false);
+    run->add_option("--redo", line.run.plan.redo, "make this stage again, and those that depend on it; once for each")
         ->allow_extra_args(false);
     run->add_flag(
         "--dry-run", line.run.dry_run,
