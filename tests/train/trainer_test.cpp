@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "../store/temporary_folder.hpp"
 #include "fixture.hpp"
@@ -221,6 +222,46 @@ TEST_F(Trainer, TwoTraineesLearnBesideEachOtherAndComeBackFromOneCommit) {
     train_pair(policy_again, critic_again);
     EXPECT_EQ(policy_again.weights(), policy.weights());
     EXPECT_EQ(critic_again.weights(), critic.weights());
+    EXPECT_EQ(store::bytes_of(options_.directory / "metrics.jsonl"), metrics);
+}
+
+/// Two units, and when these were differentiated a third.
+class RoundsObjective final : public Objective {
+public:
+    explicit RoundsObjective(const Learner& learner)
+        : first_(2, learner, rule), then_(1, learner, [](std::int64_t update, std::size_t unit, std::size_t parameter) {
+              return rule(update, unit + 2, parameter);
+          }) {}
+    void prepare(std::int64_t update) override {
+        follows_ = false;
+        first_.prepare(update);
+        then_.prepare(update);
+    }
+    bool prepare_more() override { return !std::exchange(follows_, true); }
+    [[nodiscard]] const Units& units() const override { return now().units(); }
+    [[nodiscard]] std::string unit_name(std::size_t unit) const override { return now().unit_name(unit); }
+    [[nodiscard]] std::span<const std::string_view> sum_names() const override { return first_.sum_names(); }
+    Sums differentiate(std::size_t unit) override {
+        return follows_ ? then_.differentiate(unit) : first_.differentiate(unit);
+    }
+    void metrics(const Sums& sums, Metrics& out) const override { first_.metrics(sums, out); }
+
+private:
+    [[nodiscard]] const Objective& now() const { return follows_ ? then_ : first_; }
+    RuledObjective first_, then_;
+    bool follows_ = false;
+};
+
+TEST_F(Trainer, UnitsThatFollowFromOthersArePartOfTheSameUpdate) {
+    run();
+    const auto at_once = weights_;
+    const std::string metrics = store::bytes_of(options_.directory / "metrics.jsonl");
+    options_.directory = folder_ / "rounds";
+    std::filesystem::create_directories(options_.directory);
+    Learner trainee;
+    RoundsObjective objective(trainee);
+    trained(ranks_, trainee, objective, {}, options_);
+    EXPECT_EQ(trainee.weights(), at_once);
     EXPECT_EQ(store::bytes_of(options_.directory / "metrics.jsonl"), metrics);
 }
 
