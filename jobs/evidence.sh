@@ -6,7 +6,8 @@
 #   jobs/evidence.sh noise            few and noisy verdicts on countdown
 #   jobs/evidence.sh countdown        every target in the default setting, tuned alike
 #   jobs/evidence.sh smollm2          heads on SmolLM2-135M's answers to GSM8K; DATA=DIR has train.jsonl and test.jsonl
-#   jobs/evidence.sh rl-critics       reinforcement learning: how many answers a problem, and compared with what
+#   jobs/evidence.sh rl-critics       reinforcement learning: how many answers a problem; a critic or the group's mean
+#   jobs/evidence.sh rl-baselines     reinforcement learning: the other baselines
 #   jobs/evidence.sh rl-data          reinforcement learning: few problems, noisy verdicts
 #   jobs/evidence.sh rl-forms         reinforcement learning: trees, forms of process reward
 #   RANKS=4 jobs/evidence.sh walk     default: 2 ranks, one thread each
@@ -46,13 +47,13 @@ case $name in
     run configs/evidence/smollm2.yaml --set "task.data=$(realpath "$DATA")" --set "run.products=$products"
     runs=(smollm2)
     ;;
-  countdown | rl-critics | rl-data | rl-forms)
+  countdown | rl-critics | rl-baselines | rl-data | rl-forms)
     tools/build.sh tdrm
     run "configs/evidence/$name.yaml" --set "run.products=$products"
     runs=("$name")
     ;;
   *)
-    echo "evidence: '$name' is no experiment. Choose walk, noise, countdown, smollm2, rl-critics, rl-data or rl-forms." >&2
+    echo "evidence: '$name' is no experiment. Choose walk, noise, countdown, smollm2, rl-critics, rl-baselines, rl-data or rl-forms." >&2
     exit 64
     ;;
 esac
