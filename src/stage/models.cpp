@@ -105,9 +105,7 @@ Source open_model(StageContext& context, const Input& input, Wanted wanted = Wan
             source.trainee = train::kAdapters;
             source.spec = train::spec_of(*source.commit, source.trainee);
         } else if (source.body) {
-            source.spec = source.body->spec;
-            source.spec.head = model::Head::value;
-            source.spec.value_head = {};
+            source.spec = value_spec(source.body->spec);
         } else {
             if (wanted == Wanted::values && source.commit && train::holds(*source.commit, kCritic))
                 source.trainee = kCritic;
@@ -166,22 +164,16 @@ std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& i
     return load(context, open_model(context, input));
 }
 
-namespace {
-
-/// A value model of one row under a source's body.
-model::ModelSpec value_spec(const Source& source) {
-    model::ModelSpec spec = source.spec;
-    spec.head = model::Head::value;
-    spec.value_head = {};
-    return spec;
+model::ModelSpec value_spec(model::ModelSpec body) {
+    body.head = model::Head::value;
+    body.value_head = {};
+    return body;
 }
-
-}  // namespace
 
 std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body) {
     const Source source = open_model(context, body);
-    auto value =
-        context.ranks.agree("making room for a value model", [&] { return engine::make_engine(value_spec(source)); });
+    auto value = context.ranks.agree("making room for a value model",
+                                     [&] { return engine::make_engine(value_spec(source.spec)); });
     deliver(context, source, *value, Head::none);
     return value;
 }
@@ -189,7 +181,7 @@ std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Inp
 std::unique_ptr<engine::Engine> new_value_head(StageContext& context, const Input& body) {
     const Source source = open_model(context, body);
     return context.ranks.agree("making room for a head",
-                               [&] { return engine::make_engine(train::head_spec(value_spec(source))); });
+                               [&] { return engine::make_engine(train::head_spec(value_spec(source.spec))); });
 }
 
 std::unique_ptr<engine::Engine> load_critic(StageContext& context, const Input& input) {

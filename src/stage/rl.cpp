@@ -139,8 +139,7 @@ public:
             auto value = planned.model(key);
             if (!value) return std::nullopt;
             if (key == "critic.init") {
-                value->head = model::Head::value;
-                value->value_head = {};
+                value = value_spec(*value);
                 memory.add(training_memory(*value, options_.unit_tokens, sample, rollout::kScoreTokens, planned,
                                            options_.train.precision));
             } else {

@@ -175,12 +175,8 @@ public:
     }
 
     [[nodiscard]] std::optional<model::ModelSpec> makes(const Planned& planned) const override {
-        auto spec = planned.model("init");
-        if (spec) {
-            spec->head = model::Head::value;
-            spec->value_head = {};
-        }
-        return spec;
+        const auto body = planned.model("init");
+        return body ? std::optional(value_spec(*body)) : std::nullopt;
     }
 
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {

@@ -57,8 +57,8 @@ ValueTeam make_value_team(StageContext& context, const TeamPlan& plan, const rol
     team.heads_alone = plan.heads_alone;
     team.body = plan.heads_alone && !plan.keep_body ? body_reference(context.input("init"), context.directory)
                                                     : body_of_adapters(context, plan.lora, "init");
+    const Input& init = context.input("init");
     for (std::size_t m = 0; m < plan.members; ++m) {
-        const Input& init = context.input("init");
         if (plan.heads_alone && plan.keep_body) team.bodies.push_back(new_value_model(context, init));
         auto model = plan.heads_alone ? new_value_head(context, init) : new_value_model(context, init);
         team.models.push_back(context.ranks.agree(
