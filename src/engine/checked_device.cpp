@@ -21,15 +21,24 @@ auto CheckedDevice::checked(Work&& work) {
 void* CheckedDevice::allocate(std::size_t bytes) {
     try {
         void* memory = checked([&] { return device_->allocate(bytes); });
+        sizes_[memory] = bytes;
         allocated_ += bytes;
         return memory;
     } catch (const std::bad_alloc&) {
         constexpr double mib = 1 << 20;
         throw ConfigError(cat("the memory of ", name(), " is used up: ", static_cast<double>(bytes) / mib,
-                              " MiB more were asked for, after ", static_cast<double>(allocated_) / mib,
-                              " (weights, training state, activations and caches lie there). Lower unit_tokens or "
+                              " MiB more were asked for, beside ", static_cast<double>(allocated_) / mib,
+                              " MiB (weights, training state, activations and caches lie there). Lower unit_tokens or "
                               "slots, or use a smaller model."));
     }
+}
+
+void CheckedDevice::release(void* memory) noexcept {
+    if (const auto found = sizes_.find(memory); found != sizes_.end()) {
+        allocated_ -= found->second;
+        sizes_.erase(found);
+    }
+    device_->release(memory);
 }
 
 void CheckedDevice::upload(void* to, const void* from, std::size_t bytes) {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 
 #include "tdrm/gpu/device.hpp"
 
@@ -15,7 +16,7 @@ public:
 
     [[nodiscard]] std::string name() const override { return device_->name(); }
     [[nodiscard]] void* allocate(std::size_t bytes) override;
-    void release(void* memory) noexcept override { device_->release(memory); }
+    void release(void* memory) noexcept override;
     void upload(void* to, const void* from, std::size_t bytes) override;
     void download(void* to, const void* from, std::size_t bytes) override;
     void copy(void* to, const void* from, std::size_t bytes) override;
@@ -34,7 +35,8 @@ private:
     auto checked(Work&& work);
 
     std::unique_ptr<gpu::Device> device_;
-    std::size_t allocated_ = 0;  ///< bytes asked for so far
+    std::unordered_map<void*, std::size_t> sizes_;  ///< bytes of what is allocated
+    std::size_t allocated_ = 0;                     ///< their sum
 };
 
 }  // namespace tdrm::engine

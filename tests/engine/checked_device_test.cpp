@@ -1,4 +1,6 @@
 // Failures of a device as the program tells them.
+#include "../../src/engine/checked_device.hpp"
+
 #include <gtest/gtest.h>
 
 #include <new>
@@ -54,6 +56,16 @@ TEST(CheckedDevice, SaysWhatFailedAndWhatToDo) {
     ill.read(Array::weights, 0, weight);
     const std::string failure = message_of([&] { ill.read(Array::weights, 0, weight); });
     EXPECT_NE(failure.find("71 the device frail failed: an illegal memory access"), std::string::npos) << failure;
+}
+
+TEST(CheckedDevice, CountsWhatIsTakenAtTheTime) {
+    constexpr std::size_t mib = 1 << 20;
+    CheckedDevice device(std::make_unique<FrailDevice>(8 * mib, 100));
+    for (int again = 0; again < 3; ++again) device.release(device.allocate(mib));
+    void* kept = device.allocate(mib);
+    const std::string memory = message_of([&] { (void)device.allocate(8 * mib); });
+    EXPECT_NE(memory.find(": 8 MiB more were asked for, beside 1 MiB (weights"), std::string::npos) << memory;
+    device.release(kept);
 }
 
 }  // namespace
