@@ -306,7 +306,7 @@ AnswerForest answer_forest(const Trajectories& data, std::span<const Fork> forks
 }
 
 std::vector<float> token_logprobs_together(comm::Communicator& ranks, engine::Engine& model, const Trajectories& data,
-                                           std::span<const Fork> forks, float temperature) {
+                                           std::span<const Fork> forks, float temperature, int unit_tokens) {
     const auto groups = data.groups();
     const auto [begin, end] = share(groups.size(), ranks.rank(), ranks.size());
     const auto mine = ranks.agree("log-probs of answers", [&, b = begin, e = end] {
@@ -317,7 +317,7 @@ std::vector<float> token_logprobs_together(comm::Communicator& ranks, engine::En
             const auto first_token = static_cast<std::size_t>(data.token_offset[groups[p].first]);
             found.resize(origin + static_cast<std::size_t>(data.token_offset[groups[p].second]) - first_token);
             std::vector<std::size_t> rows;
-            std::size_t tokens = 0;
+            std::size_t tokens = 0;  // of the rows, without the prompt
             const auto flush = [&] {
                 const AnswerForest part = answer_forest(data, forks, rows);
                 std::vector<float> logp(part.rows.size()), entropy(part.rows.size());
@@ -330,11 +330,12 @@ std::vector<float> token_logprobs_together(comm::Communicator& ranks, engine::En
                 tokens = 0;
             };
             for (const auto& [from, to] : trees(forks, groups[p].first, groups[p].second)) {
-                for (std::size_t row = from; row < to; ++row) {
-                    rows.push_back(row);
-                    tokens += data.ids(row).size();
-                }
-                if (tokens >= std::size_t{kScoreTokens} / 2) flush();
+                std::size_t more = 0;
+                for (std::size_t row = from; row < to; ++row) more += data.ids(row).size();
+                if (!rows.empty() && data.prompt(p).size() + tokens + more > static_cast<std::size_t>(unit_tokens))
+                    flush();
+                for (std::size_t row = from; row < to; ++row) rows.push_back(row);
+                tokens += more;
             }
             if (!rows.empty()) flush();
         }

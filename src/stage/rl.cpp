@@ -130,6 +130,7 @@ public:
         // The evaluation has a cache of its own while it lasts.
         if (!options_.eval.problems.empty())
             memory.add(generation_memory(*spec, planned.task, options_.slots, options_.eval.sampler.max_tokens));
+        const int tokens = std::max(options_.unit_tokens, sample);  // of a scoring pass
         std::vector<std::string> read;
         const bool has_value = *options_.value_key() != 0;
         if (has_value) read.emplace_back(options_.value_key());
@@ -145,12 +146,12 @@ public:
             } else {
                 memory.add(frozen_memory("the value model", *value));
             }
-            memory.add(scoring_memory(*value, std::max(options_.unit_tokens, sample)));
+            memory.add(scoring_memory(*value, tokens));
         }
         if (options_.kl.beta > 0)
             memory.add(frozen_memory("the reference", *spec))
-                .add(scoring_memory(*spec, options_.unit_tokens))
-                .add("logits of the reference", engine::loss_bytes(*spec, options_.unit_tokens));
+                .add(scoring_memory(*spec, tokens))
+                .add("logits of the reference", engine::loss_bytes(*spec, tokens));
         return memory;
     }
 

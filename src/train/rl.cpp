@@ -137,6 +137,7 @@ void RlObjective::take(std::int64_t update, RlBatch batch, double explained_befo
     batch_ = std::move(batch);
     offered_ = static_cast<std::int64_t>(batch_.answers.num_problems());
     generated_ = static_cast<std::int64_t>(batch_.answers.token.size());
+    if (options_.loss.beta > 0) ask_reference();
     value_answers(explained_before);
 }
 
@@ -223,8 +224,7 @@ void RlObjective::cut_policy() {
         }
     }
     drop_idle_trees(lengths);
-    const bool policy_learns = !critic_ || update_ >= critic_->options.warmup;
-    policy_units_ = samples_.empty() || !policy_learns
+    policy_units_ = samples_.empty() || !policy_learns()
                         ? Units()
                         : Units(std::move(lengths), static_cast<std::size_t>(options_.unit_tokens));
 }
@@ -305,14 +305,7 @@ Sums RlObjective::differentiate_policy(std::size_t unit) {
     for (std::size_t i = units_.begin(unit); i < units_.end(unit); ++i)
         members.insert(members.end(), samples_[i].begin(), samples_[i].end());
     const auto part = rollout::answer_forest(answers, batch_.forks, members);
-    std::vector<float> reference;
     const float temperature = options_.sampler.logprob_temperature();
-    if (options_.loss.beta > 0) {
-        reference.resize(part.rows.size());
-        std::vector<float> entropy(part.rows.size());
-        reference_->token_logprobs(reference_->forward(part.forest, part.rows, engine::Keep::nothing), part.targets,
-                                   temperature, reference, entropy);
-    }
     // By token of the table, from the first that the unit has.
     const auto first = static_cast<std::size_t>(answers.token_offset[members.front()]);
     std::vector<double> weight(static_cast<std::size_t>(answers.token_offset[members.back() + 1]) - first);
@@ -344,8 +337,9 @@ Sums RlObjective::differentiate_policy(std::size_t unit) {
         for (std::size_t i = part.first[row]; i < part.first[row + 1]; ++i) {
             const std::size_t t = part.tokens[i];
             if (weight[t - first] == 0) continue;
-            const reward::TokenLogProbs logprobs{static_cast<double>(logp), static_cast<double>(old[t]),
-                                                 static_cast<double>(reference.empty() ? logp : reference[row])};
+            const reward::TokenLogProbs logprobs{
+                static_cast<double>(logp), static_cast<double>(old[t]),
+                static_cast<double>(batch_.reference.empty() ? logp : batch_.reference[t])};
             const auto token = reward::policy_loss(logprobs, static_cast<double>(batch_.advantage[t]), options_.loss,
                                                    ratio_of_answer[t - first]);
             loss += token.loss * weight[t - first];

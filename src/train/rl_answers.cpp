@@ -87,27 +87,31 @@ std::size_t RlObjective::missing(const rollout::Trajectories& answers) const {
     return wanted - std::min(wanted, answers.num_problems());
 }
 
-/// What models say of the batch before anything is learnt from it.
+/// What models say of the batch before anything is learnt from it, one after the other.
 void RlObjective::look() {
-    const float temperature = options_.sampler.logprob_temperature();
-    const auto logprobs = [&](engine::Engine& model) {
-        return rollout::token_logprobs_together(ranks_, model, batch_.answers, batch_.forks, temperature);
+    const auto scores = [&](rollout::Scorer& scorer) {
+        const ledger::In section(ledger::Section::score);
+        return rollout::score_together(ranks_, scorer, batch_.answers);
     };
-    if (scorer_ && !values_follow_) {
-        const ledger::In section(ledger::Section::score);
-        batch_.values = rollout::score_together(ranks_, *scorer_, batch_.answers);
-    }
-    if (judge_) {
-        const ledger::In section(ledger::Section::score);
-        batch_.judgement = rollout::score_together(ranks_, *judge_, batch_.answers);
-    }
+    if (scorer_ && !values_follow_) batch_.values = scores(*scorer_);
+    if (judge_) batch_.judgement = scores(*judge_);
+    if (kl_form_ || (options_.loss.beta > 0 && policy_learns())) ask_reference();
     if (options_.old == OldLogProbs::trainer) batch_.old = logprobs(policy_);
     if (!kl_form_) return;
-    const auto reference = logprobs(*reference_);
     const auto& old = batch_.old.empty() ? batch_.answers.logprob : batch_.old;
     for (std::size_t t = 0; t < old.size(); ++t)
         batch_.divergence.push_back(static_cast<float>(
-            reward::kl_estimate(*kl_form_, static_cast<double>(old[t]), static_cast<double>(reference[t]))));
+            reward::kl_estimate(*kl_form_, static_cast<double>(old[t]), static_cast<double>(batch_.reference[t]))));
+}
+
+std::vector<float> RlObjective::logprobs(engine::Engine& model) {
+    return rollout::token_logprobs_together(ranks_, model, batch_.answers, batch_.forks,
+                                            options_.sampler.logprob_temperature(), options_.unit_tokens);
+}
+
+void RlObjective::ask_reference() {
+    const ledger::In section(ledger::Section::score);
+    batch_.reference = logprobs(*reference_);
 }
 
 }  // namespace tdrm::train

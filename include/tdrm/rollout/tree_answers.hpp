@@ -80,9 +80,10 @@ struct AnswerForest {
 [[nodiscard]] AnswerForest answer_forest(const Trajectories& data, std::span<const Fork> forks,
                                          std::span<const std::size_t> rows);
 
-/// Collective. log softmax(logits / temperature) of every token of the table, by forward passes over whole answers.
+/// Collective. log softmax(logits / temperature) of every token of the table, by forward passes over whole answers
+/// to a problem, of at most `unit_tokens` tokens where that is more than one tree.
 [[nodiscard]] std::vector<float> token_logprobs_together(comm::Communicator& ranks, engine::Engine& model,
                                                          const Trajectories& data, std::span<const Fork> forks,
-                                                         float temperature);
+                                                         float temperature, int unit_tokens);
 
 }  // namespace tdrm::rollout

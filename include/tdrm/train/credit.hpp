@@ -47,6 +47,7 @@ struct RlBatch {
     std::vector<float> values;         ///< logits of all states (rollout::state_offsets), empty without a value model
     std::vector<float> judgement;      ///< the same of the reward's value model; empty: `values` is that, too
     std::vector<float> old;            ///< trainer's log-prob per token; empty: those of the sampler stand for them
+    std::vector<float> reference;      ///< the reference's log-prob per token; empty where none is asked
     std::vector<float> divergence;     ///< estimate of KL from the reference per token; empty where no part needs it
     std::vector<PartScores> parts;     ///< of the reward
     std::vector<double> reward;        ///< their weighted sum, per trajectory

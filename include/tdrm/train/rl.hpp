@@ -119,8 +119,8 @@ public:
 
     [[nodiscard]] const RlBatch& batch() const { return batch_; }
     [[nodiscard]] double explained_before() const { return explained_before_; }
-    /// Takes the batch that was answered after `update` updates, with what models said of it, and makes rewards and
-    /// advantages anew; `prepare` won't answer it again.
+    /// Collective. Takes the batch that was answered after `update` updates, with what models said of it, and makes
+    /// rewards and advantages anew; `prepare` won't answer it again.
     void take(std::int64_t update, RlBatch batch, double explained_before);
     /// Whether an answer of the batch is part of the prepared update.
     [[nodiscard]] bool is_of_update(std::size_t row) const;
@@ -138,6 +138,9 @@ public:
 
 private:
     void answer();
+    /// Collective. Of the batch's tokens.
+    [[nodiscard]] std::vector<float> logprobs(engine::Engine& model);
+    void ask_reference();
     /// Collective. Answers of further problems of the shuffle.
     [[nodiscard]] rollout::TreeAnswers next_answers(std::int64_t problems);
     /// Problems that a batch still lacks.
@@ -145,6 +148,7 @@ private:
     /// Of the weights that draw answers, where adapters learn: 48 bits, as a figure.
     [[nodiscard]] double sampling_hash() const;
     void look();
+    [[nodiscard]] bool policy_learns() const { return !critic_ || update_ >= critic_->options.warmup; }
     /// Whether the values of the prepared batch are those that the critic finds while it learns, which saves a pass:
     /// then its units come first, and the policy's are made of what they found (prepare_more).
     [[nodiscard]] bool critic_looks() const { return critic_ && options_.updates_per_batch() == 1; }
