@@ -78,7 +78,7 @@ PassAttention DeviceDecoder::attend_once(std::span<const Append> runs) {
     ranges_.assign(ranges);
     first_range_.assign(first_range);
     device_pages_.assign(pages_);
-    const auto& transformer = engine_.transformer_;
+    const auto& transformer = engine_.passes().transformer;
     const auto attend = [this, &transformer, rows = static_cast<int>(runs.size())](int layer, const gpu::bf16* qkv,
                                                                                    gpu::bf16* mixed, float*) {
         const PageTarget target = pages(layer);
@@ -110,7 +110,7 @@ PassAttention DeviceDecoder::attend_in_tiles(std::span<const Append> runs) {
     }
     query_plan_ = plan_.assign(tiles_);
     device_pages_.assign(pages_);
-    const auto& transformer = engine_.transformer_;
+    const auto& transformer = engine_.passes().transformer;
     const auto attend = [this, &transformer](int layer, const gpu::bf16* qkv, gpu::bf16* mixed, float*) {
         const PageTarget target = pages(layer);
         device_.run(gpu::Attend{mixed, nullptr, qkv, query_plan_, transformer.shape(), transformer.attention_scale(),
@@ -126,7 +126,7 @@ const gpu::bf16* DeviceDecoder::append(std::span<const Append> runs, std::span<c
     std::vector<std::int32_t> rows;
     for (const std::int32_t r : read) rows.push_back(last_[static_cast<std::size_t>(r)]);
     ++engine_.pass_;  // earlier rows of the engine are gone
-    return engine_.transformer_.run(tokens_, positions_, rows, attention, false);
+    return engine_.passes().transformer.run(tokens_, positions_, rows, attention, false);
 }
 
 void DeviceDecoder::prefill(std::span<const Append> runs) {
@@ -135,7 +135,7 @@ void DeviceDecoder::prefill(std::span<const Append> runs) {
     const gpu::bf16* hidden = append(runs, all);
     const auto vocab = static_cast<std::size_t>(engine_.spec().vocab);
     for (const Append& run : runs) {
-        const float* logits = engine_.head_.logits(hidden, 1);
+        const float* logits = engine_.passes().head.logits(hidden, 1);
         auto& kept = kept_.try_emplace(run.segment, device_).first->second;
         device_.copy(kept.resize(vocab), logits, vocab * sizeof(float));
         hidden += engine_.spec().width;
@@ -144,7 +144,7 @@ void DeviceDecoder::prefill(std::span<const Append> runs) {
 
 void DeviceDecoder::sample(const float* logits, std::span<const double> uniform, std::size_t first) {
     device_.run(gpu::Sample{drawn_.resize(uniform.size()), logits, uniform_.assign(uniform),
-                            static_cast<int>(uniform.size()), engine_.spec().vocab, engine_.head_.pitch(),
+                            static_cast<int>(uniform.size()), engine_.spec().vocab, engine_.passes().head.pitch(),
                             static_cast<float>(sampler_.temperature), sampler_.top_k, sampler_.top_p,
                             static_cast<float>(sampler_.min_p)});
     std::vector<gpu::SampledToken> drawn(uniform.size());
@@ -176,8 +176,8 @@ std::span<const Choice> DeviceDecoder::step(std::span<const DecodeStep> steps) {
     choices_.resize(steps.size());
     for (std::size_t first = 0; first < steps.size(); first += DeviceHead::kChunk) {
         const std::size_t count = std::min<std::size_t>(DeviceHead::kChunk, steps.size() - first);
-        const float* logits = engine_.head_.logits(hidden + first * static_cast<std::size_t>(engine_.spec().width),
-                                                   static_cast<int>(count));
+        const float* logits = engine_.passes().head.logits(
+            hidden + first * static_cast<std::size_t>(engine_.spec().width), static_cast<int>(count));
         sample(logits, std::span(uniform).subspan(first, count), first);
     }
     return choices_;
@@ -187,7 +187,7 @@ void DeviceDecoder::values(std::span<const Append> runs, std::span<const std::in
                            const model::ReadOut& read_out, std::span<float> logits) {
     ensure(logits.size() == read.size(), "a value for each run that is read");
     const gpu::bf16* hidden = append(runs, read);
-    if (!read.empty()) engine_.head_.values(hidden, read_out, logits);
+    if (!read.empty()) engine_.passes().head.values(hidden, read_out, logits);
 }
 
 }  // namespace tdrm::engine

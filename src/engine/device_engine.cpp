@@ -1,5 +1,7 @@
 #include "device_engine.hpp"
 
+#include <algorithm>
+
 #include "checked_device.hpp"
 #include "device_decoder.hpp"
 #include "tdrm/base/errors.hpp"
@@ -20,11 +22,46 @@ const model::ModelSpec& supported(const model::ModelSpec& spec) {
 DeviceEngine::DeviceEngine(const model::ModelSpec& spec, std::unique_ptr<gpu::Device> device)
     : Engine(supported(spec)),
       device_(std::make_unique<CheckedDevice>(std::move(device))),
-      weights_(*device_, static_cast<std::size_t>(num_parameters())),
-      transformer_(*device_, this->spec(), layout(), weights_.data()),
-      head_(*device_, this->spec(), layout(), weights_.data()),
-      d_hidden_(*device_) {
+      weights_(*device_, static_cast<std::size_t>(num_parameters())) {
     device_->zero(weights_.data(), static_cast<std::size_t>(num_parameters()) * sizeof(bf16));
+}
+
+DeviceEngine::Passes::Passes(gpu::Device& device, const Engine& engine, const bf16* weights, Recompute recompute)
+    : transformer(device, engine.spec(), engine.layout(), weights, recompute),
+      head(device, engine.spec(), engine.layout(), weights),
+      d_hidden(device) {}
+
+DeviceEngine::Passes& DeviceEngine::passes() {
+    if (!passes_) passes_.emplace(*device_, *this, weights(), recompute_);
+    return *passes_;
+}
+
+void DeviceEngine::end_passes() {
+    passes_.reset();
+    ++pass_;  // their rows are gone
+}
+
+bf16* DeviceEngine::weights() {
+    if (weights_.data() == nullptr)
+        device_->upload(weights_.resize(rested_.size()), rested_.data(), rested_.size() * sizeof(BFloat16));
+    return weights_.data();
+}
+
+bf16* DeviceEngine::weights_to_change() {
+    bf16* changed = weights();
+    rested_ = std::vector<BFloat16>();
+    return changed;
+}
+
+void DeviceEngine::rest() {
+    end_passes();
+    if (training_ || weights_.data() == nullptr) return;
+    if (rested_.empty()) {
+        rested_.resize(static_cast<std::size_t>(num_parameters()));
+        device_->download(rested_.data(), weights_.data(), rested_.size() * sizeof(BFloat16));
+        device_->wait();
+    }
+    weights_.release();
 }
 
 DeviceTraining& DeviceEngine::training() {
@@ -43,7 +80,8 @@ void DeviceEngine::read(Array array, std::int64_t first, std::span<float> out) c
     check_range(first, out.size());
     ensure(has(array), "an array is read that there is");
     if (training_ && training_->has(array)) return training_->read(array, first, out);
-    download_rounded(*device_, weights_.data() + first, out);
+    if (weights_.data() != nullptr) return download_rounded(*device_, weights_.data() + first, out);
+    std::transform(rested_.begin() + first, rested_.begin() + first + std::ssize(out), out.begin(), to_float);
 }
 
 void DeviceEngine::write(Array array, std::int64_t first, std::span<const float> values) {
@@ -51,7 +89,7 @@ void DeviceEngine::write(Array array, std::int64_t first, std::span<const float>
     ensure(has(array), "an array is written that there is");
     if (training_ && training_->has(array)) training_->write(array, first, values);
     if (array != Array::weights) return;
-    upload_rounded(*device_, weights_.data() + first, values);
+    upload_rounded(*device_, weights_to_change() + first, values);
 }
 
 const bf16* DeviceEngine::hidden(Rows rows) const {
@@ -60,28 +98,28 @@ const bf16* DeviceEngine::hidden(Rows rows) const {
 }
 
 bf16* DeviceEngine::d_hidden(int rows) {
-    return d_hidden_.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(spec().width));
+    return passes().d_hidden.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(spec().width));
 }
 
 Rows DeviceEngine::forward(const model::Forest& forest, std::span<const std::int32_t> rows, Keep keep) {
-    hidden_ = transformer_.forward(forest, rows, keep == Keep::activations);
+    hidden_ = passes().transformer.forward(forest, rows, keep == Keep::activations);
     return {static_cast<int>(rows.size()), ++pass_};
 }
 
 void DeviceEngine::token_logprobs(Rows rows, std::span<const std::int32_t> targets, float temperature,
                                   std::span<float> logp, std::span<float> entropy) {
-    head_.token_logprobs(hidden(rows), targets, temperature, logp, entropy);
+    passes().head.token_logprobs(hidden(rows), targets, temperature, logp, entropy);
 }
 
 void DeviceEngine::token_logits(Rows rows, int row, std::span<float> logits) {
-    const float* from = head_.logits(hidden(rows) + std::ptrdiff_t{row} * spec().width, 1);
+    const float* from = passes().head.logits(hidden(rows) + std::ptrdiff_t{row} * spec().width, 1);
     device_->download(logits.data(), from, logits.size_bytes());
     device_->wait();
 }
 
 void DeviceEngine::values(Rows rows, const model::ReadOut& read_out, std::span<float> logits) {
     ensure(std::ssize(logits) == rows.count, "a value for each row");
-    head_.values(hidden(rows), read_out, logits);
+    passes().head.values(hidden(rows), read_out, logits);
 }
 
 std::unique_ptr<Decoder> DeviceEngine::decoder(std::int64_t max_tokens, const SamplerOptions& sampler) {
@@ -89,21 +127,24 @@ std::unique_ptr<Decoder> DeviceEngine::decoder(std::int64_t max_tokens, const Sa
 }
 
 void DeviceEngine::begin_training(const TrainingSetup& setup) {
+    (void)weights_to_change();
     training_.emplace(*device_, layout(), setup, weights_);
-    transformer_.recompute(setup.recompute);
+    recompute_ = setup.recompute;
+    end_passes();
 }
 
 void DeviceEngine::token_loss(Rows rows, std::span<const std::int32_t> targets, float temperature,
                               const TokenLoss& loss) {
-    head_.token_loss(hidden(rows), targets, temperature, loss, d_hidden(rows.count), training().gradient().data());
+    passes().head.token_loss(hidden(rows), targets, temperature, loss, d_hidden(rows.count),
+                             training().gradient().data());
 }
 
 void DeviceEngine::value_loss(Rows rows, std::span<const float> d_logits) {
-    head_.value_loss(hidden(rows), d_logits, d_hidden(rows.count), training().gradient().data());
+    passes().head.value_loss(hidden(rows), d_logits, d_hidden(rows.count), training().gradient().data());
 }
 
 void DeviceEngine::backward(const model::Forest& forest) {
-    transformer_.backward(forest, d_hidden_.data(), training().gradient().data());
+    passes().transformer.backward(forest, passes().d_hidden.data(), training().gradient().data());
 }
 
 }  // namespace tdrm::engine

@@ -3,10 +3,12 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "device_head.hpp"
 #include "device_training.hpp"
 #include "device_transformer.hpp"
+#include "tdrm/base/bfloat16.hpp"
 #include "tdrm/engine/engine.hpp"
 #include "tdrm/gpu/device.hpp"
 
@@ -27,6 +29,7 @@ public:
     void token_logits(Rows rows, int row, std::span<float> logits) override;
     void values(Rows rows, const model::ReadOut& read_out, std::span<float> logits) override;
     [[nodiscard]] std::unique_ptr<Decoder> decoder(std::int64_t max_tokens, const SamplerOptions& sampler) override;
+    void rest() override;
 
     void begin_training(const TrainingSetup& setup) override;
     void begin_update() override { training().begin_update(); }
@@ -43,17 +46,31 @@ public:
 private:
     friend class DeviceDecoder;
 
+    /// What computes, with all that passes leave.
+    struct Passes {
+        Passes(gpu::Device& device, const Engine& engine, const gpu::bf16* weights, Recompute recompute);
+        DeviceTransformer transformer;
+        DeviceHead head;
+        gpu::Memory<gpu::bf16> d_hidden;
+    };
+
     DeviceTraining& training();
+    // Brought back where the engine rests.
+    Passes& passes();
+    gpu::bf16* weights();
+    gpu::bf16* weights_to_change();  ///< what lies in the host's memory isn't true any more
+    /// Gives back all that passes left.
+    void end_passes();
     void check_range(std::int64_t first, std::size_t n) const;
     [[nodiscard]] const gpu::bf16* hidden(Rows rows) const;
     gpu::bf16* d_hidden(int rows);
 
     std::unique_ptr<gpu::Device> device_;
     gpu::Memory<gpu::bf16> weights_;
-    DeviceTransformer transformer_;
-    DeviceHead head_;
+    std::vector<BFloat16> rested_;  ///< the weights, from the first rest to the next change of them
+    std::optional<Passes> passes_;
     std::optional<DeviceTraining> training_;
-    gpu::Memory<gpu::bf16> d_hidden_;
+    Recompute recompute_ = Recompute::none;
     const gpu::bf16* hidden_ = nullptr;  ///< of the last pass
     std::int64_t pass_ = 0;
 };

@@ -92,11 +92,12 @@ DeviceTransformer::Activations::Activations(gpu::Device& device)
       fed_rstd(device) {}
 
 DeviceTransformer::DeviceTransformer(gpu::Device& device, const model::ModelSpec& spec, const model::Layout& layout,
-                                     const bf16* weights)
+                                     const bf16* weights, Recompute recompute)
     : device_(device),
       spec_(spec),
       layout_(layout),
       weights_(weights),
+      recompute_(recompute),
       shared_(device),
       x_(device),
       normed_(device),

@@ -58,11 +58,9 @@ struct PassAttention {
 class DeviceTransformer {
 public:
     /// @param weights flat, in the layout's order. Outlived by both.
+    /// @param recompute by backward passes
     DeviceTransformer(gpu::Device& device, const model::ModelSpec& spec, const model::Layout& layout,
-                      const gpu::bf16* weights);
-
-    /// What backward passes are to compute again, from the next forward pass on.
-    void recompute(Recompute what) { recompute_ = what; }
+                      const gpu::bf16* weights, Recompute recompute);
 
     /// Normed last hidden states of the given rows, as model::Transformer::forward.
     const gpu::bf16* forward(const model::Forest& forest, std::span<const std::int32_t> rows, bool for_backward);
@@ -124,7 +122,7 @@ private:
     const model::ModelSpec& spec_;
     const model::Layout& layout_;
     const gpu::bf16* weights_;
-    Recompute recompute_ = Recompute::none;
+    Recompute recompute_;
     std::vector<gpu::Memory<gpu::bf16>> inputs_;  ///< of the layers, of the last pass for a backward one
     std::vector<Activations> layers_;
     Activations shared_;       ///< of a layer at a time: what is computed again

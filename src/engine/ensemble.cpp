@@ -102,6 +102,10 @@ std::unique_ptr<Decoder> Ensemble::decoder(std::int64_t max_tokens, const Sample
     return std::make_unique<EnsembleDecoder>(std::move(decoders));
 }
 
+void Ensemble::rest() {
+    for (const auto& member : members_) member->rest();
+}
+
 void Ensemble::read(Array, std::int64_t, std::span<float>) const { not_of_ensembles(); }
 void Ensemble::write(Array, std::int64_t, std::span<const float>) { not_of_ensembles(); }
 void Ensemble::token_logprobs(Rows, std::span<const std::int32_t>, float, std::span<float>, std::span<float>) {

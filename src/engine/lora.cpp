@@ -135,6 +135,7 @@ public:
         merge();
         return base_->decoder(max_tokens, sampler);
     }
+    void rest() override { base_->rest(); }
 
     void begin_training(const TrainingSetup& setup) override {
         training_.emplace(layout(), setup, values_);

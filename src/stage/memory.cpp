@@ -71,13 +71,23 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
         memory.add("frozen matrices", static_cast<double>(sizes.frozen) * sizeof(float));
         memory.add("adapters, their gradient, sum and moments", (fast ? 5 : 6) * share);
     }
+    memory.add(unit_memory(spec, unit_tokens, sample_tokens, other_pass, precision.recompute));
+    return memory.add("products of the backward pass", kProductBytes).add("a commit", engine::commit_bytes(spec));
+}
+
+Memory unit_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, int other_pass,
+                   engine::Recompute recompute) {
     // Passes of one engine share their memory.
     const double tokens = longest_unit(unit_tokens, sample_tokens);
-    const double unit = engine::pass_bytes(spec, tokens, tokens, engine::Keep::activations, precision.recompute);
+    const double unit = engine::pass_bytes(spec, tokens, tokens, engine::Keep::activations, recompute);
     const double other = engine::pass_bytes(spec, other_pass, other_pass, engine::Keep::nothing);
-    memory.add("activations of a unit", std::max(unit, other));
-    memory.add("products of the backward pass", kProductBytes);
-    return memory.add("logits", engine::loss_bytes(spec, tokens)).add("a commit", engine::commit_bytes(spec));
+    return Memory().add("activations of a unit", std::max(unit, other)).add("logits", engine::loss_bytes(spec, tokens));
+}
+
+Memory paged_memory(const std::vector<Memory>& models, double room) {
+    double largest = 0;
+    for (const Memory& model : models) largest = std::max(largest, model.total());
+    return Memory().add("the largest paged model, beyond the room of a unit", std::max(0.0, largest - room));
 }
 
 Memory scoring_memory(const model::ModelSpec& spec, int tokens) {

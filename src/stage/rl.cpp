@@ -8,6 +8,7 @@
 #include "rl_options.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
+#include "tdrm/engine/devices.hpp"
 #include "tdrm/engine/memory.hpp"
 #include "tdrm/stage/models.hpp"
 #include "tdrm/stage/options.hpp"
@@ -44,6 +45,7 @@ public:
     }
 
     StageOutcome run(StageContext& context) override {
+        context.ranks.agree("looking where models lie", [&] { check_device(); });
         const auto policy = to_train(context, options_.train, load_model(context, context.input("policy")));
         const ReadModel value = value_of(context), judge = judge_of(context);
         const auto reference = load_reference(context);
@@ -121,6 +123,7 @@ public:
     }
 
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
+        check_device();
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
@@ -128,9 +131,12 @@ public:
                                         options_.train.precision, options_.train.lora);
         memory.add(generation_memory(*spec, planned.task, options_.slots, options_.sampler.max_tokens));
         // The evaluation has a cache of its own while it lasts.
+        Memory evaluation;
         if (!options_.eval.problems.empty())
-            memory.add(generation_memory(*spec, planned.task, options_.slots, options_.eval.sampler.max_tokens));
+            evaluation = generation_memory(*spec, planned.task, options_.slots, options_.eval.sampler.max_tokens);
+        memory.add(evaluation);
         const int tokens = std::max(options_.unit_tokens, sample);  // of a scoring pass
+        std::vector<Memory> frozen;
         std::vector<std::string> read;
         const bool has_value = *options_.value_key() != 0;
         if (has_value) read.emplace_back(options_.value_key());
@@ -139,23 +145,36 @@ public:
         for (const std::string& key : read) {
             auto value = planned.model(key);
             if (!value) return std::nullopt;
-            if (key == "critic.init") {
-                value = value_spec(*value);
+            const bool learns = key == "critic.init";
+            if (learns) value = value_spec(*value);
+            const Memory passes = scoring_memory(*value, tokens);
+            if (learns) {
                 memory.add(training_memory(*value, options_.unit_tokens, sample, rollout::kScoreTokens, planned,
                                            options_.train.precision));
+                memory.add(passes);
             } else {
-                memory.add(frozen_memory("the value model", *value));
+                frozen.push_back(frozen_memory("the value model", *value).add(passes));
             }
-            memory.add(scoring_memory(*value, tokens));
         }
         if (options_.kl.beta > 0)
-            memory.add(frozen_memory("the reference", *spec))
-                .add(scoring_memory(*spec, tokens))
-                .add("logits of the reference", engine::loss_bytes(*spec, tokens));
+            frozen.push_back(frozen_memory("the reference", *spec)
+                                 .add(scoring_memory(*spec, tokens))
+                                 .add("logits of the reference", engine::loss_bytes(*spec, tokens)));
+        const Memory unit = unit_memory(*spec, options_.unit_tokens, sample, rollout::kPrefillTokens,
+                                        options_.train.precision.recompute);
+        if (options_.paged()) return memory.add(paged_memory(frozen, unit.total() + evaluation.total()));
+        for (const Memory& model : frozen) memory.add(model);
         return memory;
     }
 
 private:
+    /// @throws ConfigError where there is no memory but the host's
+    void check_device() const {
+        if (options_.paged() && engine::device_in_use() == engine::DeviceKind::cpu)
+            throw ConfigError(
+                "frozen: paged is for devices (on processors models lie in the host's memory anyway). Leave it out.");
+    }
+
     /// What becomes of the answers of an evaluation: the guard's look, evals/.
     [[nodiscard]] EvalListener listener(const StageContext& context, train::Guard& guard,
                                         train::RlObjective& objective) const {
@@ -241,7 +260,14 @@ private:
     /// The frozen policy that divergences are measured from; none where none is.
     [[nodiscard]] std::unique_ptr<engine::Engine> load_reference(StageContext& context) const {
         if (options_.kl.beta == 0) return nullptr;
-        return load_model(context, context.input(options_.kl.reference.empty() ? "policy" : "kl.reference"));
+        return frozen(context,
+                      load_model(context, context.input(options_.kl.reference.empty() ? "policy" : "kl.reference")));
+    }
+    /// Collective. A frozen model, which makes room for the next one until it is asked.
+    [[nodiscard]] std::unique_ptr<engine::Engine> frozen(StageContext& context,
+                                                         std::unique_ptr<engine::Engine> model) const {
+        if (options_.paged()) context.ranks.agree("paging a model", [&] { model->rest(); });
+        return model;
     }
 
     /// A model of values with what reads it; nothing where none is named.
@@ -253,7 +279,7 @@ private:
 
     [[nodiscard]] ReadModel read(StageContext& context, const Input& input,
                                  std::unique_ptr<engine::Engine> engine) const {
-        ReadModel model{std::move(engine), {}};
+        ReadModel model{frozen(context, std::move(engine)), {}};
         model.scorer.emplace(value_scorer(context, *model.engine, input, options_.read_out, options_.unit_tokens));
         return model;
     }

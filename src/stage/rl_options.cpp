@@ -145,6 +145,10 @@ void RlStageOptions::fields(Fields& f) {
     f("sampler", sampler, "how answers are drawn");
     f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", between(1, 1e8));
     f("slots", slots, "sequences decoded together", between(1, 1e6)).not_identity();
+    f("frozen", frozen,
+      "where models that don't learn (of values, the reference) are while nobody asks them: resident, on the device; "
+      "paged, in the host's memory; the same bits")
+        .not_identity();
     f("save_rollouts", save_rollouts,
       "keep the answers, rewards and advantages of every N-th batch in rollouts/; 0 = none", between(0, 1e9))
         .not_identity();
@@ -180,6 +184,7 @@ train::RlOptions RlStageOptions::bound() const {
     o.sampler = sampler;
     o.unit_tokens = unit_tokens;
     o.slots = slots;
+    o.paged = paged();
     return o;
 }
 

@@ -128,6 +128,16 @@ struct LossFields {
     void fields(Fields& f);
 };
 
+/// Where models that don't learn are while nobody asks them.
+enum class Frozen {
+    resident,  ///< on the device
+    paged,     ///< in the host's memory
+};
+constexpr auto enum_names(Frozen) {
+    return std::array<std::pair<Frozen, std::string_view>, 2>{
+        {{Frozen::resident, "resident"}, {Frozen::paged, "paged"}}};
+}
+
 enum class GuardAction { none, warn, stop };
 constexpr auto enum_names(GuardAction) {
     using enum GuardAction;
@@ -154,6 +164,7 @@ struct RlStageOptions {
     rollout::ReadOutOptions read_out;
     engine::SamplerOptions sampler;
     int unit_tokens = 512, slots = 256;
+    Frozen frozen = Frozen::resident;
     std::int64_t save_rollouts = 0;
     bool save_evals = false;
     TrainFields train{.optimizer = {.lr = 3e-4, .schedule = train::Schedule::constant, .weight_decay = 0},
@@ -165,6 +176,7 @@ struct RlStageOptions {
     void fields(Fields& f);
 
     [[nodiscard]] std::int64_t updates_per_batch() const { return std::int64_t{inner_epochs} * minibatches; }
+    [[nodiscard]] bool paged() const { return frozen == Frozen::paged; }
     [[nodiscard]] bool has_critic() const { return !critic.init.empty(); }
     /// Option that names the value model of the advantage, or "" without one.
     [[nodiscard]] const char* value_key() const {

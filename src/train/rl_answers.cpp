@@ -89,9 +89,12 @@ std::size_t RlObjective::missing(const rollout::Trajectories& answers) const {
 
 /// What models say of the batch before anything is learnt from it, one after the other.
 void RlObjective::look() {
+    if (options_.paged) policy_.rest();
     const auto scores = [&](rollout::Scorer& scorer) {
         const ledger::In section(ledger::Section::score);
-        return rollout::score_together(ranks_, scorer, batch_.answers);
+        auto found = rollout::score_together(ranks_, scorer, batch_.answers);
+        if (options_.paged) scorer.rest();
+        return found;
     };
     if (scorer_ && !values_follow_) batch_.values = scores(*scorer_);
     if (judge_) batch_.judgement = scores(*judge_);
@@ -112,6 +115,7 @@ std::vector<float> RlObjective::logprobs(engine::Engine& model) {
 void RlObjective::ask_reference() {
     const ledger::In section(ledger::Section::score);
     batch_.reference = logprobs(*reference_);
+    if (options_.paged) reference_->rest();
 }
 
 }  // namespace tdrm::train

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -59,6 +60,41 @@ class Devices(unittest.TestCase):
         self.assertEqual(begun.returncode, 75, begun.stdout)
         runs.finish(less, config=self.config, settings=settings, more=only)
         self.assertEqual([d for d in runs.differences(whole, less) if "config.yaml" not in d], [])
+
+    def test_paged_models_give_the_weights_of_resident_ones(self):
+        resident, paged, only = self.folder / "resident", self.folder / "paged", ["--until", "step"]
+        # A baseline, a judge and a reference, each another model than the policy; two epochs, so that the second asks nobody.
+        settings = ["stages.step.updates=4", "stages.step.inner_epochs=2", "stages.step.kl={beta: 0.1, reference: other}",
+                    "stages.step.reward={value: {model: judge, weight: 0.3}}", "stages.step.save_rollouts=1", "stages.step.commit={at: 2}",
+                    "stages.other={do: sft, like: base, optimizer: {lr: 0.02}}", "stages.judge={do: value, like: td, optimizer: {lr: 0.02}}"]
+        runs.finish(resident, config=self.config, settings=settings, more=only)
+        settings.append("stages.step.frozen=paged")
+        runs.finish(paged, config=self.config, settings=settings, more=["--until", "td"])
+        begun = runs.tdrm(*runs.run_arguments(paged, self.config, settings, [*only, "--max-time", "0.01s"]), ranks=2)
+        self.assertEqual(begun.returncode, 75, begun.stdout)
+        runs.finish(paged, config=self.config, settings=settings, more=only)
+        self.assertEqual([d for d in runs.differences(resident, paged) if "config.yaml" not in d], [])
+
+    def test_paged_models_need_no_room_beside_the_policys_units(self):
+        model = "stages.base.model={layers: 24, width: 1024, heads: 16}"
+        settings = [model, "stages.step.kl={beta: 0.1}", "stages.step.unit_tokens=4096"]
+        def need(*more):
+            plan = runs.tdrm(*runs.run_arguments(self.folder / "run", self.config, [*settings, *more], ["--dry-run"])).stdout
+            return float(re.search(r"^step +rl .*\n +([\d.]+) GB a rank", plan, re.MULTILINE)[1])
+        paged, small = "stages.step.frozen=paged", "stages.step.unit_tokens=64"
+        weights = 2 * 24 * (4 * 1024**2 + 3 * 1024 * 2816) / 1e9  # of each of the two
+        self.assertGreater(need() - need(paged), 1.9 * weights)
+        # Units that are smaller than a model have room for neither: one of the two counts.
+        saved = need(small) - need(small, paged)
+        self.assertGreater(saved, 0.9 * weights)
+        self.assertLess(saved, 1.5 * weights)
+
+    def test_processors_refuse_to_page(self):
+        for more in (["--dry-run"], []):
+            settings = ["run.device=cpu", "stages.step.frozen=paged"]
+            done = runs.tdrm(*runs.run_arguments(self.folder / "run", self.config, settings, more))
+            self.assertEqual(done.returncode, 64, done.stdout)
+            self.assertIn("frozen: paged is for devices (on processors models lie in the host's memory anyway). Leave it out.", done.stdout)
 
     def test_processors_refuse_what_only_devices_compute_again(self):
         settings = ["run.device=cpu", "stages.base.precision={recompute: ffn}"]

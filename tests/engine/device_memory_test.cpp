@@ -112,6 +112,85 @@ TEST(DeviceMemory, OfActivationsThatAreComputedAgainIsAsSaid) {
     }
 }
 
+/// A forest of one sequence, all of whose rows are read.
+struct Sequence {
+    explicit Sequence(int tokens) {
+        forest.add(std::vector<std::int32_t>(static_cast<std::size_t>(tokens), 7));
+        for (std::int32_t r = 0; r < tokens; ++r) rows.push_back(r);
+    }
+    model::Forest forest;
+    std::vector<std::int32_t> rows;
+};
+
+TEST(DeviceMemory, OfAModelThatRestsIsGivenBack) {
+    const auto spec = half_billion();
+    const Sequence sequence(4096);
+    double bytes = 0;
+    DeviceEngine engine(spec, std::make_unique<CountingDevice>(bytes));
+    const double weights = bytes;
+    for (int again = 0; again < 2; ++again) {
+        (void)engine.forward(sequence.forest, sequence.rows, Keep::nothing);
+        const double said = weights + on_device::pass_bytes(spec, 4096, 4096, Keep::nothing);
+        EXPECT_NEAR(bytes, said, 0.05 * said);
+        engine.rest();
+        EXPECT_EQ(bytes, 0);
+    }
+    // What learns stays.
+    engine.begin_training({});
+    const double state = bytes;
+    EXPECT_GT(state, weights);
+    engine.begin_unit();
+    engine.token_loss(engine.forward(sequence.forest, sequence.rows, Keep::activations), sequence.rows, 1,
+                      [](int, float, float) { return 0.F; });
+    engine.backward(sequence.forest);
+    EXPECT_GT(bytes, state);
+    engine.rest();
+    EXPECT_EQ(bytes, state);
+}
+
+TEST(DeviceMemory, OfPagedModelsIsThePeakOfTheirPhases) {
+    const auto spec = half_billion();
+    const auto policy_bytes = [&] {
+        const auto training = on_device::training_bytes(spec, {});
+        return on_device::weight_bytes(spec).weights + training.gradient + training.master + training.moments +
+               training.sum;
+    }();
+    constexpr int tokens = 1024;
+    const Sequence sequence(tokens);
+    const double unit =
+        on_device::pass_bytes(spec, tokens, tokens, Keep::activations) + on_device::loss_bytes(spec, tokens);
+    const double frozen = on_device::weight_bytes(spec).weights +
+                          on_device::pass_bytes(spec, tokens, tokens, Keep::nothing) +
+                          on_device::loss_bytes(spec, tokens);
+    double bytes = 0, peak = 0;
+    DeviceEngine policy(spec, std::make_unique<CountingDevice>(bytes));
+    policy.begin_training({});
+    DeviceEngine value(spec, std::make_unique<CountingDevice>(bytes));
+    value.rest();
+    DeviceEngine reference(spec, std::make_unique<CountingDevice>(bytes));
+    reference.rest();
+    std::vector<float> logp(tokens), entropy(tokens);
+    for (int update = 0; update < 2; ++update) {
+        policy.rest();
+        for (DeviceEngine* asked : {&value, &reference}) {
+            asked->token_logprobs(asked->forward(sequence.forest, sequence.rows, Keep::nothing), sequence.rows, 1, logp,
+                                  entropy);
+            EXPECT_NEAR(bytes, policy_bytes + frozen, 0.05 * bytes);
+            peak = std::max(peak, bytes);
+            asked->rest();
+        }
+        policy.begin_unit();
+        policy.token_loss(policy.forward(sequence.forest, sequence.rows, Keep::activations), sequence.rows, 1,
+                          [](int, float, float) { return 0.F; });
+        policy.backward(sequence.forest);
+        EXPECT_NEAR(bytes, policy_bytes + unit, 0.05 * bytes);
+        peak = std::max(peak, bytes);
+    }
+    const double said = policy_bytes + std::max(unit, frozen);
+    EXPECT_NEAR(peak, said, 0.05 * said);
+    EXPECT_LT(peak, 0.95 * (policy_bytes + unit + 2 * frozen));
+}
+
 TEST(DeviceMemory, OfDealtStateIsAsSaid) {
     const auto spec = half_billion();
     double bytes = 0;

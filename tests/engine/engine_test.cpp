@@ -81,6 +81,42 @@ TEST_P(Engines, AWriteIsSeenByTheNextPass) {
     EXPECT_EQ(value_of(*model), value_of(*other));
 }
 
+TEST_P(Engines, AfterARestEverythingHasTheSameBits) {
+    const auto model = toy_model(model::Head::value), other = toy_model(model::Head::value, 9);
+    model::Forest forest;
+    forest.add(std::vector<std::int32_t>{4, 8, 15, 16});
+    const std::vector<std::int32_t> row{3};
+    const auto value_of = [&](Engine& engine) {
+        float value = 0;
+        engine.values(engine.forward(forest, row, Keep::nothing), {}, std::span(&value, 1));
+        return value;
+    };
+    const auto weights = read(*model, Array::weights);
+    const float before = value_of(*model);
+    for (int again = 0; again < 2; ++again) {
+        model->rest();
+        model->rest();
+        EXPECT_EQ(read(*model, Array::weights), weights) << "while it rests";
+        EXPECT_EQ(value_of(*model), before);
+    }
+    model->rest();
+    model->write(Array::weights, 0, read(*other, Array::weights));
+    model->rest();
+    EXPECT_EQ(value_of(*model), value_of(*other)) << "what was written while it rested";
+    // One that learns.
+    const auto gradient = [&](Engine& engine, bool rests) {
+        if (rests) engine.rest();
+        engine.begin_unit();
+        const Rows rows = engine.forward(forest, row, Keep::activations);
+        engine.value_loss(rows, std::vector<float>{0.5F});
+        engine.backward(forest);
+        if (rests) engine.rest();
+        return read(engine, Array::gradient);
+    };
+    for (Engine* engine : {model.get(), other.get()}) engine->begin_training({});
+    EXPECT_EQ(gradient(*model, true), gradient(*other, false));
+}
+
 TEST_P(Engines, AnUpdateChangesTheTrainableRangesAndNoOtherWeight) {
     const auto model = toy_model();
     const std::int64_t n = model->num_parameters();
@@ -186,6 +222,23 @@ TEST_P(Decoding, StepsDrawWhatAPrefillWouldDraw) {
     const Choice expected = decoder->draw(whole, random, 29);
     EXPECT_EQ(last.token, expected.token);
     EXPECT_NEAR(last.logprob, expected.logprob, rounding(1e-5));
+}
+
+TEST_P(Decoding, CachesStayWhileTheEngineRests) {
+    const auto model = toy_model();
+    const std::vector<std::int32_t> prompt{1, 2, 3}, more{4, 5};
+    const auto drawn = [&](bool rests) {
+        const auto decoder = model->decoder(100, {});
+        const int root = decoder->open();
+        decoder->prefill(std::vector<Append>{{root, prompt}});
+        if (rests) model->rest();
+        const int next = decoder->open(root);
+        decoder->prefill(std::vector<Append>{{next, more}});
+        if (rests) model->rest();
+        const Choice choice = decoder->draw(next, Random(random_key(7, "draw")), 0);
+        return std::pair(choice.token, choice.logprob);
+    };
+    EXPECT_EQ(drawn(true), drawn(false));
 }
 
 TEST_P(Decoding, ForgottenDistributionsArentDrawnFrom) {

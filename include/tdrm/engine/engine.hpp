@@ -176,6 +176,10 @@ public:
     /// A cache for `max_tokens` tokens, each segment's rounded up to whole pages. `sampler` says how tokens are drawn.
     /// The engine must outlive it.
     [[nodiscard]] virtual std::unique_ptr<Decoder> decoder(std::int64_t max_tokens, const SamplerOptions& sampler) = 0;
+    /// Gives back the memory that passes take, and, unless this model trains, that of its weights, which lie in the
+    /// host's memory until the next pass brings all back: the same bits. Caches stay; rows of earlier passes are gone.
+    /// Does nothing on processors.
+    virtual void rest() {}
 
     // Training. An update: begin_update, then for each unit of this rank begin_unit, forward with activations, one of
     // the losses, backward, end_unit; then reduce and update.

@@ -41,6 +41,7 @@ public:
     void token_logits(Rows rows, int row, std::span<float> logits) override;
     void values(Rows rows, const model::ReadOut& read_out, std::span<float> logits) override;
     [[nodiscard]] std::unique_ptr<Decoder> decoder(std::int64_t max_tokens, const SamplerOptions& sampler) override;
+    void rest() override;
     void begin_training(const TrainingSetup& setup) override;
     void begin_update() override;
     void begin_unit() override;

@@ -94,8 +94,7 @@ public:
     /// Room for n numbers, whose content is lost if it has to grow. @return data()
     T* resize(std::size_t n) {
         if (n > capacity_) {
-            device_->release(std::exchange(data_, nullptr));
-            capacity_ = 0;
+            release();
             data_ = static_cast<T*>(device_->allocate(n * sizeof(T)));
             capacity_ = n;
         }
@@ -106,6 +105,11 @@ public:
         resize(values.size());
         device_->upload(data_, values.data(), values.size_bytes());
         return data_;
+    }
+    /// Gives the memory back.
+    void release() {
+        device_->release(std::exchange(data_, nullptr));
+        capacity_ = 0;
     }
     [[nodiscard]] T* data() const { return data_; }
     [[nodiscard]] std::size_t capacity() const { return capacity_; }

@@ -71,6 +71,9 @@ public:
     /// Normed last hidden states at the same places, `width` numbers each: what a value head reads there.
     std::vector<float> features(task::TokenSpan prompt, std::span<const ScoredAnswer> answers);
 
+    /// engine::Engine::rest of its engine.
+    void rest() { engine_->rest(); }
+
     /// Tokens that `score` and `features` have computed so far.
     [[nodiscard]] std::int64_t tokens() const { return tokens_; }
     /// Those among them that the answers to a prompt share in a pass: the prompt as it is shown, and the probe of s_0.

@@ -52,6 +52,11 @@ struct Planned {
 [[nodiscard]] Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, int other_pass,
                                      const Planned& planned, const train::PrecisionOptions& precision,
                                      const engine::LoraOptions& lora = {});
+/// The part of it that is needed while a unit is computed.
+[[nodiscard]] Memory unit_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, int other_pass,
+                                 engine::Recompute recompute);
+/// Models, each with its passes, that are there one after the other while `room` bytes of something else are free.
+[[nodiscard]] Memory paged_memory(const std::vector<Memory>& models, double room);
 /// Scoring passes of `tokens` tokens.
 [[nodiscard]] Memory scoring_memory(const model::ModelSpec& spec, int tokens);
 /// The key/value cache of `slots` answers of this task, each at its greatest length: an upper bound.

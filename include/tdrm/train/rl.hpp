@@ -68,6 +68,7 @@ struct RlOptions {
     engine::SamplerOptions sampler;
     int unit_tokens = 512;
     int slots = 256;
+    bool paged = false;  ///< frozen models rest until they are asked, and the policy's passes meanwhile (Engine::rest)
 
     [[nodiscard]] std::int64_t updates_per_batch() const { return std::int64_t{inner_epochs} * minibatches; }
     /// Of an update, whose answers are rows of these problems of the batch, [begin, end).
