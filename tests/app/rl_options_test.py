@@ -1,7 +1,5 @@
-"""Options of training that no other run uses: each run to its end, and its effect computed again from what it stored."""
+"""Options of reinforcement learning that no other run uses."""
 
-import json
-import math
 import pathlib
 import sys
 import tempfile
@@ -11,106 +9,45 @@ import h5py
 import numpy as np
 
 import runs
+import stages
+from stages import split
 
-TRAJECTORIES = 160
-CONFIG = f"""
-run: {{dir: elsewhere, seed: 1}}
-task: {{kind: chain, min_steps: 2, max_steps: 3, splits: {{sft: 4000, value: 40, rl: 100}}}}
-stages:
-  base:  {{do: sft, model: {{layers: 2, width: 32, heads: 2}}, problems: sft, batch: 32, optimizer: {{lr: 0.006}}}}
-  rolls: {{do: rollout, policy: base, problems: value, samples: 4}}
-
-  # Every trajectory once in each update, from values of 1/2: the first targets are known without the model.
-  td_n:      {{do: value, init: base, data: rolls, batch: {TRAJECTORIES}, updates: 3, select: {{holdout: 0}},
-              target: {{kind: td_n, n: 2, gamma: 0.9, shaping: normalised}}}}
-  reference: {{do: value, like: td_n, target: {{kind: reference, n: 2, gamma: 1, shaping: none}}}}
-  outcome:   {{do: value, like: td_n, target: {{kind: outcome, n: 1, gamma: 1, shaping: none}}}}
-  impatient: {{do: value, init: base, data: rolls, batch: 32, updates: 25, select: {{holdout: 0.3, every: 1}},
-              optimizer: {{lr: 0.02, schedule: constant}}}}
-  patient:   {{do: value, like: impatient, select: {{patience: 3}}}}
-
-  plain:    {{do: rl, policy: base, problems: rl, batch: {{problems: 8, samples: 4}}, updates: 4, save_rollouts: 1,
-             optimizer: {{lr: 0.003}}}}
-  loo:      {{do: rl, like: plain, advantage: {{leave_one_out: true, divide_by_std: false}}}}
-  weak:     {{do: rl, like: plain, kl: {{beta: 0.001}}}}
-  strong:   {{do: rl, like: plain, kl: {{beta: 2}}}}
-  away:     {{do: rl, like: plain, kl: {{beta: 0.001, reference: plain}}}}
-  gae:      {{do: rl, like: plain, advantage: {{kind: gae, value: td_n}}}}
-  white:    {{do: rl, like: gae, advantage: {{whiten: true}}}}
-  sequence: {{do: rl, like: gae, loss: sequence}}
-  twice:    {{do: rl, like: gae, inner_epochs: 2}}
-  halves:   {{do: rl, like: gae, minibatches: 2}}
-  again:    {{do: rl, like: gae, loss: {{old: trainer, truncate: 2, reject: 5}}}}
-  refilled: {{do: rl, like: plain, batch: {{refill: 3}}}}
-  shaped:   {{do: rl, like: plain, reward: {{rule: {{weight: 0.5, normalise: batch}}, length: 0.25, overlong: {{weight: 0.5, buffer: 8}},
-             repetition: {{weight: 0.125, tokens: 2}}}}}}
-  progress: {{do: rl, like: plain, reward: {{value: {{model: td_n, weight: 1, form: difference, scale: probability}}}}}}
-  paid:     {{do: rl, like: plain, kl: {{beta: 0.5, in: reward, reference: plain}}}}
-  critic:   {{do: rl, like: plain, advantage: {{kind: gae}}, critic: {{init: base, target: {{kind: td_lambda, lambda: 0.5}}, warmup: 2,
-             optimizer: {{lr: 0.01}}}}, commit: {{at: 1}}}}
-  shrunk:   {{do: rl, like: critic, advantage: {{kind: shrinkage}}, batch: {{problems: 16, samples: 1}}}}
-  gated:    {{do: rl, like: critic, advantage: {{kind: gated}}, critic: {{warmup: 0}}, updates: 6}}
-  tree:     {{do: rl, like: plain, batch: {{samples: 2, tree: {{width: 2, depth: 2}}}}, advantage: {{kind: tree}}}}
-  judged:   {{do: rl, like: plain, reward: {{rule: 0.5, command: {{run: "COMMAND answer", weight: 0.25, workers: 3}}}}}}
-  stepwise: {{do: rl, like: plain, reward: {{rule: 0.5, command: {{run: "COMMAND steps", of: steps, normalise: group}}}}}}
-  adapters: {{do: rl, like: plain, lora: {{rank: 4, keep_body: true}}, optimizer: {{lr: 0.01}}}}
-  alone:    {{do: rl, like: adapters, lora: {{keep_body: false}}}}
-  tuned:    {{do: sft, init: base, problems: rl, lora: {{rank: 2, targets: [q_proj, v_proj], keep_body: true}}, updates: 8, batch: 32}}
-  td_lora:  {{do: value, init: base, data: rolls, updates: 3, lora: {{rank: 4, keep_body: true}}}}
-  td_alone: {{do: value, like: td_lora, lora: {{keep_body: false}}}}
-  by_whole: {{do: rollout, policy: adapters, problems: value, samples: 1}}
-  by_alone: {{do: rollout, like: by_whole, policy: alone}}
-  of_whole: {{do: score, data: rolls, value: td_lora}}
-  of_alone: {{do: score, data: rolls, value: td_alone}}
-  mixed:    {{do: rl, like: tree, advantage: {{value: td_n}}}}
-  late:     {{do: rl, like: plain, batch: {{samples: 1, tree: {{width: 2, depth: 2, first: 2}}}}, advantage: {{kind: tree}}}}
-  guarded:  {{do: rl, like: plain, reward: {{rule: 0, length: 1}}, eval: {{problems: value, every: 1, samples: 16}}, guard: stop, updates: 60,
-             optimizer: {{lr: 0.004}}}}
-  cut:      {{do: rl, like: gae, sampler: {{max_tokens: 18}}}}
-  masked:   {{do: rl, like: cut, mask_truncated: true}}
+POLICIES = """
+  td_n:     {do: value, init: base, data: rolls, batch: 160, updates: 3, select: {holdout: 0},
+              target: {kind: td_n, n: 2, gamma: 0.9, shaping: normalised}}
+  loo:      {do: rl, like: plain, advantage: {leave_one_out: true, divide_by_std: false}}
+  weak:     {do: rl, like: plain, kl: {beta: 0.001}}
+  strong:   {do: rl, like: plain, kl: {beta: 2}}
+  away:     {do: rl, like: plain, kl: {beta: 0.001, reference: plain}}
+  gae:      {do: rl, like: plain, advantage: {kind: gae, value: td_n}}
+  white:    {do: rl, like: gae, advantage: {whiten: true}}
+  sequence: {do: rl, like: gae, loss: sequence}
+  twice:    {do: rl, like: gae, inner_epochs: 2}
+  halves:   {do: rl, like: gae, minibatches: 2}
+  again:    {do: rl, like: gae, loss: {old: trainer, truncate: 2, reject: 5}}
+  refilled: {do: rl, like: plain, batch: {refill: 3}}
+  shaped:   {do: rl, like: plain, reward: {rule: {weight: 0.5, normalise: batch}, length: 0.25, overlong: {weight: 0.5, buffer: 8},
+             repetition: {weight: 0.125, tokens: 2}}}
+  progress: {do: rl, like: plain, reward: {value: {model: td_n, weight: 1, form: difference, scale: probability}}}
+  paid:     {do: rl, like: plain, kl: {beta: 0.5, in: reward, reference: plain}}
+  critic:   {do: rl, like: plain, advantage: {kind: gae}, critic: {init: base, target: {kind: td_lambda, lambda: 0.5}, warmup: 2,
+             optimizer: {lr: 0.01}}, commit: {at: 1}}
+  shrunk:   {do: rl, like: critic, advantage: {kind: shrinkage}, batch: {problems: 16, samples: 1}}
+  gated:    {do: rl, like: critic, advantage: {kind: gated}, critic: {warmup: 0}, updates: 6}
+  tree:     {do: rl, like: plain, batch: {samples: 2, tree: {width: 2, depth: 2}}, advantage: {kind: tree}}
+  judged:   {do: rl, like: plain, reward: {rule: 0.5, command: {run: "COMMAND answer", weight: 0.25, workers: 3}}}
+  stepwise: {do: rl, like: plain, reward: {rule: 0.5, command: {run: "COMMAND steps", of: steps, normalise: group}}}
+  mixed:    {do: rl, like: tree, advantage: {value: td_n}}
+  late:     {do: rl, like: plain, batch: {samples: 1, tree: {width: 2, depth: 2, first: 2}}, advantage: {kind: tree}}
+  guarded:  {do: rl, like: plain, reward: {rule: 0, length: 1}, eval: {problems: value, every: 1, samples: 16}, guard: stop, updates: 60,
+             optimizer: {lr: 0.004}}
+  cut:      {do: rl, like: gae, sampler: {max_tokens: 18}}
+  masked:   {do: rl, like: cut, mask_truncated: true}
 """
 
 
-def split(values, offsets):
-    """A flat array as a list, one array a trajectory."""
-    return np.split(values, offsets[1:-1])
-
-
-def cosine_reward(tokens, outcome):
-    h = (1 + np.cos(np.pi * np.minimum(tokens, 512) / 512)) / 2
-    return outcome * (1 + h) + (1 - outcome) * -10 * h
-
-
-class Options(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        with tempfile.TemporaryDirectory() as folder:
-            judge = pathlib.Path(__file__).with_name("data") / "judge.py"
-            cls.run_folder = runs.reference(config=runs.write_config(folder, CONFIG.replace("COMMAND", f"{sys.executable} {judge}")))
-
-    def lines(self, stage):
-        return runs.lines(self.run_folder / stage / "metrics.jsonl")
-
-    def record(self, stage):
-        return json.loads((self.run_folder / stage / "stage.json").read_text())
-
-    def weights(self, stage):
-        path = self.run_folder / stage / f"update-{self.record(stage)['updates']:06}/checkpoint.h5"
-        with h5py.File(path) as file:
-            return file["model/model.layers.0.self_attn.q_proj.weight"][...]
-
-    def batches(self, stage):
-        return sorted(int(path.stem.split("-")[1]) for path in (self.run_folder / stage / "rollouts").iterdir())
-
-    def batch(self, stage, update=0):
-        """Arrays of a batch of answers, by their names in the file."""
-        with h5py.File(self.run_folder / stage / f"rollouts/update-{update:06}.h5") as file:
-            found = {}
-            file.visititems(lambda name, item: found.update({name: item[...]}) if isinstance(item, h5py.Dataset) else None)
-        return found
-
-    def same_answers(self, one, other):
-        np.testing.assert_array_equal(one["token/id"], other["token/id"])
+class RlOptions(stages.Stages):
+    config = stages.PLAIN + POLICIES
 
     def policy_loss(self, batch, mean):
         """Of a batch's own policy: all ratios are 1. `mean`: over tokens or over sequences."""
@@ -120,8 +57,6 @@ class Options(unittest.TestCase):
             lengths = np.array([len(a) for a in advantages])
             return -sum(a.sum() for a, c in zip(advantages, counted) if c) / lengths[counted].sum()
         return -np.mean([a.mean() for a, c in zip(advantages, counted) if c])
-
-    # Policies
 
     def test_loss_is_a_mean_over_tokens_or_over_sequences(self):
         for stage, mean in (("gae", "token"), ("sequence", "sequence")):
@@ -256,76 +191,6 @@ stages:
                         self.assertEqual(runs.tdrm("inspect", str(run)).returncode, 0)
                         self.assertTrue((run / "judged/update-000002").is_dir())
 
-    def test_adapters_learn_alone_sample_and_are_committed_with_the_merged_model(self):
-        lines = self.lines("adapters")
-        hashes = [line["sampling/weights_hash"] for line in lines]
-        self.assertEqual(len(set(hashes)), len(lines), "each batch is drawn from other weights")
-        self.same_answers(self.batch("adapters"), self.batch("plain"))
-        with h5py.File(self.run_folder / "base/update-000125/checkpoint.h5") as base:
-            frozen = {name: base[f"model/{name}"][...] for name in base["model"]}
-        for stage, update, moved in (("adapters", 4, "_proj.weight"), ("tuned", 8, ("q_proj.weight", "v_proj.weight"))):
-            with h5py.File(self.run_folder / f"{stage}/update-{update:06}/checkpoint.h5") as file:
-                adapters, moments = file["lora/model"], file["lora/optimizer/exp_avg"]
-                self.assertNotIn("optimizer", file)
-                self.assertEqual(set(adapters), set(moments))
-                rank = 4 if stage == "adapters" else 2
-                for name, before in frozen.items():
-                    now = file[f"model/{name}"][...]
-                    module = name.removesuffix(".weight")
-                    if not name.endswith(moved):
-                        np.testing.assert_array_equal(now, before, name)
-                        continue
-                    change = 16 / rank * adapters[f"{module}.lora_B.weight"][...] @ adapters[f"{module}.lora_A.weight"][...]
-                    self.assertGreater(np.abs(change).max(), 0)
-                    np.testing.assert_allclose(now, before + change, atol=1e-5)
-        self.assertLess(self.lines("tuned")[-1]["loss"], self.lines("tuned")[0]["loss"])
-        with h5py.File(self.run_folder / "td_lora/update-000003/checkpoint.h5") as file:
-            self.assertIn("score.weight", file["lora/model"])
-            np.testing.assert_array_equal(file["model/score.weight"][...], file["lora/model/score.weight"][...])
-
-    def test_commits_of_adapters_alone_are_the_same_model_where_their_base_is(self):
-        for whole, alone, update in (("adapters", "alone", 4), ("td_lora", "td_alone", 3)):
-            with h5py.File(self.run_folder / f"{whole}/update-{update:06}/checkpoint.h5") as one, \
-                 h5py.File(self.run_folder / f"{alone}/update-{update:06}/checkpoint.h5") as other:
-                self.assertIn("model", one)
-                self.assertNotIn("model", other)
-                for name, values in one["lora/model"].items():
-                    np.testing.assert_array_equal(other[f"lora/model/{name}"][...], values[...], name)
-        for one, other, dataset in (("by_whole", "by_alone", "token/logprob"), ("of_whole", "of_alone", "state/value")):
-            name = "trajectories.h5" if "token" in dataset else "values.h5"
-            with h5py.File(self.run_folder / one / name) as a, h5py.File(self.run_folder / other / name) as b:
-                np.testing.assert_array_equal(a[dataset][...], b[dataset][...])
-        with tempfile.TemporaryDirectory() as folder:
-            done = runs.tdrm("export", f"{self.run_folder}/alone", str(pathlib.Path(folder) / "model"))
-            self.assertEqual(done.returncode, 65, done.stdout)
-            self.assertIn("it holds adapters alone; the model under them is base", done.stdout)
-            done = runs.tdrm("export", f"{self.run_folder}/alone", str(pathlib.Path(folder) / "adapter"), "--adapter")
-            self.assertEqual(done.returncode, 0, done.stdout)
-
-    def test_exported_adapters_merge_into_their_base_as_the_stage_did(self):
-        with tempfile.TemporaryDirectory() as folder:
-            paths = {name: pathlib.Path(folder) / name for name in ("base", "adapter", "whole", "merged")}
-            for source, name, more in (("base", "base", []), ("adapters", "adapter", ["--adapter"]), ("adapters", "whole", [])):
-                done = runs.tdrm("export", f"{self.run_folder}/{source}", str(paths[name]), *more)
-                self.assertEqual(done.returncode, 0, done.stdout)
-            done = runs.tdrm("export", f"hf:{paths['base']}+{paths['adapter']}", str(paths["merged"]), "--dtype", "fp32")
-            self.assertEqual(done.returncode, 0, done.stdout)
-            tensors = [self.safetensors(paths[name] / "model.safetensors") for name in ("whole", "merged")]
-            self.assertEqual(set(tensors[0]), set(tensors[1]))
-            for name, values in tensors[0].items():
-                np.testing.assert_allclose(tensors[1][name], values, atol=1e-6, err_msg=name)
-            done = runs.tdrm("export", f"{self.run_folder}/plain", str(pathlib.Path(folder) / "none"), "--adapter")
-            self.assertEqual(done.returncode, 64)
-            self.assertIn("has no adapters", done.stdout)
-
-    @staticmethod
-    def safetensors(path):
-        data = path.read_bytes()
-        size = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + size])
-        return {name: np.frombuffer(data[8 + size :][slice(*entry["data_offsets"])], np.float32)
-                for name, entry in header.items() if name != "__metadata__"}
-
     def test_progress_counts_for_the_steps_before_it(self):
         batch = self.batch("progress")
         value = 1 / (1 + np.exp(-batch["state/value"].astype(np.float64)))
@@ -372,7 +237,7 @@ stages:
         with tempfile.TemporaryDirectory() as folder:
             config = pathlib.Path(folder) / "score.yaml"
             config.write_text(
-                f"run: {{dir: {folder}/run, seed: 1}}\n{CONFIG[CONFIG.index('task:') : CONFIG.index('stages:')]}stages:\n"
+                f"run: {{dir: {folder}/run, seed: 1}}\n{stages.TASK}stages:\n"
                 f'  scores: {{do: score, data: "file:{stored}", value: "run:{self.run_folder}/critic@update-3"}}\n'
             )
             done = runs.tdrm("run", config)
@@ -466,68 +331,6 @@ stages:
     def test_kl_reference_may_be_another_policy(self):
         self.assertGreater(self.lines("away")[0]["kl"], 1e-4, "the first policy isn't the reference")
         self.same_answers(self.batch("away"), self.batch("weak"))
-
-    # Value models
-
-    def solutions(self):
-        with h5py.File(self.run_folder / "rolls/trajectories.h5") as file:
-            ends = split(file["step/end"][...], file["trajectory/step_offset"][...])
-            outcomes = file["trajectory/outcome"][...].astype(np.float64)
-        self.assertEqual(len(outcomes), TRAJECTORIES)
-        return [(y, np.concatenate([[0], e])) for y, e in zip(outcomes, ends)]
-
-    def check_first_update(self, stage, targets_of):
-        """`targets_of(outcome, tokens before each state)` gives (target, weight) of each state while all values are 1/2."""
-        pairs = [pair for y, prefix in self.solutions() for pair in targets_of(y, prefix)]
-        targets = np.clip([target for target, weight in pairs if weight > 0], 0, 1)
-        line = self.lines(stage)[0]
-        self.assertAlmostEqual(line["target/mean_delta"], np.abs(targets - 0.5).mean(), 6)
-        self.assertAlmostEqual(line["target/interior_share"], ((targets > 0) & (targets < 1)).mean(), 6)
-        self.assertAlmostEqual(line["loss"], math.log(2), 6)
-        self.assertLess(self.lines(stage)[-1]["loss"], line["loss"])
-        return targets
-
-    def test_targets_of_td_n(self):
-        def targets(y, prefix):
-            last = len(prefix) - 1
-            for t in range(last + 1):
-                m = min(2, last - t)
-                rewards = sum(0.9**k * 0.1 * y for k in range(m))
-                yield rewards + 0.9**m * (y if t + m == last else 0.5), 1
-
-        self.check_first_update("td_n", targets)
-
-    def test_targets_of_the_published_code(self):
-        def targets(y, prefix):
-            last = len(prefix) - 1
-            for t in range(last + 1):
-                rewards = sum(0.8**k * cosine_reward(prefix[t + k], y) for k in range(2) if t + k < last)
-                backup = 0.8**2 * 0.5 if t + 2 <= last else 0
-                yield y if t == last else rewards + backup, 0 if t == 0 < last else 1
-
-        self.assertTrue(np.isin(self.check_first_update("reference", targets), [0, 1]).all(), "solutions are short")
-        # Where the shaping saturates at the outcome, the untrained s_0 is what is left.
-        self.check_first_update("outcome", lambda y, prefix: [(y, 1) for _ in prefix])
-        self.assertNotAlmostEqual(self.lines("reference")[0]["grad_norm"], self.lines("outcome")[0]["grad_norm"], 4)
-
-    def test_patience_stops_after_so_many_measurements_without_a_new_best(self):
-        figures = [line["eval/log_loss"] for line in self.lines("impatient")]
-        self.assertEqual(len(figures), 25)
-        best, since, stop = math.inf, 0, None
-        for update, figure in enumerate(figures, 1):
-            since = 0 if figure < best else since + 1
-            if figure < best:
-                best, best_update = figure, update
-            if since == 3:
-                stop = update
-                break
-        self.assertIsNotNone(stop, "the longer training has such a stretch")
-        self.assertLess(stop, 25)
-        record = self.record("patient")
-        self.assertEqual((record["updates"], record["best"], record["done"]), (stop, best_update, True))
-        self.assertEqual(self.lines("patient"), self.lines("impatient")[:stop])
-        commits = sorted(path.name for path in (self.run_folder / "patient").glob("update-*"))
-        self.assertEqual(commits, [f"update-{update:06}" for update in sorted({best_update, stop})])
 
 
 if __name__ == "__main__":
