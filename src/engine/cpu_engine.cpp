@@ -7,10 +7,8 @@
 
 namespace tdrm::engine {
 
-CpuEngine::CpuEngine(const model::ModelSpec& spec, model::Products products)
-    : Engine(spec), model_(spec, products), transformer_(model_) {
-    std::ranges::fill(model_.values(), 0.0F);
-}
+CpuEngine::CpuEngine(const model::ModelSpec& spec, model::Products products, model::Use use)
+    : Engine(spec), model_(spec, products, use), transformer_(model_) {}
 
 CpuTraining& CpuEngine::training() {
     ensure(training_.has_value(), "an engine trains after begin_training");
@@ -25,13 +23,13 @@ void CpuEngine::read(Array array, std::int64_t first, std::span<float> out) cons
         ensure(training_.has_value(), "an engine trains after begin_training");
         return training_->read(array, first, out);
     }
-    std::copy_n(model_.values().begin() + first, out.size(), out.begin());
+    model_.read(first, out);
 }
 
 void CpuEngine::write(Array array, std::int64_t first, std::span<const float> values) {
     ensure(first >= 0 && first + std::ssize(values) <= num_parameters(), "a range lies within the parameters");
     if (array != Array::weights) return training().write(array, first, values);
-    std::copy(values.begin(), values.end(), model_.values().begin() + first);
+    model_.write(first, values);
 }
 
 const float* CpuEngine::hidden(Rows rows) const {
@@ -87,6 +85,7 @@ void CpuEngine::begin_training(const TrainingSetup& setup) {
         throw ConfigError(
             "precision.recompute is for devices (on processors activations of a unit are always kept). Leave it out; a "
             "smaller unit_tokens needs less memory, too.");
+    ensure(model_.use() == model::Use::training, "an engine that trains was made for it");
     model::ops::load_products();
     training_.emplace(layout(), setup, model_.values());
 }

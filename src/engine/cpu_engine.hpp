@@ -12,7 +12,8 @@ namespace tdrm::engine {
 
 class CpuEngine final : public Engine {
 public:
-    explicit CpuEngine(const model::ModelSpec& spec, model::Products products = model::Products::fp32);
+    explicit CpuEngine(const model::ModelSpec& spec, model::Products products = model::Products::fp32,
+                       model::Use use = model::Use::training);
 
     [[nodiscard]] bool has(Array array) const override;
     void read(Array array, std::int64_t first, std::span<float> out) const override;

@@ -79,17 +79,19 @@ DeviceKind device_in_use() { return in_use; }
 
 std::string device_identity() { return name_in_use; }
 
-std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec, DeviceKind kind) {
+std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec, DeviceKind kind, model::Use use) {
     switch (kind) {
         case DeviceKind::cuda:
             return std::make_unique<DeviceEngine>(spec, open_gpu());
         case DeviceKind::emulated:
             return std::make_unique<DeviceEngine>(spec, gpu::emulated_device());
         default:
-            return std::make_unique<CpuEngine>(spec, products_used);
+            return std::make_unique<CpuEngine>(spec, products_used, use);
     }
 }
 
-std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec) { return make_engine(spec, in_use); }
+std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec, model::Use use) {
+    return make_engine(spec, in_use, use);
+}
 
 }  // namespace tdrm::engine

@@ -21,20 +21,17 @@ double kept_bytes(const model::ModelSpec& spec, const Shard& shard) {
            sizeof(float);
 }
 
-WeightBytes weight_bytes(const model::ModelSpec& spec) {
+WeightBytes weight_bytes(const model::ModelSpec& spec, model::Use use) {
     if (!on_processors()) return on_device::weight_bytes(spec);
-    const auto bytes = model::model_bytes(spec, products_in_use());
+    const auto bytes = model::model_bytes(spec, products_in_use(), use);
     return {bytes.parameters, bytes.packed};
 }
 
 TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& setup) {
     if (!on_processors()) return on_device::training_bytes(spec, setup);
-    const auto products = products_in_use();
-    const double one = model::model_bytes(spec).parameters;
-    const double turned = model::model_bytes(spec, products, true).packed - model::model_bytes(spec, products).packed;
+    const double one = static_cast<double>(model::Layout(spec).size) * sizeof(float);
     const double kept = kept_bytes(spec, setup.shard);
-    return {one + turned, (setup.moments == WeightFormat::bf16 ? 1 : 2) * kept,
-            setup.weights == WeightFormat::bf16 ? kept : 0,
+    return {one, (setup.moments == WeightFormat::bf16 ? 1 : 2) * kept, setup.weights == WeightFormat::bf16 ? kept : 0,
             setup.sum == Sum::fast ? one : 2 * (setup.sum == Sum::dealt ? kept : one)};
 }
 

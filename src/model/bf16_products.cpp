@@ -1,6 +1,7 @@
 #include "tdrm/model/bf16_products.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 
 #include "tdrm/base/errors.hpp"
@@ -40,6 +41,15 @@ void Bf16Matrix::resize(int outputs, int sums) {
 
 double Bf16Matrix::bytes(int outputs, int sums) {
     return 2.0 * rounded_up(outputs, kWidth) * rounded_up(sums, 2 * kWidth);
+}
+
+void Bf16Matrix::row(int output, std::span<float> to) const {
+    ensure(output >= 0 && output < outputs_ && std::ssize(to) == sums_, "a row of the matrix");
+    const Word* pair = data_.data() + area(output / kWidth, pairs_) * kWidth + output % kWidth;
+    for (std::size_t i = 0; i < to.size(); ++i) {
+        const Word word = pair[static_cast<std::ptrdiff_t>(i / 2) * kWidth];
+        to[i] = std::bit_cast<float>(i % 2 == 0 ? word << 16U : word & 0xffff0000U);
+    }
 }
 
 #if defined(__x86_64__)

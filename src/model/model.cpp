@@ -8,9 +8,15 @@
 
 namespace tdrm::model {
 
-Model::Model(const ModelSpec& spec, Products products) : products_(products), spec_(spec), layout_(spec) {
+Model::Model(const ModelSpec& spec, Products products, Use use)
+    : products_(products), use_(use), spec_(spec), layout_(spec) {
     ensure(products == Products::fp32 || ops::bf16_unit() != ops::Bf16Unit::none, "something multiplies bf16 numbers");
     values_.resize(static_cast<std::size_t>(layout_.size));
+    values_.give_back(0, values_.size());
+    if (use == Use::training) return;
+    for (const Layer& layer : layout_.layers)
+        for (const Linear* linear : {&layer.qkv, &layer.output, &layer.gate_up, &layer.down})
+            held_[linear->weight] = {linear->outputs, linear->inputs};
 }
 
 void initial_weights(const ModelSpec& spec, std::uint64_t seed, const WeightSink& sink) {
@@ -35,15 +41,81 @@ void initial_weights(const ModelSpec& spec, std::uint64_t seed, const WeightSink
     }
 }
 
-WeightSink Model::sink() {
-    return [this](std::int64_t first, std::span<const float> values) {
-        std::copy(values.begin(), values.end(), this->values().begin() + first);
-    };
+template <class Body>
+void Model::for_held(std::int64_t from, std::size_t n, Body&& body) const {
+    const std::int64_t to = from + static_cast<std::int64_t>(n);
+    auto held = held_.upper_bound(from);
+    if (held != held_.begin()) --held;
+    for (; held != held_.end() && held->first < to; ++held) {
+        const std::int64_t first = std::max(from, held->first);
+        const std::int64_t end = std::min(to, held->first + held->second.size());
+        if (first < end) body(held->first, held->second, first, end);
+    }
 }
 
-const Model::Packed& Model::packed(std::int64_t offset, int outputs, int inputs, Turned turned) const {
-    Packed& packed = packed_[{offset, turned}];
-    if (packed.version == version_) return packed;
+void Model::write(std::int64_t first, std::span<const float> values) {
+    for_held(first, values.size(), [&](std::int64_t offset, Held& held, std::int64_t, std::int64_t) {
+        if (held.packed) unpack(offset, held);
+    });
+    std::copy(values.begin(), values.end(), values_.data() + first);
+    ++version_;
+    for_held(first, values.size(), [&](std::int64_t offset, Held& held, std::int64_t from, std::int64_t end) {
+        held.written += end - from;
+        if (held.written >= held.size()) hold_packed(offset, held);
+    });
+}
+
+void Model::read(std::int64_t first, std::span<float> out) const {
+    std::copy_n(values_.data() + first, out.size(), out.begin());
+    std::vector<float> whole;
+    for_held(first, out.size(), [&](std::int64_t offset, const Held& held, std::int64_t from, std::int64_t end) {
+        if (!held.packed) return;
+        whole.resize(static_cast<std::size_t>(held.inputs));
+        for (std::int64_t at = from; at < end;) {
+            const std::int64_t number = (at - offset) / held.inputs, begin = offset + number * held.inputs;
+            const std::int64_t last = std::min(end, begin + held.inputs);
+            row(offset, static_cast<int>(number), whole);
+            std::copy(whole.begin() + (at - begin), whole.begin() + (last - begin), out.begin() + (at - first));
+            at = last;
+        }
+    });
+}
+
+WeightSink Model::sink() {
+    return [this](std::int64_t first, std::span<const float> values) { write(first, values); };
+}
+
+std::span<float> Model::values() {
+    ensure(use_ == Use::training, "a model for passes is written piece by piece");
+    ++version_;
+    return {values_.data(), values_.size()};
+}
+
+std::span<const float> Model::values() const {
+    ensure(use_ == Use::training, "a model for passes is read piece by piece");
+    return {values_.data(), values_.size()};
+}
+
+void Model::row(std::int64_t offset, int row, std::span<float> to) const {
+    const Packed& packed = packed_.at({offset, Turned::no});
+    products_ == Products::fp32 ? packed.matrix.row(row, to) : packed.rounded.row(row, to);
+}
+
+void Model::hold_packed(std::int64_t offset, Held& held) const {
+    pack(packed_[{offset, Turned::no}], offset, held.outputs, held.inputs, Turned::no);
+    values_.give_back(static_cast<std::size_t>(offset), static_cast<std::size_t>(held.size()));
+    held.packed = true;
+    held.written = 0;
+}
+
+void Model::unpack(std::int64_t offset, Held& held) {
+    for (int r = 0; r < held.outputs; ++r)
+        row(offset, r,
+            {values_.data() + offset + std::int64_t{r} * held.inputs, static_cast<std::size_t>(held.inputs)});
+    held.packed = false;
+}
+
+void Model::pack(Packed& packed, std::int64_t offset, int outputs, int inputs, Turned turned) const {
     if (products_ == Products::fp32) {
         packed.matrix.pack(at(offset), outputs, inputs);
     } else if (turned == Turned::no) {
@@ -52,6 +124,16 @@ const Model::Packed& Model::packed(std::int64_t offset, int outputs, int inputs,
         packed.rounded.pack_transposed(at(offset), outputs, inputs);
     }
     packed.version = version_;
+}
+
+const Model::Packed& Model::packed(std::int64_t offset, int outputs, int inputs, Turned turned) const {
+    Packed& packed = packed_[{offset, turned}];
+    if (const auto held = held_.find(offset); held != held_.end()) {
+        ensure(turned == Turned::no, "a model for passes doesn't learn");
+        if (!held->second.packed) hold_packed(offset, held->second);
+    } else if (packed.version != version_) {
+        pack(packed, offset, outputs, inputs, turned);
+    }
     return packed;
 }
 
@@ -73,17 +155,23 @@ void Model::add_gradient(float* gradient, const float* dy, const float* x, std::
     ops::multiply_transposed_bf16(gradient + offset, dy, x, rows, outputs, inputs, ops::bf16_unit());
 }
 
-ModelBytes model_bytes(const ModelSpec& s, Products products, bool trains) {
+ModelBytes model_bytes(const ModelSpec& s, Products products, Use use) {
+    const bool trains = use == Use::training;
     const auto packed = [&](int rows, int columns) {
         if (products == Products::fp32) return ops::PackedMatrix::bytes(rows, columns);
         return ops::Bf16Matrix::bytes(rows, columns) + (trains ? ops::Bf16Matrix::bytes(columns, rows) : 0);
     };
-    const double layer = packed(s.qkv_width(), s.width) + packed(s.width, s.query_width()) +
-                         packed(2 * s.ffn, s.width) + packed(s.width, s.ffn);
-    const double head = s.head == Head::language ? packed(s.vocab, s.width)
-                        : s.value_head.hidden    ? packed(s.width, s.width)
-                                                 : 0;
-    return {static_cast<double>(Layout(s).size) * sizeof(float), s.layers * layer + head};
+    const Layout layout(s);
+    ModelBytes bytes{static_cast<double>(layout.size), 0};
+    for (const Layer& layer : layout.layers)
+        for (const Linear* linear : {&layer.qkv, &layer.output, &layer.gate_up, &layer.down}) {
+            bytes.packed += packed(linear->outputs, linear->inputs);
+            if (!trains) bytes.parameters -= 1.0 * linear->outputs * linear->inputs;
+        }
+    bytes.parameters *= sizeof(float);
+    if (s.head == Head::language) bytes.packed += packed(s.vocab, s.width);
+    if (s.head == Head::value && s.value_head.hidden) bytes.packed += packed(s.width, s.width);
+    return bytes;
 }
 
 double workspace_bytes(const ModelSpec& s, double tokens, double rows, bool for_backward) {

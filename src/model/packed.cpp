@@ -1,6 +1,7 @@
 // Products with packed weights. A row's bits depend on that row alone, for any number of rows (docs/adr/0013).
 #include <algorithm>
 
+#include "tdrm/base/errors.hpp"
 #include "tdrm/model/ops.hpp"
 #include "tile.hpp"
 
@@ -29,6 +30,12 @@ void PackedMatrix::pack(const float* w, int rows, int columns) {
             const bool present = first + j < rows;
             for (int i = 0; i < columns; ++i) panel[i * std::ptrdiff_t{kPanel} + j] = present ? row[i] : 0.0F;
         }
+}
+
+void PackedMatrix::row(int row, std::span<float> to) const {
+    ensure(row >= 0 && row < rows_ && std::ssize(to) == columns_, "a row of the matrix");
+    const float* from = data_.data() + std::ptrdiff_t{row / kPanel} * columns_ * kPanel + row % kPanel;
+    for (std::size_t i = 0; i < to.size(); ++i) to[i] = from[static_cast<std::ptrdiff_t>(i) * kPanel];
 }
 
 void gemm_nt(float* y, const float* x, const PackedMatrix& w, int m, float beta) {

@@ -46,7 +46,7 @@ public:
     StageOutcome run(StageContext& context) override {
         const auto data = load_trajectories(context, context.input("data"));
         if (!map_is_done(context, context.directory)) {
-            const auto policy = load_model(context, context.input("policy"));
+            const auto policy = load_model(context, context.input("policy"), model::Use::passes);
             rollout::Generator generator(*policy, options_.sampler, context.task.end_tokens(), options_.slots);
             rollout::AnnotatePlan plan{&context.task, options_.tries, options_.budget.value_or(0), options_.sampler,
                                        context.seed};

@@ -77,7 +77,7 @@ public:
         nlohmann::json policies = nlohmann::json::array();
         nlohmann::json headline = nlohmann::json::object();
         for (const Input& input : context.inputs_of("policies")) {
-            const auto policy = load_model(context, input);
+            const auto policy = load_model(context, input, model::Use::passes);
             const rollout::RolloutPlan plan{&context.task,    options_.problems, options_.samples,
                                             options_.sampler, context.seed,      "evaluate"};
             const auto answers = rollout_map(context, plan, policy.get(), options_.slots,

@@ -78,7 +78,7 @@ rollout::Trajectories rollout_map(StageContext& context, const rollout::RolloutP
 rollout::FeatureTable feature_map(StageContext& context, const rollout::Trajectories& data, const Input& body,
                                   const std::string& label, const std::filesystem::path& directory) {
     if (!map_is_done(context, directory)) {
-        const auto model = new_value_model(context, body);
+        const auto model = new_value_model(context, body, model::Use::passes);
         rollout::Scorer scorer(*model, context.task.probe(), rollout::kScoreTokens);
         scorer.show(rollout::value_prompts_of(context.task));
         MapWork work;

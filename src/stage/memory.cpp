@@ -45,8 +45,8 @@ const MemoryTerm& Memory::largest() const {
                              [](const auto& a, const auto& b) { return a.bytes < b.bytes; });
 }
 
-Memory frozen_memory(const std::string& name, const model::ModelSpec& spec) {
-    const auto bytes = engine::weight_bytes(spec);
+Memory frozen_memory(const std::string& name, const model::ModelSpec& spec, model::Use use) {
+    const auto bytes = engine::weight_bytes(spec, use);
     return Memory().add("parameters of " + name, bytes.weights).add("packed parameters of " + name, bytes.packed);
 }
 
@@ -57,7 +57,7 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
     engine::TrainingSetup setup{precision.weights, train::engine_sum(planned.sum), {}};
     setup.shard.ranks = planned.ranks;
     setup.moments = precision.moments;
-    const auto weights = engine::weight_bytes(spec);
+    const auto weights = engine::weight_bytes(spec, model::Use::training);
     const auto training = engine::training_bytes(spec, setup);
     Memory memory;
     memory.add("parameters", weights.weights).add("packed parameters", weights.packed);

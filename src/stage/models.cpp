@@ -151,17 +151,21 @@ void deliver(StageContext& context, const Source& source, engine::Engine& engine
     }
 }
 
-std::unique_ptr<engine::Engine> load(StageContext& context, const Source& source, std::size_t member = 0) {
-    auto engine =
-        context.ranks.agree("making room for " + source.label, [&] { return engine::make_engine(source.spec); });
+/// Adapters are merged into matrices as they are, not into rounded ones.
+model::Use possible(const Source& source, model::Use use) { return source.adapters ? model::Use::training : use; }
+
+std::unique_ptr<engine::Engine> load(StageContext& context, const Source& source, model::Use use,
+                                     std::size_t member = 0) {
+    auto engine = context.ranks.agree("making room for " + source.label,
+                                      [&] { return engine::make_engine(source.spec, possible(source, use)); });
     deliver(context, source, *engine, Head::of_source, member);
     return engine;
 }
 
 }  // namespace
 
-std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& input) {
-    return load(context, open_model(context, input));
+std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& input, model::Use use) {
+    return load(context, open_model(context, input), use);
 }
 
 model::ModelSpec value_spec(model::ModelSpec body) {
@@ -170,10 +174,11 @@ model::ModelSpec value_spec(model::ModelSpec body) {
     return body;
 }
 
-std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body) {
+std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body, model::Use use) {
     const Source source = open_model(context, body);
-    auto value = context.ranks.agree("making room for a value model",
-                                     [&] { return engine::make_engine(value_spec(source.spec)); });
+    auto value = context.ranks.agree("making room for a value model", [&] {
+        return engine::make_engine(value_spec(source.spec), possible(source, use));
+    });
     deliver(context, source, *value, Head::none);
     return value;
 }
@@ -195,7 +200,7 @@ std::unique_ptr<engine::Engine> load_critic(StageContext& context, const Input& 
         refuse("has a value head of another form (a critic learns a head of one row)");
     if (source.commit && train::members_of(*source.commit) > 1)
         refuse("is an ensemble (a critic is one model that goes on learning)");
-    return load(context, source);
+    return load(context, source, model::Use::training);
 }
 
 std::vector<std::unique_ptr<engine::Engine>> load_value_members(StageContext& context, const Input& input,
@@ -203,14 +208,14 @@ std::vector<std::unique_ptr<engine::Engine>> load_value_members(StageContext& co
     std::vector<std::unique_ptr<engine::Engine>> members;
     if (input.is_foreign()) {
         members.push_back(options.reads == rollout::Shown::ids
-                              ? load_model(context, input)
+                              ? load_model(context, input, model::Use::passes)
                               : engine::load_pretrained(context.ranks, input.directory));
         return members;
     }
     const Source source = open_model(context, input, Wanted::values);
     const std::size_t count =
         context.ranks.agree("opening " + input.label, [&] { return train::members_of(*source.commit); });
-    for (std::size_t m = 0; m < count; ++m) members.push_back(load(context, source, m));
+    for (std::size_t m = 0; m < count; ++m) members.push_back(load(context, source, model::Use::passes, m));
     return members;
 }
 

@@ -46,7 +46,8 @@ public:
 
     StageOutcome run(StageContext& context) override {
         context.ranks.agree("looking where models lie", [&] { check_device(); });
-        const auto policy = to_train(context, options_.train, load_model(context, context.input("policy")));
+        const auto policy =
+            to_train(context, options_.train, load_model(context, context.input("policy"), model::Use::training));
         const ReadModel value = value_of(context), judge = judge_of(context);
         const auto reference = load_reference(context);
         train::RlOptions bound = options_.bound();
@@ -85,7 +86,8 @@ public:
         std::optional<std::filesystem::path> commit;
         if (begun > 0) commit = context.directory / train::commit_name(begun);
         require_kept(context, update, batch_path, commit);
-        const auto policy = to_train(context, options_.train, load_model(context, context.input("policy")));
+        const auto policy =
+            to_train(context, options_.train, load_model(context, context.input("policy"), model::Use::training));
         const auto reference = load_reference(context);
         train::RlBatch batch = train::read_rl_batch(batch_path);
         const auto kept_reward = batch.reward;
@@ -261,7 +263,8 @@ private:
     [[nodiscard]] std::unique_ptr<engine::Engine> load_reference(StageContext& context) const {
         if (options_.kl.beta == 0) return nullptr;
         return frozen(context,
-                      load_model(context, context.input(options_.kl.reference.empty() ? "policy" : "kl.reference")));
+                      load_model(context, context.input(options_.kl.reference.empty() ? "policy" : "kl.reference"),
+                                 model::Use::passes));
     }
     /// Collective. A frozen model, which makes room for the next one until it is asked.
     [[nodiscard]] std::unique_ptr<engine::Engine> frozen(StageContext& context,

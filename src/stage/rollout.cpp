@@ -62,7 +62,8 @@ public:
     }
 
     StageOutcome run(StageContext& context) override {
-        const auto policy = options_.scripted ? nullptr : load_model(context, context.input("policy"));
+        const auto policy =
+            options_.scripted ? nullptr : load_model(context, context.input("policy"), model::Use::passes);
         const auto name = options_.scripted ? rollout::ModelName{"scripted", context.task.fingerprint()}
                                             : context.input("policy").name();
         rollout::RolloutPlan plan{&context.task,    options_.problems, options_.samples,

@@ -105,7 +105,7 @@ public:
     }
 
     StageOutcome run(StageContext& context) override {
-        const auto policy = load_model(context, context.input("policy"));
+        const auto policy = load_model(context, context.input("policy"), model::Use::passes);
         refuse_hazards(context, context.input("value"), "search");
         auto members = load_value_members(context, context.input("value"), options_.read_out);
         const double read_flop = static_cast<double>(members.size()) * token_flop(members.front()->spec()).read;

@@ -105,7 +105,7 @@ public:
 
 private:
     std::unique_ptr<engine::Engine> start(StageContext& context) const {
-        if (!options_.init.empty()) return load_model(context, context.input("init"));
+        if (!options_.init.empty()) return load_model(context, context.input("init"), model::Use::training);
         model::ModelSpec spec = options_.model;
         spec.vocab = context.task.vocab_size();
         return engine::fresh_engine(spec.resolved(), context.seed);

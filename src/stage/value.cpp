@@ -186,7 +186,8 @@ public:
             Memory memory = training_memory(train::head_spec(*spec), options_.unit_tokens, 1, rollout::kScoreTokens,
                                             planned, options_.learning.precision);
             const bool makes_features = options_.features.empty();
-            if (makes_features || options_.keep_body) memory.add(frozen_memory("the frozen model", *spec));
+            if (options_.keep_body) memory.add(frozen_memory("the frozen model", *spec, model::Use::training));
+            if (makes_features) memory.add(frozen_memory("the model of hidden states", *spec));
             if (makes_features) memory.add(scoring_memory(*spec, rollout::kScoreTokens));
             return memory;
         }
@@ -197,7 +198,7 @@ public:
         auto memory = training_memory(*spec, options_.unit_tokens, sample, rollout::kScoreTokens, around,
                                       options_.learning.precision, options_.learning.lora);
         if (averages)
-            memory.add(frozen_memory("the moving average", *spec))
+            memory.add(frozen_memory("the moving average", *spec, model::Use::training))
                 .add(scoring_memory(*spec, options_.unit_tokens + sample));
         Memory all;
         for (int m = 0; m < options_.members.value_or(1); ++m) all.add(memory);

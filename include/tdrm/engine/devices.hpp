@@ -41,6 +41,7 @@ void plan_device(DeviceKind wished, model::Products products);
 
 /// An engine on a device of a kind, whose weights are zero.
 /// @throws ConfigError if there is no such device, or if it doesn't compute such a model
-[[nodiscard]] std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec, DeviceKind kind);
+[[nodiscard]] std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec, DeviceKind kind,
+                                                  model::Use use = model::Use::training);
 
 }  // namespace tdrm::engine

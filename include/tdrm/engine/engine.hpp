@@ -17,6 +17,7 @@
 #include "tdrm/model/forest.hpp"
 #include "tdrm/model/layout.hpp"
 #include "tdrm/model/read_out.hpp"
+#include "tdrm/model/weights.hpp"
 
 namespace tdrm::engine {
 
@@ -220,7 +221,8 @@ private:
 };
 
 /// An engine whose weights are zero, on the device in use (devices.hpp).
-/// @param spec as resolved()
-[[nodiscard]] std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec);
+/// @param spec as resolved() @param use with `passes` begin_training isn't possible, and reading weights gives those
+/// that products are computed with
+[[nodiscard]] std::unique_ptr<Engine> make_engine(const model::ModelSpec& spec, model::Use use = model::Use::training);
 
 }  // namespace tdrm::engine

@@ -8,11 +8,11 @@
 
 namespace tdrm::engine {
 
-/// Bytes of a model that computes: its weights, and the same in the order in which products read them.
+/// Bytes of a model that computes: its weights, and matrices in the form in which products read them.
 struct WeightBytes {
     double weights, packed;
 };
-[[nodiscard]] WeightBytes weight_bytes(const model::ModelSpec& spec);
+[[nodiscard]] WeightBytes weight_bytes(const model::ModelSpec& spec, model::Use use);
 
 /// Bytes of one fp32 array of the optimiser's state, on the rank that keeps most of it.
 [[nodiscard]] double kept_bytes(const model::ModelSpec& spec, const Shard& shard);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "tdrm/model/buffer.hpp"
@@ -23,6 +24,8 @@ public:
     void pack(const float* b, int outputs, int sums);
     /// From its transpose, b_QP row-major.
     void pack_transposed(const float* b, int sums, int outputs);
+    /// The rounded numbers of row `output`.
+    void row(int output, std::span<float> to) const;
 
     /// Pairs of numbers that lie behind one another in Q, [P / 16][Q / 2][16], zero behind P and Q (Q up to whole
     /// tiles).

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <new>
 
@@ -34,6 +35,18 @@ public:
         }
         size_ = n;
         return data_.get();
+    }
+
+    /// Sets n elements from `first` on to zero and gives their whole pages of memory back until they are written again.
+    void give_back(std::size_t first, std::size_t n) {
+        constexpr std::uintptr_t kPage = 4096;
+        const auto begin = reinterpret_cast<std::uintptr_t>(data_.get() + first);
+        const std::uintptr_t end = begin + n * sizeof(T);
+        const std::uintptr_t from = (begin + kPage - 1) / kPage * kPage, to = end / kPage * kPage;
+        if (from >= to || madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED) != 0)
+            return static_cast<void>(std::memset(data_.get() + first, 0, n * sizeof(T)));
+        std::memset(reinterpret_cast<void*>(begin), 0, from - begin);
+        std::memset(reinterpret_cast<void*>(to), 0, end - to);
     }
 
     [[nodiscard]] T* data() { return data_.get(); }

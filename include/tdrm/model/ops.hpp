@@ -22,6 +22,8 @@ namespace tdrm::model::ops {
 class PackedMatrix {
 public:
     void pack(const float* w, int rows, int columns);
+    /// W[row], the same bits as were packed.
+    void row(int row, std::span<float> to) const;
     [[nodiscard]] const float* data() const { return data_.data(); }
     [[nodiscard]] int rows() const { return rows_; }        ///< N
     [[nodiscard]] int columns() const { return columns_; }  ///< K

@@ -26,23 +26,28 @@ enum class Products { fp32, bf16 };
     return std::array<std::pair<Products, std::string_view>, 2>{{{Products::fp32, "fp32"}, {Products::bf16, "bf16"}}};
 }
 
-/// A model: its spec and all its parameters in one flat fp32 buffer.
+/// A model: its spec and its parameters, one flat fp32 array. Of a model for passes the matrices of the layers lie in
+/// packed form alone, from when all their weights have come; with bf16 products they are then rounded.
 class Model {
 public:
-    /// @param spec as resolved(); parameters are uninitialised @param products bf16 where ops::bf16_unit() isn't none
-    explicit Model(const ModelSpec& spec, Products products = Products::fp32);
+    /// Parameters are zero. @param spec as resolved() @param products bf16 where ops::bf16_unit() isn't none
+    explicit Model(const ModelSpec& spec, Products products = Products::fp32, Use use = Use::training);
 
     [[nodiscard]] const ModelSpec& spec() const { return spec_; }
     [[nodiscard]] const Layout& layout() const { return layout_; }
     [[nodiscard]] std::int64_t num_parameters() const { return layout_.size; }
+    [[nodiscard]] Use use() const { return use_; }
+    [[nodiscard]] Products products() const { return products_; }
+
+    void write(std::int64_t first, std::span<const float> values);
+    void read(std::int64_t first, std::span<float> out) const;
     /// Writes what it gets into the parameters.
     [[nodiscard]] WeightSink sink();
-    /// To be written at once: what was packed is packed again when next used.
-    [[nodiscard]] std::span<float> values() {
-        ++version_;
-        return {values_.data(), values_.size()};
-    }
-    [[nodiscard]] std::span<const float> values() const { return {values_.data(), values_.size()}; }
+
+    /// All parameters of a model for training, to be written at once: what was packed is packed again when next used.
+    [[nodiscard]] std::span<float> values();
+    [[nodiscard]] std::span<const float> values() const;
+    /// Parameters that aren't a matrix of a layer; of a model for training any.
     [[nodiscard]] const float* at(std::int64_t offset) const { return values_.data() + offset; }
 
     // Products with the matrix W of shape (outputs, inputs) at an offset, rows of X and Y being tokens.
@@ -62,15 +67,33 @@ private:
         ops::PackedMatrix matrix;
         ops::Bf16Matrix rounded;
     };
+    /// A matrix of a layer of a model for passes.
+    struct Held {
+        int outputs = 0, inputs = 0;
+        std::int64_t written = 0;  ///< numbers that have come since it was last packed
+        bool packed = false;       ///< and nowhere else
+
+        [[nodiscard]] std::int64_t size() const { return std::int64_t{outputs} * inputs; }
+    };
     enum class Turned { no, yes };
     const Packed& packed(std::int64_t offset, int outputs, int inputs, Turned turned) const;
+    void pack(Packed& packed, std::int64_t offset, int outputs, int inputs, Turned turned) const;
+    void row(std::int64_t offset, int row, std::span<float> to) const;
+    /// Calls body(offset, held, first, end) for each such matrix that shares the range [first, end) with n parameters
+    /// from `from` on.
+    template <class Body>
+    void for_held(std::int64_t from, std::size_t n, Body&& body) const;
+    void hold_packed(std::int64_t offset, Held& held) const;
+    void unpack(std::int64_t offset, Held& held);
 
     Products products_;
+    Use use_;
     ModelSpec spec_;
     Layout layout_;
-    Floats values_;
+    mutable Floats values_;
     std::uint64_t version_ = 1;
     mutable std::map<std::pair<std::int64_t, Turned>, Packed> packed_;  ///< by offset; turned for multiply_back in bf16
+    mutable std::map<std::int64_t, Held> held_;                         ///< by offset; empty for training
 };
 
 /// What the forward pass of one layer leaves behind for the backward pass.
@@ -118,8 +141,7 @@ struct Workspace {
 struct ModelBytes {
     double parameters, packed;
 };
-/// @param trains packed for backward passes, too
-[[nodiscard]] ModelBytes model_bytes(const ModelSpec& spec, Products products = Products::fp32, bool trains = false);
+[[nodiscard]] ModelBytes model_bytes(const ModelSpec& spec, Products products, Use use);
 /// Memory of a workspace after passes of at most `tokens` tokens, of which a head read `rows`, with a backward pass or
 /// without. Attention's scratch isn't in it.
 [[nodiscard]] double workspace_bytes(const ModelSpec& spec, double tokens, double rows, bool for_backward);

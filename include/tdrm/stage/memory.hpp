@@ -44,8 +44,9 @@ struct Planned {
     std::function<std::optional<model::ModelSpec>(std::string_view key)> model;
 };
 
-/// A model that only answers or scores.
-[[nodiscard]] Memory frozen_memory(const std::string& name, const model::ModelSpec& spec);
+/// A model that doesn't learn. @param use passes: it only answers or scores
+[[nodiscard]] Memory frozen_memory(const std::string& name, const model::ModelSpec& spec,
+                                   model::Use use = model::Use::passes);
 /// A model in training: parameters, gradient, the moments that a rank keeps, the sum over units, the activations of a
 /// unit, a commit.
 /// @param sample_tokens of the longest sample @param other_pass tokens of the longest pass that isn't training

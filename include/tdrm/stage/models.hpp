@@ -12,11 +12,13 @@ namespace tdrm::stage {
 
 /// Collective. The model of a commit or of a Hugging Face folder, on an engine. @throws DataError if its vocabulary
 /// isn't the task's, for tasks with a tokenizer if it is smaller, or if the folder's own tokenizer has other tokens
-[[nodiscard]] std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& input);
+/// @param use whether it is to learn; a model with adapters is held for training in any case
+[[nodiscard]] std::unique_ptr<engine::Engine> load_model(StageContext& context, const Input& input, model::Use use);
 /// Sizes of a value model with a head of one row on the body of a model.
 [[nodiscard]] model::ModelSpec value_spec(model::ModelSpec body);
 /// Collective. A value model whose body is that of the model, under a head of one row that is 0. @throws as load_model
-[[nodiscard]] std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body);
+[[nodiscard]] std::unique_ptr<engine::Engine> new_value_model(StageContext& context, const Input& body,
+                                                              model::Use use = model::Use::training);
 /// Collective. Its head alone (train::head_spec), for hidden states that are known. @throws as load_model
 [[nodiscard]] std::unique_ptr<engine::Engine> new_value_head(StageContext& context, const Input& body);
 
