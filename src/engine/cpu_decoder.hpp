@@ -12,7 +12,7 @@ namespace tdrm::engine {
 class CpuDecoder final : public Decoder {
 public:
     CpuDecoder(CpuEngine& engine, std::int64_t max_tokens, const SamplerOptions& sampler)
-        : engine_(engine), sampler_(sampler), cache_(engine.spec(), max_tokens) {}
+        : engine_(engine), sampler_(sampler), cache_(engine.spec(), max_tokens, engine.model_.products()) {}
 
     int open(int parent) override { return cache_.open(parent); }
     void close(int segment) override;

@@ -47,7 +47,7 @@ double loss_bytes(const model::ModelSpec& spec, double rows) {
 double decoder_bytes(const model::ModelSpec& spec, std::int64_t tokens, int slots) {
     if (!on_processors()) return on_device::decoder_bytes(spec, tokens, slots);
     const double logits = spec.head == model::Head::language ? 1.0 * slots * spec.vocab * sizeof(float) : 0;
-    return model::KvCache::bytes(spec, tokens) + logits;
+    return model::KvCache::bytes(spec, tokens, products_in_use()) + logits;
 }
 
 double commit_bytes(const model::ModelSpec& spec) {

@@ -4,20 +4,20 @@
 
 namespace tdrm::model {
 
-KvCache::KvCache(const ModelSpec& spec, std::int64_t max_tokens)
+KvCache::KvCache(const ModelSpec& spec, std::int64_t max_tokens, Products products)
     : num_pages_(static_cast<int>((max_tokens + ops::kPageTokens - 1) / ops::kPageTokens)),
-      kv_width_(spec.kv_width()),
-      page_floats_(static_cast<std::size_t>(spec.kv_width() * ops::kPageTokens)) {
-    const std::size_t floats =
-        static_cast<std::size_t>(spec.layers) * static_cast<std::size_t>(num_pages_) * page_floats_;
-    keys_.resize(floats);
-    values_.resize(floats);
+      page_cells_(static_cast<std::size_t>(ops::attention_kernels(products).page_cells(spec.kv_heads, spec.head_dim))) {
+    const std::size_t cells =
+        static_cast<std::size_t>(spec.layers) * static_cast<std::size_t>(num_pages_) * page_cells_;
+    keys_.resize(cells);
+    values_.resize(cells);
     // Low pages are handed out first, so that a lightly used cache touches little memory.
     for (int page = num_pages_ - 1; page >= 0; --page) free_pages_.push_back(page);
 }
 
-double KvCache::bytes(const ModelSpec& spec, std::int64_t max_tokens) {
-    return 2.0 * spec.layers * spec.kv_width() * static_cast<double>(max_tokens) * sizeof(float);
+double KvCache::bytes(const ModelSpec& spec, std::int64_t max_tokens, Products products) {
+    const auto page = static_cast<double>(ops::attention_kernels(products).page_cells(spec.kv_heads, spec.head_dim));
+    return 2.0 * spec.layers * page / ops::kPageTokens * static_cast<double>(max_tokens) * sizeof(float);
 }
 
 int KvCache::open(int parent) {
@@ -69,8 +69,7 @@ void KvCache::visible(int segment, int first, int last, int from, std::vector<op
         const std::size_t page = at(0, found.pages[static_cast<std::size_t>(begin / ops::kPageTokens)]);
         ops::KeyRun run{keys_.data() + page, values_.data() + page, std::min(ops::kPageTokens, last + 1 - begin),
                         first + 1 - begin};
-        if (run.hide(from - found.base - begin, std::ptrdiff_t{kv_width_} * ops::kKeyGroup, kv_width_))
-            runs.push_back(run);
+        if (run.hide(from - found.base - begin, 0, 0)) runs.push_back(run);  // a page is hidden whole, or not moved
     }
 }
 

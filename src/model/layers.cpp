@@ -139,8 +139,8 @@ void Layer::backward(const Pass& pass, const Forest& forest, float* dx, LayerAct
     const float* d_attended =
         block_gradient(pass, dx, after_attention, residual_scale, width, kept.attended, kept.attended_rstd, gradient);
     output.backward(pass.model, d_mixed, d_attended, kept.mixed.data(), T, gradient);
-    ops::attention_backward(d_qkv, d_mixed, kept.mixed.data(), kept.lse.data(), kept.qkv.data(), forest, attention,
-                            work.attention);
+    pass.kernels->backward(d_qkv, d_mixed, kept.mixed.data(), kept.lse.data(), kept.qkv.data(), forest, attention,
+                           work.attention);
     pass.rotary.turn(d_qkv, *this, -1);
     if (query_norm.exists()) norm_heads_backward(pass, d_qkv, kept, gradient);
     in = block_input_again(pass, before_attention, kept.input, kept.input_rstd);

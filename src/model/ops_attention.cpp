@@ -6,35 +6,15 @@
 #include <cmath>
 #include <cstring>
 
-#include "tdrm/model/ops.hpp"
+#include "attention_rows.hpp"
+#include "tdrm/model/bf16_attention.hpp"
 #include "tile.hpp"
 
 namespace tdrm::model::ops {
 
-using namespace simd;
-
 namespace {
 
-constexpr float kMasked = -3.0e38F;
-
-/// Rows of a matrix, or of one head of it, `stride` floats apart.
-template <class Float>
-struct Rows {
-    Float* data;
-    std::ptrdiff_t stride;
-    [[nodiscard]] Float* row(int r) const { return data + r * stride; }
-};
-
 int groups_of(int keys) { return (keys + kKeyGroup - 1) / kKeyGroup; }
-
-/// Keys rounded up to whole vectors of scores.
-int padded(int keys) { return (keys + kLanes - 1) / kLanes * kLanes; }
-
-int count_columns(std::span<const KeyRun> runs) {
-    int columns = 0;
-    for (const KeyRun& run : runs) columns += padded(run.count);
-    return columns;
-}
 
 #ifdef __AVX512F__
 constexpr int kScoreRows = 4;
@@ -116,44 +96,6 @@ void spread_rows(float* grad, std::ptrdiff_t stride, const float* weights, int c
     }
 }
 
-/// Scales the scores of row r of a tile and masks what it doesn't see; returns the highest.
-float mask_row(float* row, int r, std::span<const KeyRun> runs, float scale) {
-    const IntVec lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    Vec highest = broadcast(kMasked);
-    for (const KeyRun& run : runs) {
-        const int seen = std::min(run.count, run.seen + r);
-        const int hidden = run.hidden + r;
-        for (int first = 0; first < run.count; first += kLanes, row += kLanes) {
-            Vec scaled = load(row) * scale;
-            if (seen - first < kLanes) scaled = lane < seen - first ? scaled : broadcast(kMasked);
-            if (hidden > first) scaled = lane < hidden - first ? broadcast(kMasked) : scaled;
-            store(row, scaled);
-            highest = max(highest, scaled);
-        }
-    }
-    return max(highest);
-}
-
-/// What the scores of a row were divided by: the softmax is exp(score - top) / mass.
-struct SoftmaxScale {
-    float top, mass;
-};
-
-/// Replaces row r's scores by their softmax.
-SoftmaxScale softmax_row(float* row, int r, int columns, std::span<const KeyRun> runs, float scale) {
-    const float top = mask_row(row, r, runs, scale);
-    Vec total{};
-    for (int c = 0; c < columns; c += kLanes) {
-        const Vec e = exp(load(row + c) - top);
-        store(row + c, e);
-        total += e;
-    }
-    const float mass = sum(total);
-    const float inverse = 1.0F / mass;
-    for (int c = 0; c < columns; c += kLanes) store(row + c, load(row + c) * inverse);
-    return {top, mass};
-}
-
 /// A tile's attention to its runs, one head: out, and lse (if wanted) as rows of one float.
 void attend(Rows<float> out, Rows<float> lse, Rows<const float> q, int rows, std::span<const KeyRun> runs,
             const HeadOffset& groups, const HeadOffset& values, int head_dim, float scale, Floats& scratch) {
@@ -200,19 +142,16 @@ namespace {
 /// One key head of a forest: its keys packed, and behind them its values if they are scored too (the backward pass).
 class ForestHead {
 public:
-    ForestHead(const Forest& forest, const float* keys, std::ptrdiff_t value_offset, std::ptrdiff_t stride,
-               int head_dim, bool with_values, AttentionScratch& scratch)
-        : forest_(forest), values_(keys + value_offset), stride_(stride), head_dim_(head_dim), scratch_(scratch) {
-        scratch.first_group.resize(forest.segments().size());
-        int groups = 0;
-        for (std::size_t s = 0; s < forest.segments().size(); ++s) {
-            scratch.first_group[s] = groups;
-            groups += groups_of(forest.segments()[s].length);
-        }
-        packed_values_ = static_cast<std::ptrdiff_t>(groups) * head_dim * kKeyGroup;
+    ForestHead(const Forest& forest, const float* keys, const AttentionShape& shape, bool with_values,
+               AttentionScratch& scratch)
+        : forest_(forest), tiles_(forest, kKeyGroup, scratch), stride_(shape.stride()), head_dim_(shape.head_dim) {
+        const float* values = keys + shape.kv_heads * shape.head_dim;
+        const std::ptrdiff_t group = std::ptrdiff_t{head_dim_} * kKeyGroup;
+        packed_values_ = tiles_.blocks() * group;
         float* to = scratch.groups.resize(static_cast<std::size_t>(packed_values_ * (with_values ? 2 : 1)));
+        place_ = {to, group, group, values, 0, stride_, stride_};
         to = pack(to, keys);
-        if (with_values) pack(to, values_);
+        if (with_values) pack(to, values);
     }
 
     /// From a run's packed keys to its packed values.
@@ -221,22 +160,7 @@ public:
     /// Calls body(first token of the tile, rows, runs) for all tiles of query rows.
     template <class Body>
     void for_tiles(const AttentionShape& shape, Body&& body) const {
-        for (int s = 0; s < static_cast<int>(forest_.segments().size()); ++s) {
-            const Segment& segment = forest_.segments()[static_cast<std::size_t>(s)];
-            forest_.visible(s, scratch_.ranges);
-            for (int first = 0; first < segment.length; first += kAttentionRows) {
-                const int rows = std::min(kAttentionRows, segment.length - first);
-                const int from = shape.first_seen(position(segment.begin + first));
-                if (first == 0 || shape.window > 0) {
-                    scratch_.runs.clear();
-                    for (const VisibleRange& range : scratch_.ranges)
-                        add(range.segment, range.count, range.count, from);
-                }
-                add(s, first + rows, first + 1, from);
-                body(segment.begin + first, rows, std::span<const KeyRun>(scratch_.runs));
-                scratch_.runs.pop_back();  // a tile sees itself, so its own run is there
-            }
-        }
+        tiles_.walk(shape, kAttentionRows, place_, body);
     }
 
 private:
@@ -245,22 +169,13 @@ private:
             to = pack_groups(to, {rows + segment.begin * stride_, stride_}, segment.length, head_dim_);
         return to;
     }
-    [[nodiscard]] int position(int token) const { return forest_.positions()[static_cast<std::size_t>(token)]; }
-    /// Adds the run of a segment's first `count` keys, as far as they stand at `from` or behind it.
-    void add(int segment, int count, int seen, int from) const {
-        const auto s = static_cast<std::size_t>(segment);
-        const std::ptrdiff_t group = std::ptrdiff_t{head_dim_} * kKeyGroup;
-        const int begin = forest_.segments()[s].begin;
-        KeyRun run{scratch_.groups.data() + scratch_.first_group[s] * group, values_ + begin * stride_, count, seen};
-        if (run.hide(from - position(begin), group, stride_)) scratch_.runs.push_back(run);
-    }
 
     const Forest& forest_;
-    const float* values_;
+    ForestTiles tiles_;
+    HeadPlace place_{};
     std::ptrdiff_t stride_;
     int head_dim_;
-    std::ptrdiff_t packed_values_;
-    AttentionScratch& scratch_;
+    std::ptrdiff_t packed_values_ = 0;
 };
 
 }  // namespace
@@ -272,7 +187,7 @@ void attention(float* out, float* lse, const float* qkv, const Forest& forest, c
     const std::ptrdiff_t out_stride = shape.heads * H;
     const int group = shape.heads / shape.kv_heads;
     for (int kv = 0; kv < shape.kv_heads; ++kv) {
-        const ForestHead keys(forest, qkv + (shape.heads + kv) * H, shape.kv_heads * H, stride, H, false, scratch);
+        const ForestHead keys(forest, qkv + (shape.heads + kv) * H, shape, false, scratch);
         keys.for_tiles(shape, [&](int token, int rows, std::span<const KeyRun> runs) {
             for (int head = kv * group; head < (kv + 1) * group; ++head)
                 attend({out + token * out_stride + head * H, out_stride},
@@ -282,25 +197,6 @@ void attention(float* out, float* lse, const float* qkv, const Forest& forest, c
         });
     }
 }
-
-namespace {
-
-/// p = softmax of the scores p, ds = p * (ds - out . dout) * scale, for row r of a tile.
-void softmax_backward_row(float* p, float* ds, int r, std::span<const KeyRun> runs, int columns, float log_mass,
-                          const float* out, const float* dout, int head_dim, float scale) {
-    mask_row(p, r, runs, scale);
-    Vec products{};
-    for (int h = 0; h < head_dim; h += kLanes)
-        products += load_some(out + h, head_dim - h) * load_some(dout + h, head_dim - h);
-    const float delta = sum(products);
-    for (int c = 0; c < columns; c += kLanes) {
-        const Vec probability = exp(load(p + c) - log_mass);
-        store(p + c, probability);
-        store(ds + c, probability * (load(ds + c) - delta) * scale);
-    }
-}
-
-}  // namespace
 
 void attention_backward(float* dqkv, const float* dout, const float* out, const float* lse, const float* qkv,
                         const Forest& forest, const AttentionShape& shape, AttentionScratch& scratch) {
@@ -312,7 +208,7 @@ void attention_backward(float* dqkv, const float* dout, const float* out, const 
     const float scale = shape.score_scale();
     std::memset(dqkv, 0, sizeof(float) * static_cast<std::size_t>(forest.num_tokens() * stride));
     for (int kv = 0; kv < shape.kv_heads; ++kv) {
-        const ForestHead keys(forest, qkv + (shape.heads + kv) * H, value_offset, stride, H, true, scratch);
+        const ForestHead keys(forest, qkv + (shape.heads + kv) * H, shape, true, scratch);
         const auto tile = [&](int token, int rows, std::span<const KeyRun> runs, int head) {
             const int columns = count_columns(runs);
             const auto area = static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
@@ -389,14 +285,38 @@ void attend_row(float* out, const float* q, std::span<const KeyRun> runs, std::p
 }  // namespace
 
 void cached_attention(float* out, const float* qkv, int rows, std::span<const KeyRun> runs, std::ptrdiff_t offset,
-                      const AttentionShape& shape, Floats& scratch) {
-    if (rows == 1) return attend_row(out, qkv, runs, offset, shape, scratch);
+                      const AttentionShape& shape, AttentionScratch& scratch) {
+    if (rows == 1) return attend_row(out, qkv, runs, offset, shape, scratch.scores);
     const int H = shape.head_dim;
     const int group = shape.heads / shape.kv_heads;
     for (int head = 0; head < shape.heads; ++head)
         attend({out + head * H, shape.heads * H}, {nullptr, 0}, {qkv + head * H, shape.stride()}, rows, runs,
                groups_in(offset, head / group, shape), values_in(offset, head / group, shape), H, shape.score_scale(),
-               scratch);
+               scratch.scores);
+}
+
+const AttentionKernels& attention_kernels(Products products) {
+    static const AttentionKernels fp32{
+        kAttentionRows,  [](int kv_heads, int head_dim) { return std::ptrdiff_t{kv_heads} * head_dim * kPageTokens; },
+        attention,       attention_backward,
+        write_page,      fetch_page,
+        cached_attention};
+    static const AttentionKernels bf16{
+        kBf16AttentionRows,
+        bf16_page_cells,
+        [](float* out, float* lse, const float* qkv, const Forest& forest, const AttentionShape& shape,
+           AttentionScratch& scratch) { bf16_attention(out, lse, qkv, forest, shape, scratch, bf16_unit()); },
+        [](float* dqkv, const float* dout, const float* out, const float* lse, const float* qkv, const Forest& forest,
+           const AttentionShape& shape, AttentionScratch& scratch) {
+            bf16_attention_backward(dqkv, dout, out, lse, qkv, forest, shape, scratch, bf16_unit());
+        },
+        bf16_write_page,
+        bf16_fetch_page,
+        [](float* out, const float* qkv, int rows, std::span<const KeyRun> runs, std::ptrdiff_t offset,
+           const AttentionShape& shape, AttentionScratch& scratch) {
+            bf16_cached_attention(out, qkv, rows, runs, offset, shape, scratch, bf16_unit());
+        }};
+    return products == Products::fp32 ? fp32 : bf16;
 }
 
 }  // namespace tdrm::model::ops

@@ -13,7 +13,8 @@ std::size_t area(int rows, int columns) { return static_cast<std::size_t>(rows) 
 
 }  // namespace
 
-Transformer::Transformer(const Model& model) : model_(&model), rotary_(model.spec()) {}
+Transformer::Transformer(const Model& model)
+    : model_(&model), kernels_(&ops::attention_kernels(model.products())), rotary_(model.spec()) {}
 
 std::span<const std::int32_t> Transformer::lengths(const Forest& forest, Workspace& work) const {
     if (!rotary_.depends_on_length()) return {};
@@ -25,7 +26,7 @@ const float* Transformer::forward(const Forest& forest, std::span<const std::int
                                   bool for_backward) {
     rotary_.prepare(forest.positions(), lengths(forest, work));
     const auto attend = [&](const Layer& layer, const float* qkv, float* mixed, float* lse) {
-        ops::attention(mixed, lse, qkv, forest, layer.attention, work.attention);
+        kernels_->forward(mixed, lse, qkv, forest, layer.attention, work.attention);
     };
     return run(forest.tokens(), rows, {*model_, rotary_, work, forest.num_tokens(), for_backward, attend});
 }
@@ -33,15 +34,15 @@ const float* Transformer::forward(const Forest& forest, std::span<const std::int
 namespace {
 
 /// Cuts the rows of a cached pass into tiles of consecutive tokens of one segment, and says what each sees.
-void find_tiles(const KvCache& cache, std::span<const std::int32_t> segments, const ModelSpec& spec, Workspace& work) {
+void find_tiles(const KvCache& cache, std::span<const std::int32_t> segments, const ModelSpec& spec, int most,
+                Workspace& work) {
     work.tiles.clear();
     work.runs.clear();
     const int T = static_cast<int>(segments.size());
     for (int first = 0, next = 0; first < T; first = next) {
         const auto slot = [&](int t) { return work.slot[static_cast<std::size_t>(t)]; };
         const std::int32_t segment = segments[static_cast<std::size_t>(first)];
-        while (next < T && next - first < ops::kAttentionRows && segments[static_cast<std::size_t>(next)] == segment)
-            ++next;
+        while (next < T && next - first < most && segments[static_cast<std::size_t>(next)] == segment) ++next;
         const auto seen = [&](int from) {
             const std::size_t first_run = work.runs.size();
             cache.visible(segment, slot(first), slot(next - 1), from, work.runs);
@@ -86,19 +87,19 @@ const float* Transformer::extend(KvCache& cache, std::span<const std::int32_t> t
         work.positions[t] = cache.base_position(segments[t]) + work.slot[t];
     }
     rotary_.prepare(work.positions, lengths(cache, segments, work));
-    find_tiles(cache, segments, model_->spec(), work);
+    find_tiles(cache, segments, model_->spec(), kernels_->tile_rows, work);
     const auto write = [&](const Layer& layer, const float* qkv, const CachedTile& tile) {
         const auto row = static_cast<std::size_t>(layer.attention.stride());
         for (auto t = static_cast<std::size_t>(tile.first); t < static_cast<std::size_t>(tile.first + tile.rows); ++t) {
             const int page = cache.page(segments[t], work.slot[t]);
-            ops::write_page(cache.keys(layer.index, page), cache.values(layer.index, page), qkv + t * row,
+            kernels_->write(cache.keys(layer.index, page), cache.values(layer.index, page), qkv + t * row,
                             work.slot[t] % ops::kPageTokens, layer.attention);
         }
     };
     const auto fetch = [&](const Layer& layer, const CachedTile& tile) {
         const auto t = static_cast<std::size_t>(tile.first);
         const int page = cache.page(segments[t], work.slot[t]);
-        ops::fetch_page(cache.keys(layer.index, page), cache.values(layer.index, page), work.slot[t] % ops::kPageTokens,
+        kernels_->fetch(cache.keys(layer.index, page), cache.values(layer.index, page), work.slot[t] % ops::kPageTokens,
                         layer.attention);
     };
     // Few pages stay in a processor's cache: a tile's last page is fetched two tiles ahead, and written to one tile
@@ -112,10 +113,10 @@ const float* Transformer::extend(KvCache& cache, std::span<const std::int32_t> t
             const CachedTile::Seen& seen = layer.attention.window > 0 ? tile.window : tile.all;
             if (i + 2 < n) fetch(layer, work.tiles[i + 2]);
             if (i + 1 < n) write(layer, qkv, work.tiles[i + 1]);
-            ops::cached_attention(mixed + area(tile.first, layer.output.inputs),
-                                  qkv + static_cast<std::size_t>(tile.first) * row, tile.rows,
-                                  std::span(work.runs).subspan(seen.first_run, seen.num_runs),
-                                  cache.layer_offset(layer.index), layer.attention, work.attention.scores);
+            kernels_->cached(mixed + area(tile.first, layer.output.inputs),
+                             qkv + static_cast<std::size_t>(tile.first) * row, tile.rows,
+                             std::span(work.runs).subspan(seen.first_run, seen.num_runs),
+                             cache.layer_offset(layer.index), layer.attention, work.attention);
         }
     };
     return run(tokens, rows, {*model_, rotary_, work, static_cast<int>(T), false, attend});
@@ -176,7 +177,7 @@ void Transformer::backward(const Forest& forest, std::span<const std::int32_t> r
         for (int i = 0; i < s.width; ++i) to[i] += from[i];
     }
     rotary_.prepare(forest.positions(), lengths(forest, work));
-    const Pass pass{*model_, rotary_, work, T, true};
+    const Pass pass{*model_, rotary_, work, T, true, {}, kernels_};
     for (std::size_t l = layout.layers.size(); l-- > 0;)
         layout.layers[l].backward(pass, forest, dx, work.layers[l], gradient);
     if (s.embedding_scale != 1) ops::scale(dx, static_cast<float>(s.embedding_scale), area(T, s.width));

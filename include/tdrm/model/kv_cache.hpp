@@ -15,10 +15,11 @@ namespace tdrm::model {
 class KvCache {
 public:
     /// @param max_tokens bound on the tokens of all open segments, each rounded up to whole pages
-    KvCache(const ModelSpec& spec, std::int64_t max_tokens);
+    /// @param products of the model that computes; with bf16 keys and values are rounded
+    KvCache(const ModelSpec& spec, std::int64_t max_tokens, Products products = Products::fp32);
 
     /// Memory of such a cache once it was full.
-    [[nodiscard]] static double bytes(const ModelSpec& spec, std::int64_t max_tokens);
+    [[nodiscard]] static double bytes(const ModelSpec& spec, std::int64_t max_tokens, Products products);
 
     /// A new empty segment that sees the whole of `parent` (-1: none) and what the parent sees. From its first token on
     /// the parent mustn't grow.
@@ -68,12 +69,11 @@ private:
     [[nodiscard]] std::size_t at(int layer, int page) const {
         return (static_cast<std::size_t>(layer) * static_cast<std::size_t>(num_pages_) +
                 static_cast<std::size_t>(page)) *
-               page_floats_;
+               page_cells_;
     }
 
     int num_pages_;
-    int kv_width_;
-    std::size_t page_floats_;
+    std::size_t page_cells_;
     Floats keys_, values_;
     std::vector<std::int32_t> free_pages_, free_segments_;
     std::vector<CachedSegment> segments_;

@@ -56,6 +56,7 @@ struct Pass {
     bool keep;  ///< what the backward pass needs
     /// mixed and lse from qkv.
     std::function<void(const Layer& layer, const float* qkv, float* mixed, float* lse)> attend = {};
+    const ops::AttentionKernels* kernels = nullptr;  ///< of the backward pass
 };
 
 /// One decoder layer: x += attention(x), x += feed-forward(x), with norms before or behind either.

@@ -4,17 +4,30 @@
 // what it attends to), bit for bit, except in gemm_nn and gemm_tn.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "tdrm/model/buffer.hpp"
 #include "tdrm/model/families.hpp"
 #include "tdrm/model/forest.hpp"
+
+namespace tdrm::model {
+
+/// How matrices are multiplied: all operands fp32, or rounded to bf16 with fp32 sums, in attention, too. All else is
+/// fp32 in any case.
+enum class Products { fp32, bf16 };
+[[nodiscard]] constexpr auto enum_names(Products) {
+    return std::array<std::pair<Products, std::string_view>, 2>{{{Products::fp32, "fp32"}, {Products::bf16, "bf16"}}};
+}
+
+}  // namespace tdrm::model
 
 namespace tdrm::model::ops {
 
@@ -122,10 +135,11 @@ struct AttentionShape {
 constexpr int kAttentionRows = 8;
 /// Keys are packed in groups of this many, [H / 4][4 keys][4].
 constexpr int kKeyGroup = 4;
-/// Keys and values of one segment as a tile of query rows sees them.
+/// Keys and values of one segment as a tile of query rows sees them. With products in bf16 a float is a cell of two
+/// numbers.
 struct KeyRun {
-    const float* keys;    ///< groups of keys, from the first on
-    const float* values;  ///< one row a key
+    const float* keys;    ///< groups or blocks of keys, from the first on
+    const float* values;  ///< one row a key, or blocks
     int count;            ///< keys that the tile's last row sees, from the first one on
     int seen;  ///< keys that its first row sees; each further row sees one more, up to count. At most 0: none.
     /// Of these the first that its first row doesn't see, for they lie before its window; each further row one more.
@@ -136,10 +150,16 @@ struct KeyRun {
     /// @return whether any key is left
     bool hide(int keys_hidden, std::ptrdiff_t group, std::ptrdiff_t value);
 };
-/// Scratch memory of the attention kernels.
+/// Scratch memory of the attention kernels. Words are pairs of bf16 numbers.
+struct Bf16Scratch {
+    Buffer<std::uint32_t> left_words, weights;
+    Floats left, mixed, turned_rows, key_gradients;
+    std::vector<const std::uint32_t*> key_blocks, value_blocks;
+};
 struct AttentionScratch {
+    Bf16Scratch bf16;
     Floats groups, scores, gradients;
-    Buffer<std::int32_t> first_group;
+    Buffer<std::int32_t> first_block;
     std::vector<VisibleRange> ranges;
     std::vector<KeyRun> runs;
 };
@@ -159,10 +179,22 @@ constexpr int kPageTokens = 16;
 void write_page(float* key_page, float* value_page, const float* qkv_row, int index, const AttentionShape& shape);
 /// Brings a page's tokens up to `index` into the processor's cache, to be read and written soon.
 void fetch_page(const float* key_page, const float* value_page, int index, const AttentionShape& shape);
-/// out(NH) = attention of consecutive tokens of one segment, at most kAttentionRows, each page a run. Their pages lie
+/// out(NH) = attention of consecutive tokens of one segment, at most a tile of rows, each page a run. Their pages lie
 /// `offset` floats behind those of the runs (another layer).
 void cached_attention(float* out, const float* qkv, int rows, std::span<const KeyRun> runs, std::ptrdiff_t offset,
-                      const AttentionShape& shape, Floats& scratch);
+                      const AttentionShape& shape, AttentionScratch& scratch);
+
+/// How attention is computed with one form of products.
+struct AttentionKernels {
+    int tile_rows;                                             ///< of a cached pass, that are computed together
+    std::ptrdiff_t (*page_cells)(int kv_heads, int head_dim);  ///< 32 bits each, of keys and of values
+    decltype(&attention) forward;
+    decltype(&attention_backward) backward;
+    decltype(&write_page) write;
+    decltype(&fetch_page) fetch;
+    decltype(&cached_attention) cached;
+};
+[[nodiscard]] const AttentionKernels& attention_kernels(Products products);
 
 /// Per row: log softmax(logits / temperature) at `target`, and the entropy of that distribution in nats.
 void log_softmax(float* logp, float* entropy, const float* logits, std::span<const std::int32_t> targets, int vocab,

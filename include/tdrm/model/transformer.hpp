@@ -20,12 +20,6 @@
 
 namespace tdrm::model {
 
-/// How matrices are multiplied: all operands fp32, or rounded to bf16 with fp32 sums. All else is fp32 in any case.
-enum class Products { fp32, bf16 };
-[[nodiscard]] constexpr auto enum_names(Products) {
-    return std::array<std::pair<Products, std::string_view>, 2>{{{Products::fp32, "fp32"}, {Products::bf16, "bf16"}}};
-}
-
 /// A model: its spec and its parameters, one flat fp32 array. Of a model for passes the matrices of the layers lie in
 /// packed form alone, from when all their weights have come; with bf16 products they are then rounded.
 class Model {
@@ -182,6 +176,7 @@ private:
     const float* run(std::span<const std::int32_t> tokens, std::span<const std::int32_t> rows, const Pass& pass);
 
     const Model* model_;
+    const ops::AttentionKernels* kernels_;
     Rotary rotary_;
 };
 
