@@ -227,6 +227,7 @@ Codec codec(T& value, const Range&) {
     auto fields = std::make_shared<Fields>();
     value.fields(*fields);
     const auto read = [&value, fields](const Yaml& node, const Reading& reading) {
+        static_cast<void>(value);  // clang misses a use where nothing validates
         [[maybe_unused]] const std::size_t before = reading.problems.size();
         if constexpr (requires { T::kShorthand; }) {
             if (node.is_scalar() && !node.is_null()) {
