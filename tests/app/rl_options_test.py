@@ -282,6 +282,7 @@ stages:
         prompts = len(batch["problem/prompt_token"]) if "problem/prompt_token" in batch else 0
         line = self.lines("tree")[0]
         self.assertEqual(line["batch/answers"], len(ids))
+        self.assertEqual(line["completions/tokens"], own)
         self.assertLess(line["num_tokens"], sum(len(i) for i in ids) + prompts + 8 * 40)
         self.assertLess(own, sum(len(i) for i in ids))
 
