@@ -50,24 +50,20 @@ public:
     TDRM_BF16 Left round(Rows<const float> from, int rows, int count, int wide) {
         Bf16Scratch& memory = scratch_.bf16;
         const auto n = static_cast<std::size_t>(rows) * static_cast<std::size_t>(wide);
-        Left left{nullptr, nullptr, wide};
-        by_tiles_ = unit_ == Bf16Unit::tiles && rows >= kFewRows;
-        Word* pairs = by_tiles_ ? memory.left_words.resize(n / 2) : nullptr;
-        float* numbers = by_tiles_ ? nullptr : memory.left.resize(n);
-        left.words = pairs;
-        left.numbers = numbers;
+        const bool by_tiles = unit_ == Bf16Unit::tiles && rows >= kFewRows;
+        Word* pairs = by_tiles ? memory.left_words.resize(n / 2) : nullptr;
+        float* numbers = by_tiles ? nullptr : memory.left.resize(n);
         for (int r = 0; r < rows; ++r)
             for (int i = 0; i < wide; i += kWidth) {
-                const __m512 exact = load_first(from.row(r) + i, count - i);
-                const __m256i half = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(exact));
+                const __m256i half = round_first(from.row(r) + i, count - i);
                 const std::ptrdiff_t at = std::ptrdiff_t{r} * wide + i;
-                if (by_tiles_) {
+                if (by_tiles) {
                     _mm256_storeu_si256(reinterpret_cast<__m256i*>(pairs + at / 2), half);
                 } else {
                     _mm512_storeu_si512(numbers + at, _mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
                 }
             }
-        return left;
+        return {numbers, pairs, wide};
     }
 
     /// Where the blocks of keys and values of all runs lie.
@@ -88,7 +84,7 @@ public:
         const Word* const* keys = scratch_.bf16.key_blocks.data();
         add_up<kHeadPairs>(
             {scores, std::ptrdiff_t{blocks()} * kKeys, kKeys, x, rows, blocks(), padded_head(head_dim_) / 32, false},
-            [=](int step, int block) { return keys[block] + offset + step * kTileBlock; });
+            tiles_, [=](int step, int block) { return keys[block] + offset + step * kTileBlock; });
     }
     Left round_heads(Rows<const float> from, int rows) { return round(from, rows, head_dim_, padded_head(head_dim_)); }
     Left round_weights(const float* weights, int rows) {
@@ -103,7 +99,7 @@ public:
         const bool fits = wide == head_dim_;
         float* to = fits ? out.data
                          : scratch_.bf16.mixed.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(wide));
-        add_up<kKeyPairs>({to, fits ? out.stride : wide, kWidth, x, rows, wide / kWidth, blocks(), false},
+        add_up<kKeyPairs>({to, fits ? out.stride : wide, kWidth, x, rows, wide / kWidth, blocks(), false}, tiles_,
                           [=](int block, int panel) { return values[block] + offset + panel * kValueBlock; });
         for (int r = 0; !fits && r < rows; ++r) std::copy_n(to + std::ptrdiff_t{r} * wide, head_dim_, out.row(r));
     }
@@ -111,22 +107,16 @@ public:
     /// grad[block][h][key] += sum over rows r of x[h][r] * weight[r][key], for some blocks one behind the other.
     void spread(float* grad, const Left& x, const Word* weights, int count) {
         const int wide = padded_value(head_dim_);
-        add_up<kKeyPairs>({grad, kKeys, std::ptrdiff_t{wide} * kKeys, x, wide, count, 1, true},
+        add_up<kKeyPairs>({grad, kKeys, std::ptrdiff_t{wide} * kKeys, x, wide, count, 1, true}, tiles_,
                           [=](int, int block) { return weights + block * kValueBlock; });
     }
 
 private:
     static constexpr int kFewRows = 4;  ///< from which on tiles pay
 
-    template <int D, class B>
-    void add_up(const Sums& sums, const B& b) {
-        ops::add_up<D>(sums, by_tiles_, tiles_, b);
-    }
-
     int head_dim_;
     AttentionScratch& scratch_;
     Bf16Unit unit_;
-    bool by_tiles_ = false;  ///< what was rounded last
     NoDenormals no_denormals_;
     Tiles tiles_;
 };
@@ -361,8 +351,7 @@ TDRM_BF16 void bf16_write_page(float* key_page, float* value_page, const float* 
         }
         Word* values = words(value_page) + kv * value + index / 2 * kWidth;
         for (int h = 0; h < H; h += kWidth, values += kValueBlock) {
-            const __m512 exact = load_first(v + h, H - h);
-            const __m512i half = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(exact)));
+            const __m512i half = _mm512_cvtepu16_epi32(round_first(v + h, H - h));
             const __m512i there = _mm512_loadu_si512(values);
             _mm512_storeu_si512(values, index % 2 == 0 ? half : _mm512_or_si512(there, _mm512_slli_epi32(half, 16)));
         }

@@ -24,7 +24,7 @@ private:
     unsigned before_;
 };
 
-/// Rows that are multiplied with blocks, rounded: numbers for vectors, words for tiles.
+/// Rows that are multiplied with blocks, rounded: either numbers, for vectors, or words, for tiles.
 struct Left {
     const float* numbers = nullptr;
     const Word* words = nullptr;
@@ -171,10 +171,10 @@ TDRM_AMX void sum_by_tiles(const Sums& o, int row, int panel, const B& b) {
     sum_tiles<C, D>(o, row, panel, b);
 }
 
-/// Y as Sums says. @param by_tiles what X was rounded for
+/// Y as Sums says, by what X was rounded for.
 template <int D, class B>
-void add_up(const Sums& sums, bool by_tiles, Tiles& tiles, const B& b) {
-    if (!by_tiles) return sum_by_vectors<D>(sums, b);
+void add_up(const Sums& sums, Tiles& tiles, const B& b) {
+    if (sums.x.words == nullptr) return sum_by_vectors<D>(sums, b);
     for (int row = 0; row < sums.rows; row += kWidth) {
         tiles.shape(std::min(kWidth, sums.rows - row), D);
         for (int panel = 0; panel < sums.panels; panel += 4) sum_by_tiles<D>(sums, row, panel, b);

@@ -36,6 +36,11 @@ TDRM_BF16 inline __m512 load_first(const float* from, int count) {
                       : _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << static_cast<unsigned>(count)) - 1U), from);
 }
 
+/// The same, rounded: 16 bf16 numbers.
+TDRM_BF16 inline __m256i round_first(const float* from, int count) {
+    return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(load_first(from, count)));
+}
+
 /// @param stride words between a row's runs of 16 pairs
 TDRM_BF16 inline void round_row(Word* to, std::ptrdiff_t stride, const float* from, int count, int pairs) {
     for (int p = 0; p < pairs; p += kWidth, to += stride) {

@@ -1,5 +1,6 @@
 // A model in memory: its parameters, what they are at the start, and how much room it and its passes take.
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "tdrm/base/errors.hpp"
@@ -7,6 +8,14 @@
 #include "tdrm/model/transformer.hpp"
 
 namespace tdrm::model {
+namespace {
+
+/// What a model for passes holds in packed form alone.
+std::array<const Linear*, 4> matrices_of(const Layer& layer) {
+    return {&layer.qkv, &layer.output, &layer.gate_up, &layer.down};
+}
+
+}  // namespace
 
 Model::Model(const ModelSpec& spec, Products products, Use use)
     : products_(products), use_(use), spec_(spec), layout_(spec) {
@@ -15,8 +24,7 @@ Model::Model(const ModelSpec& spec, Products products, Use use)
     values_.give_back(0, values_.size());
     if (use == Use::training) return;
     for (const Layer& layer : layout_.layers)
-        for (const Linear* linear : {&layer.qkv, &layer.output, &layer.gate_up, &layer.down})
-            held_[linear->weight] = {linear->outputs, linear->inputs};
+        for (const Linear* linear : matrices_of(layer)) held_[linear->weight] = {linear->outputs, linear->inputs};
 }
 
 void initial_weights(const ModelSpec& spec, std::uint64_t seed, const WeightSink& sink) {
@@ -164,7 +172,7 @@ ModelBytes model_bytes(const ModelSpec& s, Products products, Use use) {
     const Layout layout(s);
     ModelBytes bytes{static_cast<double>(layout.size), 0};
     for (const Layer& layer : layout.layers)
-        for (const Linear* linear : {&layer.qkv, &layer.output, &layer.gate_up, &layer.down}) {
+        for (const Linear* linear : matrices_of(layer)) {
             bytes.packed += packed(linear->outputs, linear->inputs);
             if (!trains) bytes.parameters -= 1.0 * linear->outputs * linear->inputs;
         }

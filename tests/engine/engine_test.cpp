@@ -65,16 +65,22 @@ TEST_P(Engines, RefusesRowsOfAnEarlierPass) {
     EXPECT_THROW(model->values(rows, {}, std::span(&value, 1)), BugError);
 }
 
-TEST_P(Engines, AWriteIsSeenByTheNextPass) {
-    const auto model = toy_model(model::Head::value), other = toy_model(model::Head::value, 9);
+model::Forest four_tokens() {
     model::Forest forest;
     forest.add(std::vector<std::int32_t>{4, 8, 15, 16});
+    return forest;
+}
+
+/// Behind the last of four tokens.
+float value_of(Engine& engine) {
     const std::vector<std::int32_t> row{3};
-    const auto value_of = [&](Engine& engine) {
-        float value = 0;
-        engine.values(engine.forward(forest, row, Keep::nothing), {}, std::span(&value, 1));
-        return value;
-    };
+    float value = 0;
+    engine.values(engine.forward(four_tokens(), row, Keep::nothing), {}, std::span(&value, 1));
+    return value;
+}
+
+TEST_P(Engines, AWriteIsSeenByTheNextPass) {
+    const auto model = toy_model(model::Head::value), other = toy_model(model::Head::value, 9);
     const float before = value_of(*model);
     model->write(Array::weights, 0, read(*other, Array::weights));
     EXPECT_NE(value_of(*model), before);
@@ -83,14 +89,8 @@ TEST_P(Engines, AWriteIsSeenByTheNextPass) {
 
 TEST_P(Engines, AfterARestEverythingHasTheSameBits) {
     const auto model = toy_model(model::Head::value), other = toy_model(model::Head::value, 9);
-    model::Forest forest;
-    forest.add(std::vector<std::int32_t>{4, 8, 15, 16});
+    const model::Forest forest = four_tokens();
     const std::vector<std::int32_t> row{3};
-    const auto value_of = [&](Engine& engine) {
-        float value = 0;
-        engine.values(engine.forward(forest, row, Keep::nothing), {}, std::span(&value, 1));
-        return value;
-    };
     const auto weights = read(*model, Array::weights);
     const float before = value_of(*model);
     for (int again = 0; again < 2; ++again) {
