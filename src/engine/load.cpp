@@ -29,9 +29,10 @@ std::unique_ptr<Engine> load_pretrained(const std::filesystem::path& directory) 
     return engine;
 }
 
-std::unique_ptr<Engine> load_pretrained(comm::Communicator& ranks, const std::filesystem::path& directory) {
+std::unique_ptr<Engine> load_pretrained(comm::Communicator& ranks, const std::filesystem::path& directory,
+                                        model::Use use) {
     const auto source = ranks.agree("opening " + directory.string(), [&] { return model::Pretrained(directory); });
-    auto engine = ranks.agree("making room for " + directory.string(), [&] { return make_engine(source.spec()); });
+    auto engine = ranks.agree("making room for " + directory.string(), [&] { return make_engine(source.spec(), use); });
     model::deliver(ranks, source, engine->layout().tensors, weights_into(*engine));
     return engine;
 }

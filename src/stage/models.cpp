@@ -209,7 +209,7 @@ std::vector<std::unique_ptr<engine::Engine>> load_value_members(StageContext& co
     if (input.is_foreign()) {
         members.push_back(options.reads == rollout::Shown::ids
                               ? load_model(context, input, model::Use::passes)
-                              : engine::load_pretrained(context.ranks, input.directory));
+                              : engine::load_pretrained(context.ranks, input.directory, model::Use::passes));
         return members;
     }
     const Source source = open_model(context, input, Wanted::values);

@@ -21,7 +21,7 @@ namespace tdrm::engine {
 /// Local. The whole model of a folder. @throws as model::Pretrained
 [[nodiscard]] std::unique_ptr<Engine> load_pretrained(const std::filesystem::path& directory);
 /// Collective. The same, each byte read from disk by one rank.
-[[nodiscard]] std::unique_ptr<Engine> load_pretrained(comm::Communicator& ranks,
-                                                      const std::filesystem::path& directory);
+[[nodiscard]] std::unique_ptr<Engine> load_pretrained(comm::Communicator& ranks, const std::filesystem::path& directory,
+                                                      model::Use use);
 
 }  // namespace tdrm::engine
