@@ -114,6 +114,19 @@ TEST(CudaLibrary, PreferencesForbidSplitSums) {
     EXPECT_EQ(schemes, CUBLASLT_REDUCTION_SCHEME_NONE);
 }
 
+TEST(CudaLibrary, PreferencesTakeOperandsFromTheMiddleOfBuffers) {
+    const LtPreference preference(1 << 20);
+    for (const auto attribute :
+         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+          CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+        std::uint32_t bytes = 0;
+        std::size_t written = 0;
+        check(cublasLtMatmulPreferenceGetAttribute(preference.get(), attribute, &bytes, sizeof bytes, &written),
+              "reading");
+        EXPECT_EQ(bytes, kOperandAlignment);
+    }
+}
+
 TEST(CudaLibrary, HasNcclOfItsOwn) {
 #if TDRM_HAS_NCCL
     EXPECT_EQ(nccl_version().substr(0, 2), "2.") << nccl_version();

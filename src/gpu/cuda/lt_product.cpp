@@ -51,6 +51,13 @@ LtPreference::LtPreference(std::size_t workspace_bytes) {
     check(cublasLtMatmulPreferenceSetAttribute(preference_, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes,
                                                sizeof schemes),
           "keeping sums whole");
+    // Tensors begin in the middle of buffers, at multiples of eight numbers; the library would assume 256 bytes.
+    const std::uint32_t alignment = kOperandAlignment;
+    for (const auto attribute :
+         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+          CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+        check(cublasLtMatmulPreferenceSetAttribute(preference_, attribute, &alignment, sizeof alignment),
+              "saying how operands are aligned");
 }
 
 LtPreference::~LtPreference() { cublasLtMatmulPreferenceDestroy(preference_); }

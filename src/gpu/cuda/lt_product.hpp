@@ -3,6 +3,8 @@
 
 #include <cublasLt.h>
 
+#include <cstdint>
+
 #include "tdrm/gpu/gemm.hpp"
 
 namespace tdrm::gpu {
@@ -28,6 +30,9 @@ private:
     cublasLtMatmulDesc_t operation_ = nullptr;
     cublasLtMatrixLayout_t a_ = nullptr, b_ = nullptr, c_ = nullptr;
 };
+
+/// Bytes at whose multiples the operands of a product begin, and their rows.
+inline constexpr std::uint32_t kOperandAlignment = 16;
 
 /// What an algorithm may do: no sums split over K, which would make a row's bits depend on how many rows there are.
 class LtPreference {
