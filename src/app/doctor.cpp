@@ -9,6 +9,7 @@
 #include "machine.hpp"
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/engine/acceptance.hpp"
 #include "tdrm/engine/self_test.hpp"
 #include "tdrm/gpu/acceptance.hpp"
 #include "tdrm/gpu/plugin.hpp"
@@ -87,13 +88,17 @@ int doctor(comm::Communicator& ranks, const std::string& directory) {
     return sound ? 0 : static_cast<int>(ExitCode::data);
 }
 
-int try_gpu(const std::string& kind) {
+int try_gpu(comm::Communicator& ranks, const std::string& kind) {
+    if (ranks.size() > 1) throw ConfigError("one rank tries a device. Start tdrm without mpirun.");
     if (kind != "cuda" && kind != "emulated")
         throw ConfigError(cat("--gpu=", kind, " is no device. Write --gpu, or --gpu=emulated where there is none."));
     if (const auto status = gpu::cuda_status(); kind == "cuda" && !status.problem.empty())
         throw ConfigError(cat("there is no GPU to try: ", status.problem,
                               ". Start it where one is visible; --gpu=emulated shows what would be tried."));
-    return gpu::accept(kind, kind == "emulated") ? 0 : static_cast<int>(ExitCode::data);
+    gpu::Report report;
+    gpu::accept(report, kind, kind == "emulated");
+    engine::accept_models(report, ranks, kind == "cuda" ? engine::DeviceKind::cuda : engine::DeviceKind::emulated);
+    return report.verdict() ? 0 : static_cast<int>(ExitCode::data);
 }
 
 }  // namespace tdrm::app

@@ -187,7 +187,6 @@ std::optional<int> run_local(const CLI::App& app, const CommandLine& line) {
     try {
         if (line.verb == "man") return print(tdrm::app::manual_page(app, kExamples, kExitCodes));
         if (line.verb == "completion") return print(tdrm::app::bash_completion(app));
-        if (line.verb == "doctor" && !line.gpu.empty()) return tdrm::app::try_gpu(line.gpu);
         if (line.verb == "inspect") return tdrm::app::inspect(line.directory);
         if (line.verb == "show") return tdrm::app::show(line.show);
         if (line.verb == "export") return tdrm::app::export_model(line.to_export);
@@ -223,6 +222,7 @@ int main(int argc, char** argv) {
         tdrm::log::set_rank(ranks.rank());
         if (line.verb == "run") return tdrm::app::run(ranks, line.run);
         if (line.verb == "replay") return tdrm::app::replay(ranks, line.replay);
+        if (!line.gpu.empty()) return tdrm::app::try_gpu(ranks, line.gpu);
         return tdrm::app::doctor(ranks, line.directory);
     });
 }

@@ -1,6 +1,7 @@
 #include "attention_plan.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace tdrm::engine {
 namespace {
@@ -22,25 +23,38 @@ void QueryTiles::clear() {
     tiles.clear();
     ranges.clear();
     row_of.clear();
-    limits.clear();
+    seen.clear();
     range_segment.clear();
+    range_first.clear();
 }
 
-void QueryTiles::open() { tiles.push_back({size_of(row_of), 0, size_of(ranges), 0}); }
-
-void QueryTiles::add_row(std::int32_t row) {
-    row_of.push_back(row);
-    ++tiles.back().rows;
+void QueryTiles::open(std::span<const Row> rows) {
+    tiles.push_back({size_of(row_of), size_of(rows), size_of(ranges), 0});
+    for (const Row& row : rows) row_of.push_back(row.row);
 }
 
-void QueryTiles::add_range(const gpu::KeyRange& range, std::int32_t segment) {
-    ranges.push_back(range);
-    range_segment.push_back(segment);
-    limits.resize(limits.size() + gpu::kTileRows, 0);
+void QueryTiles::add_range(const Keys& keys, std::span<const Row> rows, std::span<const std::int32_t> ends,
+                           int window) {
+    std::vector<gpu::SeenKeys> of_rows(gpu::kTileRows, gpu::SeenKeys{0, 0});
+    gpu::SeenKeys all{std::numeric_limits<std::int32_t>::max(), 0};
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+        const std::int32_t first = first_in_window(rows[r].position, keys.base, window);
+        if (first >= ends[r]) continue;
+        of_rows[r] = {first, ends[r]};
+        all = {std::min(all.first, first), std::max(all.end, ends[r])};
+    }
+    if (all.end == 0) return;
+    const std::int32_t out = whole_steps(all.first);
+    for (gpu::SeenKeys& of : of_rows)
+        if (of.end > 0) of = {of.first - out, of.end - out};
+    ranges.push_back({keys.begin + out / keys.keys_a_place, all.end - out});
+    range_segment.push_back(keys.segment);
+    range_first.push_back(out);
+    seen.insert(seen.end(), of_rows.begin(), of_rows.end());
     ++tiles.back().ranges;
 }
 
-AttentionPlan::AttentionPlan(const Forest& forest, bool for_backward) {
+AttentionPlan::AttentionPlan(const Forest& forest, bool for_backward, int window) : window_(window) {
     std::vector<std::vector<std::int32_t>> children(forest.segments().size() + 1);  // the last: roots
     for (std::int32_t s = 0; s < size_of(forest.segments()); ++s) {
         const int parent = segment_of(forest, s).parent;
@@ -72,32 +86,48 @@ void AttentionPlan::add_siblings(const Forest& forest, const std::vector<std::in
 }
 
 void AttentionPlan::add_tile(const Forest& forest, const std::vector<RowPiece>& pieces) {
-    queries_.open();
+    std::vector<QueryTiles::Row> rows;
     for (const RowPiece& piece : pieces)
-        for (int i = 0; i < piece.count; ++i) queries_.add_row(forest.token_index(piece.segment, piece.first + i));
+        for (int i = 0; i < piece.count; ++i) {
+            const std::int32_t token = forest.token_index(piece.segment, piece.first + i);
+            rows.push_back({token, forest.positions()[static_cast<std::size_t>(token)]});
+        }
+    queries_.open(rows);
+    std::vector<std::int32_t> ends;
+    const auto add = [&](std::int32_t s) {
+        const std::int32_t begin = segment_of(forest, s).begin;
+        queries_.add_range({s, begin, forest.positions()[static_cast<std::size_t>(begin)], 1}, rows, ends, window_);
+    };
     // What lies above the parent is the same for all; of the parent each sees as far as its cut.
     std::vector<model::VisibleRange> above;
     const int parent = segment_of(forest, pieces[0].segment).parent;
     if (parent >= 0) forest.visible(parent, above);
-    std::reverse(above.begin(), above.end());  // from the root down
-    const int rows = queries_.tiles.back().rows;
-    for (const auto& [segment, count] : above) {
-        queries_.add_range({segment_of(forest, segment).begin, count}, segment);
-        for (int r = 0; r < rows; ++r) queries_.see(r, count);
+    for (auto range = above.rbegin(); range != above.rend(); ++range) {  // from the root down
+        ends.assign(rows.size(), range->count);
+        add(range->segment);
     }
-    std::int32_t longest = 0;
-    for (const RowPiece& piece : pieces) longest = std::max(longest, segment_of(forest, piece.segment).cut);
-    if (longest > 0) {
-        queries_.add_range({segment_of(forest, parent).begin, longest}, parent);
-        int r = 0;
+    if (parent >= 0) {
+        ends.clear();
         for (const RowPiece& piece : pieces)
-            for (int i = 0; i < piece.count; ++i) queries_.see(r++, segment_of(forest, piece.segment).cut);
+            ends.insert(ends.end(), static_cast<std::size_t>(piece.count), segment_of(forest, piece.segment).cut);
+        add(parent);
     }
-    int r = 0;
+    std::size_t r = 0;
     for (const RowPiece& piece : pieces) {
-        queries_.add_range({segment_of(forest, piece.segment).begin, piece.first + piece.count}, piece.segment);
-        for (int i = 0; i < piece.count; ++i) queries_.see(r++, piece.first + i + 1);
+        ends.assign(rows.size(), 0);
+        for (int i = 0; i < piece.count; ++i) ends[r++] = piece.first + i + 1;
+        add(piece.segment);
     }
+}
+
+gpu::SeenKeys AttentionPlan::seen_by_rows(std::int32_t range, std::int32_t row, std::int32_t count) const {
+    gpu::SeenKeys all{std::numeric_limits<std::int32_t>::max(), 0};
+    const std::size_t first = static_cast<std::size_t>(range) * gpu::kTileRows + static_cast<std::size_t>(row);
+    for (std::size_t r = first; r < first + static_cast<std::size_t>(count); ++r)
+        if (const gpu::SeenKeys& seen = queries_.seen[r]; seen.end > 0)
+            all = {std::min(all.first, seen.first), std::max(all.end, seen.end)};
+    const std::int32_t out = queries_.range_first[static_cast<std::size_t>(range)];
+    return all.end == 0 ? gpu::SeenKeys{0, 0} : gpu::SeenKeys{all.first + out, all.end + out};
 }
 
 void AttentionPlan::plan_keys(const Forest& forest) {
@@ -112,12 +142,11 @@ void AttentionPlan::plan_keys(const Forest& forest) {
         for (std::int32_t range = tile.first_range; range < tile.first_range + tile.ranges; ++range)
             for (std::int32_t row = 0; row < tile.rows; row += gpu::kPartRows) {
                 const std::int32_t count = std::min(gpu::kPartRows, tile.rows - row);
-                const auto limits = queries_.limits.begin() + std::ptrdiff_t{range} * gpu::kTileRows + row;
-                const std::int32_t most = *std::max_element(limits, limits + count);
-                auto key_tile = static_cast<std::size_t>(
+                const gpu::SeenKeys seen = seen_by_rows(range, row, count);
+                const auto tiles = static_cast<std::size_t>(
                     first_tile[static_cast<std::size_t>(queries_.range_segment[static_cast<std::size_t>(range)])]);
-                for (std::int32_t first = 0; first < most; first += gpu::kKeyTileKeys)
-                    seen_by[key_tile++].push_back({tile.first_row + row, count, range, row});
+                for (std::int32_t t = seen.first / gpu::kKeyTileKeys; t * gpu::kKeyTileKeys < seen.end; ++t)
+                    seen_by[tiles + static_cast<std::size_t>(t)].push_back({tile.first_row + row, count, range, row});
             }
     std::size_t at = 0;
     for (std::size_t s = 0; s < first_tile.size(); ++s)
@@ -127,8 +156,7 @@ void AttentionPlan::plan_keys(const Forest& forest) {
             tile.first_chunk = size_of(chunks_);
             for (std::size_t part = 0; part < seen_by[at].size(); part += kPartsOfChunk) {
                 const auto count = static_cast<std::int32_t>(std::min(kPartsOfChunk, seen_by[at].size() - part));
-                chunks_.push_back(
-                    {tile.begin, first, tile.keys, size_of(parts_) + static_cast<std::int32_t>(part), count});
+                chunks_.push_back({tile.begin, tile.keys, size_of(parts_) + static_cast<std::int32_t>(part), count});
             }
             tile.chunks = size_of(chunks_) - tile.first_chunk;
             parts_.insert(parts_.end(), seen_by[at].begin(), seen_by[at].end());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "tdrm/gpu/attention.hpp"
@@ -14,32 +15,45 @@ struct RowPiece {
     std::int32_t segment, first, count;
 };
 
+/// What a window leaves of a segment's keys for a token: those from this one on.
+/// @param base position of the segment's first key @param window 0: none
+[[nodiscard]] constexpr std::int32_t first_in_window(std::int32_t position, std::int32_t base, int window) {
+    return window > 0 && position - window + 1 > base ? position - window + 1 - base : 0;
+}
+/// Keys in front of `first` that a range may leave out.
+[[nodiscard]] constexpr std::int32_t whole_steps(std::int32_t first) { return first / gpu::kKeyStep * gpu::kKeyStep; }
+
 /// Tiles of query rows and what their rows see. O(rows x depth / 64).
 struct QueryTiles {
+    /// A row and its position, and the keys of a segment: where they lie, and the position of the first.
+    struct Row {
+        std::int32_t row, position;
+    };
+    struct Keys {
+        std::int32_t segment, begin, base;
+        int keys_a_place;  ///< that one of `begin` stands for: 1, or with pages kPageTokens
+    };
+
     std::vector<gpu::QueryTile> tiles;
     std::vector<gpu::KeyRange> ranges;
-    std::vector<std::int32_t> row_of, limits;
-    std::vector<std::int32_t> range_segment;  ///< whose keys a range holds
+    std::vector<std::int32_t> row_of;
+    std::vector<gpu::SeenKeys> seen;
+    std::vector<std::int32_t> range_segment, range_first;  ///< whose keys a range holds, from which one on
 
     void clear();
-    /// Appends a tile without rows.
-    void open();
-    [[nodiscard]] int room() const { return gpu::kTileRows - (tiles.empty() ? 0 : tiles.back().rows); }
-    /// Appends a row to the last tile.
-    void add_row(std::int32_t row);
-    /// Appends a range of keys of `segment` to the last tile; its rows don't see it until `see` says so.
-    void add_range(const gpu::KeyRange& range, std::int32_t segment);
-    /// Row `row` of the last tile sees the first `keys` keys of the last range.
-    void see(int row, std::int32_t keys) {
-        limits[limits.size() - gpu::kTileRows + static_cast<std::size_t>(row)] = keys;
-    }
+    /// Appends a tile.
+    void open(std::span<const Row> rows);
+    /// Appends a range to the last tile: row r sees the keys before number ends[r], as far as a window goes. Nothing
+    /// where nobody sees any.
+    void add_range(const Keys& keys, std::span<const Row> rows, std::span<const std::int32_t> ends, int window);
 };
 
 /// The plan of a forest pass. Tiles hold rows of segments that have the same parent: short ones (probes, nodes of a
 /// search) together, a long one's rows behind one another.
 class AttentionPlan {
 public:
-    AttentionPlan(const model::Forest& forest, bool for_backward);
+    /// @param window tokens that a token looks back on, its own too; 0: all
+    AttentionPlan(const model::Forest& forest, bool for_backward, int window = 0);
 
     [[nodiscard]] const QueryTiles& queries() const { return queries_; }
     [[nodiscard]] const std::vector<gpu::KeyTile>& key_tiles() const { return key_tiles_; }
@@ -51,7 +65,10 @@ private:
     void add_siblings(const model::Forest& forest, const std::vector<std::int32_t>& segments);
     void add_tile(const model::Forest& forest, const std::vector<RowPiece>& pieces);
     void plan_keys(const model::Forest& forest);
+    /// Keys of a range's segment, from the first to the last that some of a tile's rows see.
+    [[nodiscard]] gpu::SeenKeys seen_by_rows(std::int32_t range, std::int32_t row, std::int32_t count) const;
 
+    int window_;
     QueryTiles queries_;
     std::vector<gpu::KeyTile> key_tiles_;
     std::vector<gpu::KeyChunk> chunks_;

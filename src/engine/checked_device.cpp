@@ -62,5 +62,11 @@ void CheckedDevice::multiply(const gpu::Gemm& gemm) {
 void CheckedDevice::wait() {
     checked([&] { device_->wait(); });
 }
+std::size_t CheckedDevice::used_bytes() {
+    return checked([&] {
+        const std::size_t used = device_->used_bytes();
+        return used > 0 ? used : allocated_;
+    });
+}
 
 }  // namespace tdrm::engine

@@ -24,6 +24,8 @@ public:
     void run(const gpu::Operation& operation) override;
     void multiply(const gpu::Gemm& gemm) override;
     void wait() override;
+    /// What is allocated here, where the device doesn't say.
+    [[nodiscard]] std::size_t used_bytes() override;
     [[nodiscard]] std::string place() const override { return device_->place(); }
     [[nodiscard]] gpu::PeersId new_peers_id() const override { return device_->new_peers_id(); }
     [[nodiscard]] std::unique_ptr<gpu::Peers> connect(const gpu::PeersId& id, int rank, int size) override {

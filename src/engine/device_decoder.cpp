@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/model/rotary.hpp"
 
 namespace tdrm::engine {
 
@@ -19,10 +20,11 @@ DeviceDecoder::DeviceDecoder(DeviceEngine& engine, std::int64_t max_tokens, cons
       keys_(device_, layer_size_ * static_cast<std::size_t>(engine.spec().layers)),
       values_(device_, layer_size_ * static_cast<std::size_t>(engine.spec().layers)),
       plan_(device_),
+      window_plan_(device_),
+      once_(device_),
+      window_once_(device_),
       device_places_(device_),
       device_pages_(device_),
-      first_range_(device_),
-      ranges_(device_),
       uniform_(device_),
       drawn_(device_) {}
 
@@ -32,20 +34,23 @@ void DeviceDecoder::close(int segment) {
 }
 
 void DeviceDecoder::extend(std::span<const Append> runs) {
-    tokens_.clear();
-    positions_.clear();
-    places_.clear();
-    last_.clear();
+    for (auto* list : {&tokens_, &segments_, &slots_, &positions_, &places_, &last_}) list->clear();
     for (const Append& run : runs) {
         ensure(!run.tokens.empty(), "a run to append has a token");
         for (const std::int32_t token : run.tokens) {
             const int i = table_.extend(run.segment);
             tokens_.push_back(token);
+            segments_.push_back(run.segment);
+            slots_.push_back(i);
             positions_.push_back(table_.base_position(run.segment) + i);
-            places_.push_back(table_.pages(run.segment).back() * kPageTokens + i % kPageTokens);
+            places_.push_back(table_.page(run.segment, i) * kPageTokens + i % kPageTokens);
         }
         last_.push_back(static_cast<std::int32_t>(tokens_.size()) - 1);
     }
+    const model::ModelSpec& spec = engine_.spec();
+    windowed_ = spec.window > 0 && *std::max_element(positions_.begin(), positions_.end()) >= spec.window;
+    if (spec.rope_scaling.depends_on_length())
+        model::cached_lengths(table_, spec.rope_scaling, segments_, slots_, positions_, lengths_);
     pages_.clear();
     first_page_.clear();
     device_places_.assign(places_);
@@ -58,9 +63,11 @@ std::int32_t DeviceDecoder::first_page(int segment) {
     return found->second;
 }
 
-void DeviceDecoder::add_visible(int segment, std::vector<gpu::KeyRange>& ranges) {
-    if (table_.parent(segment) >= 0) add_visible(table_.parent(segment), ranges);
-    if (table_.length(segment) > 0) ranges.push_back({first_page(segment), table_.length(segment)});
+void DeviceDecoder::add_visible(int segment, std::vector<Visible>& visible) {
+    if (table_.parent(segment) >= 0) add_visible(table_.parent(segment), visible);
+    if (table_.length(segment) > 0)
+        visible.push_back(
+            {{segment, first_page(segment), table_.base_position(segment), kPageTokens}, table_.length(segment)});
 }
 
 PageTarget DeviceDecoder::pages(int layer) const {
@@ -68,53 +75,76 @@ PageTarget DeviceDecoder::pages(int layer) const {
     return {keys_.data() + at, values_.data() + at, device_places_.data()};
 }
 
-PassAttention DeviceDecoder::attend_once(std::span<const Append> runs) {
+void DeviceDecoder::plan_once(std::span<const Append> runs, int window, OnceMemory& to) {
     std::vector<gpu::KeyRange> ranges;
-    std::vector<std::int32_t> first_range{0};
-    for (const Append& run : runs) {
-        add_visible(run.segment, ranges);
+    std::vector<std::int32_t> first_range{0}, first_key;
+    std::vector<Visible> visible;
+    for (std::size_t r = 0; r < runs.size(); ++r) {
+        visible.clear();
+        add_visible(runs[r].segment, visible);
+        first_key.push_back(0);
+        for (const auto& [keys, length] : visible) {
+            const std::int32_t first = first_in_window(positions_[r], keys.base, window), out = whole_steps(first);
+            if (first >= length) continue;
+            if (std::ssize(ranges) == first_range.back()) first_key.back() = first - out;
+            ranges.push_back({keys.begin + out / kPageTokens, length - out});
+        }
         first_range.push_back(static_cast<std::int32_t>(ranges.size()));
     }
-    ranges_.assign(ranges);
-    first_range_.assign(first_range);
+    to.ranges.assign(ranges);
+    to.first_range.assign(first_range);
+    to.first_key.assign(first_key);
+}
+
+PassAttention DeviceDecoder::attend_once(std::span<const Append> runs) {
+    plan_once(runs, 0, once_);
+    if (windowed_) plan_once(runs, engine_.spec().window, window_once_);
     device_pages_.assign(pages_);
-    const auto& transformer = engine_.passes().transformer;
-    const auto attend = [this, &transformer, rows = static_cast<int>(runs.size())](int layer, const gpu::bf16* qkv,
-                                                                                   gpu::bf16* mixed, float*) {
-        const PageTarget target = pages(layer);
-        device_.run(gpu::AttendOnce{mixed, qkv, ranges_.data(), first_range_.data(), rows, transformer.shape(),
-                                    transformer.attention_scale(), target.keys, target.values, device_pages_.data()});
+    const auto attend = [this, rows = static_cast<int>(runs.size())](const model::Layer& layer, const gpu::bf16* qkv,
+                                                                     gpu::bf16* mixed, float*) {
+        const PageTarget target = pages(layer.index);
+        const OnceMemory& seen = windowed_ && layer.attention.window > 0 ? window_once_ : once_;
+        device_.run(gpu::AttendOnce{mixed, qkv, seen.ranges.data(), seen.first_range.data(), seen.first_key.data(),
+                                    rows, engine_.passes().transformer.shape(), layer.attention.score_scale(),
+                                    target.keys, target.values, device_pages_.data()});
     };
     return {[this](int layer) { return pages(layer); }, attend};
 }
 
-PassAttention DeviceDecoder::attend_in_tiles(std::span<const Append> runs) {
-    tiles_.clear();
-    std::vector<gpu::KeyRange> visible;
+QueryTiles DeviceDecoder::plan_tiles(std::span<const Append> runs, int window) {
+    QueryTiles tiles;
+    std::vector<Visible> visible;
+    std::vector<QueryTiles::Row> rows;
+    std::vector<std::int32_t> ends;
     std::int32_t row = 0;
     for (const Append& run : runs) {
         visible.clear();
         add_visible(run.segment, visible);
         const int size = static_cast<int>(run.tokens.size()), before = table_.length(run.segment) - size;
         for (int first = 0; first < size; first += gpu::kTileRows) {
-            tiles_.open();
-            const int rows = std::min(gpu::kTileRows, size - first);
-            for (int r = 0; r < rows; ++r) tiles_.add_row(row++);
+            rows.clear();
+            for (int r = first; r < std::min(first + gpu::kTileRows, size); ++r, ++row)
+                rows.push_back({row, positions_[static_cast<std::size_t>(row)]});
+            tiles.open(rows);
             for (std::size_t v = 0; v < visible.size(); ++v) {
-                const bool own = v + 1 == visible.size();
-                const int last = before + first + rows;
-                tiles_.add_range({visible[v].begin, own ? last : visible[v].count}, run.segment);
-                for (int r = 0; r < rows; ++r) tiles_.see(r, own ? before + first + r + 1 : visible[v].count);
+                ends.assign(rows.size(), visible[v].length);
+                if (v + 1 == visible.size()) std::iota(ends.begin(), ends.end(), before + first + 1);
+                tiles.add_range(visible[v].keys, rows, ends, window);
             }
         }
     }
-    query_plan_ = plan_.assign(tiles_);
+    return tiles;
+}
+
+PassAttention DeviceDecoder::attend_in_tiles(std::span<const Append> runs) {
+    const gpu::QueryPlan all = plan_.assign(plan_tiles(runs, 0));
+    const gpu::QueryPlan near = windowed_ ? window_plan_.assign(plan_tiles(runs, engine_.spec().window)) : all;
     device_pages_.assign(pages_);
-    const auto& transformer = engine_.passes().transformer;
-    const auto attend = [this, &transformer](int layer, const gpu::bf16* qkv, gpu::bf16* mixed, float*) {
-        const PageTarget target = pages(layer);
-        device_.run(gpu::Attend{mixed, nullptr, qkv, query_plan_, transformer.shape(), transformer.attention_scale(),
-                                target.keys, target.values, device_pages_.data()});
+    const auto attend = [this, all, near](const model::Layer& layer, const gpu::bf16* qkv, gpu::bf16* mixed, float*) {
+        const PageTarget target = pages(layer.index);
+        device_.run(gpu::Attend{mixed, nullptr, qkv, layer.attention.window > 0 ? near : all,
+                                engine_.passes().transformer.shape(), layer.attention.score_scale(), target.keys,
+                                target.values, device_pages_.data()});
     };
     return {[this](int layer) { return pages(layer); }, attend};
 }
@@ -126,7 +156,7 @@ const gpu::bf16* DeviceDecoder::append(std::span<const Append> runs, std::span<c
     std::vector<std::int32_t> rows;
     for (const std::int32_t r : read) rows.push_back(last_[static_cast<std::size_t>(r)]);
     ++engine_.pass_;  // earlier rows of the engine are gone
-    return engine_.passes().transformer.run(tokens_, positions_, rows, attention, false);
+    return engine_.passes().transformer.run({tokens_, positions_, lengths_}, rows, attention, false);
 }
 
 void DeviceDecoder::prefill(std::span<const Append> runs) {

@@ -29,6 +29,7 @@ DeviceEngine::DeviceEngine(const model::ModelSpec& spec, std::unique_ptr<gpu::De
 DeviceEngine::Passes::Passes(gpu::Device& device, const Engine& engine, const bf16* weights, Recompute recompute)
     : transformer(device, engine.spec(), engine.layout(), weights, recompute),
       head(device, engine.spec(), engine.layout(), weights),
+      given(device),
       d_hidden(device) {}
 
 DeviceEngine::Passes& DeviceEngine::passes() {
@@ -120,6 +121,20 @@ void DeviceEngine::token_logits(Rows rows, int row, std::span<float> logits) {
 void DeviceEngine::values(Rows rows, const model::ReadOut& read_out, std::span<float> logits) {
     ensure(std::ssize(logits) == rows.count, "a value for each row");
     passes().head.values(hidden(rows), read_out, logits);
+}
+
+void DeviceEngine::features(Rows rows, std::span<float> out) {
+    ensure(std::ssize(out) == std::ptrdiff_t{rows.count} * spec().width, "width numbers for each row");
+    download_rounded(*device_, hidden(rows), out);
+}
+
+Rows DeviceEngine::with_features(std::span<const float> features) {
+    const auto rows = features.size() / static_cast<std::size_t>(spec().width);
+    ensure(rows * static_cast<std::size_t>(spec().width) == features.size(), "width numbers for each row");
+    bf16* given = passes().given.resize(features.size());
+    upload_rounded(*device_, given, features);
+    hidden_ = given;
+    return {static_cast<int>(rows), ++pass_};
 }
 
 std::unique_ptr<Decoder> DeviceEngine::decoder(std::int64_t max_tokens, const SamplerOptions& sampler) {

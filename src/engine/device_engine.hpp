@@ -28,8 +28,11 @@ public:
                         std::span<float> entropy) override;
     void token_logits(Rows rows, int row, std::span<float> logits) override;
     void values(Rows rows, const model::ReadOut& read_out, std::span<float> logits) override;
+    void features(Rows rows, std::span<float> out) override;
+    Rows with_features(std::span<const float> features) override;
     [[nodiscard]] std::unique_ptr<Decoder> decoder(std::int64_t max_tokens, const SamplerOptions& sampler) override;
     void rest() override;
+    [[nodiscard]] std::size_t used_bytes() const { return device_->used_bytes(); }
 
     void begin_training(const TrainingSetup& setup) override;
     void begin_update() override { training().begin_update(); }
@@ -51,7 +54,7 @@ private:
         Passes(gpu::Device& device, const Engine& engine, const gpu::bf16* weights, Recompute recompute);
         DeviceTransformer transformer;
         DeviceHead head;
-        gpu::Memory<gpu::bf16> d_hidden;
+        gpu::Memory<gpu::bf16> given, d_hidden;
     };
 
     DeviceTraining& training();

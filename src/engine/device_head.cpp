@@ -27,7 +27,7 @@ float* DeviceHead::logits(const bf16* hidden, int rows) {
     ensure(rows <= kChunk, "logits are held in chunks");
     float* logits = logits_.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(pitch()));
     device_.multiply({gpu::Product::nt, rows, spec_.vocab, spec_.width, hidden, spec_.width, at(layout_.head),
-                      spec_.width, nullptr, logits, pitch(), 0});
+                      spec_.width, nullptr, logits, pitch(), 0, logit_scale()});
     ledger::count(ledger::Work::flop, 2.0 * spec_.vocab * spec_.width * rows);
     return logits;
 }
@@ -69,41 +69,60 @@ void DeviceHead::token_loss(const bf16* hidden, std::span<const std::int32_t> ta
                                             rows, spec_.vocab, pitch(), temperature});
         const auto* d_logits = reinterpret_cast<const bf16*>(chunk);
         device_.multiply({gpu::Product::nn, rows, spec_.width, spec_.vocab, d_logits, 2 * pitch(), at(layout_.head),
-                          spec_.width, d_hidden + first * width(), nullptr, spec_.width, 0});
+                          spec_.width, d_hidden + first * width(), nullptr, spec_.width, 0, logit_scale()});
         device_.multiply({gpu::Product::tn, spec_.vocab, spec_.width, rows, d_logits, 2 * pitch(),
-                          hidden + first * width(), spec_.width, nullptr, gradient + layout_.head, spec_.width, 1});
+                          hidden + first * width(), spec_.width, nullptr, gradient + layout_.head, spec_.width, 1,
+                          logit_scale()});
         ledger::count(ledger::Work::flop, 4.0 * spec_.vocab * spec_.width * rows);
     }
 }
 
-void DeviceHead::values(const bf16* hidden, const model::ReadOut& read_out, std::span<float> values) {
-    if (!read_out.bins.empty() && read_out.bins != std::vector<double>{0, 1})
-        throw ConfigError("devices don't read value heads with bins yet. Use run.device: cpu.");
-    const int rows = static_cast<int>(values.size()), width = spec_.width;
-    const auto row = [&](std::int64_t r) { return at(layout_.head + r * width); };
-    const auto bias = [&](std::int64_t r) { return layout_.head_bias >= 0 ? at(layout_.head_bias + r) : nullptr; };
-    gpu::ReadValues read{values_.resize(values.size()), hidden, nullptr, nullptr, nullptr, nullptr, rows, width};
-    if (read_out.reads_language_head()) {
-        read.plus = row(read_out.positive);
-        read.minus = row(read_out.negative);
-    } else {
-        const model::ValueHead& head = spec_.value_head;
-        if (head.hidden) {
-            bf16* inner = inner_.resize(values.size() * this->width());
-            device_.multiply({gpu::Product::nt, rows, width, width, hidden, width, at(layout_.head_hidden), width,
-                              inner, nullptr, width, 0});
-            device_.run(gpu::AddBias{inner, at(layout_.head_hidden_bias), rows, width, true});
-            read.x = inner;
-        }
-        const bool two = head.labels == 2;
-        read.plus = row(two ? 1 : 0);
-        read.plus_bias = bias(two ? 1 : 0);
-        read.minus = two ? row(0) : nullptr;
-        read.minus_bias = two ? bias(0) : nullptr;
+const bf16* DeviceHead::head_input(const bf16* hidden, int rows) {
+    if (!spec_.value_head.hidden) return hidden;
+    const int width = spec_.width;
+    bf16* inner = inner_.resize(static_cast<std::size_t>(rows) * this->width());
+    device_.multiply({gpu::Product::nt, rows, width, width, hidden, width, at(layout_.head_hidden), width, inner,
+                      nullptr, width, 0});
+    device_.run(gpu::AddBias{inner, at(layout_.head_hidden_bias), rows, width, true});
+    return inner;
+}
+
+void DeviceHead::read_labels(const bf16* hidden, std::span<float> z) {
+    const auto labels = static_cast<std::size_t>(spec_.value_head.labels);
+    const std::size_t rows = z.size() / labels;
+    float* to = values_.resize(z.size());
+    const bf16* x = head_input(hidden, static_cast<int>(rows));
+    for (std::size_t l = 0; l < labels; ++l) {
+        const auto label = static_cast<std::int64_t>(l);
+        device_.run(gpu::ReadValues{to + l * rows, x, at(layout_.head + label * spec_.width), nullptr,
+                                    layout_.head_bias >= 0 ? at(layout_.head_bias + label) : nullptr, nullptr,
+                                    static_cast<int>(rows), spec_.width});
     }
-    device_.run(read);
-    device_.download(values.data(), values_.data(), values.size_bytes());
+    device_.download(z.data(), to, z.size_bytes());
     device_.wait();
+}
+
+void DeviceHead::values(const bf16* hidden, const model::ReadOut& read_out, std::span<float> values) {
+    const std::size_t rows = values.size();
+    if (read_out.reads_language_head()) {
+        device_.run(gpu::ReadValues{values_.resize(rows), hidden, at(layout_.head + read_out.positive * spec_.width),
+                                    at(layout_.head + read_out.negative * spec_.width), nullptr, nullptr,
+                                    static_cast<int>(rows), spec_.width});
+        device_.download(values.data(), values_.data(), values.size_bytes());
+        device_.wait();
+        for (float& value : values) value *= logit_scale();
+        return;
+    }
+    const model::ValueHead& head = spec_.value_head;
+    const auto labels = static_cast<std::size_t>(head.labels);
+    std::vector<float> z(rows * labels);
+    read_labels(hidden, z);
+    const auto& bins = read_out.bins.empty() ? head.bins : read_out.bins;
+    std::vector<double> of_row(labels);
+    for (std::size_t r = 0; r < rows; ++r) {
+        for (std::size_t l = 0; l < labels; ++l) of_row[l] = static_cast<double>(z[l * rows + r]);
+        values[r] = static_cast<float>(model::head_value(head, of_row, bins));
+    }
 }
 
 void DeviceHead::value_loss(const bf16* hidden, std::span<const float> d_values, bf16* d_hidden, float* gradient) {

@@ -34,6 +34,12 @@ public:
     void value_loss(const gpu::bf16* hidden, std::span<const float> d_values, gpu::bf16* d_hidden, float* gradient);
 
 private:
+    /// Of each label of the value head, behind one another.
+    void read_labels(const gpu::bf16* hidden, std::span<float> z);
+    /// ReLU(hidden W^T + b) of a value head with a hidden layer; hidden itself without.
+    const gpu::bf16* head_input(const gpu::bf16* hidden, int rows);
+    /// What logits of the language head are multiplied with.
+    [[nodiscard]] float logit_scale() const { return static_cast<float>(1 / spec_.logit_divisor); }
     /// Log-probs and entropies of a chunk's logits, on the host.
     void read_chunk(const float* logits, std::span<const std::int32_t> targets, float temperature,
                     std::span<float> logp, std::span<float> entropy);

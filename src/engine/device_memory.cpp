@@ -15,8 +15,11 @@ bool norms_what_blocks_add(const model::ModelSpec& s) { return !s.features().nor
 /// Bytes a token of what the forward pass of a layer makes.
 double layer_bytes(const model::ModelSpec& s, bool kept) {
     const bool norms = norms_what_blocks_add(s);
-    const double numbers = s.qkv_width() + s.query_width() + 2.0 * s.ffn + (norms ? 2.0 : 0.0) * s.width;
-    const double statistics = s.heads + 2.0 + (norms ? 2 : 0);  // lse, and rstd of each norm
+    const model::QkNorm of_heads = s.features().qk_norm;
+    const double heads = of_heads == model::QkNorm::none ? 0 : s.query_width() + s.kv_width();  // before their norms
+    const double pieces = of_heads == model::QkNorm::head ? s.heads + s.kv_heads : heads > 0 ? 2 : 0;
+    const double numbers = s.qkv_width() + heads + s.query_width() + 2.0 * s.ffn + (norms ? 2.0 : 0.0) * s.width;
+    const double statistics = s.heads + 2.0 + (norms ? 2 : 0) + pieces;  // lse, and rstd of each norm
     return kBf16 * (numbers + (kept ? 2.0 * s.width : 0)) + kFp32 * statistics;
 }
 

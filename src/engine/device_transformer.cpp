@@ -1,44 +1,17 @@
 #include "device_transformer.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/ledger.hpp"
+#include "tdrm/model/rotary.hpp"
 
 namespace tdrm::engine {
 
 using gpu::bf16;
-
-namespace {
-
-/// What of a model the kernels don't compute, in words.
-std::vector<std::string> missing_features(const model::ModelSpec& s) {
-    const model::FamilyRow& family = s.features();
-    std::vector<std::string> missing;
-    const auto note = [&](bool uses, const char* what) {
-        if (uses) missing.emplace_back(what);
-    };
-    note(family.qk_norm != model::QkNorm::none, "norms of queries and keys");
-    note(family.activation != model::Activation::silu, "GELU");
-    note(family.norms_add_one, "norms of 1 + weight");
-    note(family.norms.before_attention.empty() || family.norms.before_ffn.empty(), "blocks without a norm before them");
-    note(!s.unrotated_layers.empty(), "layers without rotation");
-    note(s.local_rope_theta > 0, "two bases of rotation");
-    note(s.rope_scaling.depends_on_length() || s.rope_scaling.magnitude != 1 || s.query_growth != 0,
-         "rotations that depend on the length");
-    note(s.embedding_scale != 1 || s.residual_scale != 1 || s.logit_divisor != 1, "multipliers of activations");
-    const model::ValueHead& head = s.value_head;
-    const bool plain = head.bins.empty() || head.bins == std::vector<double>{0, 1};
-    note(s.head == model::Head::value && (head.labels > 2 || !plain || head.mean != 0 || head.std != 1),
-         "value heads of several labels");
-    return missing;
-}
-
-}  // namespace
 
 void require_device_support(const model::ModelSpec& spec) {
     std::string problems;
@@ -53,17 +26,22 @@ void require_device_support(const model::ModelSpec& spec) {
     if (!problems.empty())
         throw ConfigError("devices can't compute this model (their kernels move eight numbers at a time):" + problems +
                           " use run.device: cpu.");
-    const auto missing = missing_features(spec);
-    if (missing.empty()) return;
-    std::string list;
-    for (const std::string& what : missing) list += (list.empty() ? "" : ", ") + what;
-    throw ConfigError(cat("devices can't compute models of type ", spec.features().model_type, " yet (they lack ", list,
-                          "). Use run.device: cpu."));
 }
 
 gpu::QueryPlan DeviceQueryPlan::assign(const QueryTiles& tiles) {
     return {tiles_.assign(tiles.tiles), ranges_.assign(tiles.ranges), row_of_.assign(tiles.row_of),
-            limits_.assign(tiles.limits), static_cast<int>(tiles.tiles.size())};
+            seen_.assign(tiles.seen), static_cast<int>(tiles.tiles.size())};
+}
+
+void DeviceForestPlan::assign(const model::Forest& forest, bool for_backward, int window) {
+    const AttentionPlan plan(forest, for_backward, window);
+    queries_ = queries_memory_.assign(plan.queries());
+    if (!for_backward) return;
+    key_tiles_.assign(plan.key_tiles());
+    chunks_.assign(plan.chunks());
+    parts_.assign(plan.parts());
+    num_key_tiles_ = static_cast<int>(plan.key_tiles().size());
+    num_chunks_ = static_cast<int>(plan.chunks().size());
 }
 
 gpu::RowLists DeviceRowLists::assign(std::span<const std::int32_t> target) {
@@ -80,12 +58,14 @@ gpu::RowLists DeviceRowLists::assign(std::span<const std::int32_t> target) {
 
 DeviceTransformer::Activations::Activations(gpu::Device& device)
     : qkv(device),
+      heads(device),
       mixed(device),
       attended(device),
       middle(device),
       gate_up(device),
       fed(device),
       input_rstd(device),
+      heads_rstd(device),
       lse(device),
       attended_rstd(device),
       middle_rstd(device),
@@ -106,10 +86,10 @@ DeviceTransformer::DeviceTransformer(gpu::Device& device, const model::ModelSpec
       top_(device),
       top_rstd_(device),
       tokens_(device),
-      positions_(device),
       rows_(device),
-      cosine_(device),
-      sine_(device),
+      rotary_(device, spec),
+      plan_(device),
+      window_plan_(device),
       dx_(device),
       d_rows_(device),
       d_block_(device),
@@ -122,61 +102,38 @@ DeviceTransformer::DeviceTransformer(gpu::Device& device, const model::ModelSpec
       dq_(device),
       dk_(device),
       dv_(device),
-      plan_memory_(device),
-      lists_(device),
-      key_tiles_(device),
-      chunks_(device),
-      parts_(device) {}
+      lists_(device) {}
 
 std::size_t DeviceTransformer::area(int rows, int columns) const {
     return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
 }
 
-float DeviceTransformer::attention_scale() const {
-    return spec_.attention_scale > 0 ? static_cast<float>(spec_.attention_scale)
-                                     : 1.0F / std::sqrt(static_cast<float>(spec_.head_dim));
-}
-
-void DeviceTransformer::grow_rotary(int positions) {
-    if (positions <= rotary_positions_) return;
-    rotary_positions_ = (positions + 255) / 256 * 256;
-    const auto frequencies = spec_.rotary_frequencies();
-    std::vector<float> cosine, sine;
-    for (int p = 0; p < rotary_positions_; ++p)
-        for (const double frequency : frequencies) {
-            cosine.push_back(static_cast<float>(std::cos(p * frequency)));
-            sine.push_back(static_cast<float>(std::sin(p * frequency)));
-        }
-    rotary_ = {cosine_.assign(cosine), sine_.assign(sine), static_cast<int>(frequencies.size()),
-               spec_.features().interleaved_rotary};
+const DeviceForestPlan& DeviceTransformer::plan_of(const model::Layer& layer) const {
+    return windowed_ && layer.attention.window > 0 ? window_plan_ : plan_;
 }
 
 const bf16* DeviceTransformer::forward(const model::Forest& forest, std::span<const std::int32_t> rows,
                                        bool for_backward) {
-    plan_.emplace(forest, for_backward);
-    query_plan_ = plan_memory_.assign(plan_->queries());
-    const auto attend = [&](int, const bf16* qkv, bf16* mixed, float* lse) {
-        device_.run(gpu::Attend{mixed, lse, qkv, query_plan_, shape(), attention_scale(), nullptr, nullptr, nullptr});
+    plan_.assign(forest, for_backward, 0);
+    const auto& positions = forest.positions();
+    windowed_ = spec_.window > 0 && *std::max_element(positions.begin(), positions.end()) >= spec_.window;
+    if (windowed_) window_plan_.assign(forest, for_backward, spec_.window);
+    if (depends_on_length()) model::tree_lengths(forest, lengths_);
+    const auto attend = [this](const model::Layer& layer, const bf16* qkv, bf16* mixed, float* lse) {
+        device_.run(gpu::Attend{mixed, lse, qkv, plan_of(layer).queries(), shape(), layer.attention.score_scale(),
+                                nullptr, nullptr, nullptr});
     };
-    return run(forest.tokens(), forest.positions(), rows, {{}, attend}, for_backward);
+    return run({forest.tokens(), positions, lengths_}, rows, {{}, attend}, for_backward);
 }
 
-const bf16* DeviceTransformer::run(std::span<const std::int32_t> tokens, std::span<const std::int32_t> positions,
-                                   std::span<const std::int32_t> rows, const PassAttention& attention,
-                                   bool for_backward) {
-    const int T = static_cast<int>(tokens.size()), R = static_cast<int>(rows.size());
-    const int length = *std::max_element(positions.begin(), positions.end()) + 1;
-    if (spec_.window > 0 && length > spec_.window)
-        throw DataError(cat("a sequence of ", length, " tokens is longer than the model's sliding window of ",
-                            spec_.window,
-                            " (devices attend to all tokens, so the numbers would be others). Use shorter prompts or "
-                            "answers, or run.device: cpu."));
-    grow_rotary(length);
+const bf16* DeviceTransformer::run(const PassTokens& of, std::span<const std::int32_t> rows,
+                                   const PassAttention& attention, bool for_backward) {
+    const int T = static_cast<int>(of.tokens.size()), R = static_cast<int>(rows.size());
+    rotary_.prepare(of.positions, of.lengths);
     if (for_backward) row_indices_.assign(rows.begin(), rows.end());
-    tokens_.assign(tokens);
-    positions_.assign(positions);
-    device_.run(
-        gpu::GatherRows{x_.resize(area(T, spec_.width)), at(layout_.embedding), tokens_.data(), T, spec_.width});
+    tokens_.assign(of.tokens);
+    device_.run(gpu::GatherRows{x_.resize(area(T, spec_.width)), at(layout_.embedding), tokens_.data(), T, spec_.width,
+                                static_cast<float>(spec_.embedding_scale)});
     if (for_backward) attention_ = attention;
     for (int l = 0; l < spec_.layers; ++l) {
         if (for_backward) {
@@ -189,17 +146,26 @@ const bf16* DeviceTransformer::run(std::span<const std::int32_t> tokens, std::sp
     ledger::count(ledger::Work::flop, 2 * spec_.product_parameters() * T);
     bf16* top_rows = top_rows_.resize(area(R, spec_.width));
     device_.run(gpu::GatherRows{top_rows, x_.data(), rows_.assign(rows), R, spec_.width});
-    norm(top_.resize(area(R, spec_.width)), top_rstd_.resize(area(R, 1)), top_rows, layout_.final_norm.weight, nullptr,
-         R);
+    norm(top_.resize(area(R, spec_.width)), top_rstd_.resize(area(R, 1)), top_rows, layout_.final_norm, nullptr, R);
     return top_.data();
 }
 
-void DeviceTransformer::multiply(bf16* y, const bf16* x, std::int64_t weight, int rows, int out, int in, float beta) {
-    device_.multiply({gpu::Product::nt, rows, out, in, x, in, at(weight), in, y, nullptr, out, beta});
+void DeviceTransformer::multiply(bf16* y, const bf16* x, const model::Linear& linear, int rows, float beta,
+                                 float alpha) {
+    device_.multiply({gpu::Product::nt, rows, linear.outputs, linear.inputs, x, linear.inputs, at(linear.weight),
+                      linear.inputs, y, nullptr, linear.outputs, beta, alpha});
 }
 
-void DeviceTransformer::norm(bf16* y, float* rstd, const bf16* x, std::int64_t weight, const bf16* residual, int rows) {
-    device_.run(gpu::RmsNorm{y, rstd, x, at(weight), residual, rows, spec_.width, static_cast<float>(spec_.norm_eps)});
+void DeviceTransformer::norm(bf16* y, float* rstd, const bf16* x, const model::Norm& norm, const bf16* residual,
+                             int rows) {
+    device_.run(gpu::RmsNorm{y, rstd, x, at(norm.weight), residual, rows, norm.width, norm.eps, norm.add});
+}
+
+const bf16* DeviceTransformer::block_input(const model::Norm& before, const bf16* x, float* rstd, int rows) {
+    if (!before.exists()) return x;
+    bf16* normed = normed_.resize(area(rows, spec_.width));
+    norm(normed, rstd, x, before, nullptr, rows);
+    return normed;
 }
 
 DeviceTransformer::Activations& DeviceTransformer::kept_of(int l) {
@@ -215,39 +181,83 @@ gpu::Memory<bf16>& DeviceTransformer::gate_up_of(Activations& kept) {
 /// The inner width of a feed-forward block, from the residual stream before it.
 void DeviceTransformer::gate_up(int l, int rows, const bf16* middle, Activations& kept) {
     const model::Layer& at_layer = layout_.layers[static_cast<std::size_t>(l)];
-    norm(normed_.data(), kept.middle_rstd.resize(area(rows, 1)), middle, at_layer.before_ffn.weight, nullptr, rows);
-    multiply(gate_up_of(kept).resize(area(rows, 2 * spec_.ffn)), normed_.data(), at_layer.gate_up.weight, rows,
-             2 * spec_.ffn, spec_.width);
+    const bf16* in = block_input(at_layer.before_ffn, middle, kept.middle_rstd.resize(area(rows, 1)), rows);
+    multiply(gate_up_of(kept).resize(area(rows, 2 * spec_.ffn)), in, at_layer.gate_up, rows);
+}
+
+std::array<DeviceTransformer::HeadsOfRows, 2> DeviceTransformer::heads_of(const model::Layer& layer, int rows) const {
+    const int queries = spec_.query_width() / layer.query_norm.width, keys = spec_.kv_width() / layer.key_norm.width;
+    return {{{layer.query_norm, 0, 0, queries},
+             {layer.key_norm, static_cast<std::size_t>(spec_.query_width()), area(rows, queries), keys}}};
+}
+
+/// Queries and keys go to `heads`, and normed to q | k | v; values go there at once.
+void DeviceTransformer::norm_heads(const model::Layer& layer, int rows, Activations& kept) {
+    const int width = spec_.query_width() + spec_.kv_width(), pitch = spec_.qkv_width();
+    const std::array heads = heads_of(layer, rows);
+    float* rstd = kept.heads_rstd.resize(area(rows, heads[0].pieces + heads[1].pieces));
+    for (const HeadsOfRows& part : heads)
+        device_.run(gpu::RmsNorm{kept.qkv.data() + part.at,
+                                 rstd + part.first_rstd,
+                                 kept.heads.data() + part.at,
+                                 at(part.norm.weight),
+                                 nullptr,
+                                 rows * part.pieces,
+                                 part.norm.width,
+                                 part.norm.eps,
+                                 part.norm.add,
+                                 {part.pieces, pitch},
+                                 {part.pieces, width}});
+}
+
+void DeviceTransformer::project(const model::Layer& layer, int rows, const bf16* in, Activations& kept,
+                                const PageTarget& pages) {
+    const model::Linear& qkv = layer.qkv;
+    bf16* to = kept.qkv.resize(area(rows, qkv.outputs));
+    const bf16* bias = qkv.bias >= 0 ? at(qkv.bias) : nullptr;
+    if (layer.query_norm.exists()) {
+        const int width = spec_.query_width() + spec_.kv_width(), values = spec_.kv_width();
+        bf16* heads = kept.heads.resize(area(rows, width));
+        multiply(heads, in, {qkv.weight, -1, width, qkv.inputs}, rows);
+        device_.multiply({gpu::Product::nt, rows, values, qkv.inputs, in, qkv.inputs,
+                          at(qkv.weight) + area(width, qkv.inputs), qkv.inputs, to + width, nullptr, qkv.outputs, 0});
+        if (bias != nullptr) {
+            device_.run(gpu::AddBias{heads, bias, rows, width});
+            device_.run(gpu::AddBias{to + width, bias + width, rows, values, false, 1, {1, qkv.outputs}});
+            bias = nullptr;
+        }
+        norm_heads(layer, rows, kept);
+    } else {
+        multiply(to, in, qkv, rows);
+    }
+    device_.run(
+        gpu::TurnHeads{to, bias, rotary_.of(layer.turning), shape(), rows, pages.keys, pages.values, pages.places});
 }
 
 void DeviceTransformer::layer(int l, int rows, const PassAttention& attention, Activations& kept, bool for_backward) {
     const model::Layer& at_layer = layout_.layers[static_cast<std::size_t>(l)];
     const std::size_t stream = area(rows, spec_.width);
-    bf16* normed = normed_.resize(stream);
-    bf16* qkv = kept.qkv.resize(area(rows, spec_.qkv_width()));
     bf16* mixed = kept.mixed.resize(area(rows, spec_.query_width()));
     bf16* inner = inner_.resize(area(rows, spec_.ffn));
-    norm(normed, kept.input_rstd.resize(area(rows, 1)), x_.data(), at_layer.before_attention.weight, nullptr, rows);
-    multiply(qkv, normed, at_layer.qkv.weight, rows, spec_.qkv_width(), spec_.width);
-    const PageTarget pages = attention.pages ? attention.pages(l) : PageTarget{};
-    device_.run(gpu::TurnHeads{qkv, at_layer.qkv.bias >= 0 ? at(at_layer.qkv.bias) : nullptr, positions_.data(),
-                               rotary_, shape(), rows, pages.keys, pages.values, pages.places});
-    attention.attend(l, qkv, mixed, kept.lse.resize(area(rows, spec_.heads)));
-    add_block(mixed, at_layer.output.weight, at_layer.output.bias, at_layer.after_attention.weight, kept.attended,
-              kept.attended_rstd, rows, spec_.query_width());
+    const bf16* in = block_input(at_layer.before_attention, x_.data(), kept.input_rstd.resize(area(rows, 1)), rows);
+    project(at_layer, rows, in, kept, attention.pages ? attention.pages(l) : PageTarget{});
+    attention.attend(at_layer, kept.qkv.data(), mixed, kept.lse.resize(area(rows, spec_.heads)));
+    add_block(mixed, at_layer.output, at_layer.after_attention, at_layer.residual_scale, kept.attended,
+              kept.attended_rstd, rows);
     if (for_backward) device_.copy(kept.middle.resize(stream), x_.data(), stream * sizeof(bf16));
     gate_up(l, rows, x_.data(), kept);
-    device_.run(gpu::SwiGlu{inner, gate_up_of(kept).data(), rows, spec_.ffn});
-    add_block(inner, at_layer.down.weight, -1, at_layer.after_ffn.weight, kept.fed, kept.fed_rstd, rows, spec_.ffn);
+    device_.run(gpu::Gate{inner, gate_up_of(kept).data(), rows, spec_.ffn,
+                          at_layer.activation == model::Activation::gelu_tanh});
+    add_block(inner, at_layer.down, at_layer.after_ffn, at_layer.residual_scale, kept.fed, kept.fed_rstd, rows);
 }
 
-void DeviceTransformer::add_block(const bf16* in, std::int64_t weight, std::int64_t bias, std::int64_t norm_weight,
-                                  gpu::Memory<bf16>& added, gpu::Memory<float>& added_rstd, int rows, int inner) {
-    const bool normed = norm_weight >= 0;
-    bf16* to = normed ? added.resize(area(rows, spec_.width)) : x_.data();
-    multiply(to, in, weight, rows, spec_.width, inner, normed ? 0.0F : 1.0F);
-    if (bias >= 0) device_.run(gpu::AddBias{to, at(bias), rows, spec_.width, false});
-    if (normed) norm(x_.data(), added_rstd.resize(area(rows, 1)), to, norm_weight, x_.data(), rows);
+void DeviceTransformer::add_block(const bf16* in, const model::Linear& last, const model::Norm& after, float scale,
+                                  gpu::Memory<bf16>& added, gpu::Memory<float>& added_rstd, int rows) {
+    ensure(!after.exists() || scale == 1, "no family scales what it has normed");
+    bf16* to = after.exists() ? added.resize(area(rows, spec_.width)) : x_.data();
+    multiply(to, in, last, rows, after.exists() ? 0.0F : 1.0F, scale);
+    if (last.bias >= 0) device_.run(gpu::AddBias{to, at(last.bias), rows, spec_.width, false, scale});
+    if (after.exists()) norm(x_.data(), added_rstd.resize(area(rows, 1)), to, after, x_.data(), rows);
 }
 
 }  // namespace tdrm::engine

@@ -2,13 +2,14 @@
 // stream are bf16; what kernels add up is fp32, and so is the gradient of weights.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <span>
 #include <vector>
 
 #include "attention_plan.hpp"
+#include "device_rotary.hpp"
 #include "tdrm/engine/engine.hpp"
 #include "tdrm/gpu/device.hpp"
 #include "tdrm/model/forest.hpp"
@@ -17,19 +18,20 @@
 
 namespace tdrm::engine {
 
-/// @throws ConfigError naming what a device doesn't compute yet
+/// @throws ConfigError naming sizes that a device doesn't compute
 void require_device_support(const model::ModelSpec& spec);
 
 /// A query plan on a device.
 class DeviceQueryPlan {
 public:
-    explicit DeviceQueryPlan(gpu::Device& device) : tiles_(device), ranges_(device), row_of_(device), limits_(device) {}
+    explicit DeviceQueryPlan(gpu::Device& device) : tiles_(device), ranges_(device), row_of_(device), seen_(device) {}
     gpu::QueryPlan assign(const QueryTiles& tiles);
 
 private:
     gpu::Memory<gpu::QueryTile> tiles_;
     gpu::Memory<gpu::KeyRange> ranges_;
-    gpu::Memory<std::int32_t> row_of_, limits_;
+    gpu::Memory<std::int32_t> row_of_;
+    gpu::Memory<gpu::SeenKeys> seen_;
 };
 
 /// Lists of rows (gpu::RowLists) on a device.
@@ -43,6 +45,30 @@ private:
     gpu::Memory<std::int32_t> target_, first_, rows_;
 };
 
+/// How a forest attends in layers of one window, on a device.
+class DeviceForestPlan {
+public:
+    explicit DeviceForestPlan(gpu::Device& device)
+        : queries_memory_(device), key_tiles_(device), chunks_(device), parts_(device) {}
+    void assign(const model::Forest& forest, bool for_backward, int window);
+
+    [[nodiscard]] const gpu::QueryPlan& queries() const { return queries_; }
+    // Of a backward pass.
+    [[nodiscard]] const gpu::KeyChunk* chunks() const { return chunks_.data(); }
+    [[nodiscard]] const gpu::QueryPart* parts() const { return parts_.data(); }
+    [[nodiscard]] const gpu::KeyTile* key_tiles() const { return key_tiles_.data(); }
+    [[nodiscard]] int num_chunks() const { return num_chunks_; }
+    [[nodiscard]] int num_key_tiles() const { return num_key_tiles_; }
+
+private:
+    DeviceQueryPlan queries_memory_;
+    gpu::Memory<gpu::KeyTile> key_tiles_;
+    gpu::Memory<gpu::KeyChunk> chunks_;
+    gpu::Memory<gpu::QueryPart> parts_;
+    gpu::QueryPlan queries_{};
+    int num_chunks_ = 0, num_key_tiles_ = 0;
+};
+
 /// Pages that a cached pass writes keys and values to, in one layer.
 struct PageTarget {
     gpu::bf16* keys = nullptr;
@@ -52,7 +78,12 @@ struct PageTarget {
 /// How the rows of a pass attend.
 struct PassAttention {
     std::function<PageTarget(int layer)> pages;  ///< none: keys and values stay in the flat run
-    std::function<void(int layer, const gpu::bf16* qkv, gpu::bf16* mixed, float* lse)> attend;
+    std::function<void(const model::Layer& layer, const gpu::bf16* qkv, gpu::bf16* mixed, float* lse)> attend;
+};
+/// What the rows of a pass are.
+struct PassTokens {
+    std::span<const std::int32_t> tokens, positions;
+    std::span<const std::int32_t> lengths;  ///< of their trees, where frequencies depend on them
 };
 
 class DeviceTransformer {
@@ -65,20 +96,20 @@ public:
     /// Normed last hidden states of the given rows, as model::Transformer::forward.
     const gpu::bf16* forward(const model::Forest& forest, std::span<const std::int32_t> rows, bool for_backward);
     /// Any pass of tokens at positions.
-    const gpu::bf16* run(std::span<const std::int32_t> tokens, std::span<const std::int32_t> positions,
-                         std::span<const std::int32_t> rows, const PassAttention& attention, bool for_backward);
+    const gpu::bf16* run(const PassTokens& of, std::span<const std::int32_t> rows, const PassAttention& attention,
+                         bool for_backward);
     /// After `forward` for it: adds to the flat gradient, given that of the rows.
     void backward(const model::Forest& forest, const gpu::bf16* d_hidden, float* gradient);
 
     [[nodiscard]] gpu::HeadShape shape() const { return {spec_.heads, spec_.kv_heads, spec_.head_dim}; }
-    [[nodiscard]] float attention_scale() const;
+    [[nodiscard]] bool depends_on_length() const { return rotary_.depends_on_length(); }
 
 private:
     /// What the forward pass of a layer leaves for the backward pass; model::LayerActivations says what each is.
     struct Activations {
         explicit Activations(gpu::Device& device);
-        gpu::Memory<gpu::bf16> qkv, mixed, attended, middle, gate_up, fed;
-        gpu::Memory<float> input_rstd, lse, attended_rstd, middle_rstd, fed_rstd;
+        gpu::Memory<gpu::bf16> qkv, heads, mixed, attended, middle, gate_up, fed;
+        gpu::Memory<float> input_rstd, heads_rstd, lse, attended_rstd, middle_rstd, fed_rstd;
     };
     /// A norm's gradient goes from dy to dx, and to its weight.
     struct NormGradient {
@@ -87,36 +118,56 @@ private:
         const gpu::bf16* dy;
         const gpu::bf16* x;
         const float* rstd;
-        std::int64_t weight;
+        const model::Norm& norm;
+        gpu::RowGrid dy_grid = {}, x_grid = {};
+    };
+    /// Queries or keys of all rows, which are normed in pieces: where they begin in rows q | k | v and in those of
+    /// heads, and the number of the first rstd.
+    struct HeadsOfRows {
+        const model::Norm& norm;
+        std::size_t at, first_rstd;
+        int pieces;
     };
 
     [[nodiscard]] const gpu::bf16* at(std::int64_t offset) const { return weights_ + offset; }
     [[nodiscard]] std::size_t area(int rows, int columns) const;
-    void grow_rotary(int positions);
 
     /// Where the forward pass of a layer leaves what it makes.
     [[nodiscard]] Activations& kept_of(int l);
     [[nodiscard]] gpu::Memory<gpu::bf16>& gate_up_of(Activations& kept);
     void layer(int l, int rows, const PassAttention& attention, Activations& kept, bool for_backward);
     void gate_up(int l, int rows, const gpu::bf16* middle, Activations& kept);
-    /// y_T(out) = beta y + x_T(in) W^T
-    void multiply(gpu::bf16* y, const gpu::bf16* x, std::int64_t weight, int rows, int out, int in, float beta = 0);
-    void norm(gpu::bf16* y, float* rstd, const gpu::bf16* x, std::int64_t weight, const gpu::bf16* residual, int rows);
-    /// x += what a block adds, normed first where the model has such norms.
-    void add_block(const gpu::bf16* in, std::int64_t weight, std::int64_t bias, std::int64_t norm,
-                   gpu::Memory<gpu::bf16>& added, gpu::Memory<float>& added_rstd, int rows, int inner);
+    /// q | k | v from what a layer computes from; queries and keys normed where the model has such norms.
+    void project(const model::Layer& layer, int rows, const gpu::bf16* in, Activations& kept, const PageTarget& pages);
+    void norm_heads(const model::Layer& layer, int rows, Activations& kept);
+    [[nodiscard]] std::array<HeadsOfRows, 2> heads_of(const model::Layer& layer, int rows) const;
+    /// y = beta y + alpha x_T(in) W^T, without the bias
+    void multiply(gpu::bf16* y, const gpu::bf16* x, const model::Linear& linear, int rows, float beta = 0,
+                  float alpha = 1);
+    /// What a block computes from: x, normed where there is a norm before it.
+    const gpu::bf16* block_input(const model::Norm& before, const gpu::bf16* x, float* rstd, int rows);
+    void norm(gpu::bf16* y, float* rstd, const gpu::bf16* x, const model::Norm& norm, const gpu::bf16* residual,
+              int rows);
+    /// x += scale times what a block adds, normed first where the model has such norms.
+    void add_block(const gpu::bf16* in, const model::Linear& last, const model::Norm& after, float scale,
+                   gpu::Memory<gpu::bf16>& added, gpu::Memory<float>& added_rstd, int rows);
 
-    void feed_forward_backward(int l, int rows, float* gradient);
-    void attention_backward(int l, const model::Forest& forest, float* gradient);
-    /// Gradients of y = x W^T: of W, into the flat gradient, and of x.
-    void product_backward(gpu::bf16* dx, const gpu::bf16* dy, const gpu::bf16* x, std::int64_t weight, int rows,
-                          int out, int in, float* gradient);
+    void feed_forward_backward(const model::Layer& layer, int rows, float* gradient);
+    void attention_backward(const model::Layer& layer, int rows, float* gradient);
+    void norm_heads_backward(const model::Layer& layer, int rows, const Activations& kept, gpu::bf16* d_qkv,
+                             float* gradient);
+    /// Gradients of y = alpha x W^T: of W and its bias, into the flat gradient, and dx = beta dx + that of x.
+    void linear_backward(gpu::bf16* dx, const gpu::bf16* dy, const gpu::bf16* x, const model::Linear& linear, int rows,
+                         float* gradient, float beta = 0, float alpha = 1);
+    /// dx += the gradient of what a block computes from, given that of y = x W^T.
+    void block_input_backward(const gpu::bf16* dy, const gpu::bf16* x, const float* rstd, const model::Linear& first,
+                              const model::Norm& before, int rows, float* gradient);
     void norm_backward(const NormGradient& of, int rows, float* gradient);
-    void bias_backward(const gpu::bf16* dy, std::int64_t bias, int rows, int width, float* gradient);
     /// Gradient of what a block adds, before its norm, from that of x: dx itself without such norms.
-    const gpu::bf16* block_gradient(std::int64_t norm, const gpu::Memory<gpu::bf16>& added,
+    const gpu::bf16* block_gradient(const model::Norm& after, const gpu::Memory<gpu::bf16>& added,
                                     const gpu::Memory<float>& added_rstd, int rows, float* gradient);
-    void plan_backward();
+    /// The plan of the last forest in such layers.
+    [[nodiscard]] const DeviceForestPlan& plan_of(const model::Layer& layer) const;
 
     gpu::Device& device_;
     const model::ModelSpec& spec_;
@@ -129,22 +180,17 @@ private:
     PassAttention attention_;  ///< of the last pass for a backward one
     gpu::Memory<gpu::bf16> x_, normed_, inner_, top_rows_, top_;
     gpu::Memory<float> top_rstd_;
-    gpu::Memory<std::int32_t> tokens_, positions_, rows_;
+    gpu::Memory<std::int32_t> tokens_, rows_;
     std::vector<std::int32_t> row_indices_;  ///< of the last pass for a backward one
-    gpu::Memory<float> cosine_, sine_;
-    int rotary_positions_ = 0;
-    gpu::Rotary rotary_{};
+    DeviceRotary rotary_;
+    DeviceForestPlan plan_, window_plan_;
+    bool windowed_ = false;  ///< the last forest has tokens that a window doesn't reach
+    std::vector<std::int32_t> lengths_;
 
     // Of the backward pass.
     gpu::Memory<gpu::bf16> dx_, d_rows_, d_block_, d_normed_, d_inner_, d_qkv_, d_mixed_;
     gpu::Memory<float> partials_, delta_, dq_, dk_, dv_;
-    DeviceQueryPlan plan_memory_;
     DeviceRowLists lists_;
-    gpu::Memory<gpu::KeyTile> key_tiles_;
-    gpu::Memory<gpu::KeyChunk> chunks_;
-    gpu::Memory<gpu::QueryPart> parts_;
-    gpu::QueryPlan query_plan_{};
-    std::optional<AttentionPlan> plan_;
 };
 
 }  // namespace tdrm::engine

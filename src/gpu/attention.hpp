@@ -8,7 +8,6 @@
 
 namespace tdrm::gpu {
 
-inline constexpr int kKeyStep = 32;         ///< keys a step
 inline constexpr float kMasked = -3.0e38F;  ///< the score of a key that isn't seen
 inline constexpr int kTileThreads = 128;    ///< a warp has 16 rows of a tile
 
@@ -72,15 +71,22 @@ __device__ __forceinline__ void as_left(std::uint32_t (&fragment)[4], const floa
     fragment[3] = pack(second[2], second[3]);
 }
 
-/// out[d] += weights_16xKEYS x values, KEYS rows of shared memory.
-template <int H, int KEYS>
-__device__ __forceinline__ void mix(float (&out)[H / 8][4], const float (&weights)[KEYS / 8][4], const bf16* values) {
+/// out[d] += weights_16xKEYS x values, KEYS rows of shared memory, 8 BLOCKS of their H columns.
+template <int H, int KEYS, int BLOCKS>
+__device__ __forceinline__ void mix(float (&out)[BLOCKS][4], const float (&weights)[KEYS / 8][4], const bf16* values) {
     for (int k = 0; k < KEYS / 16; ++k) {
         std::uint32_t left[4];
         as_left(left, weights[2 * k], weights[2 * k + 1]);
-        for (int d = 0; d < H / 16; ++d)
+#pragma unroll
+        for (int d = 0; d < BLOCKS / 2; ++d)
             multiply_columns<H>(out[2 * d], out[2 * d + 1], left, values + k * 16 * kPitch<H> + d * 16);
     }
+}
+
+__device__ __forceinline__ bool sees(const SeenKeys& seen, int key) { return seen.first <= key && key < seen.end; }
+/// The same keys counted from key `first` on.
+__device__ __forceinline__ SeenKeys seen_from(const SeenKeys& seen, int first) {
+    return {seen.first - first, seen.end - first};
 }
 
 __device__ __forceinline__ int key_head(const HeadShape& shape, int head) {
@@ -93,7 +99,8 @@ void with_head_width(int head_dim, Body&& body) {
     if (head_dim <= 16) return body.template operator()<16>();
     if (head_dim <= 32) return body.template operator()<32>();
     if (head_dim <= 64) return body.template operator()<64>();
-    body.template operator()<128>();
+    if (head_dim <= 128) return body.template operator()<128>();
+    body.template operator()<256>();
 }
 
 }  // namespace tdrm::gpu

@@ -36,6 +36,7 @@ template <int H, int BLOCKS>
 __device__ __forceinline__ void multiply_both(float (&first)[BLOCKS][4], float (&second)[BLOCKS][4], const bf16* left,
                                               const bf16* other_left, const bf16* rows, const bf16* other_rows) {
     const int warp_rows = warp_id() * 16 * kPitch<H>;
+#pragma unroll 4  // more would take registers for addresses
     for (int k = 0; k < H / 16; ++k) {
         std::uint32_t a[4], b[4];
         load_left<H>(a, left + warp_rows + k * 16);
@@ -60,12 +61,16 @@ __global__ void attend_delta(AttendDelta op) {
     if (lane_id() == 0) op.delta[at] = sum;
 }
 
+/// Columns of dq, dk and dv that one block sums up: as many as registers hold.
+template <int H>
+constexpr int kColumns = H <= 128 ? H : 128;
+
 template <int H>
 constexpr std::size_t kQueriesBytes = (2 * kTileRows + 2 * kKeyStep) * kPitch<H> * sizeof(bf16);
 
-/// One block a query tile and head: S = Q K^T, dP = dO V^T, dQ += dS K.
+/// One block a query tile, head and kColumns: S = Q K^T, dP = dO V^T, dQ += dS K.
 template <int H>
-__global__ void __launch_bounds__(kTileThreads) attend_queries(AttendQueries op) {
+__global__ void __launch_bounds__(kTileThreads, 1) attend_queries(AttendQueries op) {
     DYNAMIC_SHARED(bf16, queries);
     bf16* d_outs = queries + kTileRows * kPitch<H>;
     bf16* keys = d_outs + kTileRows * kPitch<H>;
@@ -78,7 +83,9 @@ __global__ void __launch_bounds__(kTileThreads) attend_queries(AttendQueries op)
                                           [&](int r) { return query_row(of, row_of[r], head); });
     load_rows<kTileRows, H, kTileThreads>(d_outs, tile.rows, width,
                                           [&](int r) { return d_out_row(of, row_of[r], head); });
-    float dq[H / 8][4] = {}, lse[2], delta[2];
+    const int first_column = static_cast<int>(blockIdx.z) * kColumns<H>;
+    float dq[kColumns<H> / 8][4] = {}, lse[2], delta[2];
+#pragma unroll
     for (int h = 0; h < 2; ++h) {
         const int r = warp_id() * 16 + fragment_row(h);
         const std::size_t at = head_index(of, row_of[r < tile.rows ? r : 0], head);
@@ -87,7 +94,7 @@ __global__ void __launch_bounds__(kTileThreads) attend_queries(AttendQueries op)
     }
     for (int i = 0; i < tile.ranges; ++i) {
         const KeyRange range = op.plan.ranges[tile.first_range + i];
-        const std::int32_t* limits = op.plan.limits + static_cast<std::size_t>(tile.first_range + i) * kTileRows;
+        const SeenKeys* range_seen = op.plan.seen + static_cast<std::size_t>(tile.first_range + i) * kTileRows;
         for (int first = 0; first < range.count; first += kKeyStep) {
             __syncthreads();
             load_rows<kKeyStep, H, kTileThreads>(keys, range.count - first, width,
@@ -102,32 +109,35 @@ __global__ void __launch_bounds__(kTileThreads) attend_queries(AttendQueries op)
             for (int n = 0; n < kKeyStep / 8; ++n)
                 for (int j = 0; j < 4; ++j) {
                     const int h = j / 2;
-                    const int seen = limits[warp_id() * 16 + fragment_row(h)] - first;
-                    differentiate(scores[n][j], d_p[n][j], fragment_column(n, j % 2) < seen, of.scale, lse[h],
-                                  delta[h]);
+                    const SeenKeys seen = range_seen[warp_id() * 16 + fragment_row(h)];
+                    differentiate(scores[n][j], d_p[n][j], sees(seen, first + fragment_column(n, j % 2)), of.scale,
+                                  lse[h], delta[h]);
                 }
-            mix<H, kKeyStep>(dq, d_p, keys);
+            mix<H, kKeyStep>(dq, d_p, keys + first_column);
         }
     }
+#pragma unroll
     for (int h = 0; h < 2; ++h) {
         const int r = warp_id() * 16 + fragment_row(h);
         if (r >= tile.rows) continue;
         float* to = op.dq + head_index(of, row_of[r], head) * width;
-        for (int d = 0; d < H / 8; ++d)
-            for (int j = 0; j < 2; ++j)
-                if (fragment_column(d, j) < width) to[fragment_column(d, j)] = dq[d][h * 2 + j];
+#pragma unroll
+        for (int d = 0; d < kColumns<H> / 8; ++d)
+            for (int j = 0; j < 2; ++j) {
+                const int column = first_column + fragment_column(d, j);
+                if (column < width) to[column] = dq[d][h * 2 + j];
+            }
     }
 }
 
 /// What a block of attend_keys knows of a part's rows beside their vectors.
 struct PartRows {
     float lse[kPartRows], delta[kPartRows];
-    int seen[kPartRows];  ///< keys of the tile
+    SeenKeys seen[kPartRows];  ///< of the tile's keys
 };
 template <int H>
 constexpr std::size_t kKeysBytes = 2 * (kKeyTileKeys + kPartRows) * kPitch<H> * sizeof(bf16) + sizeof(PartRows);
-
-/// One block a chunk and query head: S^T = K Q^T, dP^T = V dO^T, dV += P^T dO, dK += dS^T Q.
+/// One block a chunk, query head and kColumns: S^T = K Q^T, dP^T = V dO^T, dV += P^T dO, dK += dS^T Q.
 template <int H>
 __global__ void __launch_bounds__(kTileThreads) attend_keys(AttendKeys op) {
     DYNAMIC_SHARED(bf16, keys);
@@ -142,10 +152,11 @@ __global__ void __launch_bounds__(kTileThreads) attend_keys(AttendKeys op) {
                                              [&](int r) { return key_row(of, chunk.begin + r, kv); });
     load_rows<kKeyTileKeys, H, kTileThreads>(values, chunk.keys, width,
                                              [&](int r) { return value_row(of, chunk.begin + r, kv); });
-    float dk[H / 8][4] = {}, dv[H / 8][4] = {};
+    const int first_column = static_cast<int>(blockIdx.z) * kColumns<H>;
+    float dk[kColumns<H> / 8][4] = {}, dv[kColumns<H> / 8][4] = {};
     for (int i = 0; i < chunk.parts; ++i) {
         const QueryPart part = op.parts[chunk.first_part + i];
-        const std::int32_t* row_of = op.row_of + part.first_row;
+        const std::int32_t* row_of = op.plan.row_of + part.first_row;
         __syncthreads();
         load_rows<kPartRows, H, kTileThreads>(queries, part.rows, width,
                                               [&](int r) { return query_row(of, row_of[r], head); });
@@ -154,10 +165,11 @@ __global__ void __launch_bounds__(kTileThreads) attend_keys(AttendKeys op) {
         cp_async_commit();
         if (const int r = static_cast<int>(threadIdx.x); r < kPartRows) {
             const std::size_t at = head_index(of, row_of[r < part.rows ? r : 0], head);
-            const std::size_t limit = static_cast<std::size_t>(part.range) * kTileRows + part.row_in_tile + r;
+            const std::size_t of_row = static_cast<std::size_t>(part.range) * kTileRows + part.row_in_tile + r;
+            const int first = chunk.begin - op.plan.ranges[part.range].begin;
             known.lse[r] = of.lse[at];
             known.delta[r] = of.delta[at];
-            known.seen[r] = r < part.rows ? op.limits[limit] - chunk.first : 0;
+            known.seen[r] = r < part.rows ? seen_from(op.plan.seen[of_row], first) : SeenKeys{0, 0};
         }
         cp_async_wait<0>();
         __syncthreads();
@@ -166,19 +178,21 @@ __global__ void __launch_bounds__(kTileThreads) attend_keys(AttendKeys op) {
         for (int n = 0; n < kPartRows / 8; ++n)
             for (int j = 0; j < 4; ++j) {
                 const int row = fragment_column(n, j % 2), key = warp_id() * 16 + fragment_row(j / 2);
-                differentiate(scores[n][j], d_p[n][j], key < known.seen[row], of.scale, known.lse[row],
+                differentiate(scores[n][j], d_p[n][j], sees(known.seen[row], key), of.scale, known.lse[row],
                               known.delta[row]);
             }
-        mix<H, kPartRows>(dv, scores, d_outs);
-        mix<H, kPartRows>(dk, d_p, queries);
+        mix<H, kPartRows>(dv, scores, d_outs + first_column);
+        mix<H, kPartRows>(dk, d_p, queries + first_column);
     }
     const std::size_t share = (static_cast<std::size_t>(blockIdx.x) * of.shape.heads + head) * kKeyTileKeys;
+#pragma unroll
     for (int h = 0; h < 2; ++h) {
         const int key = warp_id() * 16 + fragment_row(h);
         if (key >= chunk.keys) continue;
-        for (int d = 0; d < H / 8; ++d)
+#pragma unroll
+        for (int d = 0; d < kColumns<H> / 8; ++d)
             for (int j = 0; j < 2; ++j) {
-                const int column = fragment_column(d, j);
+                const int column = first_column + fragment_column(d, j);
                 if (column >= width) continue;
                 op.dk[(share + key) * width + column] = dk[d][h * 2 + j];
                 op.dv[(share + key) * width + column] = dv[d][h * 2 + j];
@@ -217,7 +231,7 @@ __global__ void attend_reduce(AttendReduce op) {
         for (int p = lane_id(); p < width / 2; p += kLanes) {
             const PairOfColumns at = columns_of_pair(op.rotary, p);
             float a = number(at.first), b = number(at.second);
-            if (turns) turn(a, b, op.rotary, op.positions[token], p, -1.0F);
+            if (turns) turn(a, b, op.rotary, token, p, query, -1.0F);
             to[at.first] = to_bf16(a);
             to[at.second] = to_bf16(b);
         }
@@ -233,15 +247,19 @@ void start(const AttendDelta& op, Stream stream) {
 }
 
 void start(const AttendQueries& op, Stream stream) {
-    const dim3 grid(static_cast<unsigned>(op.plan.num_tiles), static_cast<unsigned>(op.of.shape.heads));
-    with_head_width(op.of.shape.head_dim,
-                    [&]<int H>() { launch(attend_queries<H>, grid, kTileThreads, kQueriesBytes<H>, stream, op); });
+    with_head_width(op.of.shape.head_dim, [&]<int H>() {
+        const dim3 grid(static_cast<unsigned>(op.plan.num_tiles), static_cast<unsigned>(op.of.shape.heads),
+                        static_cast<unsigned>(H / kColumns<H>));
+        launch(attend_queries<H>, grid, kTileThreads, kQueriesBytes<H>, stream, op);
+    });
 }
 
 void start(const AttendKeys& op, Stream stream) {
-    const dim3 grid(static_cast<unsigned>(op.num_chunks), static_cast<unsigned>(op.of.shape.heads));
-    with_head_width(op.of.shape.head_dim,
-                    [&]<int H>() { launch(attend_keys<H>, grid, kTileThreads, kKeysBytes<H>, stream, op); });
+    with_head_width(op.of.shape.head_dim, [&]<int H>() {
+        const dim3 grid(static_cast<unsigned>(op.num_chunks), static_cast<unsigned>(op.of.shape.heads),
+                        static_cast<unsigned>(H / kColumns<H>));
+        launch(attend_keys<H>, grid, kTileThreads, kKeysBytes<H>, stream, op);
+    });
 }
 
 void start(const AttendReduce& op, Stream stream) {

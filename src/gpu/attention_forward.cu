@@ -6,32 +6,35 @@ namespace tdrm::gpu {
 namespace {
 
 /// 16 rows on their way through their keys, in fragments: out is what exp(score - top) has summed, mass its weights'
-/// share of this lane.
+/// share of this lane. They live in registers, so loops over them are unrolled, whatever their length.
 template <int H>
 struct OnlineSoftmax {
     float out[H / 8][4];
     float top[2], mass[2];
 
     __device__ __forceinline__ void clear() {
+#pragma unroll
         for (int h = 0; h < 2; ++h) {
             top[h] = kMasked;
             mass[h] = 0;
         }
-        for (auto& block : out)
-            for (float& x : block) x = 0;
+#pragma unroll
+        for (int d = 0; d < H / 8; ++d)
+            for (int j = 0; j < 4; ++j) out[d][j] = 0;
     }
 };
 
-/// Scores become weights exp(scale score - top); keys from `seen` on have none.
+/// Scores become weights exp(scale score - top); keys that aren't seen have none.
 template <int H>
-__device__ __forceinline__ void weigh(OnlineSoftmax<H>& rows, float (&scores)[kKeyStep / 8][4], const int (&seen)[2],
-                                      float scale) {
+__device__ __forceinline__ void weigh(OnlineSoftmax<H>& rows, float (&scores)[kKeyStep / 8][4],
+                                      const SeenKeys (&seen)[2], float scale) {
+#pragma unroll
     for (int h = 0; h < 2; ++h) {
         float top = rows.top[h];
         for (int n = 0; n < kKeyStep / 8; ++n)
             for (int j = 0; j < 2; ++j) {
                 float& score = scores[n][h * 2 + j];
-                score = fragment_column(n, j) < seen[h] ? score * scale : kMasked;
+                score = sees(seen[h], fragment_column(n, j)) ? score * scale : kMasked;
                 top = fmaxf(top, score);
             }
         top = fmaxf(top, __shfl_xor_sync(kWholeWarp, top, 1));
@@ -46,6 +49,7 @@ __device__ __forceinline__ void weigh(OnlineSoftmax<H>& rows, float (&scores)[kK
             }
         rows.top[h] = top;
         rows.mass[h] = rows.mass[h] * keep + mass;
+#pragma unroll
         for (int d = 0; d < H / 8; ++d) {
             rows.out[d][h * 2] *= keep;
             rows.out[d][h * 2 + 1] *= keep;
@@ -53,14 +57,40 @@ __device__ __forceinline__ void weigh(OnlineSoftmax<H>& rows, float (&scores)[kK
     }
 }
 
+/// 16 rows of queries: in registers, or where they are too wide for these, where they lie.
+template <int H>
+struct Queries {
+    static constexpr bool kHeld = H <= 128;
+    std::uint32_t held[kHeld ? H / 16 : 1][4];
+    const bf16* at;
+
+    __device__ __forceinline__ void hold(const bf16* rows) {
+        at = rows;
+        if constexpr (kHeld)
+            for (int k = 0; k < H / 16; ++k) load_left<H>(held[k], at + k * 16);
+    }
+    /// out += columns 16 k, ... of the queries x those of 32 keys.
+    __device__ __forceinline__ void multiply(float (&out)[kKeyStep / 8][4], const bf16* keys, int k) const {
+        const auto by = [&](const std::uint32_t(&left)[4]) {
+            for (int n = 0; n < kKeyStep / 16; ++n)
+                multiply_rows<H>(out[2 * n], out[2 * n + 1], left, keys + n * 16 * kPitch<H> + k * 16);
+        };
+        if constexpr (kHeld) {
+            by(held[k]);
+        } else {
+            std::uint32_t loaded[4];
+            load_left<H>(loaded, at + k * 16);
+            by(loaded);
+        }
+    }
+};
+
 /// kKeyStep keys: every kernel below takes the same step, so that rows have the same bits in each.
 template <int H>
-__device__ __forceinline__ void attend_step(OnlineSoftmax<H>& rows, const std::uint32_t (&q)[H / 16][4],
-                                            const bf16* keys, const bf16* values, const int (&seen)[2], float scale) {
+__device__ __forceinline__ void attend_step(OnlineSoftmax<H>& rows, const Queries<H>& q, const bf16* keys,
+                                            const bf16* values, const SeenKeys (&seen)[2], float scale) {
     float scores[kKeyStep / 8][4] = {};
-    for (int k = 0; k < H / 16; ++k)
-        for (int n = 0; n < kKeyStep / 16; ++n)
-            multiply_rows<H>(scores[2 * n], scores[2 * n + 1], q[k], keys + n * 16 * kPitch<H> + k * 16);
+    for (int k = 0; k < H / 16; ++k) q.multiply(scores, keys, k);
     weigh<H>(rows, scores, seen, scale);
     mix<H, kKeyStep>(rows.out, scores, values);
 }
@@ -72,6 +102,7 @@ __device__ __forceinline__ float finish(OnlineSoftmax<H>& rows, int h, bf16* out
     mass += __shfl_xor_sync(kWholeWarp, mass, 1);
     mass += __shfl_xor_sync(kWholeWarp, mass, 2);
     if (!valid) return 0;
+#pragma unroll
     for (int d = 0; d < H / 8; ++d)
         for (int j = 0; j < 2; ++j) {
             const int column = fragment_column(d, j);
@@ -132,7 +163,7 @@ __global__ void __launch_bounds__(kTileThreads, 1) attend(Attend op) {
     const int head = static_cast<int>(blockIdx.y), kv = key_head(op.shape, head), width = op.shape.head_dim;
     const std::int32_t* row_of = op.plan.row_of + tile.first_row;
     const KeyRange* ranges = op.plan.ranges + tile.first_range;
-    const std::int32_t* limits = op.plan.limits + static_cast<std::size_t>(tile.first_range) * kTileRows;
+    const SeenKeys* tile_seen = op.plan.seen + static_cast<std::size_t>(tile.first_range) * kTileRows;
     const auto keys_of = [&](int step) { return buffers + step % kTileBuffers * 2 * kKeyStep * kPitch<H>; };
     const auto values_of = [&](int step) { return keys_of(step) + kKeyStep * kPitch<H>; };
     const auto load = [&](int step, Cursor at) {
@@ -145,7 +176,7 @@ __global__ void __launch_bounds__(kTileThreads, 1) attend(Attend op) {
     });
     OnlineSoftmax<H> rows;
     rows.clear();
-    std::uint32_t q[H / 16][4];
+    Queries<H> q;
     Cursor now{0, 0};
     load(0, now);
     for (int step = 0; now.range < tile.ranges; ++step) {
@@ -153,15 +184,16 @@ __global__ void __launch_bounds__(kTileThreads, 1) attend(Attend op) {
         load(step + 1, next);
         cp_async_wait<1>();
         __syncthreads();
-        if (step == 0)
-            for (int k = 0; k < H / 16; ++k) load_left<H>(q[k], queries + warp_id() * 16 * kPitch<H> + k * 16);
-        int seen[2];
+        if (step == 0) q.hold(queries + warp_id() * 16 * kPitch<H>);
+        SeenKeys seen[2];
+#pragma unroll
         for (int h = 0; h < 2; ++h)
-            seen[h] = limits[now.range * kTileRows + warp_id() * 16 + fragment_row(h)] - now.key;
+            seen[h] = seen_from(tile_seen[now.range * kTileRows + warp_id() * 16 + fragment_row(h)], now.key);
         attend_step<H>(rows, q, keys_of(step), values_of(step), seen, op.scale);
         __syncthreads();
         now = next;
     }
+#pragma unroll
     for (int h = 0; h < 2; ++h) {
         const int r = warp_id() * 16 + fragment_row(h);
         const bool valid = r < tile.rows;
@@ -171,9 +203,11 @@ __global__ void __launch_bounds__(kTileThreads, 1) attend(Attend op) {
     }
 }
 
-constexpr int kRowBuffers = 3;
+/// The widest heads leave room for fewer.
 template <int H>
-constexpr std::size_t kRowBytes = (16 + 2 * kRowBuffers * kKeyStep) * kPitch<H> * sizeof(bf16);
+constexpr int kRowBuffers = H <= 128 ? 3 : 2;
+template <int H>
+constexpr std::size_t kRowBytes = (16 + 2 * kRowBuffers<H> * kKeyStep) * kPitch<H> * sizeof(bf16);
 
 /// One warp a row and key head: its 16 rows are the query heads that share the key head.
 template <int H>
@@ -186,7 +220,8 @@ __global__ void __launch_bounds__(kLanes, 1) attend_once(AttendOnce op) {
     const int heads = min(group - first, 16), first_head = kv * group + first;
     const KeyRange* ranges = op.ranges + op.first_range[row];
     const int num_ranges = op.first_range[row + 1] - op.first_range[row];
-    const auto keys_of = [&](int step) { return buffers + step % kRowBuffers * 2 * kKeyStep * kPitch<H>; };
+    const int first_key = op.first_key == nullptr ? 0 : op.first_key[row];
+    const auto keys_of = [&](int step) { return buffers + step % kRowBuffers<H> * 2 * kKeyStep * kPitch<H>; };
     const auto values_of = [&](int step) { return keys_of(step) + kKeyStep * kPitch<H>; };
     const auto load = [&](int step, Cursor at) {
         if (at.range < num_ranges)
@@ -199,21 +234,22 @@ __global__ void __launch_bounds__(kLanes, 1) attend_once(AttendOnce op) {
     });
     OnlineSoftmax<H> rows;
     rows.clear();
-    std::uint32_t q[H / 16][4];
-    Cursor ahead = load(0, {0, 0});
-    ahead = load(1, ahead);
+    Queries<H> q;
+    constexpr int steps_ahead = kRowBuffers<H> - 1;
+    Cursor ahead{0, 0};
+    for (int step = 0; step < steps_ahead; ++step) ahead = load(step, ahead);
     Cursor now{0, 0};
     for (int step = 0; now.range < num_ranges; ++step) {
-        ahead = load(step + 2, ahead);
-        cp_async_wait<2>();
+        ahead = load(step + steps_ahead, ahead);
+        cp_async_wait<steps_ahead>();
         __syncwarp();
-        if (step == 0)
-            for (int k = 0; k < H / 16; ++k) load_left<H>(q[k], queries + k * 16);
-        const int left = ranges[now.range].count - now.key;
-        attend_step<H>(rows, q, keys_of(step), values_of(step), {left, left}, op.scale);
+        if (step == 0) q.hold(queries);
+        const SeenKeys seen{(now.range == 0 ? first_key : 0) - now.key, ranges[now.range].count - now.key};
+        attend_step<H>(rows, q, keys_of(step), values_of(step), {seen, seen}, op.scale);
         __syncwarp();  // the next load overwrites what this step read
         now = now.next(ranges);
     }
+#pragma unroll
     for (int h = 0; h < 2; ++h) {
         const int r = fragment_row(h);
         const std::size_t at = static_cast<std::size_t>(row) * shape.heads + first_head + (r < heads ? r : 0);

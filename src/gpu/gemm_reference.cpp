@@ -41,10 +41,11 @@ void reference_product(const Gemm& g) {
         }
         const std::size_t at = i * static_cast<std::size_t>(g.c_pitch);
         for (std::size_t j = 0; j < n; ++j) {
+            const float product = g.alpha * row[j];
             if (g.c_float != nullptr) {
-                g.c_float[at + j] = row[j] + (g.beta == 0 ? 0.0F : g.c_float[at + j]);
+                g.c_float[at + j] = product + (g.beta == 0 ? 0.0F : g.c_float[at + j]);
             } else {
-                g.c[at + j] = to_bf16(row[j] + (g.beta == 0 ? 0.0F : to_float(g.c[at + j])));
+                g.c[at + j] = to_bf16(product + (g.beta == 0 ? 0.0F : to_float(g.c[at + j])));
             }
         }
     }

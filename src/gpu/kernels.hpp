@@ -17,8 +17,8 @@ void start(const ColumnSums& op, Stream stream);
 void start(const AddPartials& op, Stream stream);
 void start(const AddBias& op, Stream stream);
 void start(const TurnHeads& op, Stream stream);
-void start(const SwiGlu& op, Stream stream);
-void start(const SwiGluBackward& op, Stream stream);
+void start(const Gate& op, Stream stream);
+void start(const GateBackward& op, Stream stream);
 
 void start(const Attend& op, Stream stream);
 void start(const AttendOnce& op, Stream stream);

@@ -16,11 +16,16 @@ __device__ __forceinline__ PairOfColumns columns_of_pair(const Rotary& rotary, i
     return {2 * pair, 2 * pair + 1};
 }
 
-/// Turns a pair by its position (direction 1) or back (-1).
-__device__ __forceinline__ void turn(float& a, float& b, const Rotary& rotary, int position, int pair,
+/// Turns a pair of a token (direction 1) or back (-1); queries grow in either direction.
+__device__ __forceinline__ void turn(float& a, float& b, const Rotary& rotary, int token, int pair, bool query,
                                      float direction) {
+    const int angle = rotary.angles[token];
+    if (query && rotary.growth != nullptr) {
+        a *= rotary.growth[angle];
+        b *= rotary.growth[angle];
+    }
     if (pair >= rotary.pairs) return;
-    const std::size_t at = static_cast<std::size_t>(position) * rotary.pairs + pair;
+    const std::size_t at = static_cast<std::size_t>(angle) * rotary.pairs + pair;
     const float cosine = rotary.cosine[at], sine = rotary.sine[at] * direction, before = a;
     a = before * cosine - b * sine;
     b = b * cosine + before * sine;

@@ -24,8 +24,16 @@ __global__ void gather_rows(GatherRows op) {
     if (row >= op.rows) return;
     const bf16* from = op.x + static_cast<std::size_t>(op.index[row]) * op.width;
     bf16* to = op.y + static_cast<std::size_t>(row) * op.width;
-    for (int i = lane_of() * kEight; i < op.width; i += kLanes * kEight)
-        *reinterpret_cast<uint4*>(to + i) = *reinterpret_cast<const uint4*>(from + i);
+    for (int i = lane_of() * kEight; i < op.width; i += kLanes * kEight) {
+        if (op.scale == 1) {
+            *reinterpret_cast<uint4*>(to + i) = *reinterpret_cast<const uint4*>(from + i);
+            continue;
+        }
+        float v[kEight];
+        load_eight(v, from + i);
+        for (float& e : v) e *= op.scale;
+        store_eight(to + i, v);
+    }
 }
 
 /// total = sum of a list's rows at columns i to i + 7.
@@ -57,15 +65,15 @@ __global__ void embed_backward(EmbedBackward op) {
     for (int i = lane_of() * kEight; i < op.width; i += kLanes * kEight) {
         float total[kEight];
         sum_list(total, op.dx, op.lists, list, op.width, i);
-        for (int e = 0; e < kEight; ++e) to[i + e] += total[e];
+        for (int e = 0; e < kEight; ++e) to[i + e] += op.scale * total[e];
     }
 }
 
 __global__ void rms_norm(RmsNorm op) {
     const int row = row_of_warp();
     if (row >= op.rows) return;
-    const std::size_t begin = static_cast<std::size_t>(row) * op.width;
-    const bf16* x = op.x + begin;
+    const bf16* x = op.x + op.x_grid.at(row, op.width);
+    const std::size_t begin = op.y_grid.at(row, op.width);
     float squares = 0;
     for (int i = lane_of() * kEight; i < op.width; i += kLanes * kEight) {
         float v[kEight];
@@ -79,13 +87,13 @@ __global__ void rms_norm(RmsNorm op) {
         load_eight(v, x + i);
         load_eight(w, op.w + i);
         if (op.residual != nullptr) load_eight(before, op.residual + begin + i);
-        for (int e = 0; e < kEight; ++e) v[e] = before[e] + v[e] * rstd * w[e];
+        for (int e = 0; e < kEight; ++e) v[e] = before[e] + v[e] * rstd * (op.add + w[e]);
         store_eight(op.y + begin + i, v);
     }
 }
 
 /// One block takes kPartialRows rows, one after another. Each thread owns columns, also of the sums in shared memory.
-/// With n = x rstd: dx = rstd (dy w - n mean(dy w n)).
+/// With n = x rstd and w the weight and `add`: dx = rstd (dy w - n mean(dy w n)).
 __global__ void rms_norm_backward(RmsNormBackward op) {
     DYNAMIC_SHARED(float, shared);
     float* d_weight = shared + kWarps;
@@ -94,27 +102,27 @@ __global__ void rms_norm_backward(RmsNormBackward op) {
         for (int e = 0; e < kEight; ++e) d_weight[i + e] = 0;
     const int first = static_cast<int>(blockIdx.x) * kPartialRows, last = min(first + kPartialRows, op.rows);
     for (int row = first; row < last; ++row) {
-        const std::size_t at = static_cast<std::size_t>(row) * op.width;
+        const std::size_t at = op.dy_grid.at(row, op.width), x_at = op.x_grid.at(row, op.width);
         const float rstd = op.rstd[row];
         float products = 0;
         float n[kEight], dy[kEight], w[kEight];
         for (int i = begin; i < op.width; i += kThreads * kEight) {
-            load_eight(n, op.x + at + i);
+            load_eight(n, op.x + x_at + i);
             load_eight(dy, op.dy + at + i);
             load_eight(w, op.w + i);
             for (int e = 0; e < kEight; ++e) {
                 d_weight[i + e] += dy[e] * n[e] * rstd;
-                products += dy[e] * w[e] * n[e] * rstd;
+                products += dy[e] * (op.add + w[e]) * n[e] * rstd;
             }
         }
         const float mean = block_sum(products, shared) / static_cast<float>(op.width);
         for (int i = begin; i < op.width; i += kThreads * kEight) {
             float dx[kEight] = {};
-            load_eight(n, op.x + at + i);
+            load_eight(n, op.x + x_at + i);
             load_eight(dy, op.dy + at + i);
             load_eight(w, op.w + i);
             if (op.residual != nullptr) load_eight(dx, op.residual + at + i);
-            for (int e = 0; e < kEight; ++e) dx[e] += rstd * (dy[e] * w[e] - n[e] * rstd * mean);
+            for (int e = 0; e < kEight; ++e) dx[e] += rstd * (dy[e] * (op.add + w[e]) - n[e] * rstd * mean);
             store_eight(op.dx + at + i, dx);
         }
     }
@@ -142,26 +150,26 @@ __global__ void add_partials(AddPartials op) {
     float total = 0;
 #pragma unroll 8
     for (int p = 0; p < op.count; ++p) total += op.partials[static_cast<std::size_t>(p) * op.width + i];
-    op.out[i] += total;
+    op.out[i] += op.scale * total;
 }
 
 __global__ void add_bias(AddBias op) {
     const int row = row_of_warp();
     if (row >= op.rows) return;
-    bf16* y = op.y + static_cast<std::size_t>(row) * op.width;
+    bf16* y = op.y + op.grid.at(row, op.width);
     for (int i = lane_of() * kEight; i < op.width; i += kLanes * kEight) {
         float v[kEight], bias[kEight];
         load_eight(v, y + i);
         load_eight(bias, op.bias + i);
         for (int e = 0; e < kEight; ++e) {
-            v[e] += bias[e];
+            v[e] += op.scale * bias[e];
             if (op.relu) v[e] = fmaxf(v[e], 0.0F);
         }
         store_eight(y + i, v);
     }
 }
 
-/// One warp a token and head. Norms of queries and keys would go here, before the turn.
+/// One warp a token and head.
 __global__ void turn_heads(TurnHeads op) {
     const int row = row_of_warp(), head = static_cast<int>(blockIdx.y);
     if (row >= op.rows) return;
@@ -177,7 +185,7 @@ __global__ void turn_heads(TurnHeads op) {
             a += to_float(bias[at.first]);
             b += to_float(bias[at.second]);
         }
-        if (turns) turn(a, b, op.rotary, op.positions[row], p, 1.0F);
+        if (turns) turn(a, b, op.rotary, row, p, head < shape.heads, 1.0F);
         x[at.first] = to_bf16(a);
         x[at.second] = to_bf16(b);
         if (page == nullptr) continue;
@@ -187,6 +195,21 @@ __global__ void turn_heads(TurnHeads op) {
 }
 
 __device__ __forceinline__ float sigmoid(float x) { return 1.0F / (1.0F + __expf(-x)); }
+
+/// f of a gate, and its derivative.
+struct GateValue {
+    float value, slope;
+};
+__device__ __forceinline__ GateValue silu(float x) {
+    const float s = sigmoid(x);
+    return {x * s, s * (1.0F + x * (1.0F - s))};
+}
+/// x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), and (1 + tanh(u)) / 2 = sigmoid(2 u).
+__device__ __forceinline__ GateValue gelu_tanh(float x) {
+    constexpr float root = 0.7978845608F, cubic = 0.044715F;
+    const float s = sigmoid(2.0F * root * (x + cubic * x * x * x));
+    return {x * s, s * (1.0F + x * (1.0F - s) * 2.0F * root * (1.0F + 3.0F * cubic * x * x))};
+}
 
 /// One thread eight columns: the grid covers rows x inner.
 __device__ __forceinline__ bool find_eight(int rows, int inner, std::size_t& row, int& column) {
@@ -200,34 +223,33 @@ dim3 thread_an_eight(int rows, int inner) {
     return dim3(static_cast<unsigned>((eights + kThreads - 1) / kThreads));
 }
 
-__global__ void swiglu(SwiGlu op) {
+__global__ void gate(Gate op) {
     std::size_t row;
     int i;
     if (!find_eight(op.rows, op.inner, row, i)) return;
     const bf16* gate_up = op.gate_up + row * 2 * op.inner;
-    float gate[kEight], up[kEight];
-    load_eight(gate, gate_up + i);
+    float x[kEight], up[kEight];
+    load_eight(x, gate_up + i);
     load_eight(up, gate_up + op.inner + i);
-    for (int e = 0; e < kEight; ++e) gate[e] *= sigmoid(gate[e]) * up[e];
-    store_eight(op.h + row * op.inner + i, gate);
+    for (int e = 0; e < kEight; ++e) x[e] = (op.gelu ? gelu_tanh(x[e]) : silu(x[e])).value * up[e];
+    store_eight(op.h + row * op.inner + i, x);
 }
 
-__global__ void swiglu_backward(SwiGluBackward op) {
+__global__ void gate_backward(GateBackward op) {
     std::size_t row;
     int i;
     if (!find_eight(op.rows, op.inner, row, i)) return;
     bf16* gate_up = op.gate_up + row * 2 * op.inner;
-    float gate[kEight], up[kEight], dh[kEight];
-    load_eight(gate, gate_up + i);
+    float x[kEight], up[kEight], dh[kEight];
+    load_eight(x, gate_up + i);
     load_eight(up, gate_up + op.inner + i);
     load_eight(dh, op.dh + row * op.inner + i);
     for (int e = 0; e < kEight; ++e) {
-        const float s = sigmoid(gate[e]), d = dh[e];
-        const float d_gate = d * up[e] * s * (1.0F + gate[e] * (1.0F - s));
-        up[e] = d * gate[e] * s;
-        gate[e] = d_gate;
+        const GateValue f = op.gelu ? gelu_tanh(x[e]) : silu(x[e]);
+        x[e] = dh[e] * up[e] * f.slope;
+        up[e] = dh[e] * f.value;
     }
-    store_eight(gate_up + i, gate);
+    store_eight(gate_up + i, x);
     store_eight(gate_up + op.inner + i, up);
 }
 
@@ -264,11 +286,9 @@ void start(const TurnHeads& op, Stream stream) {
     grid.y = static_cast<unsigned>(values ? op.shape.all() : op.shape.heads + op.shape.kv_heads);
     launch(turn_heads, grid, kThreads, 0, stream, op);
 }
-void start(const SwiGlu& op, Stream stream) {
-    launch(swiglu, thread_an_eight(op.rows, op.inner), kThreads, 0, stream, op);
-}
-void start(const SwiGluBackward& op, Stream stream) {
-    launch(swiglu_backward, thread_an_eight(op.rows, op.inner), kThreads, 0, stream, op);
+void start(const Gate& op, Stream stream) { launch(gate, thread_an_eight(op.rows, op.inner), kThreads, 0, stream, op); }
+void start(const GateBackward& op, Stream stream) {
+    launch(gate_backward, thread_an_eight(op.rows, op.inner), kThreads, 0, stream, op);
 }
 
 }  // namespace tdrm::gpu

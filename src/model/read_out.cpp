@@ -46,6 +46,10 @@ double head_logit(std::span<const double> z, std::span<const double> bins) {
            log_weighted_sum(z, [&](std::size_t k) { return 1 - bins[k]; });
 }
 
+double head_value(const ValueHead& head, std::span<const double> z, std::span<const double> bins) {
+    return head.labels == 1 ? (z[0] - head.mean) / head.std : head_logit(z, bins);
+}
+
 void value_logits(const Model& model, const float* hidden, int rows, float* logits, std::span<const double> bins) {
     const std::int64_t width = model.spec().width;
     const ValueHead& head = model.spec().value_head;
@@ -59,7 +63,7 @@ void value_logits(const Model& model, const float* hidden, int rows, float* logi
             z[static_cast<std::size_t>(l)] =
                 dot(hidden, model.at(at.head + l * width), width) +
                 (at.head_bias >= 0 ? static_cast<double>(*model.at(at.head_bias + l)) : 0.0);
-        logits[r] = static_cast<float>(head.labels == 1 ? (z[0] - head.mean) / head.std : head_logit(z, bins));
+        logits[r] = static_cast<float>(head_value(head, z, bins));
     }
 }
 

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <numbers>
 
+#include "tdrm/base/errors.hpp"
+#include "tdrm/model/page_table.hpp"
+
 namespace tdrm::model {
 namespace {
 
@@ -63,9 +66,9 @@ Rotary::Rotary(const ModelSpec& spec)
       scaling_(spec.rope_scaling),
       local_(spec.rotary_frequencies(0, true), spec.features().interleaved_rotary) {}
 
-int Rotary::key(int length) const {
-    if (length <= scaling_.original_positions) return 0;
-    return scaling_.kind == RopeKind::dynamic ? length : scaling_.original_positions + 1;
+int frequency_key(const RopeScaling& scaling, int length) {
+    if (length <= scaling.original_positions) return 0;
+    return scaling.kind == RopeKind::dynamic ? length : scaling.original_positions + 1;
 }
 
 void Rotary::prepare(std::span<const std::int32_t> positions, std::span<const std::int32_t> lengths) {
@@ -124,6 +127,23 @@ void tree_lengths(const Forest& forest, std::vector<std::int32_t>& lengths) {
     lengths.clear();
     for (std::size_t s = 0; s < segments.size(); ++s)
         lengths.insert(lengths.end(), static_cast<std::size_t>(segments[s].length), longest[root[s]]);
+}
+
+void cached_lengths(PageTable& table, const RopeScaling& scaling, std::span<const std::int32_t> segments,
+                    std::span<const std::int32_t> slots, std::span<const std::int32_t> positions,
+                    std::vector<std::int32_t>& lengths) {
+    const int bound = scaling.original_positions;
+    lengths.resize(segments.size());
+    for (std::size_t t = 0; t < segments.size(); ++t) {
+        const int segment = segments[t];
+        const bool begins = slots[t] == 0 && table.parent(segment) < 0;
+        if (begins && table.length(segment) > bound && scaling.kind == RopeKind::longrope) table.set_long(segment);
+        if (positions[t] >= bound && !table.is_long(segment))
+            throw DataError(cat("a sequence grows beyond ", bound,
+                                " tokens, where the model's rotary frequencies change (all earlier tokens would turn "
+                                "by others). Use shorter prompts or answers."));
+        lengths[t] = table.is_long(segment) ? bound + 1 : bound;
+    }
 }
 
 }  // namespace tdrm::model

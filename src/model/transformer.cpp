@@ -59,20 +59,7 @@ void find_tiles(const KvCache& cache, std::span<const std::int32_t> segments, co
 std::span<const std::int32_t> Transformer::lengths(KvCache& cache, std::span<const std::int32_t> segments,
                                                    Workspace& work) const {
     if (!rotary_.depends_on_length()) return {};
-    const RopeScaling& scaling = model_->spec().rope_scaling;
-    const int bound = scaling.original_positions;
-    work.lengths.resize(segments.size());
-    for (std::size_t t = 0; t < segments.size(); ++t) {
-        const int segment = segments[t];
-        const int length = cache.length(segment);
-        const bool begins = work.slot[t] == 0 && !cache.has_parent(segment);
-        if (begins && length > bound && scaling.kind == RopeKind::longrope) cache.set_long(segment);
-        if (work.positions[t] >= bound && !cache.is_long(segment))
-            throw DataError(cat("a sequence grows beyond ", bound,
-                                " tokens, where the model's rotary frequencies change (all earlier tokens would turn "
-                                "by others). Use shorter prompts or answers."));
-        work.lengths[t] = cache.is_long(segment) ? bound + 1 : bound;
-    }
+    cached_lengths(cache, model_->spec().rope_scaling, segments, work.slot, work.positions, work.lengths);
     return work.lengths;
 }
 

@@ -9,6 +9,7 @@ import tempfile
 import unittest
 
 import runs
+from process_test import chain_rows, write_lines
 
 # Tiny, since kernels are emulated: what counts is that every stage goes through every part of the engine.
 CONFIG = """
@@ -24,7 +25,11 @@ stages:
   greedy: {do: search, policy: base, value: td, problems: test, kind: greedy, branch: 2}
   step:   {do: rl, policy: base, problems: rl, batch: {problems: 2, samples: 2}, updates: 2, sampler: {max_tokens: 12},
            advantage: {kind: gae, value: td}}
-  score:  {do: evaluate, policies: [base, step], problems: test, samples: 2, sampler: {max_tokens: 12}}
+  heads:  {do: value, like: td, train: head}
+  tuned:  {do: sft, init: base, problems: sft, epochs: 1, batch: 32, unit_tokens: 128, lora: {rank: 2}}
+  score:  {do: evaluate, policies: [base, step, tuned], problems: test, samples: 2, sampler: {max_tokens: 12}}
+  picks:  {do: best_of_n, data: cands, values: [heads], at: [last]}
+  bench:  {do: processbench, value: td, processbench: DIR/processbench, separator: ""}
 """
 
 
@@ -32,7 +37,9 @@ class Devices(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tdrm-device-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        self.config = runs.write_config(self.folder, CONFIG)
+        self.config = runs.write_config(self.folder, CONFIG.replace("DIR/processbench", str(self.folder / "processbench")))
+        write_lines(self.folder / "processbench/gsm8k.jsonl", [{"id": f"gsm8k-{i}", "problem": q, "steps": s, "label": w}
+                                                               for i, (q, s, w) in enumerate(chain_rows(8, 2))])
 
     def test_every_stage_runs_and_two_ranks_make_the_same_files(self):
         one, two = self.folder / "one", self.folder / "two"

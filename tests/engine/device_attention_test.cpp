@@ -17,6 +17,7 @@ struct Case {
     gpu::HeadShape shape;
     int segments, longest;
     std::uint64_t seed;
+    int window = 0;
 };
 
 /// Up to depth 5, cuts from none to all of the parent, segments from one token on.
@@ -48,7 +49,7 @@ std::vector<float> widened(const std::vector<bf16>& values) {
 }
 
 gpu::QueryPlan plan_of(const QueryTiles& tiles) {
-    return {tiles.tiles.data(), tiles.ranges.data(), tiles.row_of.data(), tiles.limits.data(),
+    return {tiles.tiles.data(), tiles.ranges.data(), tiles.row_of.data(), tiles.seen.data(),
             static_cast<int>(tiles.tiles.size())};
 }
 
@@ -66,15 +67,20 @@ class DeviceAttention : public testing::TestWithParam<Case> {
 protected:
     const gpu::HeadShape shape_ = GetParam().shape;
     const model::Forest forest_ = random_forest(GetParam());
-    const AttentionPlan plan_{forest_, true};
+    const int window_ = GetParam().window;
+    const AttentionPlan plan_{forest_, true, window_};
     const std::size_t tokens_ = static_cast<std::size_t>(forest_.num_tokens());
     const std::size_t out_size_ = tokens_ * static_cast<std::size_t>(shape_.heads * shape_.head_dim);
     const std::size_t lse_size_ = tokens_ * static_cast<std::size_t>(shape_.heads);
     const float scale_ = 1.0F / std::sqrt(static_cast<float>(shape_.head_dim));
     gpu::Numbers numbers_{GetParam().seed + 100};
     const std::vector<bf16> qkv_ = numbers_.bf16s(tokens_ * static_cast<std::size_t>(shape_.stride()));
-    const model::ops::AttentionShape cpu_{shape_.heads, shape_.kv_heads, shape_.head_dim};
+    const model::ops::AttentionShape cpu_{shape_.heads, shape_.kv_heads, shape_.head_dim, 0, window_};
     model::ops::AttentionScratch scratch_;
+
+    [[nodiscard]] std::int32_t position(int token) const {
+        return forest_.positions()[static_cast<std::size_t>(token)];
+    }
 
     struct Attended {
         std::vector<bf16> out;
@@ -91,7 +97,8 @@ protected:
 INSTANTIATE_TEST_SUITE_P(Shapes, DeviceAttention,
                          testing::Values(Case{{4, 2, 8}, 25, 50, 1}, Case{{3, 3, 16}, 8, 200, 2},
                                          Case{{4, 1, 24}, 40, 20, 3}, Case{{7, 1, 64}, 7, 80, 4},
-                                         Case{{2, 1, 128}, 7, 60, 5}));
+                                         Case{{2, 1, 128}, 7, 60, 5}, Case{{2, 1, 256}, 7, 60, 6},
+                                         Case{{4, 2, 16}, 25, 60, 7, 37}, Case{{2, 2, 8}, 8, 300, 8, 5}));
 
 TEST_P(DeviceAttention, IsThatOfProcessorsUnderEverySchedule) {
     std::vector<float> lse;
@@ -115,16 +122,15 @@ TEST_P(DeviceAttention, ARowHasTheSameBitsInATileOfItsOwn) {
         const model::Segment& segment = forest_.segments()[static_cast<std::size_t>(s)];
         const int i = numbers_.below(segment.length);
         rows.push_back(static_cast<std::size_t>(segment.begin + i));
-        alone.open();
-        alone.add_row(segment.begin + i);
+        const std::vector<QueryTiles::Row> row{{segment.begin + i, position(segment.begin + i)}};
+        alone.open(row);
         forest_.visible(s, above);
-        for (auto range = above.rbegin(); range != above.rend(); ++range) {
-            alone.add_range({forest_.segments()[static_cast<std::size_t>(range->segment)].begin, range->count},
-                            range->segment);
-            alone.see(0, range->count);
-        }
-        alone.add_range({segment.begin, i + 1}, s);
-        alone.see(0, i + 1);
+        const auto add = [&](std::int32_t of, std::int32_t end) {
+            const std::int32_t begin = forest_.segments()[static_cast<std::size_t>(of)].begin;
+            alone.add_range({of, begin, position(begin), 1}, row, std::vector{end}, window_);
+        };
+        for (auto range = above.rbegin(); range != above.rend(); ++range) add(range->segment, range->count);
+        add(s, i + 1);
     }
     const auto single = attended(alone);
     const auto width = static_cast<std::size_t>(shape_.heads * shape_.head_dim);
@@ -164,7 +170,8 @@ TEST_P(DeviceAttention, PagesGiveTheBitsOfTheForest) {
     }
     QueryTiles tiles = plan_.queries();
     for (std::size_t r = 0; r < tiles.ranges.size(); ++r)
-        tiles.ranges[r].begin = first_page[static_cast<std::size_t>(tiles.range_segment[r])];
+        tiles.ranges[r].begin =
+            first_page[static_cast<std::size_t>(tiles.range_segment[r])] + tiles.range_first[r] / gpu::kPageTokens;
     auto paged = poisoned<bf16>(out_size_);
     start(gpu::Attend{paged.data(), nullptr, qkv_.data(), plan_of(tiles), shape_, scale_, keys.data(), values.data(),
                       pages.data()},
@@ -172,21 +179,30 @@ TEST_P(DeviceAttention, PagesGiveTheBitsOfTheForest) {
     EXPECT_EQ(0, std::memcmp(paged.data(), whole.out.data(), out_size_ * sizeof(bf16)));
 
     std::vector<gpu::KeyRange> ranges;
-    std::vector<std::int32_t> first_range{0};
+    std::vector<std::int32_t> first_range{0}, first_key;
     std::vector<model::VisibleRange> above;
     for (int s = 0; s < std::ssize(forest_.segments()); ++s) {
         forest_.visible(s, above);
-        for (int i = 0; i < forest_.segments()[static_cast<std::size_t>(s)].length; ++i) {
-            for (auto range = above.rbegin(); range != above.rend(); ++range)
-                ranges.push_back({first_page[static_cast<std::size_t>(range->segment)], range->count});
-            ranges.push_back({first_page[static_cast<std::size_t>(s)], i + 1});
+        const model::Segment& segment = forest_.segments()[static_cast<std::size_t>(s)];
+        for (int i = 0; i < segment.length; ++i) {
+            first_key.push_back(0);
+            const auto add = [&](std::int32_t of, std::int32_t end) {
+                const std::int32_t base = position(forest_.segments()[static_cast<std::size_t>(of)].begin);
+                const std::int32_t first = first_in_window(position(segment.begin + i), base, window_);
+                if (first >= end) return;
+                const std::int32_t out = whole_steps(first);
+                if (std::ssize(ranges) == first_range.back()) first_key.back() = first - out;
+                ranges.push_back({first_page[static_cast<std::size_t>(of)] + out / gpu::kPageTokens, end - out});
+            };
+            for (auto range = above.rbegin(); range != above.rend(); ++range) add(range->segment, range->count);
+            add(s, i + 1);
             first_range.push_back(static_cast<std::int32_t>(ranges.size()));
         }
     }
     const auto once = gpu::under_all_schedules([&] {
         auto out = poisoned<bf16>(out_size_);
-        start(gpu::AttendOnce{out.data(), qkv_.data(), ranges.data(), first_range.data(), static_cast<int>(tokens_),
-                              shape_, scale_, keys.data(), values.data(), pages.data()},
+        start(gpu::AttendOnce{out.data(), qkv_.data(), ranges.data(), first_range.data(), first_key.data(),
+                              static_cast<int>(tokens_), shape_, scale_, keys.data(), values.data(), pages.data()},
               nullptr);
         return out;
     });
@@ -200,7 +216,7 @@ TEST_P(DeviceAttention, GradientsAreThoseOfProcessorsUnderEverySchedule) {
     for (int i = 0; i < shape_.head_dim / 4; ++i) frequencies.push_back(std::pow(100.0, -i));
     model::ops::RotaryTable table(frequencies);
     table.grow(512);
-    const gpu::Rotary rotary{table.cosine(0), table.sine(0), table.num_pairs(), false};
+    const gpu::Rotary rotary{table.cosine(0), table.sine(0), table.num_pairs(), false, forest_.positions().data()};
     const std::size_t shares =
         plan_.chunks().size() * lse_size_ / tokens_ * gpu::kKeyTileKeys * static_cast<std::size_t>(shape_.head_dim);
     const auto d_qkv = gpu::under_all_schedules([&] {
@@ -211,12 +227,11 @@ TEST_P(DeviceAttention, GradientsAreThoseOfProcessorsUnderEverySchedule) {
         start(gpu::AttendDelta{delta.data(), forward.out.data(), d_out.data(), static_cast<int>(tokens_), shape_},
               nullptr);
         start(gpu::AttendQueries{dq.data(), of, plan_of(plan_.queries())}, nullptr);
-        start(gpu::AttendKeys{dk.data(), dv.data(), of, plan_.chunks().data(), plan_.parts().data(),
-                              plan_.queries().row_of.data(), plan_.queries().limits.data(),
-                              static_cast<int>(plan_.chunks().size())},
+        start(gpu::AttendKeys{dk.data(), dv.data(), of, plan_of(plan_.queries()), plan_.chunks().data(),
+                              plan_.parts().data(), static_cast<int>(plan_.chunks().size())},
               nullptr);
         start(gpu::AttendReduce{gradient.data(), dq.data(), dk.data(), dv.data(), plan_.key_tiles().data(),
-                                static_cast<int>(plan_.key_tiles().size()), forest_.positions().data(), rotary, shape_},
+                                static_cast<int>(plan_.key_tiles().size()), rotary, shape_},
               nullptr);
         return gradient;
     });
@@ -228,6 +243,21 @@ TEST_P(DeviceAttention, GradientsAreThoseOfProcessorsUnderEverySchedule) {
     model::ops::rotate(expected.data(), table, forest_.positions(), shape_.heads + shape_.kv_heads, shape_.head_dim,
                        shape_.stride(), -1);
     EXPECT_LT(distance(widened(d_qkv), expected), 1.5 * gpu::kBf16Step);
+}
+
+TEST(AttentionPlan, LeavesOutStepsThatAWindowHasPassed) {
+    model::Forest forest;
+    forest.add(std::vector<std::int32_t>(1000));
+    const AttentionPlan all(forest, true), near(forest, true, 100);
+    const auto keys = [](const AttentionPlan& plan) {
+        std::int64_t sum = 0;
+        for (const auto& range : plan.queries().ranges) sum += range.count;
+        return sum;
+    };
+    EXPECT_EQ(keys(all), 8680);
+    EXPECT_LE(keys(near), 16 * (64 + 100 + gpu::kKeyStep));
+    EXPECT_LT(near.parts().size(), all.parts().size() / 2);
+    for (const auto& tile : near.key_tiles()) EXPECT_GE(tile.chunks, 1);
 }
 
 TEST(AttentionPlan, PacksShortSiblingsAndCutsManyReaders) {

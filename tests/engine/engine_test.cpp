@@ -87,6 +87,32 @@ TEST_P(Engines, AWriteIsSeenByTheNextPass) {
     EXPECT_EQ(value_of(*model), value_of(*other));
 }
 
+TEST_P(Engines, HeadsReadAndLearnFromTheStatesThatAPassGaveAway) {
+    const auto model = toy_model(model::Head::value);
+    const model::Forest forest = four_tokens();
+    const std::vector<std::int32_t> rows{1, 3};
+    const std::vector<float> d_logits{0.5F, -2};
+    const auto width = static_cast<std::size_t>(model->spec().width);
+    std::vector<float> states(rows.size() * width), values(rows.size()), again(rows.size());
+    model->begin_training({});
+    const auto gradient = [&](Rows of) {
+        model->begin_unit();
+        model->value_loss(of, d_logits);
+        std::vector<float> head(width);
+        model->read(Array::gradient, model->layout().head, head);
+        return head;
+    };
+    const Rows passed = model->forward(forest, rows, Keep::activations);
+    model->features(passed, states);
+    model->values(passed, {}, values);
+    const auto expected = gradient(passed);
+    const Rows given = model->with_features(states);
+    model->values(given, {}, again);
+    EXPECT_EQ(again, values);
+    EXPECT_EQ(gradient(given), expected);
+    EXPECT_THROW(model->values(passed, {}, values), BugError) << "rows of the pass before";
+}
+
 TEST_P(Engines, AfterARestEverythingHasTheSameBits) {
     const auto model = toy_model(model::Head::value), other = toy_model(model::Head::value, 9);
     const model::Forest forest = four_tokens();

@@ -15,7 +15,9 @@ int main(int argc, char** argv) {
         if (std::strcmp(argv[i], "--device") == 0 && i + 1 < argc) kind = argv[++i];
     }
     try {
-        return tdrm::gpu::accept(kind, quick) ? 0 : 1;
+        tdrm::gpu::Report report;
+        tdrm::gpu::accept(report, kind, quick);
+        return report.verdict() ? 0 : 1;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "gpu_accept: %s\n", error.what());
         return 1;

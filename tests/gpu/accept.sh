@@ -1,13 +1,20 @@
 #!/usr/bin/env bash
-# Accepts a GPU, in under 8 minutes: kernels and bits against the emulated device, memory and races by compute-sanitizer, speeds.
-# Needs build/gpu_accept and build/libtdrm_cuda.so side by side, which may come from another machine.
+# Accepts a GPU, in under 8 minutes: kernels, models and bits against the emulated device and processors, speeds, memory and races by
+# compute-sanitizer. Needs build/gpu_accept and build/libtdrm_cuda.so side by side, which may come from another machine; models and
+# their speeds also build/tdrm and its libraries.
 #
-#   tests/gpu/accept.sh [FOLDER]      that holds the two; default: build
+#   tests/gpu/accept.sh [FOLDER]      that holds them; default: build
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 folder=${1:-build}
 failed=0
-timeout 300 "$folder/gpu_accept" --device cuda || failed=1
+if [ "$(id -u)" = 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
+if "$folder/tdrm" --version >/dev/null 2>&1; then
+  timeout 300 "$folder/tdrm" doctor --gpu || failed=1
+else
+  echo "$folder/tdrm doesn't start here: kernels alone"
+  timeout 300 "$folder/gpu_accept" --device cuda || failed=1
+fi
 for tool in memcheck racecheck; do
   if ! command -v compute-sanitizer >/dev/null; then
     echo "compute-sanitizer isn't here: no $tool"

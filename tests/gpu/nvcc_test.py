@@ -1,4 +1,4 @@
-"""Kernels were compiled for real devices without spills, and have no atomics. docs: docs/gpu.md.
+"""Kernels were compiled for real devices without spills and arrays in local memory, and have no atomics. docs: docs/gpu.md.
 
 nvcc_test.py FOLDER      of the build that holds what ptxas said of each kernel file (*.ptxas)
 """
@@ -25,12 +25,13 @@ def atomics():
 
 
 def kernels(report):
-    """(kernel, architecture, registers, what it spills) of each kernel that ptxas speaks of."""
+    """(kernel, architecture, registers, what it holds in local memory) of each kernel that ptxas speaks of."""
     found, name, target, spills = [], "", "", ""
     for line in report.splitlines():
         if match := re.search(r"Compiling entry function '(\S+)' for '(\w+)'", line):
             name, target, spills = match[1], match[2], ""
-        if (match := re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", line)) and match.groups() != ("0", "0"):
+        if (match := re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", line)) and \
+                match.groups() != ("0", "0", "0"):
             spills = line.strip()
         if match := re.search(r"Used (\d+) registers", line):
             found.append((name, target, int(match[1]), spills))

@@ -1,4 +1,6 @@
 // Kernels on rows against plain loops in double.
+#include <numbers>
+
 #include "../../src/gpu/kernels.hpp"
 #include "kernel_fixture.hpp"
 #include "tdrm/gpu/gemm.hpp"
@@ -32,9 +34,14 @@ TEST_P(Rows, AreGathered) {
         start(GatherRows{rows.data(), x.data(), index.data(), static_cast<int>(index.size()), size_.width}, nullptr);
         return rows;
     });
+    auto scaled = poisoned<bf16>(index.size() * width());
+    start(GatherRows{scaled.data(), x.data(), index.data(), static_cast<int>(index.size()), size_.width, 8}, nullptr);
     for (std::size_t r = 0; r < index.size(); ++r)
-        for (int i = 0; i < size_.width; ++i)
-            ASSERT_EQ(y[r * width() + static_cast<std::size_t>(i)].bits, x[size_.at(index[r], i)].bits);
+        for (int i = 0; i < size_.width; ++i) {
+            const std::size_t at = r * width() + static_cast<std::size_t>(i);
+            ASSERT_EQ(y[at].bits, x[size_.at(index[r], i)].bits);
+            ASSERT_EQ(number(scaled[at]), 8 * number(y[at]));
+        }
 }
 
 TEST_P(Rows, AreAddedUpInLists) {
@@ -55,14 +62,14 @@ TEST_P(Rows, AreAddedUpInLists) {
         return sums;
     });
     std::vector<float> gradient(5 * width(), 0.5F);
-    start(EmbedBackward{gradient.data(), x.data(), of, size_.width}, nullptr);
+    start(EmbedBackward{gradient.data(), x.data(), of, size_.width, 2}, nullptr);
     for (std::size_t l = 0; l < 3; ++l)
         for (int i = 0; i < size_.width; ++i) {
             double sum = 0;
             for (const std::int32_t r : lists[l]) sum += number(x[size_.at(r, i)]);
             const std::size_t at = size_.at(target[l], i);
             ASSERT_NEAR(number(y[at]), sum, kBf16Step * (std::abs(sum) + 0.01));
-            ASSERT_NEAR(number(gradient[at]), 0.5 + sum, 1e-4);
+            ASSERT_NEAR(number(gradient[at]), 0.5 + 2 * sum, 2e-4);
         }
     EXPECT_EQ(number(y[0]), 7) << "rows without a list stay";
     EXPECT_EQ(gradient[2 * width()], 0.5F);
@@ -129,16 +136,69 @@ TEST_P(Rows, GradientsGoThroughTheNorm) {
     for (std::size_t i = 0; i < width(); ++i) ASSERT_NEAR(number(dw[i]), expected_dw[i], 1e-3);
 }
 
+/// Heads of rows q | k | v: pieces of rows that are farther apart than they are wide, and elsewhere in x than in y.
+TEST(Heads, AreNormedPieceByPieceAsRowsOfTheirOwnAre) {
+    constexpr int rows = 37, pieces = 3, width = 24, pitch = 128, from_pitch = 96, all = rows * pieces;
+    const RowGrid to{pieces, pitch}, from{pieces, from_pitch};
+    Numbers numbers(3);
+    const auto x = numbers.bf16s(rows * from_pitch), w = numbers.bf16s(width), d = numbers.bf16s(rows * pitch);
+    std::vector<bf16> packed_x, packed_dy;
+    for (int r = 0; r < all; ++r)
+        for (std::size_t i = 0; i < width; ++i) {
+            packed_x.push_back(x[from.at(r, width) + i]);
+            packed_dy.push_back(d[to.at(r, width) + i]);
+        }
+    std::vector<float> rstd(all), packed_rstd(all);
+    auto packed = poisoned<bf16>(packed_x.size());
+    start(RmsNorm{packed.data(), packed_rstd.data(), packed_x.data(), w.data(), nullptr, all, width, 1e-5F, 1},
+          nullptr);
+    const auto y = under_all_schedules([&] {
+        auto normed = d;
+        start(RmsNorm{normed.data(), rstd.data(), x.data(), w.data(), nullptr, all, width, 1e-5F, 1, to, from},
+              nullptr);
+        return normed;
+    });
+    EXPECT_EQ(rstd, packed_rstd);
+    auto packed_dx = packed_dy;
+    auto sums = poisoned<float>(static_cast<std::size_t>(partials_of(all)) * width), packed_sums = sums;
+    start(RmsNormBackward{packed_dx.data(), packed_sums.data(), nullptr, packed_dx.data(), packed_x.data(), rstd.data(),
+                          w.data(), all, width, 1},
+          nullptr);
+    const auto dx = under_all_schedules([&] {
+        auto gradient = d;
+        start(RmsNormBackward{gradient.data(), sums.data(), nullptr, gradient.data(), x.data(), rstd.data(), w.data(),
+                              all, width, 1, to, from},
+              nullptr);
+        return gradient;
+    });
+    EXPECT_EQ(sums, packed_sums);
+    std::vector<bool> touched(d.size());
+    for (int r = 0; r < all; ++r)
+        for (std::size_t i = 0; i < width; ++i) {
+            const std::size_t at = to.at(r, width) + i, in = static_cast<std::size_t>(r) * width + i;
+            ASSERT_EQ(y[at].bits, packed[in].bits);
+            ASSERT_EQ(dx[at].bits, packed_dx[in].bits);
+            const double one = number(packed_x[in]) * number(rstd[static_cast<std::size_t>(r)]);
+            ASSERT_NEAR(number(y[at]), one * (1 + number(w[i])), kBf16Step * (std::abs(one) + 1e-3) * 3);
+            touched[at] = true;
+        }
+    for (std::size_t i = 0; i < d.size(); ++i)
+        if (!touched[i]) {
+            ASSERT_EQ(y[i].bits, d[i].bits) << "what lies between stays";
+            ASSERT_EQ(dx[i].bits, d[i].bits);
+        }
+}
+
 TEST_P(Rows, TakeABiasAndGiveItsGradient) {
     const auto x = numbers_.bf16s(size_.area()), bias = numbers_.bf16s(width());
     for (const bool relu : {false, true}) {
         const auto y = under_all_schedules([&] {
             auto biased = x;
-            start(AddBias{biased.data(), bias.data(), size_.rows, size_.width, relu}, nullptr);
+            start(AddBias{biased.data(), bias.data(), size_.rows, size_.width, relu, 0.5F}, nullptr);
             return biased;
         });
         for (std::size_t i = 0; i < y.size(); ++i) {
-            const double sum = number(x[i]) + number(bias[i % width()]);
+            const double sum = number(x[i]) + 0.5 * number(bias[i % width()]);
             ASSERT_NEAR(number(y[i]), relu ? std::max(sum, 0.0) : sum, kBf16Step * std::abs(sum));
         }
     }
@@ -149,38 +209,53 @@ TEST_P(Rows, TakeABiasAndGiveItsGradient) {
         return sums;
     });
     std::vector<float> total(width(), 0.25F);
-    start(AddPartials{total.data(), partials.data(), count, size_.width}, nullptr);
+    start(AddPartials{total.data(), partials.data(), count, size_.width, 0.5F}, nullptr);
     for (int i = 0; i < size_.width; ++i) {
-        double sum = 0.25;
+        double sum = 0;
         for (int r = 0; r < size_.rows; ++r) sum += number(x[size_.at(r, i)]);
-        ASSERT_NEAR(number(total[static_cast<std::size_t>(i)]), sum, 1e-4);
+        ASSERT_NEAR(number(total[static_cast<std::size_t>(i)]), 0.25 + 0.5 * sum, 1e-4);
     }
 }
 
-TEST_P(Rows, GoThroughSwiGluForthAndBack) {
-    const auto gate_up = numbers_.bf16s(2 * size_.area(), 2), dh = numbers_.bf16s(size_.area());
-    const auto h = under_all_schedules([&] {
-        auto inner = poisoned<bf16>(size_.area());
-        start(SwiGlu{inner.data(), gate_up.data(), size_.rows, size_.width}, nullptr);
-        return inner;
-    });
-    const auto gradient = under_all_schedules([&] {
-        auto both = gate_up;
-        start(SwiGluBackward{both.data(), dh.data(), size_.rows, size_.width}, nullptr);
-        return both;
-    });
-    for (int r = 0; r < size_.rows; ++r)
-        for (int i = 0; i < size_.width; ++i) {
-            const std::size_t at = size_.at(2 * r, i), up_at = size_.at(2 * r + 1, i);
-            const double gate = number(gate_up[at]), up = number(gate_up[up_at]), s = 1 / (1 + std::exp(-gate));
-            const double d = number(dh[size_.at(r, i)]);
-            const auto near = [](bf16 have, double want) {
-                ASSERT_NEAR(number(have), want, kBf16Step * (std::abs(want) + 1e-4));
-            };
-            near(h[size_.at(r, i)], gate * s * up);
-            near(gradient[at], d * up * s * (1 + gate * (1 - s)));
-            near(gradient[up_at], d * gate * s);
-        }
+/// f of a gate, and its slope, in double.
+struct GateValue {
+    double value, slope;
+};
+GateValue silu(double x) {
+    const double s = 1 / (1 + std::exp(-x));
+    return {x * s, s * (1 + x * (1 - s))};
+}
+GateValue gelu_tanh(double x) {
+    const double root = std::sqrt(2 / std::numbers::pi), t = std::tanh(root * (x + 0.044715 * x * x * x));
+    return {x * (1 + t) / 2, (1 + t) / 2 + x / 2 * (1 - t * t) * root * (1 + 3 * 0.044715 * x * x)};
+}
+
+TEST_P(Rows, GoThroughTheGateForthAndBack) {
+    for (const bool gelu : {false, true}) {
+        const auto gate_up = numbers_.bf16s(2 * size_.area(), 2), dh = numbers_.bf16s(size_.area());
+        const auto h = under_all_schedules([&] {
+            auto inner = poisoned<bf16>(size_.area());
+            start(Gate{inner.data(), gate_up.data(), size_.rows, size_.width, gelu}, nullptr);
+            return inner;
+        });
+        const auto gradient = under_all_schedules([&] {
+            auto both = gate_up;
+            start(GateBackward{both.data(), dh.data(), size_.rows, size_.width, gelu}, nullptr);
+            return both;
+        });
+        for (int r = 0; r < size_.rows; ++r)
+            for (int i = 0; i < size_.width; ++i) {
+                const std::size_t at = size_.at(2 * r, i), up_at = size_.at(2 * r + 1, i);
+                const double up = number(gate_up[up_at]), d = number(dh[size_.at(r, i)]);
+                const GateValue f = gelu ? gelu_tanh(number(gate_up[at])) : silu(number(gate_up[at]));
+                const auto near = [](bf16 have, double want) {
+                    ASSERT_NEAR(number(have), want, kBf16Step * (std::abs(want) + 1e-3));
+                };
+                near(h[size_.at(r, i)], f.value * up);
+                near(gradient[at], d * up * f.slope);
+                near(gradient[up_at], d * f.value);
+            }
+    }
 }
 
 /// Heads of 24 columns, of which 16 turn, in either way of pairing; with and without bias and pages.
@@ -204,7 +279,9 @@ protected:
             places_.push_back((r * 7 + 3) % 48);  // each place once
         }
     }
-    [[nodiscard]] Rotary rotary() const { return {cosine_.data(), sine_.data(), kPairs, GetParam()}; }
+    [[nodiscard]] Rotary rotary(const float* growth = nullptr) const {
+        return {cosine_.data(), sine_.data(), kPairs, GetParam(), positions_.data(), growth};
+    }
     /// Column `i` of a head after its turn.
     [[nodiscard]] double turned(const std::vector<double>& head, int row, int i) const {
         if (i >= 2 * kPairs) return head[static_cast<std::size_t>(i)];
@@ -225,10 +302,12 @@ TEST_P(Turning, HeadsByTheirPositionsIntoPages) {
     const auto bias = numbers_.bf16s(std::size_t{kShape.stride()});
     const std::size_t page_numbers = std::size_t{3} * kPageTokens * kShape.kv_heads * kShape.head_dim;
     std::vector<bf16> keys(page_numbers), values(page_numbers);
+    std::vector<float> growth;
+    for (int p = 0; p < kPositions; ++p) growth.push_back(1 + 0.01F * static_cast<float>(p));
     const auto out = under_all_schedules([&] {
         auto rows = qkv;
-        start(TurnHeads{rows.data(), bias.data(), positions_.data(), rotary(), kShape, kRows, keys.data(),
-                        values.data(), places_.data()},
+        start(TurnHeads{rows.data(), bias.data(), rotary(growth.data()), kShape, kRows, keys.data(), values.data(),
+                        places_.data()},
               nullptr);
         return rows;
     });
@@ -242,7 +321,9 @@ TEST_P(Turning, HeadsByTheirPositionsIntoPages) {
             const auto page = static_cast<std::size_t>(((place / 16 * 2 + kv) * 16 + place % 16) * kShape.head_dim);
             for (int i = 0; i < kShape.head_dim; ++i) {
                 const auto c = static_cast<std::size_t>(i);
-                const double expected = h < 6 ? turned(head, r, i) : head[c];
+                double expected = h < 6 ? turned(head, r, i) : head[c];
+                if (h < 4)
+                    expected *= number(growth[static_cast<std::size_t>(positions_[static_cast<std::size_t>(r)])]);
                 ASSERT_NEAR(number(out[at + c]), expected, kBf16Step * (std::abs(expected) + 1e-3));
                 if (h >= 4) {
                     ASSERT_EQ((h < 6 ? keys : values)[page + c].bits, out[at + c].bits);
@@ -250,8 +331,7 @@ TEST_P(Turning, HeadsByTheirPositionsIntoPages) {
             }
         }
     auto plain = qkv;
-    start(TurnHeads{plain.data(), nullptr, positions_.data(), rotary(), kShape, kRows, nullptr, nullptr, nullptr},
-          nullptr);
+    start(TurnHeads{plain.data(), nullptr, rotary(), kShape, kRows, nullptr, nullptr, nullptr}, nullptr);
     EXPECT_EQ(plain.back().bits, qkv.back().bits) << "values don't turn";
     EXPECT_NE(plain[0].bits, qkv[0].bits);
 }
@@ -265,9 +345,12 @@ TEST(Products, OfTheReferenceAreThoseOfPlainSums) {
             const int a_pitch = product == Product::tn ? 9 : 17, b_pitch = product == Product::nt ? 19 : 11;
             auto c = before;
             std::vector<float> c_float(256, 3);
-            reference_product({product, m, n, k, a.data(), a_pitch, b.data(), b_pitch, c.data(), nullptr, 12, beta});
-            reference_product(
-                {product, m, n, k, a.data(), a_pitch, b.data(), b_pitch, nullptr, c_float.data(), 12, beta});
+            const Gemm gemm{product, m, n, k, a.data(), a_pitch, b.data(), b_pitch, c.data(), nullptr, 12, beta, 0.5F};
+            Gemm wide = gemm;
+            wide.c = nullptr;
+            wide.c_float = c_float.data();
+            reference_product(gemm);
+            reference_product(wide);
             for (int i = 0; i < m; ++i)
                 for (int j = 0; j < n; ++j) {
                     double sum = 0;
@@ -276,6 +359,7 @@ TEST(Products, OfTheReferenceAreThoseOfPlainSums) {
                                                                                         : i * a_pitch + l)]) *
                                number(b[static_cast<std::size_t>(product == Product::nt ? j * b_pitch + l
                                                                                         : l * b_pitch + j)]);
+                    sum *= 0.5;
                     const auto at = static_cast<std::size_t>(i * 12 + j);
                     EXPECT_NEAR(number(c_float[at]), sum + (beta == 0 ? 0 : 3), 1e-4);
                     sum += beta == 0 ? 0 : number(before[at]);

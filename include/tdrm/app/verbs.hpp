@@ -57,8 +57,9 @@ int replay(comm::Communicator& ranks, const ReplayRequest& request);
 int inspect(const std::string& directory);
 /// Collective. `tdrm doctor`: what a job on these ranks will meet.
 int doctor(comm::Communicator& ranks, const std::string& directory);
-/// `tdrm doctor --gpu`: gpu::accept. @throws ConfigError without such a device
-int try_gpu(const std::string& kind);
+/// Collective, on one rank. `tdrm doctor --gpu`: what a device is accepted by (docs/gpu.md).
+/// @throws ConfigError without such a device
+int try_gpu(comm::Communicator& ranks, const std::string& kind);
 /// Local. `tdrm explain KEY`: help on an option such as rl.advantage.lambda, a kind of stage, or everything.
 int explain_key(const std::string& key);
 /// All keys that `tdrm explain` takes; the parts of a run file (run, kinds of tasks and stages) are those without a

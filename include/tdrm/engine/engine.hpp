@@ -160,7 +160,6 @@ public:
 
     // Passes over a token forest.
     /// Normed last hidden states of the given tokens (indices into the flat run).
-    /// @throws DataError if a sequence is longer than the model's sliding window
     virtual Rows forward(const model::Forest& forest, std::span<const std::int32_t> rows, Keep keep) = 0;
     /// log softmax(logits / temperature)[target] of each row, and the entropy in nats. Rows may be the first of a pass.
     virtual void token_logprobs(Rows rows, std::span<const std::int32_t> targets, float temperature,

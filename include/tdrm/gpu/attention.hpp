@@ -1,5 +1,4 @@
-// Attention over a token forest: tiles of query rows, ranges of keys, and for each row how many keys of a range it
-// sees.
+// Attention over a token forest: tiles of query rows, ranges of keys, and for each row which keys of a range it sees.
 //
 // A row goes through its ranges root first, in steps of 32 keys counted from a range's first key. Keys that it doesn't
 // see change nothing, bit for bit: the maximum stays, what was summed is multiplied by exp(0), and weights are 0. So a
@@ -18,9 +17,17 @@ inline constexpr int kTileRows = 64;     ///< of a query tile
 inline constexpr int kKeyTileKeys = 64;  ///< whose gradients one block computes
 inline constexpr int kPartRows = 32;     ///< query rows that a block meets at a time in the backward pass
 
-/// Keys begin, ..., begin + count - 1 of the flat run; with pages, key i lies in pages[begin + i / kPageTokens].
+/// Keys that one step takes.
+inline constexpr int kKeyStep = 32;
+
+/// Keys begin, ..., begin + count - 1 of the flat run; with pages, key i lies in pages[begin + i / kPageTokens]. What
+/// nobody of a tile sees, because a window has passed it, may be left out in front, whole steps at a time.
 struct KeyRange {
     std::int32_t begin, count;
+};
+/// Keys first, ..., end - 1 of a range.
+struct SeenKeys {
+    std::int32_t first, end;
 };
 /// Rows first_row, ... of `row_of`, at most kTileRows, and the ranges that some of them see.
 struct QueryTile {
@@ -30,7 +37,7 @@ struct QueryPlan {
     const QueryTile* tiles;
     const KeyRange* ranges;
     const std::int32_t* row_of;  ///< where each row's queries are
-    const std::int32_t* limits;  ///< [range][kTileRows]: keys of the range that the tile's row sees
+    const SeenKeys* seen;        ///< [range][kTileRows]: what the tile's rows see of the range
     int num_tiles;
 };
 
@@ -48,12 +55,14 @@ struct Attend {
     const std::int32_t* pages;
 };
 
-/// The same for one row a sequence, from pages: row r sees ranges first_range[r] to first_range[r + 1] whole.
+/// The same for one row a sequence, from pages: row r sees ranges first_range[r] to first_range[r + 1] whole, but for
+/// the keys of the first of them before first_key[r] (null: none).
 struct AttendOnce {
     bf16* out;
     const bf16* qkv;
     const KeyRange* ranges;
     const std::int32_t* first_range;
+    const std::int32_t* first_key;
     int rows;
     HeadShape shape;
     float scale;
@@ -93,20 +102,18 @@ struct AttendQueries {
 struct QueryPart {
     std::int32_t first_row, rows, range, row_in_tile;
 };
-/// Keys begin, ... of the flat run, at most kKeyTileKeys, the first of which is key `first` of its segment; and some of
-/// the parts that see them.
+/// Keys begin, ... of the flat run, at most kKeyTileKeys; and some of the parts that see them.
 struct KeyChunk {
-    std::int32_t begin, first, keys, first_part, parts;
+    std::int32_t begin, keys, first_part, parts;
 };
 /// dk, dv [chunk][N][kKeyTileKeys][H] in fp32: the share of a chunk's queries.
 struct AttendKeys {
     float* dk;
     float* dv;
     AttendGradient of;
+    QueryPlan plan;
     const KeyChunk* chunks;
     const QueryPart* parts;
-    const std::int32_t* row_of;
-    const std::int32_t* limits;
     int num_chunks;
 };
 /// Keys and their chunks. Key tiles cover all tokens.
@@ -122,12 +129,11 @@ struct AttendReduce {
     const float* dv;
     const KeyTile* tiles;
     int num_tiles;
-    const std::int32_t* positions;
     Rotary rotary;
     HeadShape shape;
 };
 
 /// Heads are computed in the next width of these; a head's width is a multiple of 8.
-inline constexpr int kLargestHead = 128;
+inline constexpr int kLargestHead = 256;
 
 }  // namespace tdrm::gpu

@@ -23,7 +23,7 @@ namespace tdrm::gpu {
 /// All that a device computes beside products.
 using Operation =
     std::variant<GatherRows, ScatterRows, EmbedBackward, RmsNorm, RmsNormBackward, ColumnSums, AddPartials, AddBias,
-                 TurnHeads, SwiGlu, SwiGluBackward, Attend, AttendOnce, AttendDelta, AttendQueries, AttendKeys,
+                 TurnHeads, Gate, GateBackward, Attend, AttendOnce, AttendDelta, AttendQueries, AttendKeys,
                  AttendReduce, LogSoftmax, LogSoftmaxBackward, Sample, ReadValues, ReadValuesBackward, Round, Widen,
                  ExactAdd, ExactToFloat, FastAdd, GradientFigures, AdamWUpdate>;
 
@@ -67,6 +67,8 @@ public:
 
     /// Until everything queued is done.
     virtual void wait() = 0;
+    /// Bytes of the device's memory that are in use, by whomever; 0: it doesn't say.
+    [[nodiscard]] virtual std::size_t used_bytes() { return 0; }
 
     /// What tells this device from all others of a job; "": it connects with nobody, sums go through the hosts.
     [[nodiscard]] virtual std::string place() const { return ""; }

@@ -12,8 +12,8 @@ enum class Product {
     tn,  ///< C_MN = A_KM^T B_KN: gradients with respect to weights
 };
 
-/// C = beta C + A B, bf16 operands, sums in fp32. C is bf16, or fp32 if `c_float` is set. A row of C depends on its row
-/// of A alone, whatever M is: no product is split over K.
+/// C = beta C + alpha A B, bf16 operands, sums in fp32. C is bf16, or fp32 if `c_float` is set. A row of C depends on
+/// its row of A alone, whatever M is: no product is split over K.
 struct Gemm {
     Product product;
     int m, n, k;
@@ -25,6 +25,7 @@ struct Gemm {
     float* c_float;
     int c_pitch;
     float beta;  ///< 0 or 1
+    float alpha = 1;
 };
 
 /// The product in plain loops, for the emulated device and as what others are compared with.

@@ -2,18 +2,20 @@
 // as in docs/NOTATION.md. Widths of bf16 rows are multiples of 8. What is stored is bf16, what is computed fp32.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "tdrm/gpu/types.hpp"
 
 namespace tdrm::gpu {
 
-/// y_r = x_{index_r}: embedding, and the rows that a head reads.
+/// y_r = scale x_{index_r}: embedding, and the rows that a head reads.
 struct GatherRows {
     bf16* y;
     const bf16* x;
     const std::int32_t* index;
     int rows, width;
+    float scale = 1;
 };
 
 /// Lists of rows to add up: list l holds rows[first[l]] .. rows[first[l + 1] - 1] and belongs to row target[l].
@@ -30,15 +32,30 @@ struct ScatterRows {
     RowLists lists;
     int width;
 };
-/// gradient_target += sum of the list's rows of dx, in order.
+/// gradient_target += scale times the sum of the list's rows of dx, in order.
 struct EmbedBackward {
     float* gradient;
     const bf16* dx;
     RowLists lists;
     int width;
+    float scale = 1;
 };
 
-/// y = residual + x rstd w with rstd = 1 / sqrt(mean(x^2) + eps); residual and rstd_T may be null, y may be residual.
+/// Where rows lie: `pieces` of them side by side, `pitch` numbers from such a line to the next. Heads of q | k | v are
+/// normed piece by piece.
+struct RowGrid {
+    int pieces = 1;
+    int pitch = 0;  ///< 0: nothing lies between lines
+
+    [[nodiscard]] constexpr std::size_t at(int row, int width) const {
+        const int line = row / pieces, piece = row % pieces;
+        return static_cast<std::size_t>(line) * static_cast<std::size_t>(pitch > 0 ? pitch : pieces * width) +
+               static_cast<std::size_t>(piece) * static_cast<std::size_t>(width);
+    }
+};
+
+/// y = residual + x rstd (add + w) with rstd = 1 / sqrt(mean(x^2) + eps); residual and rstd_T may be null, y may be
+/// residual, which lies as y does.
 struct RmsNorm {
     bf16* y;
     float* rstd;
@@ -47,14 +64,16 @@ struct RmsNorm {
     const bf16* residual;
     int rows, width;
     float eps;
+    float add = 0;
+    RowGrid y_grid = {}, x_grid = {};
 };
 
 /// Rows that one partial sum over rows covers.
 inline constexpr int kPartialRows = 64;
 [[nodiscard]] constexpr int partials_of(int rows) { return (rows + kPartialRows - 1) / kPartialRows; }
 
-/// dx = residual + gradient through the norm; residual may be null or dx. partials_PD: sums of dy x rstd over
-/// kPartialRows rows each, for AddPartials.
+/// dx = residual + gradient through the norm; residual may be null or dx, and dy may be dx. partials_PD: sums of
+/// dy x rstd over kPartialRows rows each, for AddPartials.
 struct RmsNormBackward {
     bf16* dx;
     float* partials;
@@ -64,6 +83,8 @@ struct RmsNormBackward {
     const float* rstd;
     const bf16* w;
     int rows, width;
+    float add = 0;
+    RowGrid dy_grid = {}, x_grid = {};  ///< dx and residual lie as dy does
 };
 /// partials_PD: sums of x over kPartialRows rows each.
 struct ColumnSums {
@@ -71,28 +92,34 @@ struct ColumnSums {
     const bf16* x;
     int rows, width;
 };
-/// out_D += the partial sums, in order.
+/// out_D += scale times the partial sums, in order.
 struct AddPartials {
     float* out;
     const float* partials;
     int count, width;
+    float scale = 1;
 };
 
-/// y += bias in each row; then max(y, 0) if `relu`.
+/// y += scale bias in each row; then max(y, 0) if `relu`.
 struct AddBias {
     bf16* y;
     const bf16* bias;
     int rows, width;
-    bool relu;
+    bool relu = false;
+    float scale = 1;
+    RowGrid grid = {};
 };
 
-/// Angles of rotary positions: cosine and sine of each pair, `pairs` numbers a position. Pairs are (i, i + pairs), or
-/// (2i, 2i + 1) if interleaved; what a head has beyond them stays.
+/// How queries and keys turn: cosine and sine of each pair, `pairs` numbers an angle, of which a token has one; a
+/// position's or, where frequencies depend on the length of sequences, that of a position in sequences so long. Pairs
+/// are (i, i + pairs), or (2i, 2i + 1) if interleaved; what a head has beyond them stays.
 struct Rotary {
     const float* cosine;
     const float* sine;
     int pairs;
     bool interleaved;
+    const std::int32_t* angles;     ///< of each token
+    const float* growth = nullptr;  ///< what queries are multiplied with at each angle; null: nothing
 };
 /// Rows of N query, K key and K value heads of width H.
 struct HeadShape {
@@ -103,12 +130,11 @@ struct HeadShape {
 
 /// Tokens of a page of the key/value cache.
 inline constexpr int kPageTokens = 16;
-/// Adds bias (null: none) to rows q | k | v, and turns q and k by their positions. Where there are pages, keys and
+/// Adds bias (null: none) to rows q | k | v, and turns q and k. Where there are pages, keys and
 /// values go there too: pages are [K][16][H], and row r has place page x 16 + slot.
 struct TurnHeads {
     bf16* qkv;
     const bf16* bias;
-    const std::int32_t* positions;
     Rotary rotary;
     HeadShape shape;
     int rows;
@@ -117,17 +143,19 @@ struct TurnHeads {
     const std::int32_t* places;
 };
 
-/// h_TF = silu(gate) up, with gate and up side by side in gate_up_T2F.
-struct SwiGlu {
+/// h_TF = f(gate) up, with gate and up side by side in gate_up_T2F; f is silu, or the tanh form of GELU.
+struct Gate {
     bf16* h;
     const bf16* gate_up;
     int rows, inner;
+    bool gelu = false;
 };
 /// Replaces gate_up by its gradient, given dh_TF.
-struct SwiGluBackward {
+struct GateBackward {
     bf16* gate_up;
     const bf16* dh;
     int rows, inner;
+    bool gelu = false;
 };
 
 }  // namespace tdrm::gpu

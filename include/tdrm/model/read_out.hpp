@@ -11,6 +11,7 @@
 namespace tdrm::model {
 
 class Model;
+struct ValueHead;
 
 /// Where tags stand: a leaf is seen by its own state only, a tag of the trunk by the later steps too.
 enum class TagPlace { leaf, trunk };
@@ -47,6 +48,9 @@ void read_values(const Model& model, const ReadOut& read_out, const float* hidde
 /// The logit of the expected value p = sum_k softmax(z)_k b_k, log(p / (1 - p)), without overflow; with bins {0, 1} it
 /// is z1 - z0. @param bins in [0, 1], as many as z; they aren't all 0 and not all 1
 [[nodiscard]] double head_logit(std::span<const double> z, std::span<const double> bins);
+
+/// The logit of a value head that says z: of one label (z - mean) / std, of several head_logit.
+[[nodiscard]] double head_value(const ValueHead& head, std::span<const double> z, std::span<const double> bins);
 
 /// Value logits_R of the value head: of one label (z - mean) / std, z = hidden . weight + bias; of several head_logit.
 /// @param bins for several labels, in place of those that the head brings; empty: these

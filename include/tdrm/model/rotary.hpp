@@ -12,6 +12,11 @@
 
 namespace tdrm::model {
 
+class PageTable;
+
+/// Which frequencies sequences of a length turn by: lengths of one key have the same.
+[[nodiscard]] int frequency_key(const RopeScaling& scaling, int length);
+
 /// Turns queries and keys by their positions. Where the frequencies depend on a sequence's length (longrope, dynamic),
 /// a row turns by that of its tree: the longest sequence that shares its root.
 class Rotary {
@@ -27,8 +32,7 @@ public:
     void turn(float* qkv, const Layer& layer, int direction = 1) const;
 
 private:
-    /// Lengths of one key have the same frequencies.
-    [[nodiscard]] int key(int length) const;
+    [[nodiscard]] int key(int length) const { return frequency_key(scaling_, length); }
     void grow_queries(float* qkv, const ops::AttentionShape& shape) const;
 
     ModelSpec spec_;
@@ -40,5 +44,13 @@ private:
 
 /// Of each token the length of its tree: the greatest position of all segments of its root, and one.
 void tree_lengths(const Forest& forest, std::vector<std::int32_t>& lengths);
+
+/// The same of tokens that were appended to cached segments: a length that has the frequencies of the token's tree. A
+/// tree is long if its root was at its first pass, with longrope.
+/// @param slots index of each token within its segment
+/// @throws DataError if a token lies beyond the length where the frequencies of its tree change
+void cached_lengths(PageTable& table, const RopeScaling& scaling, std::span<const std::int32_t> segments,
+                    std::span<const std::int32_t> slots, std::span<const std::int32_t> positions,
+                    std::vector<std::int32_t>& lengths);
 
 }  // namespace tdrm::model

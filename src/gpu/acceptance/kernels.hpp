@@ -14,7 +14,7 @@ struct KernelCase {
     std::function<std::vector<double>(Arrays&)> run;
     double tolerance;  ///< of |result - reference| / |reference|
 };
-/// All of them. @param quick small shapes, for checkers that are slow
+/// Of every operation. @param quick small shapes, for checkers that are slow
 [[nodiscard]] std::vector<KernelCase> kernel_cases(bool quick);
 
 /// A forest of one prompt and answers, as tiles: what attention needs, on the host.
@@ -23,11 +23,13 @@ struct AttentionCase {
     int tokens = 0;
     std::vector<QueryTile> tiles;
     std::vector<KeyRange> ranges;
-    std::vector<std::int32_t> row_of, limits, positions;
+    std::vector<std::int32_t> row_of, positions;
+    std::vector<SeenKeys> seen;
     std::vector<KeyTile> key_tiles;
     std::vector<KeyChunk> chunks;
     std::vector<QueryPart> parts;
 };
-[[nodiscard]] AttentionCase attention_case(const HeadShape& shape, int prompt, int answer, int answers);
+/// @param window tokens that a token looks back on, its own too; 0: all
+[[nodiscard]] AttentionCase attention_case(const HeadShape& shape, int prompt, int answer, int answers, int window = 0);
 
 }  // namespace tdrm::gpu

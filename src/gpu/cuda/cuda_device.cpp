@@ -113,15 +113,21 @@ const cublasLtMatmulAlgo_t& CudaDevice::algorithm(const Gemm& gemm) {
 }
 
 void CudaDevice::multiply(const Gemm& gemm) {
-    const float one = 1;
     const LtProduct product(gemm);
     void* c = gemm.c_float != nullptr ? static_cast<void*>(gemm.c_float) : gemm.c;
-    check(cublasLtMatmul(handle_, product.operation(), &one, gemm.b, product.a(), gemm.a, product.b(), &gemm.beta, c,
-                         product.c(), c, product.c(), &algorithm(gemm), workspace_, kWorkspaceBytes, stream_),
-          "multiplying");
+    check(
+        cublasLtMatmul(handle_, product.operation(), &gemm.alpha, gemm.b, product.a(), gemm.a, product.b(), &gemm.beta,
+                       c, product.c(), c, product.c(), &algorithm(gemm), workspace_, kWorkspaceBytes, stream_),
+        "multiplying");
 }
 
 void CudaDevice::wait() { check(cudaStreamSynchronize(stream_), "computing on the device"); }
+
+std::size_t CudaDevice::used_bytes() {
+    std::size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "asking for free memory");
+    return total - free;
+}
 
 #if TDRM_HAS_NCCL
 std::string CudaDevice::place() const {

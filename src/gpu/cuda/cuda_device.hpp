@@ -32,6 +32,7 @@ public:
     void run(const Operation& operation) override;
     void multiply(const Gemm& gemm) override;
     void wait() override;
+    [[nodiscard]] std::size_t used_bytes() override;
     [[nodiscard]] std::string place() const override;
     [[nodiscard]] PeersId new_peers_id() const override;
     [[nodiscard]] std::unique_ptr<Peers> connect(const PeersId& id, int rank, int size) override;
