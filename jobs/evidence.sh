@@ -18,8 +18,7 @@ cd "$(dirname "$0")/.."
 name=${1:-}
 ranks=${RANKS:-2}
 
-products=fp32  # the longer runs take half the time where the processor multiplies bf16 tiles (docs/adr/0091)
-grep -qw amx_bf16 /proc/cpuinfo && products=bf16
+products=$(fast_products)  # the longer runs take half the time in bf16
 
 run() {  # RUN_FILE [OPTIONS]
   # shellcheck disable=SC2046  # several words

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Where mpirun puts ranks. Sourced by quickstart.sh and slurm/run.sbatch; docs/cluster.md tells why.
+# Where mpirun puts ranks, and how they multiply. Sourced by the jobs here; docs/cluster.md tells why.
 #
 #   physical_cores               cores that this process may use; the hardware threads of a core count once
 #   binding_options CORES RANKS  options of mpirun (Open MPI 4) for RANKS ranks on a node with CORES cores
+#   fast_products                run.products that models of more than a few million parameters are faster with (docs/adr/0091)
 #
 # A rank is one thread, so it gets a core to itself, and ranks are dealt to the NUMA nodes in turn: each one's memory lies beside
 # it, and all memory channels work. With fewer cores than ranks the kernel places them, and with BIND=none, too.
@@ -26,5 +27,13 @@ binding_options() {  # CORES RANKS
     echo "--bind-to none --oversubscribe"
   else
     echo "--map-by numa --bind-to core"
+  fi
+}
+
+fast_products() {  # dot products of Intel's processors without AMX are slower than fp32
+  if grep -qw amx_bf16 /proc/cpuinfo || { grep -q AuthenticAMD /proc/cpuinfo && grep -qw avx512_bf16 /proc/cpuinfo; }; then
+    echo bf16
+  else
+    echo fp32
   fi
 }

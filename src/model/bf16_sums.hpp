@@ -1,5 +1,5 @@
-// The sums of bf16_attention.cpp, by vectors and by tiles: the same bits. Unnamed, since tests compile them once more
-// with the instructions of tiles in plain code.
+// The sums of bf16_attention.cpp: by tiles, by vectors with the bits of tiles, and by dot products. Unnamed, since
+// tests compile them once more with the instructions of tiles in plain code.
 #pragma once
 
 #include <algorithm>
@@ -24,8 +24,12 @@ private:
     unsigned before_;
 };
 
-/// Rows that are multiplied with blocks, rounded: either numbers, for vectors, or words, for tiles.
+/// What adds up. Vectors do as tiles do, where these don't pay.
+enum class By { tiles, vectors, dot_products };
+
+/// Rows that are multiplied with blocks, rounded: numbers for vectors, else words.
 struct Left {
+    By by;
     const float* numbers = nullptr;
     const Word* words = nullptr;
     std::ptrdiff_t stride = 0;  ///< numbers from row to row
@@ -79,18 +83,55 @@ TDRM_BF16 inline void sum_block(const Sums& o, int row, int panel, const B& b) {
         for (int c = 0; c < C; ++c) _mm512_storeu_ps(y + r * o.y_stride + c * o.y_panel, total[r][c]);
 }
 
-template <int D, int R = 4, class B>
-TDRM_BF16 inline void sum_rows(const Sums& o, int row, int rows, const B& b) {
-    if constexpr (R > 1)
-        if (rows < R) return sum_rows<D, R - 1>(o, row, rows, b);
-    int panel = 0;
-    for (; panel + 1 < o.panels; panel += 2) sum_block<R, 2, D>(o, row, panel, b);
-    if (panel < o.panels) sum_block<R, 1, D>(o, row, panel, b);
+/// The same by dot products: each adds two pairs of numbers at once, the odd ones first.
+template <int R, int C, int D, class B>
+TDRM_BF16 inline void dot_block(const Sums& o, int row, int panel, const B& b) {
+    float* y = o.y + row * o.y_stride + panel * o.y_panel;
+    const std::ptrdiff_t stride = o.x.stride / 2;
+    const Word* x = o.x.words + row * stride;
+    __m512 total[R][C];
+    for (int r = 0; r < R; ++r)
+        for (int c = 0; c < C; ++c)
+            total[r][c] = o.add ? _mm512_loadu_ps(y + r * o.y_stride + c * o.y_panel) : _mm512_setzero_ps();
+    for (int s = 0; s < o.steps; ++s, x += D) {
+        const Word* from[C];
+        for (int c = 0; c < C; ++c) from[c] = b(s, panel + c);
+        for (int p = 0; p < D; ++p) {
+            __m512bh pairs[C];
+            for (int c = 0; c < C; ++c) pairs[c] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(from[c] + p * kWidth));
+            for (int r = 0; r < R; ++r) {
+                const auto pair = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(x[r * stride + p])));
+                for (int c = 0; c < C; ++c) total[r][c] = _mm512_dpbf16_ps(total[r][c], pair, pairs[c]);
+            }
+        }
+    }
+    for (int r = 0; r < R; ++r)
+        for (int c = 0; c < C; ++c) _mm512_storeu_ps(y + r * o.y_stride + c * o.y_panel, total[r][c]);
 }
 
-template <int D, class B>
-TDRM_BF16 void sum_by_vectors(const Sums& o, const B& b) {
-    for (int row = 0; row < o.rows; row += 4) sum_rows<D>(o, row, std::min(4, o.rows - row), b);
+template <By by, int R, int C, int D, class B>
+TDRM_BF16 inline void block(const Sums& o, int row, int panel, const B& b) {
+    if constexpr (by == By::vectors) {
+        sum_block<R, C, D>(o, row, panel, b);
+    } else {
+        dot_block<R, C, D>(o, row, panel, b);
+    }
+}
+
+template <By by, int D, int R, class B>
+TDRM_BF16 inline void sum_rows(const Sums& o, int row, int rows, const B& b) {
+    if constexpr (R > 1)
+        if (rows < R) return sum_rows<by, D, R - 1>(o, row, rows, b);
+    int panel = 0;
+    for (; panel + 1 < o.panels; panel += 2) block<by, R, 2, D>(o, row, panel, b);
+    if (panel < o.panels) block<by, R, 1, D>(o, row, panel, b);
+}
+
+/// Rows at once: as many as sums fit into registers, twice over with vectors.
+template <By by, int D, class B>
+TDRM_BF16 void sum_all(const Sums& o, const B& b) {
+    constexpr int most = by == By::vectors ? 4 : 8;
+    for (int row = 0; row < o.rows; row += most) sum_rows<by, D, most>(o, row, std::min(most, o.rows - row), b);
 }
 
 /// The shape of tiles: sums and X have as many rows as are computed.
@@ -174,7 +215,8 @@ TDRM_AMX void sum_by_tiles(const Sums& o, int row, int panel, const B& b) {
 /// Y as Sums says, by what X was rounded for.
 template <int D, class B>
 void add_up(const Sums& sums, Tiles& tiles, const B& b) {
-    if (sums.x.words == nullptr) return sum_by_vectors<D>(sums, b);
+    if (sums.x.by == By::vectors) return sum_all<By::vectors, D>(sums, b);
+    if (sums.x.by == By::dot_products) return sum_all<By::dot_products, D>(sums, b);
     for (int row = 0; row < sums.rows; row += kWidth) {
         tiles.shape(std::min(kWidth, sums.rows - row), D);
         for (int panel = 0; panel < sums.panels; panel += 4) sum_by_tiles<D>(sums, row, panel, b);

@@ -35,7 +35,7 @@ fi
 if [[ $what == *grpo* ]]; then
   peers
   forms=fp32
-  if grep -qw amx_bf16 /proc/cpuinfo; then forms="fp32 bf16"; fi
+  if grep -qwE 'amx_bf16|avx512_bf16' /proc/cpuinfo; then forms="fp32 bf16"; fi
   for shape in "6 16" "128 32"; do
     echo "== GRPO update, 32 x 8, prompt and answer tokens: $shape"
     # shellcheck disable=SC2086
@@ -71,7 +71,7 @@ if [[ $what == *language* && -n "${SMOLLM2:-}" ]]; then
   echo "== SmolLM2-135M, fp32, one thread: tdrm, then transformers"
   build/tests/pretrained_bench "$SMOLLM2"
   "$PEERS" tests/bench/pretrained_peer.py "$SMOLLM2" 1
-  if grep -qw amx_bf16 /proc/cpuinfo; then
+  if grep -qwE 'amx_bf16|avx512_bf16' /proc/cpuinfo; then
     echo "== the same in bf16"
     PRODUCTS=bf16 build/tests/pretrained_bench "$SMOLLM2"
     "$PEERS" tests/bench/pretrained_peer.py "$SMOLLM2" 1 bf16

@@ -152,7 +152,7 @@ TEST_P(Bf16Attention, HasTheSameBitsOnTilesAsOnVectors) {
     const auto on = [&](Bf16Unit unit, auto... kernels) {
         return computed(qkv(forest), dout(forest), forest, GetParam(), unit, kernels...);
     };
-    const auto vectors = on(Bf16Unit::dot_products);
+    const auto vectors = on(Bf16Unit::tiles, vector_attention, vector_attention_backward);
     expect_same(vectors, on(Bf16Unit::tiles, plain_attention, plain_attention_backward));
     if (bf16_unit() == Bf16Unit::tiles) expect_same(vectors, on(Bf16Unit::tiles));
 }
@@ -204,10 +204,15 @@ TEST_P(Bf16Attention, OfACacheHasTheBitsOfTheForestWhateverItsPagesHeldBefore) {
                             t + 1 - first});
         bf16_cached_attention(out.data(), rows.data() + t * shape.stride(), rows_now, runs, 0, shape, scratch,
                               bf16_unit());
-        auto by_plain_tiles = out;
+        auto by_plain_tiles = out, by_vectors = out;
         plain_cached_attention(by_plain_tiles.data(), rows.data() + t * shape.stride(), rows_now, runs, 0, shape,
                                scratch, Bf16Unit::tiles);
-        ASSERT_EQ(out, by_plain_tiles) << t;
+        vector_cached_attention(by_vectors.data(), rows.data() + t * shape.stride(), rows_now, runs, 0, shape, scratch,
+                                Bf16Unit::tiles);
+        ASSERT_EQ(by_plain_tiles, by_vectors) << t;
+        if (bf16_unit() == Bf16Unit::tiles) {
+            ASSERT_EQ(out, by_vectors) << t;
+        }
         ASSERT_EQ(0, std::memcmp(out.data(), wanted.out.data() + t * width,
                                  static_cast<std::size_t>(rows_now * width) * sizeof(float)))
             << t;

@@ -1,6 +1,5 @@
 // Attention with products in bf16: queries, keys, values, weights and their gradients are rounded where they are
-// multiplied; scores, softmax and sums are fp32. As ops::attention and its kin otherwise; each unit gives the same
-// bits. Local and single-threaded.
+// multiplied; scores, softmax and sums are fp32. As ops::attention and its kin otherwise. Local and single-threaded.
 #pragma once
 
 #include "tdrm/model/bf16_products.hpp"
