@@ -346,12 +346,12 @@ void add_attention(std::vector<KernelCase>& cases, bool quick) {
         HeadShape shape;
         int window;
     };
-    for (const auto& [shape, window] :
+    for (const Kind& of :
          {Kind{{7, 1, 64}, 0}, Kind{{2, 1, 128}, 0}, Kind{{4, 2, 24}, 0}, Kind{{2, 1, 256}, 0}, Kind{{4, 2, 64}, 23}}) {
         const AttentionCase c =
-            quick ? attention_case(shape, 40, 30, 2, window) : attention_case(shape, 150, 180, 3, window);
+            quick ? attention_case(of.shape, 40, 30, 2, of.window) : attention_case(of.shape, 150, 180, 3, of.window);
         const std::string heads =
-            " of heads of " + std::to_string(shape.head_dim) + (window > 0 ? ", with a window" : "");
+            " of heads of " + std::to_string(of.shape.head_dim) + (of.window > 0 ? ", with a window" : "");
         cases.push_back({"attention" + heads,
                          [c](Arrays& a) {
                              const OnDevice on(a, c);
@@ -362,8 +362,8 @@ void add_attention(std::vector<KernelCase>& cases, bool quick) {
                          },
                          kBf16});
         cases.push_back({"attention, gradient" + heads, [c](Arrays& a) { return attention_gradient(a, c); }, kBf16});
-        cases.push_back(
-            {"attention from pages" + heads, [c, window](Arrays& a) { return paged_attention(a, c, window); }, kBf16});
+        cases.push_back({"attention from pages" + heads,
+                         [c, window = of.window](Arrays& a) { return paged_attention(a, c, window); }, kBf16});
     }
 }
 
