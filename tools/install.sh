@@ -87,17 +87,33 @@ site_toolkit() {
   find -L "$home" -name 'libcublasLt.so' -print -quit 2>/dev/null | grep -q . && echo "$home"
 }
 
+# NCCL isn't part of toolkits: the site's, or the wheel's alone.
+install_nccl() { # TOOLKIT
+  local folder
+  for folder in ${NCCL_HOME:+"$NCCL_HOME"} "$1" /usr /usr/local "$deps/nccl"; do
+    [ -e "$folder/include/nccl.h" ] && return
+  done
+  if [ "${check_only:-}" = 1 ]; then say "missing: NCCL (.deps/nccl)"; return; fi
+  say "fetching NCCL (200 MB)"
+  mkdir -p "$deps/nccl-wheels"
+  fetch_wheels "$deps/nccl-wheels" "$nccl_wheel" ||
+    { say "the wheel can't be had (is PyPI reachable?). Or set NCCL_HOME to NCCL."; exit 69; }
+  "$deps/venv/bin/python" tools/unpack_wheels.py cuda "$deps/nccl-wheels" "$deps/nccl"
+  rm -rf "$deps/nccl-wheels"
+}
+
+nccl_wheel=nvidia-nccl-cu13==2.28.9
 install_cuda() {
   local home
   home=$(site_toolkit)
-  if [ -n "$home" ]; then say "using the CUDA toolkit in $home"; return; fi
+  if [ -n "$home" ]; then say "using the CUDA toolkit in $home"; install_nccl "$home"; return; fi
   if [ "$(cat "$deps/cuda/version" 2>/dev/null)" = "$cuda_version" ]; then return; fi
   if [ "${check_only:-}" = 1 ]; then say "missing: a CUDA 13 toolkit (.deps/cuda)"; return; fi
   say "fetching nvcc, cuBLAS and NCCL for CUDA $cuda_version (740 MB)"
   mkdir -p "$deps/cuda-wheels"
   fetch_wheels "$deps/cuda-wheels" \
     nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-cuda-cccl==13.0.85 nvidia-cuda-runtime==13.0.96 \
-    nvidia-cublas==13.1.0.3 nvidia-nccl-cu13==2.28.9 ||
+    nvidia-cublas==13.1.0.3 "$nccl_wheel" ||
     { say "the wheels can't be had (is PyPI reachable?). Or set CUDA_HOME to a CUDA 13 toolkit and NCCL_HOME to NCCL."; exit 69; }
   say "unpacking them into .deps/cuda"
   "$deps/venv/bin/python" tools/unpack_wheels.py cuda "$deps/cuda-wheels" "$deps/cuda"

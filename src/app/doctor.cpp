@@ -43,12 +43,22 @@ double fsync_milliseconds(const std::string& directory) {
     return seconds * 1e3;
 }
 
+/// What a GPU is, or why it can't be used.
+std::string gpu_line(int ordinal) {
+    try {
+        return gpu::cuda_device(ordinal)->name();
+    } catch (const std::runtime_error& error) {
+        return error.what();
+    }
+}
+
 /// Whether engines could compute on them.
 std::string cuda_line() {
     const auto cuda = gpu::cuda_status();
     if (cuda.library.empty()) return "libtdrm_cuda.so isn't here, so run.device: cuda is refused";
-    const std::string devices = cuda.problem.empty() ? cat(cuda.devices, " usable") : "none usable: " + cuda.problem;
-    return cat(cuda.library, ", ", devices, " (run.device: cuda hasn't been tried on hardware yet)");
+    std::string devices = cuda.problem.empty() ? cat(cuda.devices, " usable") : "none usable: " + cuda.problem;
+    for (int d = 0; d < cuda.devices; ++d) devices += "\n           " + gpu_line(d);
+    return cat(cuda.library, " (run.device: cuda hasn't been tried on hardware yet), ", devices);
 }
 
 /// GPUs of this node against the ranks, as the driver shows them.

@@ -263,6 +263,8 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
         request.dry_run ? engine::plan_device(bound.run.device, bound.run.products)
                         : engine::use_device(bound.run.device, bound.run.products);
     });
+    if (bound.run.sum != train::SumMode::fast)
+        ranks.require_equal("device (needed for exact sums; see run.sum)", engine::device_identity());
     if (ranks.root())
         for (const std::string& note : bound.task->notes()) log::warn(note);
     if (request.dry_run) {

@@ -153,12 +153,14 @@ void AttentionPlan::plan_keys(const Forest& forest) {
         for (std::int32_t first = 0; first < segment_of(forest, static_cast<int>(s)).length;
              first += gpu::kKeyTileKeys, ++at) {
             gpu::KeyTile& tile = key_tiles_[at];
-            tile.first_chunk = size_of(chunks_);
+            tile.first_share = num_shares_;
             for (std::size_t part = 0; part < seen_by[at].size(); part += kPartsOfChunk) {
                 const auto count = static_cast<std::int32_t>(std::min(kPartsOfChunk, seen_by[at].size() - part));
-                chunks_.push_back({tile.begin, tile.keys, size_of(parts_) + static_cast<std::int32_t>(part), count});
+                chunks_.push_back(
+                    {tile.begin, tile.keys, size_of(parts_) + static_cast<std::int32_t>(part), count, num_shares_});
+                num_shares_ += tile.keys;
+                ++tile.chunks;
             }
-            tile.chunks = size_of(chunks_) - tile.first_chunk;
             parts_.insert(parts_.end(), seen_by[at].begin(), seen_by[at].end());
         }
 }

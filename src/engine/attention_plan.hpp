@@ -59,6 +59,7 @@ public:
     [[nodiscard]] const std::vector<gpu::KeyTile>& key_tiles() const { return key_tiles_; }
     [[nodiscard]] const std::vector<gpu::KeyChunk>& chunks() const { return chunks_; }
     [[nodiscard]] const std::vector<gpu::QueryPart>& parts() const { return parts_; }
+    [[nodiscard]] int num_shares() const { return num_shares_; }  ///< of keys' gradients
 
 private:
     /// Tiles of all segments behind one parent (-1: the roots).
@@ -73,6 +74,7 @@ private:
     std::vector<gpu::KeyTile> key_tiles_;
     std::vector<gpu::KeyChunk> chunks_;
     std::vector<gpu::QueryPart> parts_;
+    int num_shares_ = 0;
 };
 
 }  // namespace tdrm::engine

@@ -8,7 +8,7 @@
 namespace tdrm::engine {
 
 template <class Work>
-auto CheckedDevice::checked(Work&& work) {
+auto CheckedDevice::checked(Work&& work) const {
     try {
         return work();
     } catch (const std::runtime_error& error) {
@@ -18,16 +18,17 @@ auto CheckedDevice::checked(Work&& work) {
     }
 }
 
-void* CheckedDevice::allocate(std::size_t bytes) {
+void* CheckedDevice::allocate(std::size_t bytes, const char* what) {
     try {
-        void* memory = checked([&] { return device_->allocate(bytes); });
+        void* memory = checked([&] { return device_->allocate(bytes, what); });
         sizes_[memory] = bytes;
         allocated_ += bytes;
         return memory;
     } catch (const std::bad_alloc&) {
         constexpr double mib = 1 << 20;
         throw ConfigError(cat("the memory of ", name(), " is used up: ", static_cast<double>(bytes) / mib,
-                              " MiB more were asked for, beside ", static_cast<double>(allocated_) / mib,
+                              " MiB more were asked for, for ", what, ", beside ",
+                              static_cast<double>(allocated_) / mib,
                               " MiB (weights, training state, activations and caches lie there). Lower unit_tokens or "
                               "slots, or use a smaller model."));
     }
@@ -67,6 +68,9 @@ std::size_t CheckedDevice::used_bytes() {
         const std::size_t used = device_->used_bytes();
         return used > 0 ? used : allocated_;
     });
+}
+std::string CheckedDevice::place() const {
+    return checked([&] { return device_->place(); });
 }
 
 }  // namespace tdrm::engine

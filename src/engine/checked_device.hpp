@@ -15,7 +15,7 @@ public:
     explicit CheckedDevice(std::unique_ptr<gpu::Device> device) : device_(std::move(device)) {}
 
     [[nodiscard]] std::string name() const override { return device_->name(); }
-    [[nodiscard]] void* allocate(std::size_t bytes) override;
+    [[nodiscard]] void* allocate(std::size_t bytes, const char* what) override;
     void release(void* memory) noexcept override;
     void upload(void* to, const void* from, std::size_t bytes) override;
     void download(void* to, const void* from, std::size_t bytes) override;
@@ -26,7 +26,7 @@ public:
     void wait() override;
     /// What is allocated here, where the device doesn't say.
     [[nodiscard]] std::size_t used_bytes() override;
-    [[nodiscard]] std::string place() const override { return device_->place(); }
+    [[nodiscard]] std::string place() const override;
     [[nodiscard]] gpu::PeersId new_peers_id() const override { return device_->new_peers_id(); }
     [[nodiscard]] std::unique_ptr<gpu::Peers> connect(const gpu::PeersId& id, int rank, int size) override {
         return device_->connect(id, rank, size);
@@ -34,7 +34,7 @@ public:
 
 private:
     template <class Work>
-    auto checked(Work&& work);
+    auto checked(Work&& work) const;
 
     std::unique_ptr<gpu::Device> device_;
     std::unordered_map<void*, std::size_t> sizes_;  ///< bytes of what is allocated

@@ -81,10 +81,11 @@ double CpuTraining::end_unit(std::string_view unit) {
 
 void CpuTraining::collect(comm::Communicator& ranks, bool unit) {
     if (!dealt_) return;
-    const DealtTotal::AddUnit add = [&](const Range& range, std::span<std::int64_t> quanta) {
-        comm::ExactSum::add(quanta, std::span<const float>(gradient_).subspan(at(range.begin), quanta.size()));
-    };
-    dealt_->collect(ranks, unit ? add : nullptr);
+    dealt_->collect([&](const Range& range, int owner, std::span<std::int64_t> quanta) {
+        if (unit)
+            comm::ExactSum::add(quanta, std::span<const float>(gradient_).subspan(at(range.begin), quanta.size()));
+        ranks.exact_sum(quanta, owner);
+    });
 }
 
 double CpuTraining::reduce(comm::Communicator& ranks) {

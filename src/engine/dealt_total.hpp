@@ -23,14 +23,14 @@ public:
     }
     /// Local. A unit that is going to be collected, by its largest |value|.
     void expect(float largest, std::string_view unit) { bound_.add(largest, unit); }
-    /// Collective. @param add adds this rank's values of a range to quanta; null: it has no unit
-    using AddUnit = std::function<void(const Range& range, std::span<std::int64_t> quanta)>;
-    void collect(comm::Communicator& ranks, const AddUnit& add) {
+    /// Collective. @param sum makes of quanta, which are 0, the sum of the ranks' units of a range; at its owner,
+    /// others may get anything
+    using SumUnits = std::function<void(const Range& range, int owner, std::span<std::int64_t> quanta)>;
+    void collect(const SumUnits& sum) {
         std::vector<std::int64_t> quanta;
         ownership_.each_part({0, size_}, [&](const Range& range) {
             quanta.assign(static_cast<std::size_t>(range.size()), 0);
-            if (add) add(range, quanta);
-            ranks.exact_sum(quanta, ownership_.owner(range.begin));
+            sum(range, ownership_.owner(range.begin), quanta);
             if (!ownership_.keeps(range.begin)) return;
             const auto total = of(range);
             for (std::size_t i = 0; i < quanta.size(); ++i)  // modulo 2^64, as everywhere

@@ -17,8 +17,8 @@ DeviceDecoder::DeviceDecoder(DeviceEngine& engine, std::int64_t max_tokens, cons
       table_(max_tokens),
       layer_size_(static_cast<std::size_t>(table_.num_pages()) * kPageTokens *
                   static_cast<std::size_t>(engine.spec().kv_width())),
-      keys_(device_, layer_size_ * static_cast<std::size_t>(engine.spec().layers)),
-      values_(device_, layer_size_ * static_cast<std::size_t>(engine.spec().layers)),
+      keys_(device_, layer_size_ * static_cast<std::size_t>(engine.spec().layers), "the key/value cache"),
+      values_(device_, layer_size_ * static_cast<std::size_t>(engine.spec().layers), "the key/value cache"),
       plan_(device_),
       window_plan_(device_),
       once_(device_),
@@ -163,13 +163,27 @@ void DeviceDecoder::prefill(std::span<const Append> runs) {
     std::vector<std::int32_t> all(runs.size());
     std::iota(all.begin(), all.end(), 0);
     const gpu::bf16* hidden = append(runs, all);
-    const auto vocab = static_cast<std::size_t>(engine_.spec().vocab);
-    for (const Append& run : runs) {
-        const float* logits = engine_.passes().head.logits(hidden, 1);
-        auto& kept = kept_.try_emplace(run.segment, device_).first->second;
-        device_.copy(kept.resize(vocab), logits, vocab * sizeof(float));
-        hidden += engine_.spec().width;
+    DeviceHead& head = engine_.passes().head;
+    const auto vocab = static_cast<std::size_t>(engine_.spec().vocab),
+               width = static_cast<std::size_t>(engine_.spec().width);
+    const auto pitch = static_cast<std::size_t>(head.pitch());
+    for (std::size_t first = 0; first < runs.size(); first += DeviceHead::kChunk) {
+        const std::size_t count = std::min<std::size_t>(DeviceHead::kChunk, runs.size() - first);
+        const float* logits = head.logits(hidden + first * width, static_cast<int>(count));
+        for (std::size_t i = 0; i < count; ++i)
+            device_.copy(room_for(runs[first + i].segment).resize(vocab), logits + i * pitch, vocab * sizeof(float));
     }
+}
+
+gpu::Memory<float>& DeviceDecoder::room_for(int segment) {
+    if (spare_.empty()) spare_.emplace_back(device_, "logits");
+    const auto placed = kept_.try_emplace(segment, std::move(spare_.back()));
+    if (placed.second) spare_.pop_back();
+    return placed.first->second;
+}
+
+void DeviceDecoder::forget(int segment) {
+    if (auto kept = kept_.extract(segment)) spare_.push_back(std::move(kept.mapped()));
 }
 
 void DeviceDecoder::sample(const float* logits, std::span<const double> uniform, std::size_t first) {

@@ -19,7 +19,7 @@ public:
     [[nodiscard]] std::int64_t free_tokens() const override { return table_.free_tokens(); }
 
     void prefill(std::span<const Append> runs) override;
-    void forget(int segment) override { kept_.erase(segment); }
+    void forget(int segment) override;
     [[nodiscard]] Choice draw(int segment, const Random& random, std::uint64_t counter) override;
     std::span<const Choice> step(std::span<const DecodeStep> steps) override;
     void values(std::span<const Append> runs, std::span<const std::int32_t> read, const model::ReadOut& read_out,
@@ -51,6 +51,8 @@ private:
     void plan_once(std::span<const Append> runs, int window, OnceMemory& to);
     [[nodiscard]] QueryTiles plan_tiles(std::span<const Append> runs, int window);
     [[nodiscard]] PageTarget pages(int layer) const;
+    /// Where a prefilled segment's logits go.
+    gpu::Memory<float>& room_for(int segment);
     /// Draws from rows of logits, one number each; into choices_ from `first` on.
     void sample(const float* logits, std::span<const double> uniform, std::size_t first);
 
@@ -61,6 +63,7 @@ private:
     std::size_t layer_size_;  ///< numbers of all pages of one layer
     gpu::Memory<gpu::bf16> keys_, values_;
     std::map<int, gpu::Memory<float>> kept_;  ///< logits behind a prefilled segment
+    std::vector<gpu::Memory<float>> spare_;   ///< of forgotten ones
     std::vector<Choice> choices_;
 
     // Of a pass.

@@ -22,7 +22,7 @@ const model::ModelSpec& supported(const model::ModelSpec& spec) {
 DeviceEngine::DeviceEngine(const model::ModelSpec& spec, std::unique_ptr<gpu::Device> device)
     : Engine(supported(spec)),
       device_(std::make_unique<CheckedDevice>(std::move(device))),
-      weights_(*device_, static_cast<std::size_t>(num_parameters())) {
+      weights_(*device_, static_cast<std::size_t>(num_parameters()), "weights") {
     device_->zero(weights_.data(), static_cast<std::size_t>(num_parameters()) * sizeof(bf16));
 }
 

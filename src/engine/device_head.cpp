@@ -15,7 +15,7 @@ DeviceHead::DeviceHead(gpu::Device& device, const model::ModelSpec& spec, const 
       spec_(spec),
       layout_(layout),
       weights_(weights),
-      logits_(device),
+      logits_(device, "logits"),
       logp_(device),
       entropy_(device),
       coefficient_(device),

@@ -37,8 +37,8 @@ double activation_bytes(const model::ModelSpec& s, Recompute recompute) {
     return s.layers * whole;
 }
 
-/// Bytes a token of the backward pass of one layer. Shares of keys' gradients: one a key tile and query head, and some
-/// more where keys have many readers.
+/// Bytes a token of the backward pass of one layer. Shares of keys' gradients: one a key and query head, and some more
+/// where keys have many readers.
 double backward_bytes(const model::ModelSpec& s) {
     const double numbers = (norms_what_blocks_add(s) ? 3.0 : 2.0) * s.width + s.ffn + s.qkv_width() + s.query_width();
     const double attention = s.heads + 3.0 * s.query_width();  // delta, dq, dk, dv

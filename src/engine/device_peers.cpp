@@ -47,6 +47,10 @@ std::unique_ptr<gpu::Peers> connect_devices(comm::Communicator& ranks, gpu::Devi
     std::unique_ptr<gpu::Peers> peers;
     ranks.outside("connecting devices", 0,
                   [&] { peers = in_words([&] { return device.connect(id, ranks.rank(), ranks.size()); }); });
+    if (peers == nullptr && ranks.root())
+        log::warn(
+            "libtdrm_cuda.so was built without NCCL (sums go through the hosts, slowly). Install it with "
+            "tools/install.sh --cuda and build again.");
     return peers;
 }
 

@@ -26,14 +26,14 @@ DeviceTraining::DeviceTraining(gpu::Device& device, const model::Layout& layout,
       pieces_(cut_at_parts(setup.trainable, layout.size, setup.shard.part)),
       ownership_(layout.size, setup.shard),
       weights_(weights),
-      master_(device),
-      first_(device),
-      second_(device),
-      gradient_(device),
-      first_rounded_(device),
-      second_rounded_(device),
-      exact_(device),
-      fast_(device),
+      master_(device, "master weights"),
+      first_(device, "moments"),
+      second_(device, "moments"),
+      gradient_(device, "the gradient"),
+      first_rounded_(device, "moments"),
+      second_rounded_(device, "moments"),
+      exact_(device, "the exact sum"),
+      fast_(device, "the sum"),
       squares_(device),
       largest_(device) {
     const auto n = static_cast<std::size_t>(layout.size), kept = static_cast<std::size_t>(ownership_.kept());
@@ -169,14 +169,20 @@ void DeviceTraining::sum_over_ranks(gpu::Memory<T>& total, comm::Communicator& r
 
 void DeviceTraining::collect(comm::Communicator& ranks, bool unit) {
     if (!dealt_) return;
-    const DealtTotal::AddUnit add = [&](const Range& range, std::span<std::int64_t> quanta) {
+    gpu::Peers* connected = ranks.size() > 1 ? peers(ranks) : nullptr;
+    dealt_->collect([&](const Range& range, int owner, std::span<std::int64_t> quanta) {
         const std::size_t bytes = quanta.size_bytes();
         device_.zero(exact_.data(), bytes);
-        device_.run(gpu::ExactAdd{exact_.data(), gradient_.data() + range.begin, quanta.size()});
-        device_.download(quanta.data(), exact_.data(), bytes);
-        device_.wait();
-    };
-    dealt_->collect(ranks, unit ? add : nullptr);
+        if (unit) device_.run(gpu::ExactAdd{exact_.data(), gradient_.data() + range.begin, quanta.size()});
+        if (connected != nullptr)
+            engine::exchange(ranks, *connected, "collecting on devices", bytes,
+                             [&] { connected->sum(exact_.data(), quanta.size(), owner); });
+        if (connected == nullptr ? unit : ownership_.keeps(range.begin)) {
+            device_.download(quanta.data(), exact_.data(), bytes);
+            device_.wait();
+        }
+        if (connected == nullptr) ranks.exact_sum(quanta, owner);
+    });
 }
 
 double DeviceTraining::reduce(comm::Communicator& ranks) {

@@ -42,6 +42,7 @@ void DeviceForestPlan::assign(const model::Forest& forest, bool for_backward, in
     parts_.assign(plan.parts());
     num_key_tiles_ = static_cast<int>(plan.key_tiles().size());
     num_chunks_ = static_cast<int>(plan.chunks().size());
+    num_shares_ = plan.num_shares();
 }
 
 gpu::RowLists DeviceRowLists::assign(std::span<const std::int32_t> target) {

@@ -59,6 +59,7 @@ public:
     [[nodiscard]] const gpu::KeyTile* key_tiles() const { return key_tiles_.data(); }
     [[nodiscard]] int num_chunks() const { return num_chunks_; }
     [[nodiscard]] int num_key_tiles() const { return num_key_tiles_; }
+    [[nodiscard]] int num_shares() const { return num_shares_; }
 
 private:
     DeviceQueryPlan queries_memory_;
@@ -66,7 +67,7 @@ private:
     gpu::Memory<gpu::KeyChunk> chunks_;
     gpu::Memory<gpu::QueryPart> parts_;
     gpu::QueryPlan queries_{};
-    int num_chunks_ = 0, num_key_tiles_ = 0;
+    int num_chunks_ = 0, num_key_tiles_ = 0, num_shares_ = 0;
 };
 
 /// Pages that a cached pass writes keys and values to, in one layer.

@@ -53,7 +53,7 @@ void DeviceTransformer::attention_backward(const model::Layer& layer, int rows, 
     linear_backward(d_mixed, d_attended, kept.mixed.data(), layer.output, rows, gradient, 0, layer.residual_scale);
     float* delta = delta_.resize(area(rows, spec_.heads));
     float* dq = dq_.resize(area(rows, spec_.query_width()));
-    const std::size_t shares = area(plan.num_chunks(), spec_.query_width()) * gpu::kKeyTileKeys;
+    const std::size_t shares = area(plan.num_shares(), spec_.query_width());
     float* dk = dk_.resize(shares);
     float* dv = dv_.resize(shares);
     bf16* d_qkv = d_qkv_.resize(area(rows, spec_.qkv_width()));

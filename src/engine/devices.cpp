@@ -4,11 +4,14 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <stdexcept>
 
 #include "cpu_engine.hpp"
 #include "device_engine.hpp"
+#include "processors.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/log.hpp"
 #include "tdrm/gpu/plugin.hpp"
 
 namespace tdrm::engine {
@@ -18,15 +21,20 @@ DeviceKind in_use = DeviceKind::cpu;
 model::Products products_used = model::Products::fp32;
 std::string name_in_use;
 
-/// Which of the ranks on this machine this one is, as launchers say; 0 alone.
-int local_rank() {
-    for (const char* variable : {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", "PALS_LOCAL_RANKID"})
+/// What launchers say in one of these variables.
+int said_by_launcher(std::initializer_list<const char*> variables, int otherwise) {
+    for (const char* variable : variables)
         if (const char* text = std::getenv(variable)) {
-            int rank = 0;
-            if (std::from_chars(text, text + std::strlen(text), rank).ec == std::errc{} && rank >= 0) return rank;
+            int number = 0;
+            if (std::from_chars(text, text + std::strlen(text), number).ec == std::errc{} && number >= 0) return number;
         }
-    return 0;
+    return otherwise;
 }
+/// Which of the ranks on this machine this one is; 0 alone.
+int local_rank() {
+    return said_by_launcher({"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", "PALS_LOCAL_RANKID"}, 0);
+}
+int local_ranks() { return said_by_launcher({"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "PALS_LOCAL_SIZE"}, 1); }
 
 /// One device a rank; with more ranks than devices they share.
 std::unique_ptr<gpu::Device> open_gpu() {
@@ -36,6 +44,18 @@ std::unique_ptr<gpu::Device> open_gpu() {
         throw ConfigError(cat("run.device: cuda isn't possible here: ", error.what(),
                               ". Use cpu, or emulated to try the code of GPUs without one."));
     }
+}
+
+/// Runs on the processors beside the GPU from now on. @return the GPU's name
+std::string settle_on_gpu() {
+    const auto gpu = open_gpu();
+    run_on(gpu->processors());
+    const int devices = gpu::cuda_status().devices;
+    if (local_rank() == 0 && local_ranks() > devices)
+        log::warn(
+            cat(local_ranks(), " ranks of this machine share ", devices,
+                " GPUs (they wait for each other, and their sums go through the host). Start one rank for each."));
+    return gpu->name();
 }
 
 }  // namespace
@@ -65,7 +85,7 @@ void use_device(DeviceKind wished, model::Products products) {
     name_in_use = rounds                           ? cat("bf16 products by ", model::ops::name_of(unit))
                   : in_use == DeviceKind::cpu      ? ""
                   : in_use == DeviceKind::emulated ? gpu::emulated_device()->name()
-                                                   : open_gpu()->name();
+                                                   : settle_on_gpu();
 }
 
 void plan_device(DeviceKind wished, model::Products products) {

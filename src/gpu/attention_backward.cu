@@ -130,13 +130,15 @@ __global__ void __launch_bounds__(kTileThreads, 1) attend_queries(AttendQueries 
     }
 }
 
-/// What a block of attend_keys knows of a part's rows beside their vectors.
-struct PartRows {
-    float lse[kPartRows], delta[kPartRows];
-    SeenKeys seen[kPartRows];  ///< of the tile's keys
+/// What a block of attend_keys knows of a part's row beside its vectors. It lies behind the row's queries, where rows
+/// are kept apart.
+struct PartRow {
+    float lse, delta;
+    SeenKeys seen;  ///< of the tile's keys
 };
+static_assert(sizeof(PartRow) == kEight * sizeof(bf16));
 template <int H>
-constexpr std::size_t kKeysBytes = 2 * (kKeyTileKeys + kPartRows) * kPitch<H> * sizeof(bf16) + sizeof(PartRows);
+constexpr std::size_t kKeysBytes = 2 * (kKeyTileKeys + kPartRows) * kPitch<H> * sizeof(bf16);
 /// One block a chunk, query head and kColumns: S^T = K Q^T, dP^T = V dO^T, dV += P^T dO, dK += dS^T Q.
 template <int H>
 __global__ void __launch_bounds__(kTileThreads) attend_keys(AttendKeys op) {
@@ -144,7 +146,7 @@ __global__ void __launch_bounds__(kTileThreads) attend_keys(AttendKeys op) {
     bf16* values = keys + kKeyTileKeys * kPitch<H>;
     bf16* queries = values + kKeyTileKeys * kPitch<H>;
     bf16* d_outs = queries + kPartRows * kPitch<H>;
-    PartRows& known = *reinterpret_cast<PartRows*>(d_outs + kPartRows * kPitch<H>);
+    const auto known = [&](int r) -> PartRow& { return *reinterpret_cast<PartRow*>(queries + r * kPitch<H> + H); };
     const AttendGradient& of = op.of;
     const KeyChunk chunk = op.chunks[blockIdx.x];
     const int head = static_cast<int>(blockIdx.y), kv = key_head(of.shape, head), width = of.shape.head_dim;
@@ -167,9 +169,8 @@ __global__ void __launch_bounds__(kTileThreads) attend_keys(AttendKeys op) {
             const std::size_t at = head_index(of, row_of[r < part.rows ? r : 0], head);
             const std::size_t of_row = static_cast<std::size_t>(part.range) * kTileRows + part.row_in_tile + r;
             const int first = chunk.begin - op.plan.ranges[part.range].begin;
-            known.lse[r] = of.lse[at];
-            known.delta[r] = of.delta[at];
-            known.seen[r] = r < part.rows ? seen_from(op.plan.seen[of_row], first) : SeenKeys{0, 0};
+            known(r) = {of.lse[at], of.delta[at],
+                        r < part.rows ? seen_from(op.plan.seen[of_row], first) : SeenKeys{0, 0}};
         }
         cp_async_wait<0>();
         __syncthreads();
@@ -178,24 +179,24 @@ __global__ void __launch_bounds__(kTileThreads) attend_keys(AttendKeys op) {
         for (int n = 0; n < kPartRows / 8; ++n)
             for (int j = 0; j < 4; ++j) {
                 const int row = fragment_column(n, j % 2), key = warp_id() * 16 + fragment_row(j / 2);
-                differentiate(scores[n][j], d_p[n][j], sees(known.seen[row], key), of.scale, known.lse[row],
-                              known.delta[row]);
+                const PartRow& of_row = known(row);
+                differentiate(scores[n][j], d_p[n][j], sees(of_row.seen, key), of.scale, of_row.lse, of_row.delta);
             }
         mix<H, kPartRows>(dv, scores, d_outs + first_column);
         mix<H, kPartRows>(dk, d_p, queries + first_column);
     }
-    const std::size_t share = (static_cast<std::size_t>(blockIdx.x) * of.shape.heads + head) * kKeyTileKeys;
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
         const int key = warp_id() * 16 + fragment_row(h);
         if (key >= chunk.keys) continue;
+        const std::size_t share = head_index(of, chunk.first_share + key, head);
 #pragma unroll
         for (int d = 0; d < kColumns<H> / 8; ++d)
             for (int j = 0; j < 2; ++j) {
                 const int column = first_column + fragment_column(d, j);
                 if (column >= width) continue;
-                op.dk[(share + key) * width + column] = dk[d][h * 2 + j];
-                op.dv[(share + key) * width + column] = dv[d][h * 2 + j];
+                op.dk[share * width + column] = dk[d][h * 2 + j];
+                op.dv[share * width + column] = dv[d][h * 2 + j];
             }
     }
 }
@@ -208,8 +209,8 @@ __device__ __forceinline__ float sum_shares(const AttendReduce& op, const float*
     for (int chunk = 0; chunk < tile.chunks; ++chunk)
         for (int g = 0; g < group; ++g) {
             const std::size_t share =
-                static_cast<std::size_t>(tile.first_chunk + chunk) * op.shape.heads + kv * group + g;
-            total += shares[(share * kKeyTileKeys + key) * width + column];
+                static_cast<std::size_t>(tile.first_share + chunk * tile.keys + key) * op.shape.heads + kv * group + g;
+            total += shares[share * width + column];
         }
     return total;
 }

@@ -14,6 +14,7 @@ __device__ __forceinline__ std::uint32_t pack(float low, float high) {
 }
 
 __device__ __forceinline__ void load_eight(float (&x)[kEight], const bf16* from) {
+    check_aligned(from);
     const uint4 words = *reinterpret_cast<const uint4*>(from);
     const std::uint32_t pairs[4] = {words.x, words.y, words.z, words.w};
     for (int i = 0; i < 4; ++i) {
@@ -23,6 +24,7 @@ __device__ __forceinline__ void load_eight(float (&x)[kEight], const bf16* from)
 }
 
 __device__ __forceinline__ void store_eight(bf16* to, const float (&x)[kEight]) {
+    check_aligned(to);
     *reinterpret_cast<uint4*>(to) = uint4{pack(x[0], x[1]), pack(x[2], x[3]), pack(x[4], x[5]), pack(x[6], x[7])};
 }
 

@@ -17,7 +17,7 @@ class EmulatedDevice final : public Device {
 public:
     [[nodiscard]] std::string name() const override { return "emulated"; }
 
-    [[nodiscard]] void* allocate(std::size_t bytes) override {
+    [[nodiscard]] void* allocate(std::size_t bytes, const char*) override {
         void* memory = std::aligned_alloc(kAlign, (bytes + kAlign - 1) / kAlign * kAlign);
         if (memory == nullptr && bytes > 0) throw std::bad_alloc();
         if (memory != nullptr) std::memset(memory, kPoison, bytes);

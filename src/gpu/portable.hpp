@@ -29,6 +29,9 @@ __device__ __forceinline__ float to_float(bf16 x) { return __uint_as_float(std::
 /// To nearest, ties to even; NaN stays NaN.
 __device__ __forceinline__ bf16 to_bf16(float x) { return {__bfloat16_as_ushort(__float2bfloat16_rn(x))}; }
 
+/// Whether 16 bytes can be moved there at once: the emulator looks, a device faults.
+__device__ __forceinline__ void check_aligned(const void*) {}
+
 /// c += A B with A 16 x 16, B 16 x 8 in bf16, C in fp32.
 __device__ __forceinline__ void mma_16x8x16(float (&c)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
     asm volatile(

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/ledger.hpp"
@@ -89,13 +90,13 @@ struct UnitReport {
 
 class Training {
 public:
-    Training(comm::Communicator& ranks, std::span<const Trainee> trainees, Objective& objective,
-             const Evaluation& evaluation, const TrainerOptions& options)
+    Training(comm::Communicator& ranks, std::span<const Trainee> trainees, Objective& objective, Evaluation evaluation,
+             const TrainerOptions& options)
         : ranks_(ranks),
           trainees_(trainees),
           kept_(trainees.begin(), trainees.end()),
           objective_(objective),
-          evaluation_(evaluation),
+          evaluation_(std::move(evaluation)),
           options_(options),
           log_(options.directory, ranks.root()) {
         ensure(!trainees.empty(), "something is trained");
@@ -257,9 +258,19 @@ private:
         return reports;
     }
 
+    /// A device that fails, or has no room, is told of with the unit.
     UnitReport differentiate(std::size_t unit) {
         const std::string name = objective_.unit_name(unit);
         ranks_.working_on(name);
+        try {
+            return differentiate(unit, name);
+        } catch (const ConfigError&) {
+            std::throw_with_nested(ConfigError(cat("update ", state_.update, ", ", name)));
+        } catch (const CommError&) {
+            std::throw_with_nested(CommError(cat("update ", state_.update, ", ", name)));
+        }
+    }
+    UnitReport differentiate(std::size_t unit, const std::string& name) {
         const auto only = objective_.trainee_of(unit);
         const auto taught = only ? trainees_.subspan(*only, 1) : trainees_;
         for (const Trainee& trainee : taught) trainee.engine.begin_unit();

@@ -58,6 +58,12 @@ class Devices(unittest.TestCase):
         runs.finish(stopped, config=self.config, settings=settings, more=only, ranks=2)
         self.assertEqual(runs.differences(whole, stopped), [])
 
+    def test_killed_ranks_leave_a_run_that_goes_on_to_the_same_end(self):
+        whole, killed, only = self.folder / "whole", self.folder / "killed", ["--until", "td"]
+        runs.finish(whole, config=self.config, more=only)
+        runs.run_with_kills(killed, kills=3, seed=5, rank_counts=(1, 2), config=self.config, more=only)
+        self.assertEqual(runs.differences(whole, killed), [])
+
     def test_less_memory_gives_the_same_weights(self):
         whole, less, only = self.folder / "whole", self.folder / "less", ["--only", "base"]
         settings = ["stages.base.precision={moments: bf16}"]
@@ -147,6 +153,7 @@ class Devices(unittest.TestCase):
             self.assertEqual(done.returncode, 64, done.stdout)
             self.assertIn("there is no GPU to try", done.stdout)
 
+    @unittest.skipIf(pathlib.Path("/dev/nvidia0").exists(), "there is a GPU")
     def test_a_device_that_isnt_there_is_refused(self):
         done = runs.tdrm(*runs.run_arguments(self.folder / "run", self.config, ["run.device=cuda"]))
         self.assertEqual(done.returncode, 64, done.stdout)

@@ -29,6 +29,19 @@ class AnyNumberOfRanks(unittest.TestCase):
             runs.finish(self.folder / str(ranks), ranks=ranks, settings=["stages.critic.minibatches=1"], more=["--until", "critic"])
         self.assertEqual(runs.differences(self.folder / "1", self.folder / "3"), [])
 
+    def test_dealt_state_is_committed_by_its_owners_and_goes_on_with_others(self):
+        # Two parts of 2^24 parameters: with fewer everybody keeps everything.
+        settings = ["stages.base.model={layers: 1, width: 256, heads: 4, ffn: 22000}", "stages.base.updates=3", "stages.base.batch=4",
+                    "stages.base.eval.problems=''"]
+        only, whole, dealt = ["--only", "base"], self.folder / "whole", self.folder / "dealt"
+        runs.finish(whole, settings=settings, more=only)
+        begun = runs.tdrm(*runs.run_arguments(dealt, settings=[*settings, "run.sum=dealt"], more=[*only, "--max-time", "0.01s"]), ranks=2)
+        self.assertEqual(begun.returncode, 75, begun.stdout)
+        with h5py.File(max(dealt.glob("base/update-*")) / "part-0001.h5") as file:
+            self.assertIn("optimizer/exp_avg_sq", file)
+        runs.finish(dealt, settings=settings, more=only)
+        self.assertEqual([d for d in runs.differences(whole, dealt) if "config.yaml" not in d], [])
+
     def test_another_seed_gives_another_run_and_the_comparison_sees_it(self):
         runs.finish(self.folder / "seed", settings=["run.seed=2"])
         found = "\n".join(runs.differences(runs.reference(), self.folder / "seed"))

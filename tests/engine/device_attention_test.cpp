@@ -218,7 +218,7 @@ TEST_P(DeviceAttention, GradientsAreThoseOfProcessorsUnderEverySchedule) {
     table.grow(512);
     const gpu::Rotary rotary{table.cosine(0), table.sine(0), table.num_pairs(), false, forest_.positions().data()};
     const std::size_t shares =
-        plan_.chunks().size() * lse_size_ / tokens_ * gpu::kKeyTileKeys * static_cast<std::size_t>(shape_.head_dim);
+        static_cast<std::size_t>(plan_.num_shares()) * static_cast<std::size_t>(shape_.heads * shape_.head_dim);
     const auto d_qkv = gpu::under_all_schedules([&] {
         auto gradient = poisoned<bf16>(qkv_.size());
         auto delta = poisoned<float>(lse_size_), dq = poisoned<float>(out_size_), dk = poisoned<float>(shares),

@@ -16,7 +16,7 @@ class CountingDevice final : public gpu::Device {
 public:
     explicit CountingDevice(double& bytes) : bytes_(bytes) {}
     [[nodiscard]] std::string name() const override { return "counting"; }
-    [[nodiscard]] void* allocate(std::size_t bytes) override {
+    [[nodiscard]] void* allocate(std::size_t bytes, const char*) override {
         void* address = reinterpret_cast<void*>(next_ += std::size_t{1} << 40U);  // never touched
         sizes_[address] = static_cast<double>(bytes);
         bytes_ += static_cast<double>(bytes);

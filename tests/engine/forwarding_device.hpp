@@ -11,7 +11,9 @@ namespace tdrm::engine {
 class ForwardingDevice : public gpu::Device {
 public:
     [[nodiscard]] std::string name() const override { return device_->name(); }
-    [[nodiscard]] void* allocate(std::size_t bytes) override { return device_->allocate(bytes); }
+    [[nodiscard]] void* allocate(std::size_t bytes, const char* what) override {
+        return device_->allocate(bytes, what);
+    }
     void release(void* memory) noexcept override { device_->release(memory); }
     void upload(void* to, const void* from, std::size_t bytes) override { device_->upload(to, from, bytes); }
     void download(void* to, const void* from, std::size_t bytes) override { device_->download(to, from, bytes); }

@@ -10,8 +10,20 @@
 namespace tdrm::engine {
 namespace {
 
-using rollout::toy_model;
 using rollout::toy_tokens;
+
+/// On every engine that this machine has.
+class Lora : public testing::TestWithParam<DeviceKind> {
+protected:
+    static std::unique_ptr<Engine> toy_model(model::Head head = model::Head::language) {
+        return rollout::toy_model(head, 1, GetParam());
+    }
+    /// Adapters that change something.
+    static std::unique_ptr<Engine> adapted(model::Head head = model::Head::language);
+};
+INSTANTIATE_TEST_SUITE_P(All, Lora, testing::Values(DeviceKind::cpu, DeviceKind::emulated), [](const auto& of) {
+    return std::string(enum_names(of.param)[static_cast<std::size_t>(of.param)].second);
+});
 
 const LoraOptions kOptions{.rank = 3, .alpha = 6};
 
@@ -21,9 +33,8 @@ std::vector<float> read(const Engine& engine, Array array) {
     return values;
 }
 
-/// Adapters that change something.
-std::unique_ptr<Engine> adapted(model::Head head = model::Head::language) {
-    auto engine = with_adapters(toy_model(head, 1), kOptions, 5);
+std::unique_ptr<Engine> Lora::adapted(model::Head head) {
+    auto engine = with_adapters(toy_model(head), kOptions, 5);
     Random random(random_key(4, "adapters"));
     auto values = read(*engine, Array::weights);
     for (float& v : values) v += 0.1F * static_cast<float>(random.next_normal());
@@ -57,9 +68,8 @@ void differentiate(Engine& engine, const Batch& batch) {
     engine.backward(batch.forest);
 }
 
-TEST(Lora, BeginsAsTheModelItself) {
-    const auto plain = toy_model(model::Head::language, 1),
-               engine = with_adapters(toy_model(model::Head::language, 1), kOptions, 5);
+TEST_P(Lora, BeginsAsTheModelItself) {
+    const auto plain = toy_model(), engine = with_adapters(toy_model(), kOptions, 5);
     const Batch batch = batch_of(plain->spec().vocab);
     EXPECT_EQ(logprobs(*engine, batch), logprobs(*plain, batch));
     EXPECT_LT(engine->num_parameters(), plain->num_parameters() / 2);
@@ -67,12 +77,12 @@ TEST(Lora, BeginsAsTheModelItself) {
     EXPECT_EQ(sizes.learning, engine->num_parameters());
 }
 
-TEST(Lora, HasTheGradientOfItsFactors) {
+TEST_P(Lora, HasTheGradientOfItsFactors) {
     // dA = s B^T dW and dB = s dW A^T of the whole gradient at the merged weights.
     const auto engine = adapted();
     engine->begin_training({});
     const Batch batch = batch_of(engine->spec().vocab);
-    const auto whole = make_engine(engine->spec());
+    const auto whole = make_engine(engine->spec(), GetParam());
     (void)logprobs(*engine, batch);  // merged
     whole->write(Array::weights, 0, read(*engine->body(), Array::weights));
     whole->begin_training({});
@@ -116,7 +126,7 @@ TEST(Lora, HasTheGradientOfItsFactors) {
     EXPECT_GT(matrices, 6);
 }
 
-TEST(Lora, ChangesOnlyWhatLearnsAndSamplesFromIt) {
+TEST_P(Lora, ChangesOnlyWhatLearnsAndSamplesFromIt) {
     const auto engine = adapted();
     comm::Communicator ranks;
     engine->begin_training({});
@@ -149,8 +159,8 @@ TEST(Lora, ChangesOnlyWhatLearnsAndSamplesFromIt) {
     EXPECT_EQ(choice.logprob, logp[0]);
 }
 
-TEST(Lora, GoesOnFromItsNumbers) {
-    const auto first = adapted(), second = with_adapters(toy_model(model::Head::language, 1), kOptions, 99);
+TEST_P(Lora, GoesOnFromItsNumbers) {
+    const auto first = adapted(), second = with_adapters(toy_model(), kOptions, 99);
     comm::Communicator ranks;
     const Batch batch = batch_of(first->spec().vocab);
     const auto learn = [&](Engine& engine, std::int64_t update) {
@@ -171,7 +181,7 @@ TEST(Lora, GoesOnFromItsNumbers) {
     EXPECT_EQ(read(*first->body(), Array::weights), read(*second->body(), Array::weights));
 }
 
-TEST(Lora, TrainsTheHeadOfAValueModelWhole) {
+TEST_P(Lora, TrainsTheHeadOfAValueModelWhole) {
     const auto engine = adapted(model::Head::value);
     engine->begin_training({});
     const Batch batch = batch_of(engine->spec().vocab);
@@ -186,10 +196,10 @@ TEST(Lora, TrainsTheHeadOfAValueModelWhole) {
     EXPECT_NE(gradient[static_cast<std::size_t>(head.offset)], 0);
 }
 
-TEST(Lora, RefusesWhatIsNoTargetOrNoLowRank) {
+TEST_P(Lora, RefusesWhatIsNoTargetOrNoLowRank) {
     const auto refused = [](LoraOptions options) {
         try {
-            (void)with_adapters(toy_model(model::Head::language, 1), options, 1);
+            (void)with_adapters(toy_model(), options, 1);
             return std::string();
         } catch (const ConfigError& error) {
             return std::string(error.what());
@@ -197,7 +207,7 @@ TEST(Lora, RefusesWhatIsNoTargetOrNoLowRank) {
     };
     EXPECT_NE(refused({.rank = 2, .alpha = 1, .targets = {"q_porj"}}).find("q_porj"), std::string::npos);
     EXPECT_NE(refused({.rank = 1000, .alpha = 1, .targets = {"q_proj"}}).find("1000"), std::string::npos);
-    EXPECT_EQ(with_adapters(toy_model(model::Head::language, 1), {}, 1)->body(), nullptr) << "rank 0";
+    EXPECT_EQ(with_adapters(toy_model(), {}, 1)->body(), nullptr) << "rank 0";
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // The library that has GPUs, as far as that goes without one.
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "../../src/gpu/cuda/lt_product.hpp"
 #include "tdrm/base/bfloat16.hpp"
 #include "tdrm/base/random.hpp"
@@ -112,6 +114,21 @@ TEST(CudaLibrary, PreferencesForbidSplitSums) {
                                                sizeof schemes, &written),
           "reading");
     EXPECT_EQ(schemes, CUBLASLT_REDUCTION_SCHEME_NONE);
+}
+
+TEST(CudaLibrary, AlgorithmsDependOnNoNumberOfRows) {
+    const auto asked = [](Product product, int rows) {
+        const bool sums = product == Product::tn;
+        const Gemm gemm{
+            product, sums ? 896 : rows, 128, sums ? rows : 896, nullptr, 896, nullptr, 896, nullptr, nullptr, 128, 0};
+        const Gemm found = representative(gemm);
+        return std::tuple(found.m, found.n, found.k);
+    };
+    for (const Product product : {Product::nt, Product::nn, Product::tn}) {
+        EXPECT_EQ(asked(product, 1), asked(product, 32));
+        EXPECT_EQ(asked(product, 2100), asked(product, 16000)) << "units of different sizes";
+        EXPECT_NE(asked(product, 32), asked(product, 33));
+    }
 }
 
 TEST(CudaLibrary, PreferencesTakeOperandsFromTheMiddleOfBuffers) {

@@ -1,4 +1,8 @@
 // The emulator finds what it is there for.
+#include <algorithm>
+#include <set>
+
+#include "../../src/gpu/eight.hpp"
 #include "../../src/gpu/portable.hpp"
 #include "../../src/gpu/warp_sums.hpp"
 #include "kernel_fixture.hpp"
@@ -133,7 +137,7 @@ TEST(Emulator, FragmentsLieWhereCuteSaysTheyDo) {
 }
 
 /// What happens on the thread that a rule names.
-enum class Fault { none, barrier, leaving, collective, alignment, copy };
+enum class Fault { none, barrier, leaving, collective, alignment, copy, load };
 __global__ void break_a_rule(Fault fault) {
     DYNAMIC_SHARED(bf16, shared);
     const bool odd = threadIdx.x == 33;
@@ -143,6 +147,8 @@ __global__ void break_a_rule(Fault fault) {
     std::uint32_t fragments[4];
     ldmatrix_x4(fragments, shared + threadIdx.x % 32 * 8 + (fault == Fault::alignment && odd ? 1 : 0));
     if (fault == Fault::copy && odd) cp_async_16(shared + 4, shared, true);
+    float eight[kEight];
+    if (fault == Fault::load && odd) load_eight(eight, shared + 4);
     __syncthreads();
 }
 
@@ -157,14 +163,44 @@ std::string problem(Fault fault) {
 
 TEST(Emulator, NamesTheThreadThatBreaksARule) {
     EXPECT_EQ(problem(Fault::none), "");
-    EXPECT_NE(problem(Fault::barrier).find("threads wait at different barriers in block (0, 0, 0)"), std::string::npos)
+    EXPECT_NE(problem(Fault::barrier).find("threads wait at different barriers in block ("), std::string::npos)
         << problem(Fault::barrier);
     EXPECT_NE(problem(Fault::leaving).find("a lane left while its warp waits"), std::string::npos);
     EXPECT_NE(problem(Fault::leaving).find("thread (33, 0, 0)"), std::string::npos);
     EXPECT_NE(problem(Fault::collective).find("different paths to a collective"), std::string::npos);
     EXPECT_NE(problem(Fault::alignment).find("isn't aligned"), std::string::npos);
     EXPECT_NE(problem(Fault::copy).find("asynchronous copy isn't aligned"), std::string::npos);
+    EXPECT_NE(problem(Fault::load).find("16 bytes are moved from an address between them"), std::string::npos);
     EXPECT_EQ(problem(Fault::none), "") << "the machine goes on";
+}
+
+TEST(Emulator, RefusesWhatDevicesHaveNoRoomFor) {
+    const auto start = [](dim3 grid, std::size_t shared) {
+        launch(break_a_rule, grid, 64, shared, nullptr, Fault::none);
+    };
+    EXPECT_NO_THROW(start(dim3(1), 99 << 10));
+    EXPECT_THROW(start(dim3(1), (99 << 10) + 1), emulator::KernelError);
+    EXPECT_THROW(start(dim3(1, 65536), 1024), emulator::KernelError);
+}
+
+/// Writes the number of its block behind what the blocks before it wrote.
+__global__ void note_block(int* order, int* count) {
+    order[(*count)++] = static_cast<int>(blockIdx.x + 3 * blockIdx.y);
+}
+
+TEST(Emulator, RunsBlocksInEveryOrder) {
+    std::set<std::vector<int>> orders;
+    for (unsigned seed = 0; seed < 8; ++seed) {
+        emulator::set_schedule({seed});
+        std::vector<int> order(6);
+        int count = 0;
+        launch(note_block, dim3(3, 2), 1, 0, nullptr, order.data(), &count);
+        orders.insert(order);
+        std::sort(order.begin(), order.end());
+        EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 3, 4, 5}));
+    }
+    emulator::set_schedule({});
+    EXPECT_GT(orders.size(), 3U);
 }
 
 /// Reads what a copy brings, waiting for it or not.

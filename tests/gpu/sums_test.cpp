@@ -114,9 +114,19 @@ TEST(Sums, RoundAndWidenAndAdd) {
     const auto values = numbers.floats(3000);
     std::vector<bf16> rounded(values.size());
     std::vector<float> widened(values.size()), total(values.size(), 1);
-    start(Round{rounded.data(), values.data(), values.size()}, nullptr);
-    start(Widen{widened.data(), rounded.data(), values.size()}, nullptr);
-    start(FastAdd{total.data(), values.data(), values.size()}, nullptr);
+    rounded = under_all_schedules([&] {
+        start(Round{rounded.data(), values.data(), values.size()}, nullptr);
+        return rounded;
+    });
+    widened = under_all_schedules([&] {
+        start(Widen{widened.data(), rounded.data(), values.size()}, nullptr);
+        return widened;
+    });
+    total = under_all_schedules([&] {
+        auto sum = total;
+        start(FastAdd{sum.data(), values.data(), values.size()}, nullptr);
+        return sum;
+    });
     for (std::size_t i = 0; i < values.size(); ++i) {
         EXPECT_EQ(rounded[i].bits, to_bf16(values[i]).bits);
         EXPECT_EQ(widened[i], to_float(rounded[i]));

@@ -15,8 +15,8 @@ namespace {
 class CountingDevice final : public engine::ForwardingDevice {
 public:
     explicit CountingDevice(std::size_t& bytes) : bytes_(bytes) {}
-    [[nodiscard]] void* allocate(std::size_t bytes) override {
-        void* memory = ForwardingDevice::allocate(bytes);
+    [[nodiscard]] void* allocate(std::size_t bytes, const char* what) override {
+        void* memory = ForwardingDevice::allocate(bytes, what);
         bytes_ += sizes_[memory] = bytes;
         return memory;
     }

@@ -46,9 +46,10 @@ endif()
 set(TDRM_HAS_NCCL OFF)
 if(TDRM_WITH_NCCL)
   find_package(CUDAToolkit QUIET)
-  find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${NCCL_HOME}/include $ENV{NCCL_HOME}/include ${CUDAToolkit_INCLUDE_DIRS})
+  find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${NCCL_HOME}/include $ENV{NCCL_HOME}/include ${CUDAToolkit_INCLUDE_DIRS}
+            ${CMAKE_SOURCE_DIR}/.deps/nccl/include)
   find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${NCCL_HOME}/lib $ENV{NCCL_HOME}/lib
-               ${CUDAToolkit_LIBRARY_DIR})
+               ${CUDAToolkit_LIBRARY_DIR} ${CMAKE_SOURCE_DIR}/.deps/nccl/lib)
   if(CUDAToolkit_FOUND AND NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
     set(TDRM_HAS_NCCL ON)
     add_library(tdrm_nccl INTERFACE)

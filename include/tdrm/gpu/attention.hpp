@@ -102,11 +102,11 @@ struct AttendQueries {
 struct QueryPart {
     std::int32_t first_row, rows, range, row_in_tile;
 };
-/// Keys begin, ... of the flat run, at most kKeyTileKeys; and some of the parts that see them.
+/// Keys begin, ... of the flat run, at most kKeyTileKeys; some of the parts that see them; and where their shares lie.
 struct KeyChunk {
-    std::int32_t begin, keys, first_part, parts;
+    std::int32_t begin, keys, first_part, parts, first_share;
 };
-/// dk, dv [chunk][N][kKeyTileKeys][H] in fp32: the share of a chunk's queries.
+/// dk, dv [share][N][H] in fp32: what a chunk's queries add to one of its keys.
 struct AttendKeys {
     float* dk;
     float* dv;
@@ -116,9 +116,9 @@ struct AttendKeys {
     const QueryPart* parts;
     int num_chunks;
 };
-/// Keys and their chunks. Key tiles cover all tokens.
+/// Keys, and the shares of their chunks, one chunk behind the other. Key tiles cover all tokens.
 struct KeyTile {
-    std::int32_t begin, keys, first_chunk, chunks;
+    std::int32_t begin, keys, first_share, chunks;
 };
 /// d_qkv: sums of dk and dv over chunks and over the query heads that share a key head, in order, and dq; queries and
 /// keys turned back.

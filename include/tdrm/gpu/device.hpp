@@ -53,8 +53,8 @@ public:
 
     [[nodiscard]] virtual std::string name() const = 0;
 
-    /// Memory of whatever content, aligned to 256 bytes.
-    [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
+    /// Memory of whatever content, aligned to 256 bytes. @param what it is for, in words
+    [[nodiscard]] virtual void* allocate(std::size_t bytes, const char* what) = 0;
     virtual void release(void* memory) noexcept = 0;
 
     // Queued. `from` of an upload may change when the call returns; `to` of a download is there after `wait`.
@@ -70,10 +70,12 @@ public:
     /// Bytes of the device's memory that are in use, by whomever; 0: it doesn't say.
     [[nodiscard]] virtual std::size_t used_bytes() { return 0; }
 
+    /// Processors on its side of the machine, as Linux lists them, e.g. 0-3,8; "": it doesn't say.
+    [[nodiscard]] virtual std::string processors() const { return ""; }
     /// What tells this device from all others of a job; "": it connects with nobody, sums go through the hosts.
     [[nodiscard]] virtual std::string place() const { return ""; }
     [[nodiscard]] virtual PeersId new_peers_id() const { return {}; }
-    /// Collective. No two ranks have the same place. The device must outlive its peers.
+    /// Collective. No two ranks have the same place. The device must outlive its peers. @return null: it can't
     [[nodiscard]] virtual std::unique_ptr<Peers> connect(const PeersId&, int /*rank*/, int /*size*/) { return nullptr; }
 };
 
@@ -84,20 +86,27 @@ public:
 template <class T>
 class Memory {
 public:
-    explicit Memory(Device& device) : device_(&device) {}
-    Memory(Device& device, std::size_t n) : device_(&device) { resize(n); }
+    /// @param what it is for, as an error says when there is no room for it
+    explicit Memory(Device& device, const char* what = "activations") : device_(&device), what_(what) {}
+    Memory(Device& device, std::size_t n, const char* what = "activations") : Memory(device, what) { resize(n); }
     ~Memory() { device_->release(data_); }
     Memory(Memory&& other) noexcept
-        : device_(other.device_), data_(std::exchange(other.data_, nullptr)), capacity_(other.capacity_) {}
+        : device_(other.device_),
+          what_(other.what_),
+          data_(std::exchange(other.data_, nullptr)),
+          capacity_(std::exchange(other.capacity_, 0)) {}
     Memory(const Memory&) = delete;
     Memory& operator=(const Memory&) = delete;
     Memory& operator=(Memory&&) = delete;
 
-    /// Room for n numbers, whose content is lost if it has to grow. @return data()
+    /// Room for n numbers, whose content is lost if it has to grow. Small room grows twofold: what a sequence needs
+    /// becomes more with every token. @return data()
     T* resize(std::size_t n) {
+        constexpr std::size_t kSmall = std::size_t{64} << 10;
         if (n > capacity_) {
+            if (capacity_ > 0 && n * sizeof(T) < kSmall) n *= 2;
             release();
-            data_ = static_cast<T*>(device_->allocate(n * sizeof(T)));
+            data_ = static_cast<T*>(device_->allocate(n * sizeof(T), what_));
             capacity_ = n;
         }
         return data_;
@@ -118,6 +127,7 @@ public:
 
 private:
     Device* device_;
+    const char* what_;
     T* data_ = nullptr;
     std::size_t capacity_ = 0;
 };

@@ -8,8 +8,8 @@
 
 namespace tdrm::gpu {
 
-/// Of Device, Operation and Gemm: another number when one of them changes.
-inline constexpr int kPluginInterface = 2 + static_cast<int>(sizeof(Operation)) * 1000;
+/// Of Device, Operation and Gemm. Sizes change it; the first number must, whenever anything else of them does.
+inline constexpr int kPluginInterface = 3 + static_cast<int>(sizeof(Operation) + sizeof(Gemm)) * 1000;
 
 /// Where the plugin is, without opening it (that takes 0.1 s and 200 MB); "": nowhere but perhaps where the loader
 /// looks.

@@ -47,7 +47,8 @@ void check_rows(Report& report, Device& device, bool quick) {
     for (const Shape& shape : {Shape{"qkv of 0.5B", 1152, 896, false}, Shape{"gate and up of 0.5B", 9728, 896, false},
                                Shape{"down of 0.5B", 896, 4864, false}, Shape{"head of 0.5B", 151936, 896, true},
                                Shape{"qkv of 7B", 4608, 3584, false}, Shape{"down of 7B", 3584, 18944, false}}) {
-        const int n = quick ? shape.n / 32 : shape.n, k = quick ? shape.k / 32 : shape.k, most = quick ? 70 : 2048;
+        const int n = quick ? shape.n / 32 / 8 * 8 : shape.n, k = quick ? shape.k / 32 / 8 * 8 : shape.k;
+        const int most = quick ? 70 : 2048;
         Arrays arrays(device, 3);
         const bf16* x = arrays.bf16s(static_cast<std::size_t>(most) * static_cast<std::size_t>(k));
         const bf16* w = arrays.bf16s(static_cast<std::size_t>(n) * static_cast<std::size_t>(k), 0.02F);

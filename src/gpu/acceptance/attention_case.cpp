@@ -54,8 +54,7 @@ private:
     void add_keys(const Segment& segment) {
         constexpr int parts_of_chunk = 32;
         for (int first = 0; first < segment.length; first += kKeyTileKeys) {
-            KeyTile tile{segment.begin + first, std::min(kKeyTileKeys, segment.length - first),
-                         static_cast<std::int32_t>(case_.chunks.size()), 0};
+            KeyTile tile{segment.begin + first, std::min(kKeyTileKeys, segment.length - first), case_.num_shares, 0};
             int in_chunk = parts_of_chunk;
             for (const QueryTile& query : case_.tiles)
                 for (int range = query.first_range; range < query.first_range + query.ranges; ++range) {
@@ -64,8 +63,10 @@ private:
                         const int count = std::min(kPartRows, query.rows - row);
                         if (!seen(range, row, count, first, tile.keys)) continue;
                         if (in_chunk == parts_of_chunk) {
-                            case_.chunks.push_back(
-                                {tile.begin, tile.keys, static_cast<std::int32_t>(case_.parts.size()), 0});
+                            case_.chunks.push_back({tile.begin, tile.keys,
+                                                    static_cast<std::int32_t>(case_.parts.size()), 0,
+                                                    case_.num_shares});
+                            case_.num_shares += tile.keys;
                             ++tile.chunks;
                             in_chunk = 0;
                         }

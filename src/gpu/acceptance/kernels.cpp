@@ -279,7 +279,7 @@ struct OnDevice {
 
 std::vector<double> attention_gradient(Arrays& a, const AttentionCase& c) {
     const OnDevice on(a, c);
-    const std::size_t shares = c.chunks.size() * area(c.shape.heads, c.shape.head_dim) * kKeyTileKeys;
+    const std::size_t shares = area(c.num_shares, c.shape.heads * c.shape.head_dim);
     const bf16* d_out = a.bf16s(on.out_size);
     float* delta = a.room<float>(on.lse_size);
     float* dq = a.room<float>(on.out_size);

@@ -28,6 +28,7 @@ struct AttentionCase {
     std::vector<KeyTile> key_tiles;
     std::vector<KeyChunk> chunks;
     std::vector<QueryPart> parts;
+    int num_shares = 0;
 };
 /// @param window tokens that a token looks back on, its own too; 0: all
 [[nodiscard]] AttentionCase attention_case(const HeadShape& shape, int prompt, int answer, int answers, int window = 0);

@@ -1,7 +1,11 @@
 #include "cuda_device.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cctype>
 #include <cstring>
+#include <fstream>
 #include <new>
 #include <stdexcept>
 
@@ -9,8 +13,6 @@
 #include "tdrm/gpu/plugin.hpp"
 
 #if TDRM_HAS_NCCL
-#include <unistd.h>
-
 #include "nccl_peers.hpp"
 #endif
 
@@ -23,13 +25,6 @@ void check(cudaError_t status, const char* what) {
     if (status != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(status));
 }
 
-/// Rows for which an algorithm is chosen: decoding few or many sequences, and passes.
-int row_bucket(int rows) {
-    constexpr int buckets[] = {32, 256, 2048};
-    const int* bucket = std::find_if(std::begin(buckets), std::end(buckets), [&](int most) { return rows <= most; });
-    return bucket == std::end(buckets) ? 16384 : *bucket;
-}
-
 }  // namespace
 
 CudaDevice::CudaDevice(int ordinal) : ordinal_(ordinal) {
@@ -39,6 +34,7 @@ CudaDevice::CudaDevice(int ordinal) : ordinal_(ordinal) {
     if (properties.major < 8)
         throw std::runtime_error(std::string(properties.name) +
                                  " can't compute in bf16 (compute capability 8.0 or later is needed)");
+    reads_pageable_memory_ = properties.pageableMemoryAccess != 0;
     int library = 0;
     cudaRuntimeGetVersion(&library);
     name_ = std::string(properties.name) + ", " + std::to_string(properties.multiProcessorCount) +
@@ -47,7 +43,7 @@ CudaDevice::CudaDevice(int ordinal) : ordinal_(ordinal) {
             std::to_string(cublasLtGetVersion());
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
     check(cublasLtCreate(&handle_), "opening cuBLASLt");
-    workspace_ = allocate(kWorkspaceBytes);
+    workspace_ = allocate(kWorkspaceBytes, "products");
 }
 
 CudaDevice::~CudaDevice() {
@@ -57,7 +53,7 @@ CudaDevice::~CudaDevice() {
     cudaStreamDestroy(stream_);
 }
 
-void* CudaDevice::allocate(std::size_t bytes) {
+void* CudaDevice::allocate(std::size_t bytes, const char*) {
     void* memory = nullptr;
     if (bytes == 0) return memory;
     const cudaError_t status = cudaMalloc(&memory, bytes);
@@ -73,6 +69,8 @@ void CudaDevice::release(void* memory) noexcept { cudaFree(memory); }
 
 void CudaDevice::upload(void* to, const void* from, std::size_t bytes) {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "copying to the device");
+    // Elsewhere the driver has staged the host's pages when the call returns.
+    if (reads_pageable_memory_) wait();
 }
 void CudaDevice::download(void* to, const void* from, std::size_t bytes) {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the device");
@@ -87,20 +85,11 @@ void CudaDevice::run(const Operation& operation) {
 }
 
 const cublasLtMatmulAlgo_t& CudaDevice::algorithm(const Gemm& gemm) {
-    // Gradients of weights sum over rows, so there M is no number of rows.
-    const int rows = gemm.product == Product::tn ? gemm.m : row_bucket(gemm.m);
-    const Kind kind{gemm.product,
-                    rows,
-                    gemm.n,
-                    gemm.product == Product::tn ? row_bucket(gemm.k) : gemm.k,
-                    gemm.c_float != nullptr,
-                    gemm.a_pitch,
-                    gemm.b_pitch,
-                    gemm.c_pitch};
+    const Gemm asked = representative(gemm);
+    const Kind kind{asked.product, asked.m,       asked.n,      asked.k, asked.c_float != nullptr,
+                    asked.a_pitch, asked.b_pitch, asked.c_pitch};
     const auto found = algorithms_.find(kind);
     if (found != algorithms_.end()) return found->second;
-    Gemm asked = gemm;
-    asked.m = rows;
     const LtProduct product(asked);
     const LtPreference preference(kWorkspaceBytes);
     cublasLtMatmulHeuristicResult_t result{};
@@ -129,19 +118,32 @@ std::size_t CudaDevice::used_bytes() {
     return total - free;
 }
 
-#if TDRM_HAS_NCCL
-std::string CudaDevice::place() const {
-    char bus[32] = "", host[256] = "";
+std::string CudaDevice::bus() const {
+    char bus[32] = "";
     check(cudaDeviceGetPCIBusId(bus, sizeof bus, ordinal_), "asking a device for its place");
-    gethostname(host, sizeof host - 1);
-    return std::string(host) + " " + bus;
+    return bus;
 }
+
+std::string CudaDevice::processors() const {
+    std::string folder = bus(), list;
+    for (char& letter : folder) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+    std::ifstream file("/sys/bus/pci/devices/" + folder + "/local_cpulist");
+    std::getline(file, list);
+    return list;
+}
+
+std::string CudaDevice::place() const {
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    return std::string(host) + " " + bus();
+}
+
+#if TDRM_HAS_NCCL
 PeersId CudaDevice::new_peers_id() const { return new_nccl_id(); }
 std::unique_ptr<Peers> CudaDevice::connect(const PeersId& id, int rank, int size) {
     return std::make_unique<NcclPeers>(id, rank, size, stream_);
 }
 #else
-std::string CudaDevice::place() const { return ""; }
 PeersId CudaDevice::new_peers_id() const { return {}; }
 std::unique_ptr<Peers> CudaDevice::connect(const PeersId&, int, int) { return nullptr; }
 #endif
@@ -176,6 +178,9 @@ extern "C" [[gnu::visibility("default")]] tdrm::gpu::Device* tdrm_cuda_open(int 
                                                                             std::size_t error_bytes) {
     try {
         return new tdrm::gpu::CudaDevice(ordinal);
+    } catch (const std::bad_alloc&) {
+        say("its memory is used up, by another process or another model of this one", error, error_bytes);
+        return nullptr;
     } catch (const std::exception& failure) {
         say(failure.what(), error, error_bytes);
         return nullptr;

@@ -23,7 +23,7 @@ public:
     CudaDevice& operator=(const CudaDevice&) = delete;
 
     [[nodiscard]] std::string name() const override { return name_; }
-    [[nodiscard]] void* allocate(std::size_t bytes) override;
+    [[nodiscard]] void* allocate(std::size_t bytes, const char*) override;
     void release(void* memory) noexcept override;
     void upload(void* to, const void* from, std::size_t bytes) override;
     void download(void* to, const void* from, std::size_t bytes) override;
@@ -33,17 +33,22 @@ public:
     void multiply(const Gemm& gemm) override;
     void wait() override;
     [[nodiscard]] std::size_t used_bytes() override;
+    [[nodiscard]] std::string processors() const override;
     [[nodiscard]] std::string place() const override;
     [[nodiscard]] PeersId new_peers_id() const override;
     [[nodiscard]] std::unique_ptr<Peers> connect(const PeersId& id, int rank, int size) override;
 
 private:
-    /// What an algorithm is chosen for, once: never the number of rows, but a bucket of them.
+    /// What an algorithm is chosen for, once (representative()).
     using Kind = std::tuple<Product, int, int, int, bool, int, int, int>;
     [[nodiscard]] const cublasLtMatmulAlgo_t& algorithm(const Gemm& gemm);
 
+    /// Its place on the bus, as CUDA writes it.
+    [[nodiscard]] std::string bus() const;
+
     int ordinal_;
     std::string name_;
+    bool reads_pageable_memory_ = false;
     cudaStream_t stream_ = nullptr;
     cublasLtHandle_t handle_ = nullptr;
     void* workspace_ = nullptr;

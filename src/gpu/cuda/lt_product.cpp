@@ -1,5 +1,7 @@
 #include "lt_product.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 
@@ -8,6 +10,24 @@ namespace tdrm::gpu {
 void check(cublasStatus_t status, const char* what) {
     if (status != CUBLAS_STATUS_SUCCESS)
         throw std::runtime_error(std::string(what) + ": " + cublasLtGetStatusString(status));
+}
+
+namespace {
+
+/// Decoding few or many sequences, and passes.
+int row_bucket(int rows) {
+    constexpr int buckets[] = {32, 256, 2048};
+    const int* bucket = std::find_if(std::begin(buckets), std::end(buckets), [&](int most) { return rows <= most; });
+    return bucket == std::end(buckets) ? 16384 : *bucket;
+}
+
+}  // namespace
+
+Gemm representative(const Gemm& gemm) {
+    Gemm asked = gemm;
+    int& rows = gemm.product == Product::tn ? asked.k : asked.m;  // gradients of weights add up rows
+    rows = row_bucket(rows);
+    return asked;
 }
 
 namespace {

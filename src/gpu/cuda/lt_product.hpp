@@ -31,6 +31,10 @@ private:
     cublasLtMatrixLayout_t a_ = nullptr, b_ = nullptr, c_ = nullptr;
 };
 
+/// The product whose algorithm another one takes: whatever the number of rows that it computes or adds up, but for a
+/// few stretches of them, so that neither company nor an earlier product decides on bits.
+[[nodiscard]] Gemm representative(const Gemm& gemm);
+
 /// Bytes at whose multiples the operands of a product begin, and their rows.
 inline constexpr std::uint32_t kOperandAlignment = 16;
 

@@ -77,6 +77,8 @@ inline bf16 to_bf16(float x) {
     return {static_cast<std::uint16_t>((bits + 0x7fffU + (bits >> 16U & 1U)) >> 16U)};
 }
 
+inline void check_aligned(const void* address) { emulator::check_aligned(address); }
+
 inline void mma_16x8x16(float (&c)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
     emulator::mma(c, a, b);
 }

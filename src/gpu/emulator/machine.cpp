@@ -208,6 +208,10 @@ void run_block() {
 void set_schedule(const Schedule& schedule) { machine.schedule = schedule; }
 
 void run_grid(Dim3 grid, Dim3 block, std::size_t shared_bytes, const std::function<void()>& body) {
+    constexpr unsigned kMostBlocks = 65535;        // of y and z
+    constexpr std::size_t kMostShared = 99 << 10;  // of the smallest devices
+    if (grid.y > kMostBlocks || grid.z > kMostBlocks || shared_bytes > kMostShared)
+        throw KernelError("a kernel is started with more blocks or shared memory than devices have");
     machine.grid = grid;
     machine.block = block;
     machine.body = body;
@@ -222,13 +226,19 @@ void run_grid(Dim3 grid, Dim3 block, std::size_t shared_bytes, const std::functi
     std::size_t space = machine.memory.size();
     machine.shared = static_cast<char*>(std::align(kAlign, shared_bytes, shared, space));
     std::minstd_rand random(machine.schedule.seed);
-    for (unsigned z = 0; z < grid.z; ++z)
-        for (unsigned y = 0; y < grid.y; ++y)
-            for (unsigned x = 0; x < grid.x; ++x) {
-                machine.index = {x, y, z};
-                start_block(random);
-                run_block();
-            }
+    // Blocks from somewhere on, forwards or backwards.
+    const std::size_t blocks = std::size_t{grid.x} * grid.y * grid.z, first = random() % blocks;
+    for (std::size_t i = 0; i < blocks; ++i) {
+        const std::size_t b = (first + (machine.schedule.seed % 4 < 2 ? i : blocks - i)) % blocks;
+        machine.index = {static_cast<unsigned>(b % grid.x), static_cast<unsigned>(b / grid.x % grid.y),
+                         static_cast<unsigned>(b / grid.x / grid.y)};
+        start_block(random);
+        run_block();
+    }
+}
+
+void check_aligned(const void* address) {
+    if (reinterpret_cast<std::uintptr_t>(address) % 16 != 0) fail("16 bytes are moved from an address between them");
 }
 
 const Dim3& thread_index() { return machine.current->index; }

@@ -29,6 +29,8 @@ class KernelError : public std::logic_error {
 /// Runs `body` once for each thread of each block. Shared memory is NaN in every format when a block starts.
 /// @throws KernelError; the machine can be used again
 void run_grid(Dim3 grid, Dim3 block, std::size_t shared_bytes, const std::function<void()>& body);
+/// Ends the grid if 16 bytes can't be moved from or to there at once.
+void check_aligned(const void* address);
 
 // What a running thread sees.
 [[nodiscard]] const Dim3& thread_index();
