@@ -83,6 +83,38 @@ TEST(DeviceMemory, OfATrainingUnitIsAsSaid) {
     EXPECT_NEAR(bytes - before, said, 0.05 * said);
 }
 
+/// Values of states: heads are normed, norms lie behind blocks, too, and every sixteenth token has a probe.
+TEST(DeviceMemory, OfValuesOfManyStatesIsAsSaid) {
+    for (const model::Family family : {model::Family::qwen3, model::Family::glm4, model::Family::gemma3}) {
+        auto spec = half_billion();
+        spec.family = family;
+        spec.head = model::Head::value;
+        spec.qkv_bias = spec.tied = false;
+        if (family == model::Family::gemma3) spec.local_rope_theta = 1e4, spec.window = 512;
+        spec = spec.resolved();
+        model::Forest forest;
+        std::vector<std::int32_t> probes;
+        constexpr int length = 512;
+        const int prompt = forest.add(std::vector<std::int32_t>(256, 7));
+        for (int answer = 0; answer < 8; ++answer) {
+            const int trunk = forest.add(std::vector<std::int32_t>(length, 7), prompt);
+            for (int cut = 16; cut <= length; cut += 16)
+                probes.push_back(forest.token_index(forest.add(std::vector<std::int32_t>(2, 7), trunk, cut), 1));
+        }
+        double bytes = 0;
+        DeviceEngine engine(spec, std::make_unique<CountingDevice>(bytes));
+        engine.begin_training({});
+        const double before = bytes;
+        engine.begin_unit();
+        const Rows rows = engine.forward(forest, probes, Keep::activations);
+        engine.value_loss(rows, std::vector<float>(probes.size()));
+        engine.backward(forest);
+        const double said = on_device::pass_bytes(spec, forest.num_tokens(), std::ssize(probes), Keep::activations) +
+                            on_device::loss_bytes(spec, std::ssize(probes));
+        EXPECT_NEAR(bytes - before, said, 0.05 * said) << spec.features().model_type;
+    }
+}
+
 TEST(DeviceMemory, OfActivationsThatAreComputedAgainIsAsSaid) {
     const auto spec = half_billion();
     model::Forest forest;
