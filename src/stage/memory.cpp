@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "tdrm/engine/devices.hpp"
 #include "tdrm/engine/memory.hpp"
 #include "tdrm/rollout/generator.hpp"
 
@@ -53,6 +54,8 @@ Memory frozen_memory(const std::string& name, const model::ModelSpec& spec, mode
 Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, int other_pass,
                        const Planned& planned, const train::PrecisionOptions& precision,
                        const engine::LoraOptions& lora) {
+    // Of a device its own memory counts: adapters, libtorch and commits lie in the host's.
+    const bool on_device = engine::device_in_use() != engine::DeviceKind::cpu;
     const bool fast = planned.sum == train::SumMode::fast;
     engine::TrainingSetup setup{precision.weights, train::engine_sum(planned.sum), {}};
     setup.shard.ranks = planned.ranks;
@@ -65,13 +68,14 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
     if (lora.rank == 0) {
         memory.add("moments of AdamW", training.moments);
         memory.add("master weights", training.master).add(fast ? "fp32 sum" : "exact sum", training.sum);
-    } else {
+    } else if (!on_device) {
         const auto sizes = engine::lora_sizes(spec, lora);
         const double share = static_cast<double>(sizes.learning) * sizeof(float);
         memory.add("frozen matrices", static_cast<double>(sizes.frozen) * sizeof(float));
         memory.add("adapters, their gradient, sum and moments", (fast ? 5 : 6) * share);
     }
     memory.add(unit_memory(spec, unit_tokens, sample_tokens, other_pass, precision.recompute));
+    if (on_device) return memory;
     return memory.add("products of the backward pass", kProductBytes).add("a commit", engine::commit_bytes(spec));
 }
 
