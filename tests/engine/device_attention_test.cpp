@@ -172,10 +172,13 @@ TEST_P(DeviceAttention, PagesGiveTheBitsOfTheForest) {
     for (std::size_t r = 0; r < tiles.ranges.size(); ++r)
         tiles.ranges[r].begin =
             first_page[static_cast<std::size_t>(tiles.range_segment[r])] + tiles.range_first[r] / gpu::kPageTokens;
-    auto paged = poisoned<bf16>(out_size_);
-    start(gpu::Attend{paged.data(), nullptr, qkv_.data(), plan_of(tiles), shape_, scale_, keys.data(), values.data(),
-                      pages.data()},
-          nullptr);
+    const auto paged = gpu::under_all_schedules([&] {
+        auto out = poisoned<bf16>(out_size_);
+        start(gpu::Attend{out.data(), nullptr, qkv_.data(), plan_of(tiles), shape_, scale_, keys.data(), values.data(),
+                          pages.data()},
+              nullptr);
+        return out;
+    });
     EXPECT_EQ(0, std::memcmp(paged.data(), whole.out.data(), out_size_ * sizeof(bf16)));
 
     std::vector<gpu::KeyRange> ranges;

@@ -59,15 +59,21 @@ inline constexpr double kBf16Step = 0x1p-8;  ///< half a step of bf16, relative
 /// Schedules that differ in the order of threads and in when copies happen.
 inline std::vector<emulator::Schedule> schedules() { return {{1, true}, {2, false}, {3, true}, {4, false}}; }
 
-/// Runs `work` as threads are numbered, and under every schedule. Its results, vectors of numbers, must have the same
-/// bits.
-template <class Work>
-auto under_all_schedules(Work&& work) {
+/// Runs `work` as threads are numbered, and under every schedule. What it returns, numbers, must have the same bits
+/// each time, and so must the arrays that it fills besides.
+template <class Work, class... Arrays>
+auto under_all_schedules(Work&& work, const Arrays&... besides) {
+    const auto bits = [](const auto&... arrays) {
+        std::string bytes;
+        (bytes.append(reinterpret_cast<const char*>(arrays.data()), arrays.size() * sizeof(arrays[0])), ...);
+        return bytes;
+    };
     auto first = work();
+    const std::string expected = bits(first, besides...);
     for (const auto& schedule : schedules()) {
         emulator::set_schedule(schedule);
         const auto again = work();
-        EXPECT_EQ(0, std::memcmp(first.data(), again.data(), first.size() * sizeof(first[0])))
+        EXPECT_TRUE(bits(again, besides...) == expected)
             << "seed " << schedule.seed << (schedule.early_copies ? ", early copies" : ", late copies");
     }
     emulator::set_schedule({});

@@ -61,8 +61,11 @@ TEST_P(Rows, AreAddedUpInLists) {
         start(ScatterRows{sums.data(), x.data(), of, size_.width}, nullptr);
         return sums;
     });
-    std::vector<float> gradient(5 * width(), 0.5F);
-    start(EmbedBackward{gradient.data(), x.data(), of, size_.width, 2}, nullptr);
+    const auto gradient = under_all_schedules([&] {
+        std::vector<float> sums(5 * width(), 0.5F);
+        start(EmbedBackward{sums.data(), x.data(), of, size_.width, 2}, nullptr);
+        return sums;
+    });
     for (std::size_t l = 0; l < 3; ++l)
         for (int i = 0; i < size_.width; ++i) {
             double sum = 0;
@@ -78,12 +81,15 @@ TEST_P(Rows, AreAddedUpInLists) {
 TEST_P(Rows, AreNormed) {
     const auto x = numbers_.bf16s(size_.area()), w = numbers_.bf16s(width()), residual = numbers_.bf16s(size_.area());
     std::vector<float> rstd(row_count());
-    const auto y = under_all_schedules([&] {
-        auto normed = residual;
-        start(RmsNorm{normed.data(), rstd.data(), x.data(), w.data(), normed.data(), size_.rows, size_.width, 1e-5F},
-              nullptr);
-        return normed;
-    });
+    const auto y = under_all_schedules(
+        [&] {
+            auto normed = residual;
+            start(
+                RmsNorm{normed.data(), rstd.data(), x.data(), w.data(), normed.data(), size_.rows, size_.width, 1e-5F},
+                nullptr);
+            return normed;
+        },
+        rstd);
     auto plain = poisoned<bf16>(size_.area());
     start(RmsNorm{plain.data(), nullptr, x.data(), w.data(), nullptr, size_.rows, size_.width, 1e-5F}, nullptr);
     for (int r = 0; r < size_.rows; ++r) {
@@ -109,15 +115,20 @@ TEST_P(Rows, GradientsGoThroughTheNorm) {
     start(RmsNorm{normed.data(), rstd.data(), x.data(), w.data(), nullptr, size_.rows, size_.width, 1e-5F}, nullptr);
     const int partials = partials_of(size_.rows);
     auto sums = poisoned<float>(static_cast<std::size_t>(partials) * width());
-    const auto dx = under_all_schedules([&] {
-        auto gradient = residual;
-        start(RmsNormBackward{gradient.data(), sums.data(), gradient.data(), dy.data(), x.data(), rstd.data(), w.data(),
-                              size_.rows, size_.width},
-              nullptr);
-        return gradient;
+    const auto dx = under_all_schedules(
+        [&] {
+            auto gradient = residual;
+            start(RmsNormBackward{gradient.data(), sums.data(), gradient.data(), dy.data(), x.data(), rstd.data(),
+                                  w.data(), size_.rows, size_.width},
+                  nullptr);
+            return gradient;
+        },
+        sums);
+    const auto dw = under_all_schedules([&] {
+        std::vector<float> total(width(), 2.0F);
+        start(AddPartials{total.data(), sums.data(), partials, size_.width}, nullptr);
+        return total;
     });
-    std::vector<float> dw(width(), 2.0F);
-    start(AddPartials{dw.data(), sums.data(), partials, size_.width}, nullptr);
     std::vector<double> expected_dw(width(), 2.0);
     for (int r = 0; r < size_.rows; ++r) {
         const double scale = number(rstd[static_cast<std::size_t>(r)]);
@@ -304,13 +315,15 @@ TEST_P(Turning, HeadsByTheirPositionsIntoPages) {
     std::vector<bf16> keys(page_numbers), values(page_numbers);
     std::vector<float> growth;
     for (int p = 0; p < kPositions; ++p) growth.push_back(1 + 0.01F * static_cast<float>(p));
-    const auto out = under_all_schedules([&] {
-        auto rows = qkv;
-        start(TurnHeads{rows.data(), bias.data(), rotary(growth.data()), kShape, kRows, keys.data(), values.data(),
-                        places_.data()},
-              nullptr);
-        return rows;
-    });
+    const auto out = under_all_schedules(
+        [&] {
+            auto rows = qkv;
+            start(TurnHeads{rows.data(), bias.data(), rotary(growth.data()), kShape, kRows, keys.data(), values.data(),
+                            places_.data()},
+                  nullptr);
+            return rows;
+        },
+        keys, values);
     for (int r = 0; r < kRows; ++r)
         for (int h = 0; h < kShape.all(); ++h) {
             std::vector<double> head(kShape.head_dim);
