@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "checked_device.hpp"
+#include "device_adapters.hpp"
 #include "device_decoder.hpp"
 #include "tdrm/base/errors.hpp"
 
@@ -139,6 +140,11 @@ Rows DeviceEngine::with_features(std::span<const float> features) {
 
 std::unique_ptr<Decoder> DeviceEngine::decoder(std::int64_t max_tokens, const SamplerOptions& sampler) {
     return std::make_unique<DeviceDecoder>(*this, max_tokens, sampler);
+}
+
+std::unique_ptr<AdapterProducts> DeviceEngine::adapter_products(std::span<const Adapted> adapted, int rank,
+                                                                float scale) {
+    return std::make_unique<DeviceAdapters>(*this, adapted, rank, scale);
 }
 
 void DeviceEngine::begin_training(const TrainingSetup& setup) {

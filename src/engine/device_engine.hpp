@@ -31,6 +31,8 @@ public:
     void features(Rows rows, std::span<float> out) override;
     Rows with_features(std::span<const float> features) override;
     [[nodiscard]] std::unique_ptr<Decoder> decoder(std::int64_t max_tokens, const SamplerOptions& sampler) override;
+    [[nodiscard]] std::unique_ptr<AdapterProducts> adapter_products(std::span<const Adapted> adapted, int rank,
+                                                                    float scale) override;
     void rest() override;
     [[nodiscard]] std::size_t used_bytes() const { return device_->used_bytes(); }
 
@@ -47,6 +49,7 @@ public:
     void update(const AdamWStep& step, comm::Communicator& ranks) override { training().update(step, ranks); }
 
 private:
+    friend class DeviceAdapters;
     friend class DeviceDecoder;
 
     /// What computes, with all that passes leave.

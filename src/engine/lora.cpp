@@ -13,11 +13,6 @@ namespace {
 
 constexpr std::string_view kWeight = ".weight";
 
-/// A matrix W_NK with its adapter: offsets in the base's flat arrays and in ours.
-struct Adapted {
-    std::int64_t weight, a, b;
-    int outputs, inputs;
-};
 /// A tensor of the base that learns as it is.
 struct Whole {
     std::int64_t theirs, ours, size;
@@ -85,8 +80,10 @@ public:
           plan_(std::move(plan)),
           rank_(options.rank),
           scale_(static_cast<float>(options.alpha / options.rank)),
-          values_(static_cast<std::size_t>(layout().size)) {
+          values_(static_cast<std::size_t>(layout().size)),
+          products_(base_->adapter_products(plan_.adapted, rank_, scale_)) {
         for (const Adapted& m : plan_.adapted) {
+            if (products_) break;
             frozen_.emplace_back(static_cast<std::size_t>(m.outputs) * static_cast<std::size_t>(m.inputs));
             base_->read(Array::weights, m.weight, frozen_.back());
         }
@@ -154,7 +151,11 @@ public:
     void value_loss(Rows rows, std::span<const float> d_logits) override { base_->value_loss(rows, d_logits); }
     void backward(const model::Forest& forest) override {
         base_->backward(forest);
-        for (const Adapted& m : plan_.adapted) project(m);
+        if (products_) {
+            products_->project(values_, training().gradient());
+        } else {
+            for (const Adapted& m : plan_.adapted) project(m);
+        }
         for (const Whole& w : plan_.whole)
             base_->read(Array::gradient, w.theirs, training().gradient().subspan(at(w.ours), at(w.size)));
     }
@@ -170,8 +171,9 @@ public:
     /// Writes W + s B A into the base.
     void merge() {
         if (merged_) return;
+        if (products_) products_->merge(values_);
         std::vector<float> merged;
-        for (std::size_t i = 0; i < plan_.adapted.size(); ++i) {
+        for (std::size_t i = 0; !products_ && i < plan_.adapted.size(); ++i) {
             const Adapted& m = plan_.adapted[i];
             merged = frozen_[i];
             for (int n = 0; n < m.outputs; ++n)
@@ -231,7 +233,8 @@ private:
     int rank_;
     float scale_;
     std::vector<float> values_;
-    std::vector<std::vector<float>> frozen_;  ///< W of each target
+    std::unique_ptr<AdapterProducts> products_;  ///< null: here, by the host
+    std::vector<std::vector<float>> frozen_;     ///< W of each target
     std::vector<float> gradient_;
     std::optional<CpuTraining> training_;
     bool merged_ = false;

@@ -54,7 +54,7 @@ Memory frozen_memory(const std::string& name, const model::ModelSpec& spec, mode
 Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tokens, int other_pass,
                        const Planned& planned, const train::PrecisionOptions& precision,
                        const engine::LoraOptions& lora) {
-    // Of a device its own memory counts: adapters, libtorch and commits lie in the host's.
+    // Of a device its own memory counts: the state of adapters, libtorch and commits lie in the host's.
     const bool on_device = engine::device_in_use() != engine::DeviceKind::cpu;
     const bool fast = planned.sum == train::SumMode::fast;
     engine::TrainingSetup setup{precision.weights, train::engine_sum(planned.sum), {}};
@@ -68,7 +68,9 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
     if (lora.rank == 0) {
         memory.add("moments of AdamW", training.moments);
         memory.add("master weights", training.master).add(fast ? "fp32 sum" : "exact sum", training.sum);
-    } else if (!on_device) {
+    } else if (on_device) {
+        memory.add("frozen matrices", 2 * static_cast<double>(engine::lora_sizes(spec, lora).frozen));
+    } else {
         const auto sizes = engine::lora_sizes(spec, lora);
         const double share = static_cast<double>(sizes.learning) * sizeof(float);
         memory.add("frozen matrices", static_cast<double>(sizes.frozen) * sizeof(float));

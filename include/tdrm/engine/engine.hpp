@@ -137,6 +137,21 @@ public:
                         const model::ReadOut& read_out, std::span<float> logits) = 0;
 };
 
+/// A matrix W_NK of a model that is adapted, and where its factors B_NR and A_RK lie in a flat array of their own.
+struct Adapted {
+    std::int64_t weight, a, b;
+    int outputs, inputs;  ///< N, K
+};
+/// Products of low rank where an engine's numbers lie. The engine must outlive them.
+class AdapterProducts {
+public:
+    virtual ~AdapterProducts() = default;
+    /// W = what it was at the beginning + s B A, of all matrices.
+    virtual void merge(std::span<const float> factors) = 0;
+    /// dA += s B^T dW and dB += s dW A^T, with the open unit's gradient dW.
+    virtual void project(std::span<const float> factors, std::span<float> gradient) = 0;
+};
+
 /// A model on a device. Everything is local but `collect`, `reduce` and `update`. Calls of one engine never run at the
 /// same time.
 class Engine {
@@ -176,6 +191,11 @@ public:
     /// A cache for `max_tokens` tokens, each segment's rounded up to whole pages. `sampler` says how tokens are drawn.
     /// The engine must outlive it.
     [[nodiscard]] virtual std::unique_ptr<Decoder> decoder(std::int64_t max_tokens, const SamplerOptions& sampler) = 0;
+    /// @param scale s; null: the host does them
+    [[nodiscard]] virtual std::unique_ptr<AdapterProducts> adapter_products(std::span<const Adapted>, int /*rank*/,
+                                                                            float /*scale*/) {
+        return nullptr;
+    }
     /// Gives back the memory that passes take, and, unless this model trains, that of its weights, which lie in the
     /// host's memory until the next pass brings all back: the same bits. Caches stay; rows of earlier passes are gone.
     /// Does nothing on processors.
