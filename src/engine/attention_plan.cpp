@@ -19,15 +19,6 @@ const Segment& segment_of(const Forest& forest, int s) { return forest.segments(
 
 }  // namespace
 
-void QueryTiles::clear() {
-    tiles.clear();
-    ranges.clear();
-    row_of.clear();
-    seen.clear();
-    range_segment.clear();
-    range_first.clear();
-}
-
 void QueryTiles::open(std::span<const Row> rows) {
     tiles.push_back({size_of(row_of), size_of(rows), size_of(ranges), 0});
     for (const Row& row : rows) row_of.push_back(row.row);

@@ -40,7 +40,6 @@ struct QueryTiles {
     std::vector<gpu::SeenKeys> seen;
     std::vector<std::int32_t> range_segment, range_first;  ///< whose keys a range holds, from which one on
 
-    void clear();
     /// Appends a tile.
     void open(std::span<const Row> rows);
     /// Appends a range to the last tile: row r sees the keys before number ends[r], as far as a window goes. Nothing

@@ -1,7 +1,6 @@
 #include "device_rotary.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "tdrm/model/rotary.hpp"
 
@@ -24,26 +23,22 @@ void append(std::vector<float>& cosine, std::vector<float>& sine, const std::vec
 }  // namespace
 
 DeviceRotary::DeviceRotary(gpu::Device& device, const model::ModelSpec& spec)
-    : spec_(spec), global_(device), local_(device), positions_(device), angles_(device) {}
+    : spec_(spec), global_(device), local_(device), growth_(device), positions_(device), angles_(device) {}
 
 void DeviceRotary::fill_global(const std::map<int, int>& positions_of_key) {
-    const model::RopeScaling& scaling = spec_.rope_scaling;
     std::vector<float> cosine, sine, growth;
     stretches_.clear();
     global_.angles = 0;
     for (const auto& [key, positions] : positions_of_key) {
         const int n = rounded(positions);
         stretches_[key] = {global_.angles, n};
-        append(cosine, sine, spec_.rotary_frequencies(key), n, static_cast<float>(scaling.magnitude));
-        for (int p = 0; p < n && spec_.query_growth != 0; ++p) {
-            const int turns = p / scaling.original_positions;
-            growth.push_back(static_cast<float>(1 + spec_.query_growth * std::log(1.0 + turns)));
-        }
+        append(cosine, sine, spec_.rotary_frequencies(key), n, static_cast<float>(spec_.rope_scaling.magnitude));
+        for (int p = 0; p < n && spec_.query_growth != 0; ++p) growth.push_back(model::query_scale(spec_, p));
         global_.angles += n;
     }
     global_.cosine.assign(cosine);
     global_.sine.assign(sine);
-    if (!growth.empty()) global_.growth.assign(growth);
+    if (!growth.empty()) growth_.assign(growth);
 }
 
 void DeviceRotary::fill_local(int positions) {
@@ -83,7 +78,7 @@ gpu::Rotary DeviceRotary::of(model::Turning turning) const {
     if (turning == model::Turning::local)
         return {local_.cosine.data(), local_.sine.data(), pairs, interleaved, positions_.data()};
     const std::int32_t* angles = depends_on_length() ? angles_.data() : positions_.data();
-    const float* growth = spec_.query_growth != 0 ? global_.growth.data() : nullptr;
+    const float* growth = spec_.query_growth != 0 ? growth_.data() : nullptr;
     return {global_.cosine.data(),
             global_.sine.data(),
             turning == model::Turning::none ? 0 : pairs,

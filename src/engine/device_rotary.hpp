@@ -24,10 +24,10 @@ public:
     [[nodiscard]] gpu::Rotary of(model::Turning turning) const;
 
 private:
-    /// Cosines and sines of angles, and what queries grow by.
+    /// Cosines and sines of angles.
     struct Table {
-        explicit Table(gpu::Device& device) : cosine(device), sine(device), growth(device) {}
-        gpu::Memory<float> cosine, sine, growth;
+        explicit Table(gpu::Device& device) : cosine(device), sine(device) {}
+        gpu::Memory<float> cosine, sine;
         int angles = 0;
     };
     /// Positions 0 to `positions` - 1 at the frequencies of one key of lengths, from angle `first` on.
@@ -40,6 +40,7 @@ private:
 
     const model::ModelSpec& spec_;
     Table global_, local_;
+    gpu::Memory<float> growth_;         ///< of queries, at the angles of the global table
     std::map<int, Stretch> stretches_;  ///< of the global table, by key
     gpu::Memory<std::int32_t> positions_, angles_;
 };

@@ -82,11 +82,7 @@ public:
           scale_(static_cast<float>(options.alpha / options.rank)),
           values_(static_cast<std::size_t>(layout().size)),
           products_(base_->adapter_products(plan_.adapted, rank_, scale_)) {
-        for (const Adapted& m : plan_.adapted) {
-            if (products_) break;
-            frozen_.emplace_back(static_cast<std::size_t>(m.outputs) * static_cast<std::size_t>(m.inputs));
-            base_->read(Array::weights, m.weight, frozen_.back());
-        }
+        if (!products_) keep_frozen();
         for (const Whole& w : plan_.whole)
             base_->read(Array::weights, w.theirs, std::span(values_).subspan(at(w.ours), at(w.size)));
         for (const model::TensorInfo& tensor : layout().tensors) {
@@ -171,16 +167,10 @@ public:
     /// Writes W + s B A into the base.
     void merge() {
         if (merged_) return;
-        if (products_) products_->merge(values_);
-        std::vector<float> merged;
-        for (std::size_t i = 0; !products_ && i < plan_.adapted.size(); ++i) {
-            const Adapted& m = plan_.adapted[i];
-            merged = frozen_[i];
-            for (int n = 0; n < m.outputs; ++n)
-                for (int r = 0; r < rank_; ++r)
-                    add(merged.data() + row(n, m.inputs), scale_ * values_[at(m.b) + row(n, rank_) + at(r)],
-                        values_.data() + at(m.a) + row(r, m.inputs), m.inputs);
-            base_->write(Array::weights, m.weight, merged);
+        if (products_) {
+            products_->merge(values_);
+        } else {
+            merge_here();
         }
         for (const Whole& w : plan_.whole)
             base_->write(Array::weights, w.theirs, std::span<const float>(values_).subspan(at(w.ours), at(w.size)));
@@ -194,6 +184,24 @@ private:
         return *training_;
     }
 
+    void keep_frozen() {
+        for (const Adapted& m : plan_.adapted) {
+            frozen_.emplace_back(row(m.outputs, m.inputs));
+            base_->read(Array::weights, m.weight, frozen_.back());
+        }
+    }
+    void merge_here() {
+        std::vector<float> merged;
+        for (std::size_t i = 0; i < plan_.adapted.size(); ++i) {
+            const Adapted& m = plan_.adapted[i];
+            merged = frozen_[i];
+            for (int n = 0; n < m.outputs; ++n)
+                for (int r = 0; r < rank_; ++r)
+                    add(merged.data() + row(n, m.inputs), scale_ * values_[at(m.b) + row(n, rank_) + at(r)],
+                        values_.data() + at(m.a) + row(r, m.inputs), m.inputs);
+            base_->write(Array::weights, m.weight, merged);
+        }
+    }
     /// dA = s B^T dW, dB = s dW A^T.
     void project(const Adapted& m) {
         gradient_.resize(row(m.outputs, m.inputs));

@@ -66,6 +66,11 @@ Rotary::Rotary(const ModelSpec& spec)
       scaling_(spec.rope_scaling),
       local_(spec.rotary_frequencies(0, true), spec.features().interleaved_rotary) {}
 
+float query_scale(const ModelSpec& spec, int position) {
+    const int turns = position / spec.rope_scaling.original_positions;
+    return static_cast<float>(1 + spec.query_growth * std::log(1.0 + turns));
+}
+
 int frequency_key(const RopeScaling& scaling, int length) {
     if (length <= scaling.original_positions) return 0;
     return scaling.kind == RopeKind::dynamic ? length : scaling.original_positions + 1;
@@ -92,9 +97,8 @@ void Rotary::prepare(std::span<const std::int32_t> positions, std::span<const st
 
 void Rotary::grow_queries(float* qkv, const ops::AttentionShape& shape) const {
     for (std::size_t t = 0; t < positions_.size(); ++t, qkv += shape.stride()) {
-        const int turns = positions_[t] / scaling_.original_positions;
-        if (turns == 0) continue;
-        ops::scale(qkv, static_cast<float>(1 + spec_.query_growth * std::log(1.0 + turns)),
+        if (positions_[t] < scaling_.original_positions) continue;
+        ops::scale(qkv, query_scale(spec_, positions_[t]),
                    static_cast<std::size_t>(shape.heads) * static_cast<std::size_t>(shape.head_dim));
     }
 }

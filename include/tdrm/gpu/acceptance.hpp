@@ -24,7 +24,6 @@ public:
     void says(const std::string& name, const std::string& text) {
         std::printf("  %-58s %s\n", name.c_str(), text.c_str());
     }
-    [[nodiscard]] int failures() const { return failures_; }
     /// The last line. @return whether all results were right, whatever the speed
     bool verdict() {
         std::printf("\n%s\n", failures_ == 0 ? "accepted" : "NOT ACCEPTED");

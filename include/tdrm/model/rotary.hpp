@@ -17,6 +17,9 @@ class PageTable;
 /// Which frequencies sequences of a length turn by: lengths of one key have the same.
 [[nodiscard]] int frequency_key(const RopeScaling& scaling, int length);
 
+/// What a query is multiplied with at a position: 1 + query_growth ln(1 + floor(position / original_positions)).
+[[nodiscard]] float query_scale(const ModelSpec& spec, int position);
+
 /// Turns queries and keys by their positions. Where the frequencies depend on a sequence's length (longrope, dynamic),
 /// a row turns by that of its tree: the longest sequence that shares its root.
 class Rotary {
