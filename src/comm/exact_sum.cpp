@@ -42,6 +42,8 @@ void accumulate(std::int64_t* __restrict total, const float* __restrict values, 
     }
 }
 
+std::string position(std::ptrdiff_t at, std::size_t size) { return cat("position ", at, " of ", size); }
+
 void take_back(std::int64_t* total, const float* values, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
         total[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(total[i]) -
@@ -79,9 +81,8 @@ void ExactBound::check(Communicator& ranks) const {
     });
 }
 
-DataError ExactSum::refusal(std::string_view unit, float value, std::size_t at, std::size_t size) {
-    return DataError(cat("gradient of ", unit, " is ", value, " at position ", at, " of ", size,
-                         " (sums need finite values below ", kLimit,
+DataError ExactSum::refusal(std::string_view unit, float value, std::string_view where) {
+    return DataError(cat("gradient of ", unit, " is ", value, " at ", where, " (sums need finite values below ", kLimit,
                          "). Lower the learning rate, or look at that unit's data."));
 }
 
@@ -97,7 +98,7 @@ void ExactSum::add(std::span<const float> values, std::string_view unit) {
             const auto* bad =
                 std::find_if(block, block + count, [](float v) { return !(std::abs(v) < static_cast<float>(kLimit)); });
             take_back(total_.data(), values.data(), begin);
-            throw refusal(unit, *bad, static_cast<std::size_t>(bad - values.data()), values.size());
+            throw refusal(unit, *bad, position(bad - values.data(), values.size()));
         }
         largest_bits = std::max(largest_bits, bits);
         accumulate(total_.data() + begin, block, count);
@@ -131,7 +132,7 @@ float ExactSum::largest(std::span<const float> values, std::string_view unit) {
     if (bits < std::bit_cast<std::uint32_t>(static_cast<float>(kLimit))) return std::bit_cast<float>(bits);
     const auto* bad = std::find_if(values.data(), values.data() + values.size(),
                                    [](float v) { return !(std::abs(v) < static_cast<float>(kLimit)); });
-    throw refusal(unit, *bad, static_cast<std::size_t>(bad - values.data()), values.size());
+    throw refusal(unit, *bad, position(bad - values.data(), values.size()));
 }
 
 }  // namespace tdrm::comm

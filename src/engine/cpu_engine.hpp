@@ -36,7 +36,7 @@ public:
     void value_loss(Rows rows, std::span<const float> d_logits) override;
     void backward(const model::Forest& forest) override;
     double end_unit(std::string_view unit) override { return training().end_unit(unit); }
-    void collect(comm::Communicator& ranks, bool unit) override { training().collect(ranks, unit); }
+    void collect(comm::Communicator& ranks) override { training().collect(ranks); }
     double reduce(comm::Communicator& ranks) override { return training().reduce(ranks); }
     void update(const AdamWStep& step, comm::Communicator& ranks) override {
         training().update(model_.values(), step, ranks);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/store/checkpoint.hpp"
@@ -43,10 +44,10 @@ std::vector<Range> cut_at_parts(const std::vector<Range>& ranges, std::int64_t s
 CpuTraining::CpuTraining(const model::Layout& layout, const TrainingSetup& setup, std::span<float> weights)
     : pieces_(cut_at_parts(setup.trainable, layout.size, setup.shard.part)),
       ownership_(layout.size, setup.shard),
-      optimizer_(setup.gradient_alone ? model::Layout() : layout, setup.weights, weights,
-                 setup.gradient_alone ? Ownership(0) : ownership_, setup.moments),
+      optimizer_(setup.gradient == UnitGradient::alone ? model::Layout() : layout, setup.weights, weights,
+                 setup.gradient == UnitGradient::alone ? Ownership(0) : ownership_, setup.moments),
       gradient_(weights.size()) {
-    if (setup.gradient_alone) return;
+    if (setup.gradient == UnitGradient::alone) return;
     if (setup.sum == Sum::fast) {
         fast_.resize(weights.size());
     } else if (setup.sum == Sum::dealt && ownership_.dealt()) {
@@ -73,19 +74,17 @@ double CpuTraining::end_unit(std::string_view unit) {
         exact_->add(gradient_, unit);
     } else if (dealt_) {
         dealt_->expect(comm::ExactSum::largest(gradient_, unit), unit);
+        to_collect_ = true;
     } else {
         for (std::size_t i = 0; i < fast_.size(); ++i) fast_[i] += gradient_[i];
     }
     return added(squares());
 }
 
-void CpuTraining::collect(comm::Communicator& ranks, bool unit) {
+void CpuTraining::collect(comm::Communicator& ranks) {
     if (!dealt_) return;
-    dealt_->collect([&](const Range& range, int owner, std::span<std::int64_t> quanta) {
-        if (unit)
-            comm::ExactSum::add(quanta, std::span<const float>(gradient_).subspan(at(range.begin), quanta.size()));
-        ranks.exact_sum(quanta, owner);
-    });
+    dealt_->collect(std::exchange(to_collect_, false) ? std::span<const float>(gradient_) : std::span<const float>(),
+                    ranks);
 }
 
 double CpuTraining::reduce(comm::Communicator& ranks) {

@@ -21,7 +21,7 @@ public:
     void begin_update();
     void begin_unit();
     double end_unit(std::string_view unit);
-    void collect(comm::Communicator& ranks, bool unit);
+    void collect(comm::Communicator& ranks);
     double reduce(comm::Communicator& ranks);
     void update(std::span<float> weights, const AdamWStep& step, comm::Communicator& ranks);
 
@@ -43,6 +43,7 @@ private:
     std::optional<comm::ExactSum> exact_;  // one of the three
     std::vector<float> fast_;
     std::optional<DealtTotal> dealt_;
+    bool to_collect_ = false;  ///< a unit was ended and isn't in the dealt totals yet
 };
 
 /// Sum in order.

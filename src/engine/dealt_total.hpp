@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <functional>
 #include <span>
 #include <vector>
 
@@ -23,19 +22,17 @@ public:
     }
     /// Local. A unit that is going to be collected, by its largest |value|.
     void expect(float largest, std::string_view unit) { bound_.add(largest, unit); }
-    /// Collective. @param sum makes of quanta, which are 0, the sum of the ranks' units of a range; at its owner,
-    /// others may get anything
-    using SumUnits = std::function<void(const Range& range, int owner, std::span<std::int64_t> quanta)>;
-    void collect(const SumUnits& sum) {
-        std::vector<std::int64_t> quanta;
+    /// Collective. Adds a unit of each rank. @param unit its gradient; empty: this rank has none
+    void collect(std::span<const float> unit, comm::Communicator& ranks) {
+        std::vector<std::int64_t> for_others;
         ownership_.each_part({0, size_}, [&](const Range& range) {
-            quanta.assign(static_cast<std::size_t>(range.size()), 0);
-            sum(range, ownership_.owner(range.begin), quanta);
-            if (!ownership_.keeps(range.begin)) return;
-            const auto total = of(range);
-            for (std::size_t i = 0; i < quanta.size(); ++i)  // modulo 2^64, as everywhere
-                total[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(total[i]) +
-                                                     static_cast<std::uint64_t>(quanta[i]));
+            const auto first = static_cast<std::size_t>(range.begin), n = static_cast<std::size_t>(range.size());
+            const bool mine = ownership_.keeps(range.begin);
+            if (!mine) for_others.assign(n, 0);
+            // The owner's total takes part in the sum, so it goes on from there.
+            const std::span<std::int64_t> quanta = mine ? of(range) : std::span(for_others);
+            if (!unit.empty()) comm::ExactSum::add(quanta, unit.subspan(first, n));
+            ranks.exact_sum(quanta, ownership_.owner(range.begin));
         });
     }
     /// Collective. @throws DataError if the total may have overflowed

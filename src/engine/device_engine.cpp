@@ -81,7 +81,7 @@ void DeviceEngine::check_range(std::int64_t first, std::size_t n) const {
 void DeviceEngine::read(Array array, std::int64_t first, std::span<float> out) const {
     check_range(first, out.size());
     ensure(has(array), "an array is read that there is");
-    if (training_ && training_->has(array)) return training_->read(array, first, out);
+    if (training_ && training_->has(array)) return const_cast<DeviceTraining&>(*training_).read(array, first, out);
     if (weights_.data() != nullptr) return download_rounded(*device_, weights_.data() + first, out);
     std::transform(rested_.begin() + first, rested_.begin() + first + std::ssize(out), out.begin(), to_float);
 }
@@ -142,9 +142,8 @@ std::unique_ptr<Decoder> DeviceEngine::decoder(std::int64_t max_tokens, const Sa
     return std::make_unique<DeviceDecoder>(*this, max_tokens, sampler);
 }
 
-std::unique_ptr<AdapterProducts> DeviceEngine::adapter_products(std::span<const Adapted> adapted, int rank,
-                                                                float scale) {
-    return std::make_unique<DeviceAdapters>(*this, adapted, rank, scale);
+std::unique_ptr<AdapterProducts> DeviceEngine::adapter_products(const Adapters& adapters) {
+    return std::make_unique<DeviceAdapters>(*this, adapters);
 }
 
 void DeviceEngine::begin_training(const TrainingSetup& setup) {
@@ -156,16 +155,16 @@ void DeviceEngine::begin_training(const TrainingSetup& setup) {
 
 void DeviceEngine::token_loss(Rows rows, std::span<const std::int32_t> targets, float temperature,
                               const TokenLoss& loss) {
-    passes().head.token_loss(hidden(rows), targets, temperature, loss, d_hidden(rows.count),
-                             training().gradient().data());
+    passes().head.token_loss(hidden(rows), targets, temperature, loss, d_hidden(rows.count), training().gradient());
 }
 
 void DeviceEngine::value_loss(Rows rows, std::span<const float> d_logits) {
-    passes().head.value_loss(hidden(rows), d_logits, d_hidden(rows.count), training().gradient().data());
+    passes().head.value_loss(hidden(rows), d_logits, d_hidden(rows.count), training().gradient());
 }
 
 void DeviceEngine::backward(const model::Forest& forest) {
-    passes().transformer.backward(forest, passes().d_hidden.data(), training().gradient().data());
+    passes().transformer.backward(forest, passes().d_hidden.data(), training().gradient(),
+                                  [&] { training().finish_slice(); });
 }
 
 }  // namespace tdrm::engine

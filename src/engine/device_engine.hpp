@@ -31,8 +31,7 @@ public:
     void features(Rows rows, std::span<float> out) override;
     Rows with_features(std::span<const float> features) override;
     [[nodiscard]] std::unique_ptr<Decoder> decoder(std::int64_t max_tokens, const SamplerOptions& sampler) override;
-    [[nodiscard]] std::unique_ptr<AdapterProducts> adapter_products(std::span<const Adapted> adapted, int rank,
-                                                                    float scale) override;
+    [[nodiscard]] std::unique_ptr<AdapterProducts> adapter_products(const Adapters& adapters) override;
     void rest() override;
     [[nodiscard]] std::size_t used_bytes() const { return device_->used_bytes(); }
 
@@ -44,7 +43,8 @@ public:
     void value_loss(Rows rows, std::span<const float> d_logits) override;
     void backward(const model::Forest& forest) override;
     double end_unit(std::string_view unit) override { return training().end_unit(unit); }
-    void collect(comm::Communicator& ranks, bool unit) override { training().collect(ranks, unit); }
+    void collect_behind(comm::Communicator& ranks) override { training().collect_behind(ranks); }
+    void collect(comm::Communicator& ranks) override { training().collect(ranks); }
     double reduce(comm::Communicator& ranks) override { return training().reduce(ranks); }
     void update(const AdamWStep& step, comm::Communicator& ranks) override { training().update(step, ranks); }
 

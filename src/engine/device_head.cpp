@@ -53,8 +53,9 @@ void DeviceHead::token_logprobs(const bf16* hidden, std::span<const std::int32_t
 }
 
 void DeviceHead::token_loss(const bf16* hidden, std::span<const std::int32_t> targets, float temperature,
-                            const TokenLoss& loss, bf16* d_hidden, float* gradient) {
+                            const TokenLoss& loss, bf16* d_hidden, const DeviceGradient& gradient) {
     std::vector<float> logp, entropy, coefficient;
+    const bool learns = gradient.wants({layout_.head, layout_.head + std::int64_t{spec_.vocab} * spec_.width});
     for (std::size_t first = 0; first < targets.size(); first += kChunk) {
         const std::size_t count = std::min<std::size_t>(kChunk, targets.size() - first);
         const int rows = static_cast<int>(count);
@@ -70,9 +71,10 @@ void DeviceHead::token_loss(const bf16* hidden, std::span<const std::int32_t> ta
         const auto* d_logits = reinterpret_cast<const bf16*>(chunk);
         device_.multiply({gpu::Product::nn, rows, spec_.width, spec_.vocab, d_logits, 2 * pitch(), at(layout_.head),
                           spec_.width, d_hidden + first * width(), nullptr, spec_.width, 0, logit_scale()});
-        device_.multiply({gpu::Product::tn, spec_.vocab, spec_.width, rows, d_logits, 2 * pitch(),
-                          hidden + first * width(), spec_.width, nullptr, gradient + layout_.head, spec_.width, 1,
-                          logit_scale()});
+        if (learns)
+            device_.multiply({gpu::Product::tn, spec_.vocab, spec_.width, rows, d_logits, 2 * pitch(),
+                              hidden + first * width(), spec_.width, nullptr, gradient.at(layout_.head), spec_.width, 1,
+                              logit_scale()});
         ledger::count(ledger::Work::flop, 4.0 * spec_.vocab * spec_.width * rows);
     }
 }
@@ -125,9 +127,11 @@ void DeviceHead::values(const bf16* hidden, const model::ReadOut& read_out, std:
     }
 }
 
-void DeviceHead::value_loss(const bf16* hidden, std::span<const float> d_values, bf16* d_hidden, float* gradient) {
+void DeviceHead::value_loss(const bf16* hidden, std::span<const float> d_values, bf16* d_hidden,
+                            const DeviceGradient& gradient) {
     ensure(spec_.value_head == model::ValueHead{}, "only a value head of one row is trained");
-    device_.run(gpu::ReadValuesBackward{d_hidden, gradient + layout_.head, hidden, at(layout_.head),
+    ensure(gradient.wants({layout_.head, layout_.head + spec_.width}), "a value head learns with what is below it");
+    device_.run(gpu::ReadValuesBackward{d_hidden, gradient.at(layout_.head), hidden, at(layout_.head),
                                         values_.assign(d_values), static_cast<int>(d_values.size()), spec_.width});
 }
 

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "device_gradient.hpp"
 #include "tdrm/engine/engine.hpp"
 #include "tdrm/gpu/device.hpp"
 
@@ -27,11 +28,12 @@ public:
     // As the engine's functions of these names.
     void token_logprobs(const gpu::bf16* hidden, std::span<const std::int32_t> targets, float temperature,
                         std::span<float> logp, std::span<float> entropy);
-    /// @param d_hidden is written @param gradient flat, is added to
+    /// @param d_hidden is written @param gradient is added to
     void token_loss(const gpu::bf16* hidden, std::span<const std::int32_t> targets, float temperature,
-                    const TokenLoss& loss, gpu::bf16* d_hidden, float* gradient);
+                    const TokenLoss& loss, gpu::bf16* d_hidden, const DeviceGradient& gradient);
     void values(const gpu::bf16* hidden, const model::ReadOut& read_out, std::span<float> values);
-    void value_loss(const gpu::bf16* hidden, std::span<const float> d_values, gpu::bf16* d_hidden, float* gradient);
+    void value_loss(const gpu::bf16* hidden, std::span<const float> d_values, gpu::bf16* d_hidden,
+                    const DeviceGradient& gradient);
 
 private:
     /// Of each label of the value head, behind one another.

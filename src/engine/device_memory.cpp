@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "device_gradient.hpp"
 #include "device_head.hpp"
+#include "device_total.hpp"
 #include "tdrm/gpu/device.hpp"
 
 namespace tdrm::engine::on_device {
@@ -53,14 +55,11 @@ WeightBytes weight_bytes(const model::ModelSpec& spec) {
 }
 
 TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& setup) {
-    const double one = kFp32 * static_cast<double>(model::Layout(spec).size);
+    const model::Layout layout(spec);
     const double kept = kept_bytes(spec, setup.shard);
-    const double part = std::min<double>(2 * one, 2 * kFp32 * static_cast<double>(setup.shard.part));
-    const bool dealt = setup.sum == Sum::dealt && setup.shard.ranks > 1;  // totals lie in the host's memory
-    return {one, (setup.moments == WeightFormat::bf16 ? 1 : 2) * kept, kept,
-            setup.sum == Sum::fast ? one
-            : dealt                ? part
-                                   : 2 * one};
+    return {kFp32 * static_cast<double>(DeviceGradient::numbers(layout, setup.gradient, setup.trainable)),
+            (setup.moments == WeightFormat::bf16 ? 1 : 2) * kept, kept,
+            DeviceTotal::bytes(layout, setup.sum, Ownership(layout.size, setup.shard))};
 }
 
 double pass_bytes(const model::ModelSpec& s, double tokens, double rows, Keep keep, Recompute recompute) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attention_plan.hpp"
+#include "device_gradient.hpp"
 #include "device_rotary.hpp"
 #include "tdrm/engine/engine.hpp"
 #include "tdrm/gpu/device.hpp"
@@ -99,8 +100,10 @@ public:
     /// Any pass of tokens at positions.
     const gpu::bf16* run(const PassTokens& of, std::span<const std::int32_t> rows, const PassAttention& attention,
                          bool for_backward);
-    /// After `forward` for it: adds to the flat gradient, given that of the rows.
-    void backward(const model::Forest& forest, const gpu::bf16* d_hidden, float* gradient);
+    /// After `forward` for it: adds to the gradient, given that of the rows. @param finish_slice is called when one of
+    /// its slices is done
+    void backward(const model::Forest& forest, const gpu::bf16* d_hidden, const DeviceGradient& gradient,
+                  const std::function<void()>& finish_slice);
 
     [[nodiscard]] gpu::HeadShape shape() const { return {spec_.heads, spec_.kv_heads, spec_.head_dim}; }
     [[nodiscard]] bool depends_on_length() const { return rotary_.depends_on_length(); }
@@ -153,20 +156,20 @@ private:
     void add_block(const gpu::bf16* in, const model::Linear& last, const model::Norm& after, float scale,
                    gpu::Memory<gpu::bf16>& added, gpu::Memory<float>& added_rstd, int rows);
 
-    void feed_forward_backward(const model::Layer& layer, int rows, float* gradient);
-    void attention_backward(const model::Layer& layer, int rows, float* gradient);
+    void feed_forward_backward(const model::Layer& layer, int rows, const DeviceGradient& gradient);
+    void attention_backward(const model::Layer& layer, int rows, const DeviceGradient& gradient);
     void norm_heads_backward(const model::Layer& layer, int rows, const Activations& kept, gpu::bf16* d_qkv,
-                             float* gradient);
-    /// Gradients of y = alpha x W^T: of W and its bias, into the flat gradient, and dx = beta dx + that of x.
+                             const DeviceGradient& gradient);
+    /// Gradients of y = alpha x W^T: of W and its bias, and dx = beta dx + that of x.
     void linear_backward(gpu::bf16* dx, const gpu::bf16* dy, const gpu::bf16* x, const model::Linear& linear, int rows,
-                         float* gradient, float beta = 0, float alpha = 1);
+                         const DeviceGradient& gradient, float beta = 0, float alpha = 1);
     /// dx += the gradient of what a block computes from, given that of y = x W^T.
     void block_input_backward(const gpu::bf16* dy, const gpu::bf16* x, const float* rstd, const model::Linear& first,
-                              const model::Norm& before, int rows, float* gradient);
-    void norm_backward(const NormGradient& of, int rows, float* gradient);
+                              const model::Norm& before, int rows, const DeviceGradient& gradient);
+    void norm_backward(const NormGradient& of, int rows, const DeviceGradient& gradient);
     /// Gradient of what a block adds, before its norm, from that of x: dx itself without such norms.
     const gpu::bf16* block_gradient(const model::Norm& after, const gpu::Memory<gpu::bf16>& added,
-                                    const gpu::Memory<float>& added_rstd, int rows, float* gradient);
+                                    const gpu::Memory<float>& added_rstd, int rows, const DeviceGradient& gradient);
     /// The plan of the last forest in such layers.
     [[nodiscard]] const DeviceForestPlan& plan_of(const model::Layer& layer) const;
 

@@ -119,7 +119,7 @@ void Ensemble::token_loss(Rows, std::span<const std::int32_t>, float, const Toke
 void Ensemble::value_loss(Rows, std::span<const float>) { not_of_ensembles(); }
 void Ensemble::backward(const model::Forest&) { not_of_ensembles(); }
 double Ensemble::end_unit(std::string_view) { not_of_ensembles(); }
-void Ensemble::collect(comm::Communicator&, bool) { not_of_ensembles(); }
+void Ensemble::collect(comm::Communicator&) { not_of_ensembles(); }
 double Ensemble::reduce(comm::Communicator&) { not_of_ensembles(); }
 void Ensemble::update(const AdamWStep&, comm::Communicator&) { not_of_ensembles(); }
 

@@ -13,11 +13,6 @@ namespace {
 
 constexpr std::string_view kWeight = ".weight";
 
-/// A tensor of the base that learns as it is.
-struct Whole {
-    std::int64_t theirs, ours, size;
-};
-
 std::string module_of(const std::string& tensor) { return tensor.substr(0, tensor.size() - kWeight.size()); }
 
 bool is_target(const model::TensorInfo& tensor, const std::vector<std::string>& targets) {
@@ -40,17 +35,22 @@ void refuse_unknown_targets(const model::Layout& base, const LoraOptions& option
 /// What learns, with where it lies.
 struct Plan {
     model::Layout layout;
-    std::vector<Adapted> adapted;
-    std::vector<Whole> whole;
+    Adapters adapters;
+    std::vector<Range> trainable;  ///< of the model
 
     Plan(const model::ModelSpec& spec, const model::Layout& base, const LoraOptions& options) {
         refuse_unknown_targets(base, options);
+        adapters.rank = options.rank;
+        adapters.scale = static_cast<float>(options.alpha / options.rank);
         for (const model::TensorInfo& tensor : base.tensors) {
             if (is_target(tensor, options.targets)) {
                 adapt(tensor, options.rank);
             } else if (spec.head == model::Head::value && !tensor.name.starts_with("model.")) {
-                whole.push_back({tensor.offset, add(tensor.name, tensor.shape), tensor.size()});
+                adapters.whole.push_back({tensor.offset, add(tensor.name, tensor.shape), tensor.size()});
+            } else {
+                continue;
             }
+            trainable.push_back({tensor.offset, tensor.offset + tensor.size()});
         }
     }
 
@@ -68,22 +68,22 @@ private:
         const std::string module = module_of(tensor.name);
         const std::int64_t a = add(module + ".lora_A.weight", {rank, inputs});
         const std::int64_t b = add(module + ".lora_B.weight", {outputs, rank});
-        adapted.push_back({tensor.offset, a, b, static_cast<int>(outputs), static_cast<int>(inputs)});
+        adapters.matrices.push_back({tensor.offset, a, b, static_cast<int>(outputs), static_cast<int>(inputs)});
     }
 };
 
 class LoraEngine final : public Engine {
 public:
-    LoraEngine(std::shared_ptr<Engine> base, Plan plan, const LoraOptions& options, std::uint64_t seed)
+    LoraEngine(std::shared_ptr<Engine> base, Plan plan, std::uint64_t seed)
         : Engine(base->spec(), plan.layout),
           base_(std::move(base)),
-          plan_(std::move(plan)),
-          rank_(options.rank),
-          scale_(static_cast<float>(options.alpha / options.rank)),
+          adapters_(std::move(plan.adapters)),
+          trainable_(std::move(plan.trainable)),
+          rank_(adapters_.rank),
           values_(static_cast<std::size_t>(layout().size)),
-          products_(base_->adapter_products(plan_.adapted, rank_, scale_)) {
+          products_(base_->adapter_products(adapters_)) {
         if (!products_) keep_frozen();
-        for (const Whole& w : plan_.whole)
+        for (const Adapters::Whole& w : adapters_.whole)
             base_->read(Array::weights, w.theirs, std::span(values_).subspan(at(w.ours), at(w.size)));
         for (const model::TensorInfo& tensor : layout().tensors) {
             if (tensor.name.find(".lora_A.") == std::string::npos) continue;
@@ -132,7 +132,8 @@ public:
 
     void begin_training(const TrainingSetup& setup) override {
         training_.emplace(layout(), setup, values_);
-        base_->begin_training({.gradient_alone = true, .shard = {}, .recompute = setup.recompute});
+        base_->begin_training(
+            {.trainable = trainable_, .gradient = UnitGradient::alone, .shard = {}, .recompute = setup.recompute});
         merged_ = false;
     }
     void begin_update() override { training().begin_update(); }
@@ -146,17 +147,14 @@ public:
     }
     void value_loss(Rows rows, std::span<const float> d_logits) override { base_->value_loss(rows, d_logits); }
     void backward(const model::Forest& forest) override {
+        if (products_) return products_->backward(forest, training().gradient());
         base_->backward(forest);
-        if (products_) {
-            products_->project(values_, training().gradient());
-        } else {
-            for (const Adapted& m : plan_.adapted) project(m);
-        }
-        for (const Whole& w : plan_.whole)
+        for (const Adapted& m : adapters_.matrices) project(m);
+        for (const Adapters::Whole& w : adapters_.whole)
             base_->read(Array::gradient, w.theirs, training().gradient().subspan(at(w.ours), at(w.size)));
     }
     double end_unit(std::string_view unit) override { return training().end_unit(unit); }
-    void collect(comm::Communicator& ranks, bool unit) override { training().collect(ranks, unit); }
+    void collect(comm::Communicator& ranks) override { training().collect(ranks); }
     double reduce(comm::Communicator& ranks) override { return training().reduce(ranks); }
     void update(const AdamWStep& step, comm::Communicator& ranks) override {
         training().update(values_, step, ranks);
@@ -172,7 +170,7 @@ public:
         } else {
             merge_here();
         }
-        for (const Whole& w : plan_.whole)
+        for (const Adapters::Whole& w : adapters_.whole)
             base_->write(Array::weights, w.theirs, std::span<const float>(values_).subspan(at(w.ours), at(w.size)));
         merged_ = true;
     }
@@ -185,19 +183,19 @@ private:
     }
 
     void keep_frozen() {
-        for (const Adapted& m : plan_.adapted) {
+        for (const Adapted& m : adapters_.matrices) {
             frozen_.emplace_back(row(m.outputs, m.inputs));
             base_->read(Array::weights, m.weight, frozen_.back());
         }
     }
     void merge_here() {
         std::vector<float> merged;
-        for (std::size_t i = 0; i < plan_.adapted.size(); ++i) {
-            const Adapted& m = plan_.adapted[i];
+        for (std::size_t i = 0; i < adapters_.matrices.size(); ++i) {
+            const Adapted& m = adapters_.matrices[i];
             merged = frozen_[i];
             for (int n = 0; n < m.outputs; ++n)
                 for (int r = 0; r < rank_; ++r)
-                    add(merged.data() + row(n, m.inputs), scale_ * values_[at(m.b) + row(n, rank_) + at(r)],
+                    add(merged.data() + row(n, m.inputs), adapters_.scale * values_[at(m.b) + row(n, rank_) + at(r)],
                         values_.data() + at(m.a) + row(r, m.inputs), m.inputs);
             base_->write(Array::weights, m.weight, merged);
         }
@@ -210,10 +208,10 @@ private:
         for (int n = 0; n < m.outputs; ++n)
             for (int r = 0; r < rank_; ++r) {
                 const float* dw = gradient_.data() + row(n, m.inputs);
-                add(ours.data() + at(m.a) + row(r, m.inputs), scale_ * values_[at(m.b) + row(n, rank_) + at(r)], dw,
-                    m.inputs);
+                add(ours.data() + at(m.a) + row(r, m.inputs),
+                    adapters_.scale * values_[at(m.b) + row(n, rank_) + at(r)], dw, m.inputs);
                 ours[at(m.b) + row(n, rank_) + at(r)] +=
-                    scale_ * dot(dw, values_.data() + at(m.a) + row(r, m.inputs), m.inputs);
+                    adapters_.scale * dot(dw, values_.data() + at(m.a) + row(r, m.inputs), m.inputs);
             }
     }
 
@@ -237,9 +235,9 @@ private:
     }
 
     std::shared_ptr<Engine> base_;
-    Plan plan_;
+    Adapters adapters_;
+    std::vector<Range> trainable_;
     int rank_;
-    float scale_;
     std::vector<float> values_;
     std::unique_ptr<AdapterProducts> products_;  ///< null: here, by the host
     std::vector<std::vector<float>> frozen_;     ///< W of each target
@@ -263,21 +261,21 @@ void LoraOptions::fields(Fields& f) {
 
 LoraSizes lora_sizes(const model::ModelSpec& spec, const LoraOptions& options) {
     const Plan plan(spec, model::Layout(spec), options);
-    LoraSizes sizes{plan.layout.size, 0};
-    for (const Adapted& m : plan.adapted) sizes.frozen += std::int64_t{m.outputs} * m.inputs;
+    LoraSizes sizes{plan.layout.size, 0, plan.trainable};
+    for (const Adapted& m : plan.adapters.matrices) sizes.frozen += std::int64_t{m.outputs} * m.inputs;
     return sizes;
 }
 
 std::unique_ptr<Engine> with_adapters(std::unique_ptr<Engine> base, const LoraOptions& options, std::uint64_t seed) {
     if (options.rank == 0) return base;
     Plan plan(base->spec(), base->layout(), options);
-    return std::make_unique<LoraEngine>(std::move(base), std::move(plan), options, seed);
+    return std::make_unique<LoraEngine>(std::move(base), std::move(plan), seed);
 }
 
 void merge_adapters(Engine& model, const LoraOptions& options,
                     const std::function<void(const model::Layout& layout, const model::WeightSink& sink)>& deliver) {
     Plan plan(model.spec(), model.layout(), options);
-    LoraEngine adapted(std::shared_ptr<Engine>(&model, [](Engine*) {}), std::move(plan), options, 0);
+    LoraEngine adapted(std::shared_ptr<Engine>(&model, [](Engine*) {}), std::move(plan), 0);
     deliver(adapted.layout(), weights_into(adapted));
     adapted.merge();
 }

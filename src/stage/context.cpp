@@ -11,8 +11,7 @@ void RunOptions::fields(Fields& f) {
     f("seed", seed, "seed of every stage that has none of its own", at_least(0));
     f("sum", sum,
       "gradients over ranks: exact = same bits on any number of ranks; dealt = the same bits in less memory, each rank "
-      "the "
-      "total of its parts, unit by unit; fast = fp32; auto = exact");
+      "the total of its parts, unit by unit; fast = fp32; auto = exact");
     f("device", device, "where models compute: auto = cpu today; emulated = the code of GPUs on a processor, slow");
     f("products", products,
       "how processors multiply matrices: fp32; bf16 = operands rounded to bf16, fp32 sums, by AMX or AVX512-BF16");

@@ -260,7 +260,7 @@ void RlObjective::drop_idle_trees(std::vector<std::size_t>& lengths) {
     lengths.resize(kept);
 }
 
-std::optional<std::size_t> RlObjective::trainee_of(std::size_t unit) const { return of_policy(unit) ? 0 : 1; }
+std::size_t RlObjective::trainee_of(std::size_t unit) const { return of_policy(unit) ? 0 : 1; }
 
 std::span<const std::string_view> RlObjective::sum_names() const {
     return std::span<const std::string_view>(kSums).first(critic_ ? kSums.size() : kPolicySums);

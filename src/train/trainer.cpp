@@ -109,7 +109,7 @@ public:
             trainee.engine.begin_training({trainee.precision.weights,
                                            sum,
                                            {},
-                                           false,
+                                           engine::UnitGradient::by_layer,
                                            shard,
                                            trainee.precision.recompute,
                                            trainee.precision.moments});
@@ -220,42 +220,58 @@ private:
         return figures(reports, norms, rates);
     }
 
-    /// Gradients of this rank's units, added up; nothing here waits for another rank.
+    /// Gradients of this rank's units, added up, and over the ranks as far as engines do that here.
     std::vector<UnitReport> differentiate() {
         const Units& units = objective_.units();
         std::vector<double> costs;
         for (std::size_t unit = 0; unit < units.size(); ++unit) costs.push_back(units.cost(unit));
         const auto owner = assign_units(costs, ranks_.size());
-        return options_.sum == SumMode::dealt ? in_rounds(owner) : at_once(owner);
-    }
-    std::vector<UnitReport> at_once(const std::vector<int>& owner) {
         std::vector<UnitReport> reports;
-        ranks_.agree("gradients", [&] {
-            for (std::size_t unit = 0; unit < owner.size(); ++unit)
-                if (owner[unit] == ranks_.rank()) reports.push_back(differentiate(unit));
-        });
-        return reports;
-    }
-    /// A unit a rank, then their sum to those who keep the totals, until all are done.
-    std::vector<UnitReport> in_rounds(const std::vector<int>& owner) {
-        std::vector<std::vector<std::size_t>> units(static_cast<std::size_t>(ranks_.size()));
-        for (std::size_t unit = 0; unit < owner.size(); ++unit)
-            units[static_cast<std::size_t>(owner[unit])].push_back(unit);
-        std::size_t rounds = 0;
-        for (const auto& of_rank : units) rounds = std::max(rounds, of_rank.size());
-        const auto& mine = units[static_cast<std::size_t>(ranks_.rank())];
-        std::vector<UnitReport> reports;
-        for (std::size_t round = 0; round < rounds; ++round) {
-            const bool works = round < mine.size();
-            ranks_.agree("gradients", [&] {
-                if (works) reports.push_back(differentiate(mine[round]));
-            });
-            for (std::size_t i = 0; i < trainees_.size(); ++i) {
-                const auto only = works ? objective_.trainee_of(mine[round]) : std::nullopt;
-                trainees_[i].engine.collect(ranks_, works && only.value_or(i) == i);
-            }
+        if (options_.sum == SumMode::dealt) {
+            for (std::size_t t = 0; t < trainees_.size(); ++t) in_rounds(owner, t, reports);
+            return reports;
         }
+        std::vector<std::size_t> mine;
+        for (std::size_t unit = 0; unit < owner.size(); ++unit)
+            if (owner[unit] == ranks_.rank()) mine.push_back(unit);
+        together(mine, trainees_, reports);
         return reports;
+    }
+    /// A trainee's units, one a rank at a time.
+    void in_rounds(const std::vector<int>& owner, std::size_t trainee, std::vector<UnitReport>& reports) {
+        std::vector<std::vector<std::size_t>> of_rank(static_cast<std::size_t>(ranks_.size()));
+        for (std::size_t unit = 0; unit < owner.size(); ++unit)
+            if (objective_.trainee_of(unit) == trainee) of_rank[static_cast<std::size_t>(owner[unit])].push_back(unit);
+        std::size_t rounds = 0;
+        for (const auto& theirs : of_rank) rounds = std::max(rounds, theirs.size());
+        const std::span<const std::size_t> mine = of_rank[static_cast<std::size_t>(ranks_.rank())];
+        for (std::size_t round = 0; round < rounds; ++round)
+            together(round < mine.size() ? mine.subspan(round, 1) : mine.first(0), trainees_.subspan(trainee, 1),
+                     reports);
+    }
+    /// This rank's units of some trainees, then their sums over the ranks. A rank that fails goes on to where the
+    /// others wait for it.
+    void together(std::span<const std::size_t> units, std::span<const Trainee> taught,
+                  std::vector<UnitReport>& reports) {
+        std::exception_ptr failure;
+        try {
+            for (const std::size_t unit : units) {
+                // Several trainees' backward passes have no order that all ranks share.
+                if (taught.size() == 1 && unit == units.back()) taught.front().engine.collect_behind(ranks_);
+                reports.push_back(differentiate(unit));
+            }
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        try {
+            for (const Trainee& trainee : taught) trainee.engine.collect(ranks_);
+        } catch (...) {
+            if (failure) std::rethrow_exception(failure);  // a broken device's first words
+            throw;
+        }
+        ranks_.agree("gradients", [&] {
+            if (failure) std::rethrow_exception(failure);
+        });
     }
 
     /// A device that fails, or has no room, is told of with the unit.
@@ -271,15 +287,16 @@ private:
         }
     }
     UnitReport differentiate(std::size_t unit, const std::string& name) {
-        const auto only = objective_.trainee_of(unit);
-        const auto taught = only ? trainees_.subspan(*only, 1) : trainees_;
-        for (const Trainee& trainee : taught) trainee.engine.begin_unit();
+        const std::size_t taught = objective_.trainee_of(unit);
+        const Trainee& trainee = trainees_[taught];
+        trainee.engine.begin_unit();
         UnitReport report{unit, objective_.units().samples(unit), 0, objective_.differentiate(unit).values()};
-        if (only.value_or(0) != 0) report.samples = 0;  // the noise scale is the first one's
-        for (const Trainee& trainee : taught) {
-            const double squared = trainee.engine.end_unit(
-                cat("update ", state_.update, ", ", trainee.name, trainee.name.empty() ? "" : ", ", name));
-            if (&trainee == &trainees_.front()) report.squared_norm = squared;
+        const double squared = trainee.engine.end_unit(
+            cat("update ", state_.update, ", ", trainee.name, trainee.name.empty() ? "" : ", ", name));
+        if (taught == 0) {
+            report.squared_norm = squared;
+        } else {
+            report.samples = 0;  // the noise scale is the first one's
         }
         return report;
     }

@@ -7,6 +7,7 @@
 
 #include "../../src/engine/device_engine.hpp"
 #include "../rollout/toy.hpp"
+#include "tdrm/engine/lora.hpp"
 
 namespace tdrm::engine {
 namespace {
@@ -56,13 +57,18 @@ model::ModelSpec half_billion() {
     return spec.resolved();
 }
 
-TEST(DeviceMemory, OfATrainingUnitIsAsSaid) {
+class UnitMemory : public testing::TestWithParam<UnitGradient> {};
+INSTANTIATE_TEST_SUITE_P(Gradients, UnitMemory, testing::Values(UnitGradient::whole, UnitGradient::by_layer));
+
+TEST_P(UnitMemory, IsAsSaid) {
+    const UnitGradient gradient = GetParam();
     const auto spec = half_billion();
     double bytes = 0;
     DeviceEngine engine(spec, std::make_unique<CountingDevice>(bytes));
     const double weights = on_device::weight_bytes(spec).weights;
     EXPECT_NEAR(bytes, weights, 0.01 * weights);
-    const TrainingSetup setup;
+    TrainingSetup setup;
+    setup.gradient = gradient;
     engine.begin_training(setup);
     const auto training = on_device::training_bytes(spec, setup);
     double said = weights + training.gradient + training.master + training.moments + training.sum;
@@ -144,6 +150,23 @@ TEST(DeviceMemory, OfActivationsThatAreComputedAgainIsAsSaid) {
     }
 }
 
+TEST(DeviceMemory, OfAdaptersIsAsSaid) {
+    const auto spec = half_billion();
+    const LoraOptions options{.rank = 16, .alpha = 32, .targets = {"q_proj", "v_proj", "down_proj"}};
+    const auto sizes = lora_sizes(spec, options);
+    double bytes = 0;
+    const auto engine =
+        with_adapters(std::make_unique<DeviceEngine>(spec, std::make_unique<CountingDevice>(bytes)), options, 1);
+    engine->begin_training({});
+    TrainingSetup setup;
+    setup.gradient = UnitGradient::alone;
+    setup.trainable = sizes.trainable;
+    const double gradient = on_device::training_bytes(spec, setup).gradient;
+    EXPECT_LT(gradient, 0.04 * on_device::training_bytes(spec, {}).gradient) << "that of one layer";
+    const double said = on_device::weight_bytes(spec).weights + gradient + 2 * static_cast<double>(sizes.frozen);
+    EXPECT_NEAR(bytes, said, 0.05 * said);
+}
+
 /// A forest of one sequence, all of whose rows are read.
 struct Sequence {
     explicit Sequence(int tokens) {
@@ -223,18 +246,29 @@ TEST(DeviceMemory, OfPagedModelsIsThePeakOfTheirPhases) {
     EXPECT_LT(peak, 0.95 * (policy_bytes + unit + 2 * frozen));
 }
 
-TEST(DeviceMemory, OfDealtStateIsAsSaid) {
+class StateMemory : public testing::TestWithParam<Sum> {};
+INSTANTIATE_TEST_SUITE_P(Sums, StateMemory, testing::Values(Sum::exact, Sum::fast, Sum::dealt));
+
+TEST_P(StateMemory, OfPartsIsAsSaid) {
+    const Sum sum = GetParam();
     const auto spec = half_billion();
     double bytes = 0;
     DeviceEngine engine(spec, std::make_unique<CountingDevice>(bytes));
     TrainingSetup setup;
     setup.shard.ranks = 4;
+    setup.sum = sum;
+    setup.gradient = UnitGradient::by_layer;
     engine.begin_training(setup);
     const auto training = on_device::training_bytes(spec, setup);
     const double said =
         on_device::weight_bytes(spec).weights + training.gradient + training.master + training.moments + training.sum;
     EXPECT_NEAR(bytes, said, 0.01 * said);
-    EXPECT_LT(training.moments, 0.28 * on_device::training_bytes(spec, {}).moments);
+    const auto whole = on_device::training_bytes(spec, {});
+    EXPECT_LT(training.moments, 0.28 * whole.moments);
+    EXPECT_LT(training.gradient, 0.35 * whole.gradient) << "the embedding, which is more than a layer";
+    if (sum == Sum::dealt) {
+        EXPECT_LT(training.sum, 0.32 * whole.sum);
+    }
 }
 
 TEST(DeviceMemory, OfScoringAndDecodingIsAsSaid) {

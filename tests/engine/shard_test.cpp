@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "../../src/engine/device_engine.hpp"
-#include "../../src/engine/device_peers.hpp"
+#include "../../src/engine/device_exchange.hpp"
 #include "forwarding_device.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/engine/ownership.hpp"
@@ -15,41 +15,56 @@ namespace {
 constexpr int kUnits = 5, kUpdates = 2;
 constexpr std::int64_t kPart = 700;  // the toy model has a few dozen of them
 
+/// When an exchange beside what a device computes happens: as soon or as late as it may.
+enum class Moment { soon, late };
+
 /// An emulated device that exchanges with those of other ranks. Its memory is this process's, so MPI can.
 class ConnectedDevice final : public ForwardingDevice {
 public:
-    ConnectedDevice(comm::Communicator& ranks, int& exchanges, std::string place = "")
-        : ranks_(ranks), exchanges_(exchanges), place_(place.empty() ? cat("device ", ranks.rank()) : place) {}
+    ConnectedDevice(comm::Communicator& ranks, int& exchanges, Moment moment = Moment::soon, std::string place = "")
+        : ranks_(ranks),
+          exchanges_(exchanges),
+          moment_(moment),
+          place_(place.empty() ? cat("device ", ranks.rank()) : place) {}
     [[nodiscard]] std::string place() const override { return place_; }
     [[nodiscard]] gpu::PeersId new_peers_id() const override { return {'i', 'd'}; }
     [[nodiscard]] std::unique_ptr<gpu::Peers> connect(const gpu::PeersId& id, int rank, int size) override {
         EXPECT_EQ(id[1], 'd') << "rank 0's";
         EXPECT_EQ(rank, ranks_.rank());
         EXPECT_EQ(size, ranks_.size());
-        return std::make_unique<ByMpi>(ranks_, exchanges_);
+        return std::make_unique<ByMpi>(ranks_, exchanges_, moment_);
     }
 
 private:
     struct ByMpi final : gpu::Peers {
-        ByMpi(comm::Communicator& ranks_, int& exchanges_) : ranks(ranks_), exchanges(exchanges_) {}
+        ByMpi(comm::Communicator& ranks_, int& exchanges_, Moment moment_)
+            : ranks(ranks_), exchanges(exchanges_), moment(moment_) {}
         void sum(std::int64_t* values, std::size_t n, int receiver) override {
-            ++exchanges;
-            ranks.exact_sum({values, n}, receiver);
+            queue([=, this] { ranks.exact_sum({values, n}, receiver); });
         }
         void sum(float* values, std::size_t n, int receiver) override {
-            ++exchanges;
-            ranks.fast_sum({values, n}, receiver);
+            queue([=, this] { ranks.fast_sum({values, n}, receiver); });
         }
         void broadcast(void* bytes, std::size_t n, int from) override {
-            ++exchanges;
-            ranks.broadcast({static_cast<std::byte*>(bytes), n}, from);
+            queue([=, this] { ranks.broadcast({static_cast<std::byte*>(bytes), n}, from); });
         }
-        void wait() override {}
+        void join() override {
+            for (const auto& exchange : std::exchange(queued, {})) exchange();
+        }
+        void wait() override { join(); }
+        void queue(std::function<void()> exchange) {
+            ++exchanges;
+            queued.push_back(std::move(exchange));
+            if (moment == Moment::soon) join();
+        }
         comm::Communicator& ranks;
         int& exchanges;
+        Moment moment;
+        std::vector<std::function<void()>> queued;
     };
     comm::Communicator& ranks_;
     int& exchanges_;
+    Moment moment_;
     std::string place_;
 };
 
@@ -57,25 +72,35 @@ using Case = std::tuple<DeviceKind, Sum, WeightFormat, WeightFormat>;
 class Shards : public testing::TestWithParam<Case> {
 protected:
     /// An engine after a few updates, unit u of which is computed by rank u mod ranks.
-    std::unique_ptr<Engine> trained(const Shard& shard, std::vector<double>& norms, int ranks_at_work) {
-        return trained(rollout::toy_model(model::Head::language, 1, std::get<0>(GetParam())), shard, norms,
-                       ranks_at_work);
+    std::unique_ptr<Engine> trained(const Shard& shard, std::vector<double>& norms,
+                                    UnitGradient gradient = UnitGradient::by_layer) {
+        return trained(rollout::toy_model(model::Head::language, 1, std::get<0>(GetParam())), shard, norms, gradient);
     }
     std::unique_ptr<Engine> trained(std::unique_ptr<Engine> engine, const Shard& shard, std::vector<double>& norms,
-                                    int ranks_at_work) {
+                                    UnitGradient gradient = UnitGradient::by_layer) {
         const auto [kind, sum, weights, moments] = GetParam();
-        engine->begin_training({weights, sum, {}, false, shard, Recompute::none, moments});
+        engine->begin_training({weights, sum, {}, gradient, shard, Recompute::none, moments});
         for (int update = 0; update < kUpdates; ++update) {
             engine->begin_update();
-            for (int round = 0; round * ranks_at_work < kUnits; ++round) {
-                const int unit = round * ranks_at_work + ranks_.rank();
-                if (unit < kUnits) differentiate_toy(*engine, update * kUnits + unit, 12);
-                engine->collect(ranks_, unit < kUnits);
-            }
+            add_units(*engine, update * kUnits, gradient == UnitGradient::by_layer);
             norms.push_back(engine->reduce(ranks_));
             engine->update({.lr = 0.01, .weight_decay = 0.1, .update = update}, ranks_);
         }
         return engine;
+    }
+    /// In rounds of one a rank, as dealt sums need it; others collect twice an update, in the middle and at the end.
+    void add_units(Engine& engine, int first, bool behind) {
+        const bool dealt = std::get<1>(GetParam()) == Sum::dealt;
+        for (int round = 0; round * ranks_.size() < kUnits; ++round) {
+            const auto unit_of = [&](int in_round) { return in_round * ranks_.size() + ranks_.rank(); };
+            const bool collects = dealt || round == 1 || (round + 1) * ranks_.size() >= kUnits;
+            const bool last = collects || unit_of(round + 1) >= kUnits;
+            if (unit_of(round) < kUnits) {
+                if (behind && last) engine.collect_behind(ranks_);
+                differentiate_toy(engine, first + unit_of(round), 12);
+            }
+            if (collects) engine.collect(ranks_);
+        }
     }
     static std::vector<float> read(const Engine& engine, Array array, const Range& range) {
         std::vector<float> values(static_cast<std::size_t>(range.size()));
@@ -102,8 +127,9 @@ INSTANTIATE_TEST_SUITE_P(All, Shards, testing::ValuesIn(cases()));
 TEST_P(Shards, HaveTheBitsOfWholeState) {
     std::vector<double> whole_norms, norms;
     const int size = ranks_.size();
-    const auto whole = trained({0, 1, kPart}, whole_norms, size);  // the same cut, by which norms are added
-    const auto dealt = trained({ranks_.rank(), size, kPart}, norms, size);
+    // The same cut, by which norms are added.
+    const auto whole = trained({0, 1, kPart}, whole_norms, UnitGradient::whole);
+    const auto dealt = trained({ranks_.rank(), size, kPart}, norms);
     EXPECT_EQ(norms, whole_norms);
     const Ownership ownership(whole->num_parameters(), {ranks_.rank(), size, kPart});
     for (const Array array : {Array::weights, Array::first_moment, Array::second_moment, Array::master}) {
@@ -130,25 +156,46 @@ TEST_P(Shards, HaveTheSameBitsWhereDevicesExchangeThemselves) {
     std::vector<double> through_hosts, norms;
     const int size = ranks_.size();
     const Shard shard{ranks_.rank(), size, kPart};
-    const auto expected = trained(shard, through_hosts, size);
-    int exchanges = 0;
-    auto engine =
-        std::make_unique<DeviceEngine>(expected->spec(), std::make_unique<ConnectedDevice>(ranks_, exchanges));
-    const auto start = rollout::toy_model(model::Head::language, 1, DeviceKind::emulated);
-    const Range all{0, start->num_parameters()};
-    engine->write(Array::weights, 0, read(*start, Array::weights, all));
-    const auto connected = trained(std::move(engine), shard, norms, size);
-    EXPECT_EQ(norms, through_hosts);
-    EXPECT_EQ(exchanges > 0, size > 1);
-    Ownership(all.end, shard).each(all, [&](const Range& range) {
-        EXPECT_EQ(read(*connected, Array::weights, range), read(*expected, Array::weights, range));
-    });
+    const auto expected = trained(shard, through_hosts);
+    for (const Moment moment : {Moment::soon, Moment::late}) {
+        int exchanges = 0;
+        const auto start = rollout::toy_model(model::Head::language, 1, DeviceKind::emulated);
+        auto engine =
+            std::make_unique<DeviceEngine>(start->spec(), std::make_unique<ConnectedDevice>(ranks_, exchanges, moment));
+        const Range all{0, start->num_parameters()};
+        engine->write(Array::weights, 0, read(*start, Array::weights, all));
+        norms.clear();
+        const auto connected = trained(std::move(engine), shard, norms);
+        EXPECT_EQ(norms, through_hosts);
+        EXPECT_EQ(exchanges > 0, size > 1);
+        Ownership(all.end, shard).each(all, [&](const Range& range) {
+            EXPECT_EQ(read(*connected, Array::weights, range), read(*expected, Array::weights, range));
+        });
+    }
+}
+
+/// A rank whose unit fails somewhere collects what is left, so that the others aren't left waiting.
+TEST_P(Shards, AreCollectedBesideARankThatFails) {
+    const auto [kind, sum, weights, moments] = GetParam();
+    const auto engine = rollout::toy_model(model::Head::language, 1, kind);
+    engine->begin_training({weights, sum, {}, UnitGradient::by_layer, {ranks_.rank(), ranks_.size(), kPart}});
+    engine->begin_update();
+    engine->collect_behind(ranks_);
+    if (ranks_.rank() == ranks_.size() - 1) {
+        engine->begin_unit();  // and no more
+    } else {
+        differentiate_toy(*engine, ranks_.rank(), 12);
+    }
+    engine->collect(ranks_);
+    const double norm = engine->reduce(ranks_);
+    EXPECT_EQ(norm > 0, ranks_.size() > 1) << "of the others' units";
+    EXPECT_TRUE(ranks_.all(std::isfinite(norm)));
 }
 
 TEST(Peers, ArentSoughtWhereRanksShareADevice) {
     comm::Communicator ranks;
     int exchanges = 0;
-    ConnectedDevice shared(ranks, exchanges, "node0 00000000:01:00.0");
+    ConnectedDevice shared(ranks, exchanges, Moment::soon, "node0 00000000:01:00.0");
     EXPECT_EQ(connect_devices(ranks, shared), nullptr);
     const auto alone = gpu::emulated_device();
     EXPECT_EQ(connect_devices(ranks, *alone), nullptr);
@@ -157,7 +204,7 @@ TEST(Peers, ArentSoughtWhereRanksShareADevice) {
 TEST_P(Shards, AreReadByTheRankThatKeepsThem) {
     std::vector<double> norms;
     const int size = ranks_.size();
-    const auto dealt = trained({ranks_.rank(), size, kPart}, norms, size);
+    const auto dealt = trained({ranks_.rank(), size, kPart}, norms);
     const std::int64_t foreign = kPart * ((ranks_.rank() + 1) % size);
     if (size > 1) {
         EXPECT_THROW((void)read(*dealt, Array::first_moment, {foreign, foreign + 5}), BugError);

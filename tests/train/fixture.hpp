@@ -20,8 +20,9 @@ using rollout::ToyTask;
 /// A model that learns. Objectives point at its engine.
 class Learner {
 public:
+    explicit Learner(std::unique_ptr<engine::Engine> engine) : engine_(std::move(engine)) {}
     explicit Learner(model::Head head = model::Head::language, std::uint64_t seed = 1)
-        : engine_(rollout::toy_model(head, seed)) {
+        : Learner(rollout::toy_model(head, seed)) {
         engine_->begin_training({});
         if (head == model::Head::language) return;
         std::vector<float> score(static_cast<std::size_t>(engine_->spec().width));

@@ -179,13 +179,17 @@ public:
     void prepare(std::int64_t update) override {
         first_.prepare(update);
         second_.prepare(update);
+        units_ = first_.units();
+        units_.append(second_.units());
     }
-    [[nodiscard]] const Units& units() const override { return first_.units(); }
-    [[nodiscard]] std::string unit_name(std::size_t unit) const override { return first_.unit_name(unit); }
+    [[nodiscard]] const Units& units() const override { return units_; }
+    [[nodiscard]] std::size_t trainee_of(std::size_t unit) const override {
+        return unit < first_.units().size() ? 0 : 1;
+    }
+    [[nodiscard]] std::string unit_name(std::size_t unit) const override { return first_.unit_name(own(unit)); }
     [[nodiscard]] std::span<const std::string_view> sum_names() const override { return first_.sum_names(); }
     Sums differentiate(std::size_t unit) override {
-        (void)second_.differentiate(unit);
-        return first_.differentiate(unit);
+        return (trainee_of(unit) == 0 ? first_ : second_).differentiate(own(unit));
     }
     void metrics(const Sums& sums, Metrics& out) const override { first_.metrics(sums, out); }
 
@@ -193,7 +197,10 @@ private:
     static float upside_down(std::int64_t update, std::size_t unit, std::size_t parameter) {
         return -rule(update, unit, parameter);
     }
+    [[nodiscard]] std::size_t own(std::size_t unit) const { return unit - trainee_of(unit) * first_.units().size(); }
+
     RuledObjective first_, second_;
+    Units units_;
 };
 
 TEST_F(Trainer, TwoTraineesLearnBesideEachOtherAndComeBackFromOneCommit) {

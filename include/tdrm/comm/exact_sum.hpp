@@ -60,8 +60,8 @@ public:
     static void to_float(std::span<const std::int64_t> total, std::span<float> result, double scale = 1.0);
     /// Local. The largest |value|. @throws DataError as `add`
     [[nodiscard]] static float largest(std::span<const float> values, std::string_view unit);
-    /// The complaint about values[at], which can't be summed.
-    [[nodiscard]] static DataError refusal(std::string_view unit, float value, std::size_t at, std::size_t size);
+    /// The complaint about a value that can't be summed. @param where "position 3 of 8"
+    [[nodiscard]] static DataError refusal(std::string_view unit, float value, std::string_view where);
     /// Local. total x scale, rounded once from double.
     void to_float(std::span<float> result, double scale = 1.0) const;
     /// Local. The total in quanta.

@@ -25,7 +25,8 @@ namespace tdrm::engine {
 /// keeps. `weights` are what is computed with; the others exist from begin_training on.
 enum class Array {
     weights,
-    gradient,       ///< of the unit that is open, and after `reduce` of the whole update, of the parts that are kept
+    gradient,       ///< of the unit that is open, if UnitGradient says so; after `reduce` of the whole update, of the
+                    ///< parts that are kept
     first_moment,   ///< of AdamW; of the parts that this rank keeps, as the next
     second_moment,  ///< of AdamW
     master,         ///< fp32 weights that updates add up in; only where weights are bf16
@@ -40,7 +41,7 @@ struct Range {
 
 enum class WeightFormat { fp32, bf16 };
 /// How gradients are added over units and ranks: as integers, the same bits on any number of ranks; in fp32; or as
-/// integers whose totals are dealt out like the optimiser's state, by `collect`.
+/// integers whose totals are dealt out like the optimiser's state, unit by unit.
 enum class Sum { exact, fast, dealt };
 
 /// What of a unit's activations the backward pass computes again instead of keeping it; the same bits.
@@ -48,6 +49,14 @@ enum class Recompute {
     none,
     ffn,    ///< the inner width of feed-forward blocks
     block,  ///< everything but what each layer gets
+};
+
+/// What is kept of a unit's gradient.
+enum class UnitGradient {
+    whole,     ///< all of it, to be read and written up to end_unit
+    by_layer,  ///< on devices that of a layer, which goes into the totals in the backward pass; processors keep it
+               ///< whole
+    alone,     ///< as by_layer, and nothing is summed or updated here: what learns is made of it (AdapterProducts)
 };
 
 /// How the optimiser's state is dealt out: as Ownership says. One rank: it keeps everything.
@@ -60,9 +69,9 @@ struct Shard {
 struct TrainingSetup {
     WeightFormat weights = WeightFormat::fp32;
     Sum sum = Sum::exact;
-    std::vector<Range> trainable{};  ///< ascending; what an update changes. Empty: everything
-    bool gradient_alone = false;     ///< of units: nothing is summed or updated here
-    Shard shard{};                   ///< of moments and master weights
+    std::vector<Range> trainable{};  ///< ascending; what an update changes, or gradients are needed of. Empty: all
+    UnitGradient gradient = UnitGradient::whole;
+    Shard shard{};  ///< of moments and master weights
     Recompute recompute = Recompute::none;
     WeightFormat moments = WeightFormat::fp32;  ///< bf16: rounded by chance (base/stochastic_rounding.hpp)
 };
@@ -142,18 +151,29 @@ struct Adapted {
     std::int64_t weight, a, b;
     int outputs, inputs;  ///< N, K
 };
+/// What learns of a model instead of its own parameters, in a flat array: factors, and copies of whole tensors.
+struct Adapters {
+    struct Whole {
+        std::int64_t theirs, ours, size;  ///< where it lies in the model, and in that array
+    };
+    std::vector<Adapted> matrices;
+    std::vector<Whole> whole;
+    int rank = 0;     ///< R
+    float scale = 0;  ///< s
+};
 /// Products of low rank where an engine's numbers lie. The engine must outlive them.
 class AdapterProducts {
 public:
     virtual ~AdapterProducts() = default;
     /// W = what it was at the beginning + s B A, of all matrices.
-    virtual void merge(std::span<const float> factors) = 0;
-    /// dA += s B^T dW and dB += s dW A^T, with the open unit's gradient dW.
-    virtual void project(std::span<const float> factors, std::span<float> gradient) = 0;
+    virtual void merge(std::span<const float> values) = 0;
+    /// The engine's backward pass, and of what was merged last dA += s B^T dW and dB += s dW A^T, with the gradient dW
+    /// of a matrix, and that of whole tensors.
+    virtual void backward(const model::Forest& forest, std::span<float> gradient) = 0;
 };
 
-/// A model on a device. Everything is local but `collect`, `reduce` and `update`. Calls of one engine never run at the
-/// same time.
+/// A model on a device. Everything is local but `collect_behind`, `collect`, `reduce` and `update`. Calls of one engine
+/// never run at the same time.
 class Engine {
 public:
     virtual ~Engine() = default;
@@ -191,18 +211,16 @@ public:
     /// A cache for `max_tokens` tokens, each segment's rounded up to whole pages. `sampler` says how tokens are drawn.
     /// The engine must outlive it.
     [[nodiscard]] virtual std::unique_ptr<Decoder> decoder(std::int64_t max_tokens, const SamplerOptions& sampler) = 0;
-    /// @param scale s; null: the host does them
-    [[nodiscard]] virtual std::unique_ptr<AdapterProducts> adapter_products(std::span<const Adapted>, int /*rank*/,
-                                                                            float /*scale*/) {
-        return nullptr;
-    }
+    /// Of an engine that trains with UnitGradient::alone; null: the host does them.
+    [[nodiscard]] virtual std::unique_ptr<AdapterProducts> adapter_products(const Adapters&) { return nullptr; }
     /// Gives back the memory that passes take, and, unless this model trains, that of its weights, which lie in the
     /// host's memory until the next pass brings all back: the same bits. Caches stay; rows of earlier passes are gone.
     /// Does nothing on processors.
     virtual void rest() {}
 
     // Training. An update: begin_update, then for each unit of this rank begin_unit, forward with activations, one of
-    // the losses, backward, end_unit; then reduce and update.
+    // the losses, backward, end_unit; then collect, reduce and update. With Sum::dealt collect follows each round of at
+    // most one unit a rank.
     /// Makes gradient, sum and moments; with bf16 weights also master weights from the weights, which are rounded.
     virtual void begin_training(const TrainingSetup& setup) = 0;
     virtual void begin_update() = 0;
@@ -218,9 +236,13 @@ public:
     /// Adds the unit to the sum. @return the squared norm of its gradient
     /// @throws DataError naming `unit` if a value can't be summed exactly (comm::ExactSum)
     virtual double end_unit(std::string_view unit) = 0;
-    /// Collective; with Sum::dealt after each round of at most one unit a rank, otherwise nothing. Adds the units that
-    /// were ended to the totals of those who keep their parts. @param unit whether this rank ended one
-    virtual void collect(comm::Communicator& ranks, bool unit) = 0;
+    /// The next unit is this rank's last one before `collect`, part of which may happen behind its backward pass: that
+    /// and end_unit are collective then. A rank whose unit fails goes on with `collect`. Needed before each unit with
+    /// Sum::dealt and UnitGradient::by_layer.
+    virtual void collect_behind(comm::Communicator&) {}
+    /// Collective. Adds the units that were ended to the totals of those who need them; engines may leave that to
+    /// `reduce` where every rank holds totals of its own.
+    virtual void collect(comm::Communicator& ranks) = 0;
     /// Collective. The gradient of the whole update, on the ranks that keep its parts. @return its norm, the same bits
     /// on every rank; with exact sums on any number of ranks @throws DataError on every rank if the exact total may
     /// overflow

@@ -50,7 +50,7 @@ public:
     void value_loss(Rows rows, std::span<const float> d_logits) override;
     void backward(const model::Forest& forest) override;
     double end_unit(std::string_view unit) override;
-    void collect(comm::Communicator& ranks, bool unit) override;
+    void collect(comm::Communicator& ranks) override;
     double reduce(comm::Communicator& ranks) override;
     void update(const AdamWStep& step, comm::Communicator& ranks) override;
 

@@ -31,6 +31,7 @@ struct LoraOptions {
 /// Numbers that learn, and those that are kept once more.
 struct LoraSizes {
     std::int64_t learning = 0, frozen = 0;
+    std::vector<Range> trainable{};  ///< what gradients are needed of, in the model's flat arrays
 };
 /// @throws as with_adapters
 [[nodiscard]] LoraSizes lora_sizes(const model::ModelSpec& spec, const LoraOptions& options);

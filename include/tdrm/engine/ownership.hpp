@@ -20,6 +20,8 @@ public:
         if (shard.ranks > 1 && parts >= shard.ranks) rank_ = shard.rank, ranks_ = shard.ranks;
     }
 
+    /// Elements of a part.
+    [[nodiscard]] std::int64_t part() const { return part_; }
     /// Whether parts are dealt out.
     [[nodiscard]] bool dealt() const { return ranks_ > 1; }
     /// Rank that keeps an element, if they are.

@@ -30,8 +30,9 @@ using Operation =
 /// How ranks find each other: made by one, handed to all.
 using PeersId = std::array<char, 128>;
 
-/// The devices of all ranks, one a rank, which exchange numbers without a detour through their hosts. Exchanges are
-/// queued behind what the device was asked for before, and before what it is asked for next; all ranks queue the same.
+/// The devices of all ranks, one a rank, which exchange numbers without a detour through their hosts. Exchanges come
+/// after what the device was asked for before, one after the other, and beside what it is asked for next: that mustn't
+/// touch their numbers before `join`. All ranks queue the same.
 /// @throws std::runtime_error with the reason if a peer is lost or silent; no further exchange is possible then
 class Peers {
 public:
@@ -41,6 +42,8 @@ public:
     virtual void sum(std::int64_t* values, std::size_t n, int receiver) = 0;
     virtual void sum(float* values, std::size_t n, int receiver) = 0;
     virtual void broadcast(void* bytes, std::size_t n, int from) = 0;
+    /// What the device is asked for next comes after all exchanges so far.
+    virtual void join() = 0;
     /// Until all exchanges are done.
     virtual void wait() = 0;
 };

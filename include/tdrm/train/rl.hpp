@@ -107,7 +107,7 @@ public:
     void prepare(std::int64_t update) override;
     bool prepare_more() override;
     [[nodiscard]] const Units& units() const override { return units_; }
-    [[nodiscard]] std::optional<std::size_t> trainee_of(std::size_t unit) const override;
+    [[nodiscard]] std::size_t trainee_of(std::size_t unit) const override;
     [[nodiscard]] std::string unit_name(std::size_t unit) const override;
     [[nodiscard]] std::span<const std::string_view> sum_names() const override;
     Sums differentiate(std::size_t unit) override;

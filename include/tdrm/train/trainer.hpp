@@ -44,13 +44,14 @@ public:
     virtual bool prepare_more() { return false; }
     /// Units of the prepared batch, cut from lengths alone.
     [[nodiscard]] virtual const Units& units() const = 0;
-    /// The trainee whose gradient a unit holds; none if it holds one of each.
-    [[nodiscard]] virtual std::optional<std::size_t> trainee_of(std::size_t) const { return std::nullopt; }
+    /// The trainee that learns from a unit.
+    [[nodiscard]] virtual std::size_t trainee_of(std::size_t) const { return 0; }
     /// Says which samples a unit holds, for error messages.
     [[nodiscard]] virtual std::string unit_name(std::size_t unit) const = 0;
     /// Names of the sums that `differentiate` returns.
     [[nodiscard]] virtual std::span<const std::string_view> sum_names() const = 0;
-    /// Local. Adds the unit's share of the gradient of the global loss to the open units of its trainees' engines.
+    /// Adds the unit's share of the gradient of the global loss to the open unit of its trainee's engine, by at most
+    /// one backward pass; local but for that (engine::Engine::collect_behind).
     virtual Sums differentiate(std::size_t unit) = 0;
     /// Figures of the update from the sums over all units, added in canonical order. All are zero without units.
     virtual void metrics(const Sums& sums, Metrics& out) const = 0;

@@ -96,7 +96,7 @@ public:
 
     void prepare(std::int64_t update) override;
     [[nodiscard]] const Units& units() const override { return units_; }
-    [[nodiscard]] std::optional<std::size_t> trainee_of(std::size_t unit) const override { return place(unit).first; }
+    [[nodiscard]] std::size_t trainee_of(std::size_t unit) const override { return place(unit).first; }
     void before_commit() override {
         if (on_commit) on_commit();
     }

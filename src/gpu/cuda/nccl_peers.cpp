@@ -67,7 +67,7 @@ void NcclPeers::begin() {
     check(cudaStreamWaitEvent(exchange_, made_, 0), "waiting for an event");
 }
 
-void NcclPeers::end() {
+void NcclPeers::join() {
     check(cudaEventRecord(there_, exchange_), "recording an event");
     check(cudaStreamWaitEvent(compute_, there_, 0), "waiting for an event");
 }
@@ -79,13 +79,11 @@ void NcclPeers::add(void* values, std::size_t n, ncclDataType_t type, int receiv
     } else {
         settle(ncclReduce(values, values, n, type, ncclSum, receiver, comm_, exchange_), "ncclReduce");
     }
-    end();
 }
 
 void NcclPeers::broadcast(void* bytes, std::size_t n, int from) {
     begin();
     settle(ncclBroadcast(bytes, bytes, n, ncclInt8, from, comm_, exchange_), "ncclBroadcast");
-    end();
 }
 
 void NcclPeers::settle(ncclResult_t result, const char* name) {

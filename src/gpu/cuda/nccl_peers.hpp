@@ -27,15 +27,15 @@ public:
     void sum(std::int64_t* values, std::size_t n, int receiver) override { add(values, n, ncclInt64, receiver); }
     void sum(float* values, std::size_t n, int receiver) override { add(values, n, ncclFloat32, receiver); }
     void broadcast(void* bytes, std::size_t n, int from) override;
+    void join() override;
     void wait() override;
 
 private:
     using Clock = std::chrono::steady_clock;
 
     void add(void* values, std::size_t n, ncclDataType_t type, int receiver);
-    /// Our stream goes on when the numbers are made, and theirs when ours are there.
+    /// Our stream goes on when the numbers are made.
     void begin();
-    void end();
     /// Polls until the library has taken a call.
     void settle(ncclResult_t result, const char* name);
     [[noreturn]] void fail(const std::string& reason);
