@@ -87,7 +87,8 @@ void write_adapter(const store::Checkpoint& checkpoint, const Yaml& options, con
     Problems problems;
     if (const Yaml* given = options.find_path("options.lora")) parse(*given, lora, problems);
     if (lora.rank == 0 || !checkpoint.has("lora/model"))
-        throw ConfigError(cat(source, " has no adapters (all its weights learnt). Leave --adapter out."));
+        throw ConfigError(cat(source, " has no adapters (", lora.head ? "its head alone" : "all its weights",
+                              " learnt). Leave --adapter out."));
     const auto spec = train::spec_of(checkpoint, train::kAdapters);
     if (spec.head == model::Head::value)
         throw ConfigError(
@@ -103,10 +104,11 @@ void write_adapter(const store::Checkpoint& checkpoint, const Yaml& options, con
                                engine->read(engine::Array::weights, at + first, out);
                            }});
     model::write_safetensors(folder / "adapter_model.safetensors", tensors, dtype);
-    const nlohmann::json config{{"peft_type", "LORA"},   {"task_type", "CAUSAL_LM"}, {"base_model_name_or_path", ""},
-                                {"r", lora.rank},        {"lora_alpha", lora.alpha}, {"target_modules", lora.targets},
-                                {"lora_dropout", 0.0},   {"bias", "none"},           {"fan_in_fan_out", false},
-                                {"inference_mode", true}};
+    nlohmann::json config{{"peft_type", "LORA"},   {"task_type", "CAUSAL_LM"}, {"base_model_name_or_path", ""},
+                          {"r", lora.rank},        {"lora_alpha", lora.alpha}, {"target_modules", lora.targets},
+                          {"lora_dropout", 0.0},   {"bias", "none"},           {"fan_in_fan_out", false},
+                          {"inference_mode", true}};
+    if (lora.head) config["modules_to_save"] = {"lm_head"};
     store::write_text_atomic(folder / "adapter_config.json", config.dump(2) + "\n");
 }
 

@@ -48,6 +48,23 @@ double values_apart(Engine& a, Engine& b, const model::Forest& forest) {
     return rms(of_a, of_b);
 }
 
+/// A model of a size that is used, with weights as training begins with.
+void check_large(gpu::Report& report, DeviceKind kind) {
+    const model::ModelSpec spec = smallest_measured(kind);
+    const auto forest = bushy_forest(spec.vocab, kSeed);
+    const auto on = [&](DeviceKind where) {
+        const auto engine = make_engine(spec, where);
+        write_random_weights(*engine, kSeed, 0.005F);
+        return numbers_of(*engine, forest);
+    };
+    const Numbers found = on(kind), wanted = on(DeviceKind::cpu);
+    const model::Layout layout(spec);
+    const std::string name = cat("a model of ", layout.size / 1000, "k parameters");
+    report.at_most(name + ", log-probs", rms(found.logp, wanted.logp), 0.05);
+    report.at_most(name + ", 1 - cosine", 1 - cosine(found.gradient, wanted.gradient), 1e-3);
+    report.at_most(name + ", worst tensor", 1 - worst_tensor(layout, found.gradient, wanted.gradient).cosine, 1e-2);
+}
+
 void check_families(gpu::Report& report, DeviceKind kind) {
     report.section("small models: distance to fp32 on processors, and to the emulated device");
     for (const model::FamilyRow& row : model::kFamilies) {
@@ -62,6 +79,7 @@ void check_families(gpu::Report& report, DeviceKind kind) {
         report.at_most(name + ", of its worst tensor",
                        1 - worst_tensor(cpu->layout(), found.gradient, wanted.gradient).cosine, 1e-2);
     }
+    check_large(report, kind);
     const auto forest = bushy_forest(small_model(model::Family::llama).vocab, kSeed);
     report.at_most("values, RMS",
                    values_apart(*small_engine(model::Family::llama, kind, model::Head::value),

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 #include <vector>
 
 #include "device_engine.hpp"
 #include "device_memory.hpp"
 #include "small_models.hpp"
+#include "tdrm/base/errors.hpp"
 
 namespace tdrm::engine {
 namespace {
@@ -15,8 +17,8 @@ namespace {
 struct Speeds {
     const char* name;
     model::ModelSpec spec;
-    double decode, train, score;
-    bool trains = true;  ///< on one device, with exact sums
+    double decode, ragged, train, train_long, score;
+    bool squeezed = false;  ///< trains in what room there is: fast sums, moments in bf16, blocks computed again
 };
 
 /// Qwen2.5 of a size.
@@ -35,19 +37,23 @@ model::ModelSpec qwen(int layers, int width, int heads, int kv_heads, int ffn, b
 }
 
 std::vector<Speeds> models_of(DeviceKind kind) {
-    if (kind != DeviceKind::cuda) return {{"a small model", small_model(model::Family::qwen2), 0, 0, 0}};
-    return {{"0.5B", qwen(24, 896, 14, 2, 4864, true), 110e3, 115e3, 450e3},
-            {"1.5B", qwen(28, 1536, 12, 2, 8960, true), 60e3, 42e3, 160e3},
-            {"7B", qwen(28, 3584, 28, 4, 18944, false), 25e3, 0, 36e3, false}};
+    const auto small = small_model(model::Family::qwen2);
+    if (kind != DeviceKind::cuda)
+        return {{"a small model", small, 0, 0, 0, 0, 0}, {"a squeezed one", small, 0, 0, 0, 0, 0, true}};
+    return {{"0.5B", qwen(24, 896, 14, 2, 4864, true), 110e3, 60e3, 115e3, 85e3, 450e3},
+            {"1.5B", qwen(28, 1536, 12, 2, 8960, true), 60e3, 38e3, 42e3, 30e3, 160e3},
+            {"7B", qwen(28, 3584, 28, 4, 18944, false), 25e3, 13e3, 9e3, 7e3, 36e3, true}};
 }
 
 /// How much is computed.
 struct Amounts {
-    int slots, context, steps;  ///< of decoding; eight slots share a prompt
-    int unit, length;           ///< of training: tokens, in sequences
-    int answers, answer;        ///< of scoring: with a prompt, answers of eight states each
+    int slots, context, steps;      ///< of decoding; eight slots share a prompt
+    int requests, least, most;      ///< of mixed lengths: tokens of a prompt, and of an answer
+    int unit, length, long_length;  ///< of training: tokens, in sequences
+    int answers, answer;            ///< of scoring: with a prompt, answers of eight states each
 };
-constexpr Amounts kFull{256, 1024, 64, 16384, 1024, 24, 512}, kSmall{16, 40, 4, 64, 32, 4, 16};
+constexpr Amounts kFull{256, 1024, 64, 256, 100, 1024, 16384, 1024, 4096, 24, 512};
+constexpr Amounts kSmall{16, 40, 4, 5, 2, 9, 64, 32, 64, 4, 16};
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -102,17 +108,64 @@ double decode_rate(Engine& engine, const Amounts& of) {
     return of.slots * (of.steps - warm) / seconds_since(start);
 }
 
+/// Tokens/s of answers of mixed lengths to prompts of mixed lengths, all of which begin at once.
+double ragged_rate(Engine& engine, const Amounts& of) {
+    constexpr std::size_t at_once = 8;
+    const auto decoder = engine.decoder(std::int64_t{of.requests} * 2 * (of.most + kPageTokens), {});
+    Random random(random_key(6, "requests"));
+    const auto length = [&] {
+        return of.least + static_cast<int>(random.next_below(static_cast<std::uint64_t>(of.most - of.least + 1)));
+    };
+    struct Request {
+        std::vector<std::int32_t> prompt;
+        int left, segment;
+    };
+    std::vector<Request> requests;
+    for (int r = 0; r < of.requests; ++r) {
+        auto prompt = random_tokens(random, static_cast<std::size_t>(length()), engine.spec().vocab);
+        requests.push_back({std::move(prompt), length(), decoder->open()});
+    }
+    const auto start = Clock::now();
+    for (std::size_t first = 0; first < requests.size(); first += at_once) {
+        std::vector<Append> runs;
+        for (std::size_t r = first; r < std::min(first + at_once, requests.size()); ++r)
+            runs.push_back({requests[r].segment, requests[r].prompt});
+        decoder->prefill(runs);
+        for (const Append& run : runs) decoder->forget(run.segment);
+    }
+    std::vector<DecodeStep> steps;
+    for (const Request& request : requests)
+        steps.push_back(
+            {request.segment, 7, Random(random_key(3, "slot", static_cast<std::uint64_t>(request.segment))), 0});
+    double drawn = 0;
+    while (!steps.empty()) {
+        const auto choices = decoder->step(steps);
+        drawn += static_cast<double>(steps.size());
+        std::size_t kept = 0;
+        for (std::size_t r = 0; r < steps.size(); ++r) {
+            if (--requests[r].left == 0) {
+                decoder->close(requests[r].segment);
+                continue;
+            }
+            steps[kept] = {steps[r].segment, choices[r].token, steps[r].random, steps[r].counter + 1};
+            std::swap(requests[kept++], requests[r]);
+        }
+        steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(kept), steps.end());
+    }
+    return drawn / seconds_since(start);
+}
+
 struct Training {
     double rate;    ///< tokens/s
     double memory;  ///< taken, of what the plan says
 };
-Training train(Engine& engine, comm::Communicator& ranks, const Amounts& of, double used_before) {
-    TrainingSetup setup;
+Training train(Engine& engine, comm::Communicator& ranks, const TrainingSetup& setup, int tokens, int length,
+               double used_before) {
     engine.begin_training(setup);
     Random random(random_key(4, "sequences"));
     model::Forest forest;
-    for (int s = 0; s < of.unit / of.length; ++s)
-        forest.add(random_tokens(random, static_cast<std::size_t>(of.length), engine.spec().vocab));
+    for (int s = 0; s < tokens / length; ++s)
+        forest.add(random_tokens(random, static_cast<std::size_t>(length), engine.spec().vocab));
     const auto rows = all_rows(forest);
     const auto unit = [&] {
         engine.begin_unit();
@@ -134,8 +187,9 @@ Training train(Engine& engine, comm::Communicator& ranks, const Amounts& of, dou
     const double rate = units * forest.num_tokens() / seconds_since(start);
     const auto state = on_device::training_bytes(engine.spec(), setup);
     const double said = on_device::weight_bytes(engine.spec()).weights + state.gradient + state.master + state.moments +
-                        state.sum + on_device::pass_bytes(engine.spec(), of.unit, of.unit, Keep::activations) +
-                        on_device::loss_bytes(engine.spec(), of.unit);
+                        state.sum +
+                        on_device::pass_bytes(engine.spec(), tokens, tokens, Keep::activations, setup.recompute) +
+                        on_device::loss_bytes(engine.spec(), tokens);
     const double used = static_cast<double>(dynamic_cast<DeviceEngine&>(engine).used_bytes()) - used_before;
     return {rate, used / said};
 }
@@ -169,31 +223,48 @@ double used_alone(DeviceKind kind) {
 
 }  // namespace
 
+model::ModelSpec smallest_measured(DeviceKind kind) { return models_of(kind).front().spec; }
+
 void measure_models(gpu::Report& report, comm::Communicator& ranks, DeviceKind kind) {
     const Amounts& amounts = kind == DeviceKind::cuda ? kFull : kSmall;
     report.section("models: tokens/s found and wanted, memory of what the plan says");
     for (const Speeds& of : models_of(kind)) {
         const std::string name(of.name);
+        TrainingSetup setup;
+        setup.gradient = UnitGradient::by_layer;
+        if (of.squeezed) {
+            setup.sum = Sum::fast;
+            setup.moments = WeightFormat::bf16;
+            setup.recompute = Recompute::block;
+        }
         double decoded = 0, trained = 0;
         {
             const double before = used_alone(kind);
             const auto policy = filled(of.spec, kind, model::Head::language);
             decoded = decode_rate(*policy, amounts);
             report.reaches(name + ", decoding", decoded, of.decode);
-            policy->rest();  // room of the cache's passes
-            if (of.trains) {
-                const Training training = train(*policy, ranks, amounts, before);
-                trained = training.rate;
-                report.reaches(name + ", training", trained, of.train);
-                report.at_most(name + ", memory of training", training.memory, 1.05);
+            report.reaches(name + ", requests of mixed lengths", ragged_rate(*policy, amounts), of.ragged);
+            const auto trains = [&](int length) {
+                policy->rest();  // the room of other passes
+                return train(*policy, ranks, setup, amounts.unit, length, before);
+            };
+            const Training training = trains(amounts.length);
+            trained = training.rate;
+            report.reaches(name + ", training", trained, of.train);
+            report.at_most(name + ", memory of training", training.memory, 1.05);
+            report.reaches(cat(name, ", training, sequences of ", amounts.long_length),
+                           trains(amounts.long_length).rate, of.train_long);
+            if (setup.sum == Sum::exact) {
+                setup.sum = Sum::fast;
+                report.reaches(name + ", exact sums, of the speed of fast ones", trained / trains(amounts.length).rate,
+                               0.95);
             }
         }
         const double scored = scoring_rate(*filled(of.spec, kind, model::Head::value), amounts);
         report.reaches(name + ", scoring", scored, of.score);
         // Phases of a GRPO step one after the other, of tokens that are all drawn, scored and learnt from.
-        if (trained > 0)
-            report.reaches(name + ", a GRPO step", 1 / (1 / decoded + 1 / scored + 1 / trained),
-                           1 / (1 / of.decode + 1 / of.score + 1 / of.train));
+        report.reaches(name + ", a GRPO step", 1 / (1 / decoded + 1 / scored + 1 / trained),
+                       1 / (1 / of.decode + 1 / of.score + 1 / of.train));
     }
 }
 

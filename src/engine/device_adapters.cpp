@@ -40,6 +40,7 @@ DeviceAdapters::DeviceAdapters(DeviceEngine& engine, const Adapters& adapters)
 }
 
 void DeviceAdapters::upload(std::span<const float> values) {
+    if (factors_ == 0) return;
     const auto rounded = [](float x) { return gpu::bf16{to_bfloat16(x).bits}; };
     const std::size_t rank = at(adapters_.rank);
     std::vector<gpu::bf16> all(factors_);  // 0 beyond the rank

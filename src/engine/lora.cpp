@@ -39,13 +39,18 @@ struct Plan {
     std::vector<Range> trainable;  ///< of the model
 
     Plan(const model::ModelSpec& spec, const model::Layout& base, const LoraOptions& options) {
-        refuse_unknown_targets(base, options);
+        if (options.rank > 0) refuse_unknown_targets(base, options);
+        if (options.head && spec.head == model::Head::language && spec.tied)
+            throw ConfigError(
+                "lora.head: the head of this model is its embedding (it would learn in both places). Leave it out, or "
+                "lora, so that all weights learn.");
         adapters.rank = options.rank;
-        adapters.scale = static_cast<float>(options.alpha / options.rank);
+        if (options.rank > 0) adapters.scale = static_cast<float>(options.alpha / options.rank);
         for (const model::TensorInfo& tensor : base.tensors) {
-            if (is_target(tensor, options.targets)) {
+            const bool of_head = !tensor.name.starts_with("model.");
+            if (options.rank > 0 && is_target(tensor, options.targets)) {
                 adapt(tensor, options.rank);
-            } else if (spec.head == model::Head::value && !tensor.name.starts_with("model.")) {
+            } else if (of_head && (options.head || spec.head == model::Head::value)) {
                 adapters.whole.push_back({tensor.offset, add(tensor.name, tensor.shape), tensor.size()});
             } else {
                 continue;
@@ -249,13 +254,13 @@ private:
 }  // namespace
 
 void LoraOptions::fields(Fields& f) {
-    f("rank", rank, "rank of the adapters; 0 = none, all weights learn", between(0, 4096));
+    f("rank", rank, "rank of the adapters; 0 = none", between(0, 4096));
     f("alpha", alpha, "a change is scaled by alpha / rank", above(0));
     f("targets", targets, "last parts of the names of the adapted matrices");
+    f("head", head, "the language head learns, too, as it is; with rank 0 it alone. Without either all weights learn");
     f("keep_body", keep_body,
       "commits hold the merged model, too, and need nothing beside them; otherwise the adapters alone, with where the "
-      "model "
-      "under them is")
+      "model under them is")
         .not_identity();
 }
 
@@ -267,7 +272,7 @@ LoraSizes lora_sizes(const model::ModelSpec& spec, const LoraOptions& options) {
 }
 
 std::unique_ptr<Engine> with_adapters(std::unique_ptr<Engine> base, const LoraOptions& options, std::uint64_t seed) {
-    if (options.rank == 0) return base;
+    if (!options.active()) return base;
     Plan plan(base->spec(), base->layout(), options);
     return std::make_unique<LoraEngine>(std::move(base), std::move(plan), seed);
 }

@@ -61,12 +61,12 @@ model::ModelSpec small_model(model::Family family, model::Head head) {
     return spec.resolved();
 }
 
-void write_random_weights(Engine& engine, std::uint64_t seed) {
+void write_random_weights(Engine& engine, std::uint64_t seed, float spread) {
     Random random(random_key(seed, "vectors"));
     model::initial_weights(engine.spec(), seed, [&](std::int64_t first, std::span<const float> values) {
         std::vector<float> moved(values.begin(), values.end());
         for (float& value : moved)
-            value = to_float(to_bfloat16(value + 0.1F * static_cast<float>(random.next_normal())));
+            value = to_float(to_bfloat16(value + spread * static_cast<float>(random.next_normal())));
         engine.write(Array::weights, first, moved);
     });
 }

@@ -15,7 +15,7 @@ namespace tdrm::engine {
 [[nodiscard]] model::ModelSpec small_model(model::Family family, model::Head head = model::Head::language);
 
 /// Weights that bf16 holds exactly, norms and biases away from one and zero.
-void write_random_weights(Engine& engine, std::uint64_t seed);
+void write_random_weights(Engine& engine, std::uint64_t seed, float spread = 0.1F);
 
 [[nodiscard]] std::vector<std::int32_t> random_tokens(Random& random, std::size_t n, int vocab);
 /// A prompt with answers, probes at cuts, a nested branch, a lone root.

@@ -60,14 +60,14 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
     engine::TrainingSetup setup{precision.weights, train::engine_sum(planned.sum), {}};
     setup.shard.ranks = planned.ranks;
     setup.moments = precision.moments;
-    setup.gradient = lora.rank == 0 ? engine::UnitGradient::by_layer : engine::UnitGradient::alone;
-    if (lora.rank > 0) setup.trainable = engine::lora_sizes(spec, lora).trainable;
+    setup.gradient = !lora.active() ? engine::UnitGradient::by_layer : engine::UnitGradient::alone;
+    if (lora.active()) setup.trainable = engine::lora_sizes(spec, lora).trainable;
     const auto weights = engine::weight_bytes(spec, model::Use::training);
     const auto training = engine::training_bytes(spec, setup);
     Memory memory;
     memory.add("parameters", weights.weights).add("packed parameters", weights.packed);
     memory.add("gradient", training.gradient);
-    if (lora.rank == 0) {
+    if (!lora.active()) {
         memory.add("moments of AdamW", training.moments);
         memory.add("master weights", training.master).add(fast ? "fp32 sum" : "exact sum", training.sum);
     } else if (on_device) {

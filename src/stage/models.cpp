@@ -102,6 +102,7 @@ Source open_model(StageContext& context, const Input& input, Wanted wanted = Wan
             source.adapters->rank = lora.at("rank");
             source.adapters->alpha = lora.at("alpha");
             source.adapters->targets = lora.at("targets").get<std::vector<std::string>>();
+            source.adapters->head = lora.value("head", false);
             source.trainee = train::kAdapters;
             source.spec = train::spec_of(*source.commit, source.trainee);
         } else if (source.body) {

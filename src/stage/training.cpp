@@ -9,7 +9,7 @@ void TrainFields::fields(Fields& f) {
     f("optimizer", optimizer, "AdamW and its schedule");
     f("precision", precision, "formats of numbers");
     f("commit", commit, "when the state is written").not_identity();
-    f("lora", lora, "low-rank adapters: what learns in the place of all weights");
+    f("lora", lora, "low-rank adapters, or the head: what learns in the place of all weights");
 }
 
 std::unique_ptr<engine::Engine> to_train(StageContext& context, const TrainFields& fields,
@@ -58,9 +58,10 @@ train::TrainerOptions options_of(const StageContext& context, const TrainFields&
 }  // namespace
 
 nlohmann::json body_of_adapters(const StageContext& context, const engine::LoraOptions& lora, const std::string& key) {
-    if (lora.rank == 0 || lora.keep_body || context.inputs_of(key).empty()) return {};
+    if (!lora.active() || lora.keep_body || context.inputs_of(key).empty()) return {};
     auto body = body_reference(context.input(key), context.directory);
     body[train::kAdapters] = {{"rank", lora.rank}, {"alpha", lora.alpha}, {"targets", lora.targets}};
+    if (lora.head) body[train::kAdapters]["head"] = true;
     return body;
 }
 

@@ -109,6 +109,10 @@ public:
             problems.push_back({"", path + ".keep_body",
                                 "is false, but the whole model is trained (the body is what is learnt). Set train: "
                                 "head, or leave keep_body out."});
+        if (options_.learning.lora.head)
+            problems.push_back({"", path + ".lora.head",
+                                "is for language heads (a value head always learns beside adapters). Leave it out, or "
+                                "set train: head."});
         if (options_.learning.lora.rank > 0 &&
             (options_.trained == Trained::head || options_.target.bootstrap == reward::Bootstrap::ema))
             problems.push_back({"", path + ".lora",

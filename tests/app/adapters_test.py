@@ -15,6 +15,9 @@ ADAPTERS = """
   adapters: {do: rl, like: plain, lora: {rank: 4, keep_body: true}, optimizer: {lr: 0.01}}
   alone:    {do: rl, like: adapters, lora: {keep_body: false}}
   tuned:    {do: sft, init: base, problems: rl, lora: {rank: 2, targets: [q_proj, v_proj], keep_body: true}, updates: 8, batch: 32}
+  headed:   {do: sft, like: tuned, lora: {rank: 2, targets: [q_proj], head: true, keep_body: true}, updates: 4}
+  head:     {do: rl, like: plain, lora: {head: true}, optimizer: {lr: 0.01}}
+  by_head:  {do: rollout, policy: head, problems: value, samples: 1}
   td_lora:  {do: value, init: base, data: rolls, updates: 3, lora: {rank: 4, keep_body: true}}
   td_alone: {do: value, like: td_lora, lora: {keep_body: false}}
   by_whole: {do: rollout, policy: adapters, problems: value, samples: 1}
@@ -73,10 +76,28 @@ class Adapters(stages.Stages):
             done = runs.tdrm("export", f"{self.run_folder}/alone", str(pathlib.Path(folder) / "adapter"), "--adapter")
             self.assertEqual(done.returncode, 0, done.stdout)
 
+    def test_a_head_learns_alone_and_commits_hold_it_alone(self):
+        lines = self.lines("head")
+        self.assertEqual(len({line["sampling/weights_hash"] for line in lines}), len(lines), "each batch is drawn from other weights")
+        with h5py.File(self.run_folder / "head/update-000004/checkpoint.h5") as file, \
+             h5py.File(self.run_folder / "base/update-000125/checkpoint.h5") as base:
+            self.assertNotIn("model", file)
+            for group in ("lora/model", "lora/optimizer/exp_avg"):
+                self.assertEqual(list(file[group]), ["lm_head.weight"])
+            self.assertFalse(np.array_equal(file["lora/model/lm_head.weight"][...], base["model/lm_head.weight"][...]))
+        done = runs.tdrm("export", f"{self.run_folder}/head", str(self.run_folder / "none"), "--adapter")
+        self.assertEqual(done.returncode, 64)
+        self.assertIn("its head alone learnt", done.stdout)
+
     def test_exported_adapters_merge_into_their_base_as_the_stage_did(self):
+        for stage in ("adapters", "headed"):
+            with self.subTest(stage):
+                self.merge_exported(stage)
+
+    def merge_exported(self, stage):
         with tempfile.TemporaryDirectory() as folder:
             paths = {name: pathlib.Path(folder) / name for name in ("base", "adapter", "whole", "merged")}
-            for source, name, more in (("base", "base", []), ("adapters", "adapter", ["--adapter"]), ("adapters", "whole", [])):
+            for source, name, more in (("base", "base", []), (stage, "adapter", ["--adapter"]), (stage, "whole", [])):
                 done = runs.tdrm("export", f"{self.run_folder}/{source}", str(paths[name]), *more)
                 self.assertEqual(done.returncode, 0, done.stdout)
             done = runs.tdrm("export", f"hf:{paths['base']}+{paths['adapter']}", str(paths["merged"]), "--dtype", "fp32")

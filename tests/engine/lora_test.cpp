@@ -202,6 +202,44 @@ TEST_P(Lora, TrainsTheHeadOfAValueModelWhole) {
     EXPECT_NE(gradient[static_cast<std::size_t>(head.offset)], 0);
 }
 
+TEST_P(Lora, TrainsALanguageHeadWholeBesideAdaptersOrAlone) {
+    for (const int rank : {0, 3}) {
+        const auto engine = with_adapters(toy_model(), {.rank = rank, .alpha = 6, .head = true}, 5);
+        const auto whole = toy_model();
+        const model::TensorInfo& head = engine->layout().tensors.back();
+        ASSERT_EQ(head.name, "lm_head.weight");
+        EXPECT_EQ(engine->num_parameters() == head.size(), rank == 0);
+        const Batch batch = batch_of(engine->spec().vocab);
+        engine->begin_training({});
+        whole->begin_training({});
+        engine->begin_update();
+        differentiate(*engine, batch);
+        differentiate(*whole, batch);
+        std::vector<float> gradient(static_cast<std::size_t>(head.size())), expected(gradient.size());
+        engine->read(Array::gradient, head.offset, gradient);
+        whole->read(Array::gradient, whole->layout().head, expected);
+        EXPECT_EQ(gradient, expected) << "before the first update adapters change nothing";
+        (void)engine->end_unit("unit");
+        comm::Communicator ranks;
+        engine->collect(ranks);
+        (void)engine->reduce(ranks);
+        engine->update({.lr = 0.01}, ranks);
+        const auto before = read(*whole, Array::weights), after = read(*engine->body(), Array::weights);
+        for (const model::TensorInfo& tensor : whole->layout().tensors) {
+            const auto at = tensor.offset;
+            const bool same = std::equal(before.begin() + at, before.begin() + at + tensor.size(), after.begin() + at);
+            const bool learns = tensor.name == "lm_head.weight" || (rank > 0 && tensor.name.ends_with("proj.weight"));
+            EXPECT_EQ(same, !learns) << tensor.name;
+        }
+    }
+}
+
+TEST_P(Lora, RefusesAHeadThatIsTheEmbedding) {
+    auto spec = toy_model()->spec();
+    spec.tied = true;
+    EXPECT_THROW((void)with_adapters(make_engine(spec.resolved(), GetParam()), {.head = true}, 5), ConfigError);
+}
+
 TEST_P(Lora, RefusesWhatIsNoTargetOrNoLowRank) {
     const auto refused = [](LoraOptions options) {
         try {

@@ -18,13 +18,16 @@ class Fields;
 namespace tdrm::engine {
 
 struct LoraOptions {
-    int rank = 0;       ///< 0: no adapters, everything learns
+    int rank = 0;       ///< 0: no adapters
     double alpha = 16;  ///< the change is scaled by alpha / rank
     /// Last parts of the names of adapted matrices, as in Hugging Face checkpoints.
     std::vector<std::string> targets{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
 
+    bool head = false;       ///< the language head learns, too, as it is; without adapters it alone
     bool keep_body = false;  ///< in commits: the merged model
 
+    /// Whether something learns in the place of all weights.
+    [[nodiscard]] bool active() const { return rank > 0 || head; }
     void fields(Fields& f);
 };
 
@@ -37,11 +40,13 @@ struct LoraSizes {
 [[nodiscard]] LoraSizes lora_sizes(const model::ModelSpec& spec, const LoraOptions& options);
 
 /// The model of `base` with adapters: as an engine whose parameters are A_RK and B_NR of each target, named
-/// MODULE.lora_A.weight and MODULE.lora_B.weight, and the tensors of a value head. It computes with the merged weights,
+/// MODULE.lora_A.weight and MODULE.lora_B.weight, and the tensors of a value head, or of the language head if options
+/// say so. It computes with the merged weights,
 /// which it writes into `base` at every change, so sampling sees what was learnt. A begins uniform in +-1 / sqrt(K),
 /// keyed by `seed` and its name, B at 0. Masters, moments and sums are of the adapters alone; the frozen matrices are
 /// kept once more in fp32.
-/// @throws ConfigError if a target occurs in no name, or the rank exceeds a matrix's sides
+/// @throws ConfigError if a target occurs in no name, the rank exceeds a matrix's sides, or the head that should learn
+/// is the embedding
 [[nodiscard]] std::unique_ptr<Engine> with_adapters(std::unique_ptr<Engine> base, const LoraOptions& options,
                                                     std::uint64_t seed);
 

@@ -70,6 +70,35 @@ void check_rows(Report& report, Device& device, bool quick) {
     }
 }
 
+/// Numbers that devices of one rank exchange with themselves: whether the library that does it starts and keeps them.
+void check_exchange(Report& report, Device& device) {
+    report.section("exchange of one rank: numbers that differ");
+    const auto peers = device.place().empty() ? nullptr : device.connect(device.new_peers_id(), 0, 1);
+    if (peers == nullptr) return report.says("NCCL", "isn't there");
+    constexpr std::size_t n = 100'000;
+    Arrays arrays(device, 5);
+    float* values = arrays.floats(n, 1);
+    auto* total = arrays.room<std::int64_t>(n);
+    device.zero(total, n * sizeof(std::int64_t));
+    device.run(ExactAdd{total, values, n});
+    const auto numbers = [&] {
+        auto all = arrays.back(reinterpret_cast<const char*>(values), n * sizeof(float));
+        for (const double x : arrays.back(reinterpret_cast<const char*>(total), n * sizeof(std::int64_t)))
+            all.push_back(x);
+        return all;
+    };
+    const auto before = numbers();
+    peers->sum(total, n, 0);
+    peers->sum(values, n, -1);
+    peers->broadcast(values, n * sizeof(float), 0);
+    peers->join();
+    const auto after = numbers();
+    peers->wait();
+    double others = 0;
+    for (std::size_t i = 0; i < before.size(); ++i) others += after[i] != before[i] ? 1 : 0;
+    report.at_most("sums and a broadcast", others, 0);
+}
+
 /// Seconds of one of several runs.
 template <class Work>
 double seconds(Device& device, Work&& work) {
@@ -161,6 +190,7 @@ void accept(Report& report, const std::string& kind, bool quick) {
     report.says("name", device->name());
     check_kernels(report, *device, *reference, quick);
     check_rows(report, *device, quick);
+    check_exchange(report, *device);
     if (!quick) measure(report, *device);
 }
 
