@@ -3,6 +3,7 @@
 
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/engine/devices.hpp"
 #include "tdrm/engine/load.hpp"
 #include "tdrm/rollout/reference_check.hpp"
 
@@ -10,6 +11,7 @@ namespace tdrm::app {
 
 int check_model(const CheckModelRequest& request) {
     const auto cases = rollout::read_reference(request.reference);
+    engine::use_device(request.device, request.products);
     const auto model = engine::load_pretrained(request.directory);
     const auto report = rollout::check_reference(*model, cases);
     const bool good = report.agrees(request.tolerance);
@@ -20,8 +22,8 @@ int check_model(const CheckModelRequest& request) {
     const std::string what = report.values == 0     ? cat(report.logprobs, " log-probs")
                              : report.logprobs == 0 ? cat(report.values, " values")
                                                     : cat(report.logprobs, " log-probs and ", report.values, " values");
-    std::printf("%zu cases: largest difference of %s %.3g (case %zu); %lld of %lld greedy tokens equal\n", cases.size(),
-                what.c_str(), report.largest_difference, report.worst_case,
+    std::printf("%zu cases: largest difference of %s %.3g (case %zu), RMS %.3g; %lld of %lld greedy tokens equal\n",
+                cases.size(), what.c_str(), report.largest_difference, report.worst_case, report.rms(),
                 static_cast<long long>(report.greedy_tokens - report.different_tokens),
                 static_cast<long long>(report.greedy_tokens));
     for (const std::string& problem : report.problems) std::printf("  %s\n", problem.c_str());

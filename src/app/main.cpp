@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
+#include <map>
 #include <optional>
 
 #include "manual.hpp"
@@ -30,6 +31,14 @@ constexpr const char* kExamples =
 constexpr const char* kExitCodes =
     R"(0 done, 64 usage or configuration, 65 data, 69 a missing part of the installation, 70 bug,
 71 communication, 74 file system, 75 stopped on request or at --max-time after a commit (start again to go on).)";
+
+/// What an option of this type may be called, for CLI11.
+template <class E>
+std::map<std::string, E> names_of() {
+    std::map<std::string, E> names;
+    for (const auto& [value, name] : enum_names(E{})) names.emplace(name, value);
+    return names;
+}
 
 /// The command line as a choice of verb.
 struct CommandLine {
@@ -161,6 +170,13 @@ void define(CLI::App& app, CommandLine& line) {
     check->add_option("folder", line.check_model.directory, "model")->required();
     check->add_option("--reference", line.check_model.reference, "JSON file")->required();
     check->add_option("--tolerance", line.check_model.tolerance, "largest allowed difference of a log-prob or value");
+    check
+        ->add_option("--device", line.check_model.device,
+                     "where to compute: cpu, cuda, or emulated, the code of GPUs on a processor. GPUs compute in bf16: "
+                     "look at the RMS, and allow more")
+        ->transform(CLI::CheckedTransformer(names_of<tdrm::engine::DeviceKind>()));
+    check->add_option("--products", line.check_model.products, "how processors multiply: fp32 or bf16")
+        ->transform(CLI::CheckedTransformer(names_of<tdrm::model::Products>()));
     check->footer(kReferenceHelp);
     app.add_subcommand("explain", "help on options of the run file: explain rl.advantage.lambda")
         ->add_option("key", line.key, "KIND.KEY");

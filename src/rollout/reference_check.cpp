@@ -162,6 +162,7 @@ private:
 
     void note(double difference, std::size_t index, std::int64_t& compared) {
         ++compared;
+        report.squares += difference * difference;
         if (difference <= report.largest_difference) return;  // a NaN isn't smaller
         report.largest_difference = std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
         report.worst_case = index;

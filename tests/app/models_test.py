@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import tempfile
 import unittest
@@ -77,6 +78,16 @@ class CheckModel(Models):
         for name in LANGUAGE_MODELS:
             with self.subTest(name):
                 self.check(0, DATA / name, reference=DATA / name / "reference.json", says=["agrees with its reference"])
+
+    def test_devices_come_near_transformers_in_bf16(self):
+        for name in ("glm4", "glm4_v4", "llama", "llama3", "llama3_v4", "mistral", "qwen2", "qwen2_tied_v4"):
+            with self.subTest(name):
+                text = self.check(0, DATA / name, "--device", "emulated", "--tolerance", "0.5", reference=DATA / name / "reference.json",
+                                  says=["24 of 24 greedy tokens equal"])
+                self.assertLess(float(re.search(r"RMS ([\d.e-]+)", text)[1]), 0.07)
+        self.check(65, DATA / "llama", "--device", "emulated", says=["DIFFERS"])
+        self.check(64, DATA / "granite", "--device", "emulated", reference=DATA / "granite/reference.json", says=["ffn 20 is no multiple of 8"])
+        self.check(64, DATA / "llama", "--device", "tpu", says=["--device", "emulated"])
 
     def test_adapters_are_merged_into_their_base(self):
         for name, base in (("adapter_list", "qwen3"), ("adapter_all_linear", "phi3"), ("adapter_tied_head", "granite")):

@@ -9,6 +9,7 @@
 
 #include "tdrm/base/options.hpp"
 #include "tdrm/comm/communicator.hpp"
+#include "tdrm/engine/devices.hpp"
 #include "tdrm/plan/plan.hpp"
 #include "tdrm/stage/stage.hpp"
 
@@ -87,6 +88,8 @@ int export_model(const ExportRequest& request);
 struct CheckModelRequest {
     std::string directory, reference;
     double tolerance = 1e-4;
+    engine::DeviceKind device = engine::DeviceKind::cpu;
+    model::Products products = model::Products::fp32;
 };
 /// Local. `tdrm check-model`: 65 if log-probs or values differ by more than the tolerance, or a greedy token does.
 int check_model(const CheckModelRequest& request);

@@ -1,6 +1,8 @@
 // A model against what another implementation computed with it: log-probs and greedy continuations, or values.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -36,10 +38,14 @@ struct ReferenceReport {
     std::int64_t values = 0;            ///< compared, logits too
     double largest_difference = 0;      ///< of any of them
     std::size_t worst_case = 0;         ///< where that was
+    double squares = 0;                 ///< of all differences, added up
     std::int64_t greedy_tokens = 0;     ///< compared
     std::int64_t different_tokens = 0;  ///< from the first one that differs to the end of its continuation
     std::vector<std::string> problems;  ///< which continuations differ, where, and how
 
+    [[nodiscard]] double rms() const {
+        return std::sqrt(squares / static_cast<double>(std::max<std::int64_t>(logprobs + values, 1)));
+    }
     [[nodiscard]] bool agrees(double tolerance) const {
         return largest_difference <= tolerance && different_tokens == 0;
     }
