@@ -86,10 +86,26 @@ struct Operands {
     float beta;
 };
 
-// By dot products: 4 rows x 2 panels in registers.
+/// A stretch of the pairs that are summed up. One after the other gives the bits of all at once: sums lie in Y between.
+struct Stretch {
+    int begin, end;
+    float beta;  ///< of Y before it
+};
+/// Calls visit(stretch) for all of K, in pieces whose 32 rows of X and of B stay in the first-level cache.
+template <class Visit>
+TDRM_BF16 inline void each_stretch(const Operands& o, Visit&& visit) {
+    constexpr int kMostPairs = 320;
+    const int count = (o.pairs + kMostPairs - 1) / kMostPairs;
+    for (int s = 0; s < count; ++s) {
+        const auto at = [&](int i) { return o.pairs / kWidth * i / count * kWidth; };
+        visit(Stretch{at(s), at(s + 1), s == 0 ? o.beta : 1});
+    }
+}
+
+// By dot products: 6 rows x 2 panels in registers.
 
 template <int R, int C>
-TDRM_BF16 inline void dot_block(const Operands& o, int row, int column) {
+TDRM_BF16 inline void dot_block(const Operands& o, const Stretch& stretch, int row, int column) {
     __m512 total[R][C];
     const auto mask = [](int left) {
         return static_cast<__mmask16>(left >= kWidth ? 0xffffU : (1U << static_cast<unsigned>(left)) - 1U);
@@ -97,14 +113,14 @@ TDRM_BF16 inline void dot_block(const Operands& o, int row, int column) {
     float* y = o.y + row * o.y_stride + column;
     for (int r = 0; r < R; ++r)
         for (int c = 0; c < C; ++c)
-            total[r][c] = o.beta == 0 ? _mm512_setzero_ps()
-                                      : _mm512_maskz_loadu_ps(mask(o.columns - column - c * kWidth),
-                                                              y + r * o.y_stride + c * kWidth);
+            total[r][c] = stretch.beta == 0 ? _mm512_setzero_ps()
+                                            : _mm512_maskz_loadu_ps(mask(o.columns - column - c * kWidth),
+                                                                    y + r * o.y_stride + c * kWidth);
     const Word* b = o.b + static_cast<std::ptrdiff_t>(column) * o.pairs;
     const Word* x[R];
     for (int r = 0; r < R; ++r)
         x[r] = o.x + static_cast<std::ptrdiff_t>((row + r) / kWidth) * kWidth * o.pairs + (row + r) % kWidth * kWidth;
-    for (int p = 0; p < o.pairs; ++p) {
+    for (int p = stretch.begin; p < stretch.end; ++p) {
         const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(p / kWidth) * kTileWords + p % kWidth;
         __m512i right[C];
         for (int c = 0; c < C; ++c)
@@ -121,51 +137,61 @@ TDRM_BF16 inline void dot_block(const Operands& o, int row, int column) {
             _mm512_mask_storeu_ps(y + r * o.y_stride + c * kWidth, mask(o.columns - column - c * kWidth), total[r][c]);
 }
 
-TDRM_BF16 void multiply_by_dot_products(const Operands& o) {
+/// Rows [first, end) of two panels of columns.
+TDRM_BF16 void multiply_rows_by_dot_products(const Operands& o, const Stretch& stretch, int first, int end,
+                                             int column) {
     constexpr int kRows = 6;
-    for (int column = 0; column < o.columns; column += 2 * kWidth) {
-        const bool pair = o.columns - column > kWidth;
-        for (int row = 0; row < o.rows; row += kRows) {
-            switch (std::min(kRows, o.rows - row) * 2 + (pair ? 1 : 0)) {
-                case 2:
-                    dot_block<1, 1>(o, row, column);
-                    break;
-                case 3:
-                    dot_block<1, 2>(o, row, column);
-                    break;
-                case 4:
-                    dot_block<2, 1>(o, row, column);
-                    break;
-                case 5:
-                    dot_block<2, 2>(o, row, column);
-                    break;
-                case 6:
-                    dot_block<3, 1>(o, row, column);
-                    break;
-                case 7:
-                    dot_block<3, 2>(o, row, column);
-                    break;
-                case 8:
-                    dot_block<4, 1>(o, row, column);
-                    break;
-                case 9:
-                    dot_block<4, 2>(o, row, column);
-                    break;
-                case 10:
-                    dot_block<5, 1>(o, row, column);
-                    break;
-                case 11:
-                    dot_block<5, 2>(o, row, column);
-                    break;
-                case 12:
-                    dot_block<6, 1>(o, row, column);
-                    break;
-                default:
-                    dot_block<6, 2>(o, row, column);
-                    break;
-            }
+    const bool pair = o.columns - column > kWidth;
+    for (int row = first; row < end; row += kRows) {
+        switch (std::min(kRows, end - row) * 2 + (pair ? 1 : 0)) {
+            case 2:
+                dot_block<1, 1>(o, stretch, row, column);
+                break;
+            case 3:
+                dot_block<1, 2>(o, stretch, row, column);
+                break;
+            case 4:
+                dot_block<2, 1>(o, stretch, row, column);
+                break;
+            case 5:
+                dot_block<2, 2>(o, stretch, row, column);
+                break;
+            case 6:
+                dot_block<3, 1>(o, stretch, row, column);
+                break;
+            case 7:
+                dot_block<3, 2>(o, stretch, row, column);
+                break;
+            case 8:
+                dot_block<4, 1>(o, stretch, row, column);
+                break;
+            case 9:
+                dot_block<4, 2>(o, stretch, row, column);
+                break;
+            case 10:
+                dot_block<5, 1>(o, stretch, row, column);
+                break;
+            case 11:
+                dot_block<5, 2>(o, stretch, row, column);
+                break;
+            case 12:
+                dot_block<6, 1>(o, stretch, row, column);
+                break;
+            default:
+                dot_block<6, 2>(o, stretch, row, column);
+                break;
         }
     }
+}
+
+TDRM_BF16 void multiply_by_dot_products(const Operands& o) {
+    constexpr int kBlockWords = 1 << 17;  // of X, that stay in the second-level cache while B passes by
+    const int block = std::max(96, kBlockWords / o.pairs / 48 * 48);
+    for (int first = 0; first < o.rows; first += block)
+        for (int column = 0; column < o.columns; column += 2 * kWidth)
+            each_stretch(o, [&](const Stretch& stretch) {
+                multiply_rows_by_dot_products(o, stretch, first, std::min(o.rows, first + block), column);
+            });
 }
 
 // By tiles: 2 x 2 of 16 x 16 sums.
@@ -185,10 +211,10 @@ TDRM_AMX void shape_tiles() {
 /// Y of 16 M x 16 N sums at `y`. @param b1 the panel behind b0
 template <int M, int N>
 TDRM_AMX inline void tile_block(float* y, std::ptrdiff_t y_stride, const Word* x, const Word* b0, const Word* b1,
-                                int pairs, float beta) {
+                                int pairs, const Stretch& stretch) {
     const auto y_bytes = static_cast<std::size_t>(y_stride) * sizeof(float);
     constexpr std::size_t kTileBytes = kWidth * sizeof(Word);
-    if (beta == 0) {
+    if (stretch.beta == 0) {
         _tile_zero(0);
         if constexpr (N > 1) _tile_zero(1);
         if constexpr (M > 1) _tile_zero(2);
@@ -199,7 +225,7 @@ TDRM_AMX inline void tile_block(float* y, std::ptrdiff_t y_stride, const Word* x
         if constexpr (M > 1) _tile_loadd(2, y + kWidth * y_stride, y_bytes);
         if constexpr (M > 1 && N > 1) _tile_loadd(3, y + kWidth * y_stride + kWidth, y_bytes);
     }
-    for (int p = 0; p < pairs; p += kWidth) {
+    for (int p = stretch.begin; p < stretch.end; p += kWidth) {
         _tile_loadd(4, x + static_cast<std::ptrdiff_t>(p) * kWidth, kTileBytes);
         _tile_loadd(6, b0 + static_cast<std::ptrdiff_t>(p) * kWidth, kTileBytes);
         _tile_dpbf16ps(0, 4, 6);
@@ -220,15 +246,15 @@ TDRM_AMX inline void tile_block(float* y, std::ptrdiff_t y_stride, const Word* x
 }
 
 TDRM_AMX inline void any_tile_block(int rows, int columns, float* y, std::ptrdiff_t y_stride, const Word* x,
-                                    const Word* b0, const Word* b1, int pairs, float beta) {
-    if (rows > kWidth && columns > kWidth) return tile_block<2, 2>(y, y_stride, x, b0, b1, pairs, beta);
-    if (rows > kWidth) return tile_block<2, 1>(y, y_stride, x, b0, b1, pairs, beta);
-    if (columns > kWidth) return tile_block<1, 2>(y, y_stride, x, b0, b1, pairs, beta);
-    tile_block<1, 1>(y, y_stride, x, b0, b1, pairs, beta);
+                                    const Word* b0, const Word* b1, int pairs, const Stretch& stretch) {
+    if (rows > kWidth && columns > kWidth) return tile_block<2, 2>(y, y_stride, x, b0, b1, pairs, stretch);
+    if (rows > kWidth) return tile_block<2, 1>(y, y_stride, x, b0, b1, pairs, stretch);
+    if (columns > kWidth) return tile_block<1, 2>(y, y_stride, x, b0, b1, pairs, stretch);
+    tile_block<1, 1>(y, y_stride, x, b0, b1, pairs, stretch);
 }
 
 /// Columns [first, end) of 32 rows.
-TDRM_AMX void multiply_rows_by_tiles(const Operands& o, int row, int first, int end) {
+TDRM_AMX void multiply_rows_by_tiles(const Operands& o, const Stretch& stretch, int row, int first, int end) {
     constexpr int kBlock = 2 * kWidth;
     alignas(64) float edge[kBlock * kBlock];  // of a block that Y ends in
     const int rows = std::min(kBlock, o.rows - row);
@@ -239,11 +265,11 @@ TDRM_AMX void multiply_rows_by_tiles(const Operands& o, int row, int first, int 
         const Word* b1 = b0 + static_cast<std::ptrdiff_t>(kWidth) * o.pairs;
         float* y = o.y + row * o.y_stride + column;
         if (rows % kWidth == 0 && columns % kWidth == 0) {
-            any_tile_block(rows, columns, y, o.y_stride, x, b0, b1, o.pairs, o.beta);
+            any_tile_block(rows, columns, y, o.y_stride, x, b0, b1, o.pairs, stretch);
             continue;
         }
-        for (int r = 0; o.beta != 0 && r < rows; ++r) std::copy_n(y + r * o.y_stride, columns, edge + r * kBlock);
-        any_tile_block(rows, columns, edge, kBlock, x, b0, b1, o.pairs, o.beta);
+        for (int r = 0; stretch.beta != 0 && r < rows; ++r) std::copy_n(y + r * o.y_stride, columns, edge + r * kBlock);
+        any_tile_block(rows, columns, edge, kBlock, x, b0, b1, o.pairs, stretch);
         for (int r = 0; r < rows; ++r) std::copy_n(edge + r * kBlock, columns, y + r * o.y_stride);
     }
 }
@@ -255,7 +281,9 @@ TDRM_AMX void multiply_by_tiles(const Operands& o) {
     shape_tiles();
     for (int first = 0; first < o.columns; first += wide)
         for (int row = 0; row < o.rows; row += kBlock)
-            multiply_rows_by_tiles(o, row, first, std::min(o.columns, first + wide));
+            each_stretch(o, [&](const Stretch& stretch) {
+                multiply_rows_by_tiles(o, stretch, row, first, std::min(o.columns, first + wide));
+            });
     _tile_release();
 }
 
