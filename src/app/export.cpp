@@ -88,7 +88,8 @@ void write_adapter(const store::Checkpoint& checkpoint, const Yaml& options, con
     if (const Yaml* given = options.find_path("options.lora")) parse(*given, lora, problems);
     if (lora.rank == 0 || !checkpoint.has("lora/model"))
         throw ConfigError(cat(source, " has no adapters (", lora.head ? "its head alone" : "all its weights",
-                              " learnt). Leave --adapter out."));
+                              " learnt). Leave --adapter out",
+                              lora.head ? "; train with lora: {keep_body: true}." : "."));
     const auto spec = train::spec_of(checkpoint, train::kAdapters);
     if (spec.head == model::Head::value)
         throw ConfigError(

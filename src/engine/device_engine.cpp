@@ -164,7 +164,7 @@ void DeviceEngine::value_loss(Rows rows, std::span<const float> d_logits) {
 
 void DeviceEngine::backward(const model::Forest& forest) {
     passes().transformer.backward(forest, passes().d_hidden.data(), training().gradient(),
-                                  [&] { training().finish_slice(); });
+                                  [&] { training().slice_done(); });
 }
 
 }  // namespace tdrm::engine

@@ -58,7 +58,13 @@ std::unique_ptr<gpu::Peers> connect_devices(comm::Communicator& ranks, gpu::Devi
 }
 
 gpu::Peers* DeviceExchange::peers(comm::Communicator& ranks) {
-    if (!std::exchange(connected_, true)) peers_ = connect_devices(ranks, device_);
+    if (connected_ == Connected::failed)
+        throw CommError("devices can't exchange numbers: connecting them failed. Start the same command again.");
+    if (connected_ == Connected::not_yet) {
+        connected_ = Connected::failed;
+        peers_ = connect_devices(ranks, device_);
+        connected_ = Connected::done;
+    }
     return peers_.get();
 }
 

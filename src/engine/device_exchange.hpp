@@ -31,13 +31,13 @@ public:
     void wait(comm::Communicator& ranks);
 
 private:
-    /// The first time it connects.
+    /// The first time it connects. If that failed nobody knows what the others do.
     [[nodiscard]] gpu::Peers* peers(comm::Communicator& ranks);
 
     gpu::Device& device_;
     std::unique_ptr<gpu::Peers> peers_;
-    bool connected_ = false;  ///< or tried to
-    std::size_t bytes_ = 0;   ///< on their way
+    enum class Connected { not_yet, failed, done } connected_ = Connected::not_yet;
+    std::size_t bytes_ = 0;  ///< on their way
 };
 
 }  // namespace tdrm::engine

@@ -62,6 +62,13 @@ TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& 
             DeviceTotal::bytes(layout, setup.sum, Ownership(layout.size, setup.shard))};
 }
 
+double adapter_bytes(const LoraSizes& sizes, int rank) {
+    const double wide = rank > 0 ? (rank + 7) / 8 * 8.0 / rank : 0;  // ranks are rounded up
+    const double factors = wide * static_cast<double>(sizes.learning - sizes.whole);
+    return kBf16 * (static_cast<double>(sizes.frozen + sizes.largest) + factors) +
+           kFp32 * (factors + static_cast<double>(sizes.whole));
+}
+
 double pass_bytes(const model::ModelSpec& s, double tokens, double rows, Keep keep, Recompute recompute) {
     const bool kept = keep == Keep::activations;
     const double plan = 32;  // tokens, positions, rows of tiles, limits

@@ -44,7 +44,7 @@ DeviceTotal::DeviceTotal(gpu::Device& device, DeviceExchange& exchange, Sum sum,
 }
 
 void DeviceTotal::clear() {
-    state_ = State::zero;
+    settled_ = false;
     if (sum_ == Sum::fast) return device_.zero(fast_.data(), fast_.capacity() * sizeof(float));
     device_.zero(exact_.data(), exact_.capacity() * sizeof(std::int64_t));
 }
@@ -56,10 +56,10 @@ void DeviceTotal::zero(const Range& piece) {
 
 void DeviceTotal::open(std::span<const Range> pieces) {
     // One rank goes on with what was exchanged, the others begin anew: together they have it once.
-    if (settled() && !dealt())
+    if (settled_ && !dealt())
         for (const Range& piece : pieces)
             if (!(ownership_.dealt() ? ownership_.keeps(piece.begin) : root_)) zero(piece);
-    state_ = State::open;
+    settled_ = false;
 }
 
 void DeviceTotal::add(const Range& piece, const float* values) {
@@ -94,7 +94,7 @@ void DeviceTotal::settle(comm::Communicator& ranks) {
     exchange_.wait(ranks);
     in_stage_ = 0;
     root_ = ranks.root();
-    state_ = State::settled;
+    settled_ = true;
 }
 
 double DeviceTotal::bytes(const model::Layout& layout, Sum sum, const Ownership& ownership) {

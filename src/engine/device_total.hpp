@@ -33,7 +33,7 @@ public:
     /// Collective. Until everything is exchanged.
     void settle(comm::Communicator& ranks);
     /// Whether that was done since the last unit.
-    [[nodiscard]] bool settled() const { return state_ == State::settled; }
+    [[nodiscard]] bool settled() const { return settled_; }
     /// Local, once settled. The gradient of a piece that this rank keeps, until the next call.
     [[nodiscard]] const float* gradient(const Range& piece);
 
@@ -41,8 +41,6 @@ public:
     [[nodiscard]] static double bytes(const model::Layout& layout, Sum sum, const Ownership& ownership);
 
 private:
-    enum class State { zero, open, settled };
-
     /// Room for n quanta on their way to another rank's total.
     [[nodiscard]] std::int64_t* stage(std::size_t n);
     void zero(const Range& piece);
@@ -56,7 +54,7 @@ private:
     gpu::Memory<std::int64_t> staged_;
     gpu::Memory<float> gradient_;  ///< of a piece
     std::size_t in_stage_ = 0;
-    State state_ = State::zero;
+    bool settled_ = false;
     bool root_ = true;
 };
 

@@ -12,19 +12,6 @@ namespace {
 
 std::size_t size_of(const Range& range) { return static_cast<std::size_t>(range.size()); }
 
-/// The pieces of each slice.
-std::vector<std::vector<Range>> cut_at_slices(const std::vector<Range>& pieces, const std::vector<Range>& slices) {
-    std::vector<std::vector<Range>> cut;
-    for (const Range& slice : slices) {
-        cut.emplace_back();
-        for (const Range& piece : pieces) {
-            const Range common{std::max(piece.begin, slice.begin), std::min(piece.end, slice.end)};
-            if (common.begin < common.end) cut.back().push_back(common);
-        }
-    }
-    return cut;
-}
-
 }  // namespace
 
 DeviceTraining::DeviceTraining(gpu::Device& device, const model::Layout& layout, const TrainingSetup& setup,
@@ -40,11 +27,16 @@ DeviceTraining::DeviceTraining(gpu::Device& device, const model::Layout& layout,
       second_(device, "moments"),
       first_rounded_(device, "moments"),
       second_rounded_(device, "moments"),
-      exchange_(device),
       gradient_(device, layout, setup.gradient, setup.trainable),
-      cut_(cut_at_slices(pieces_, gradient_.slices())),
-      figures_(device) {
-    for (const auto& of_slice : cut_) unit_pieces_.insert(unit_pieces_.end(), of_slice.begin(), of_slice.end());
+      figures_(device),
+      exchange_(device) {
+    for (const Range& slice : gradient_.slices()) {
+        for (const Range& piece : pieces_) {
+            const Range common{std::max(piece.begin, slice.begin), std::min(piece.end, slice.end)};
+            if (common.begin < common.end) unit_pieces_.push_back(common);
+        }
+        ends_.push_back(unit_pieces_.size());
+    }
     if (setup_.gradient == UnitGradient::alone) return;
     const auto kept = static_cast<std::size_t>(ownership_.kept());
     master_.resize(kept);
@@ -77,29 +69,39 @@ void DeviceTraining::begin_unit() {
     figures_.begin(unit_pieces_);
 }
 
+void DeviceTraining::collect_behind(comm::Communicator& ranks) {
+    if (!exchanges_once()) behind_ = &ranks;
+}
+
+void DeviceTraining::slice_done() {
+    ensure(finished_ < ends_.size(), "a unit has one backward pass");
+    if (!gradient_.whole() || behind_ != nullptr) finish_slice();
+}
+
 void DeviceTraining::finish_slice() {
     if (total_) {
-        for (const Range& piece : cut_[finished_]) {
-            const float* values = gradient_.at(piece.begin);
-            figures_.add(piece, values);
-            if (!total_->dealt()) total_->add(piece, values);
+        for (std::size_t i = finished_ == 0 ? 0 : ends_[finished_ - 1]; i < ends_[finished_]; ++i) {
+            const float* values = gradient_.at(unit_pieces_[i].begin);
+            figures_.add(unit_pieces_[i], values);
+            if (!total_->dealt()) total_->add(unit_pieces_[i], values);
+            if (behind_ != nullptr) exchange_piece(*behind_, true);
         }
-        if (behind_ != nullptr) exchange_slice(*behind_, true);
     }
     if (observer_) observer_(gradient_.slices()[finished_]);
     gradient_.close(finished_++);
 }
 
-void DeviceTraining::exchange_slice(comm::Communicator& ranks, bool of_unit) {
-    for (const Range& piece : cut_[exchanged_])
-        total_->exchange(piece, of_unit ? gradient_.at(piece.begin) : nullptr, ranks);
+void DeviceTraining::exchange_piece(comm::Communicator& ranks, bool of_unit) {
+    const Range& piece = unit_pieces_[exchanged_];
+    total_->exchange(piece, of_unit ? gradient_.at(piece.begin) : nullptr, ranks);
     ++exchanged_;
 }
 
 double DeviceTraining::end_unit(std::string_view unit) {
     ensure(total_.has_value(), "units are added to a sum");
     ensure(gradient_.whole() || behind_ != nullptr || !total_->dealt(), "layers of a dealt sum are exchanged at once");
-    while (finished_ < cut_.size()) finish_slice();
+    while (finished_ < ends_.size()) finish_slice();
+    if (behind_ != nullptr) exchange_.wait(*behind_);  // with a deadline, which waiting for the device has not
     const DeviceFigures::Found found = figures_.find();
     if (setup_.sum != Sum::fast) {
         if (!(found.largest < static_cast<float>(comm::ExactSum::kLimit)))
@@ -113,10 +115,14 @@ double DeviceTraining::end_unit(std::string_view unit) {
 }
 
 void DeviceTraining::collect(comm::Communicator& ranks) {
-    // Of a unit that failed nothing more is added, but its ranks' peers wait.
+    if (!exchanges_once()) exchange_all(ranks);
+}
+
+void DeviceTraining::exchange_all(comm::Communicator& ranks) {
+    // Of a unit that failed nothing more is added, but others wait for what is left of it.
     const bool of_unit = to_collect_ && gradient_.whole();
     total_->open(unit_pieces_);
-    while (exchanged_ < cut_.size()) exchange_slice(ranks, of_unit);
+    while (exchanged_ < unit_pieces_.size()) exchange_piece(ranks, of_unit);
     total_->settle(ranks);
     exchanged_ = 0;
     to_collect_ = false;
@@ -125,7 +131,7 @@ void DeviceTraining::collect(comm::Communicator& ranks) {
 
 double DeviceTraining::reduce(comm::Communicator& ranks) {
     if (setup_.sum != Sum::fast) bound_.check(ranks);
-    if (!total_->settled()) collect(ranks);
+    if (!total_->settled()) exchange_all(ranks);
     reduced_ = true;
     figures_.begin(pieces_);
     for (const Range& piece : pieces_)

@@ -34,9 +34,9 @@ public:
 
     void begin_update();
     void begin_unit();
-    void collect_behind(comm::Communicator& ranks) { behind_ = &ranks; }
+    void collect_behind(comm::Communicator& ranks);
     /// Local, or collective after `collect_behind`. The backward pass is done with the gradient's next slice.
-    void finish_slice();
+    void slice_done();
     double end_unit(std::string_view unit);
     void collect(comm::Communicator& ranks);
     double reduce(comm::Communicator& ranks);
@@ -56,8 +56,14 @@ private:
     /// What is kept of an array in fp32, and in bf16; null: nothing.
     [[nodiscard]] const gpu::Memory<float>* numbers(Array array) const;
     [[nodiscard]] const gpu::Memory<gpu::bf16>* rounded(Array array) const;
-    /// Collective. The next slice's totals. @param of_unit whether its gradient is to be added, if they are dealt
-    void exchange_slice(comm::Communicator& ranks, bool of_unit);
+    /// Figures and sums of the next slice.
+    void finish_slice();
+    /// Collective. The next piece's total. @param of_unit whether its gradient is to be added, if totals are dealt
+    void exchange_piece(comm::Communicator& ranks, bool of_unit);
+    /// Collective. What is left of it.
+    void exchange_all(comm::Communicator& ranks);
+    /// Whether ranks exchange once an update, whatever rounds there are: each holds totals of its own.
+    [[nodiscard]] bool exchanges_once() const { return setup_.sum == Sum::dealt && !total_->dealt(); }
     void update_range(const AdamWStep& step, Range range, bool decays, const float* gradient);
 
     gpu::Device& device_;
@@ -68,18 +74,19 @@ private:
     gpu::Memory<gpu::bf16>& weights_;
     gpu::Memory<float> master_, first_, second_;
     gpu::Memory<gpu::bf16> first_rounded_, second_rounded_;  ///< in the place of the moments in fp32
-    DeviceExchange exchange_;
     DeviceGradient gradient_;
-    std::vector<std::vector<Range>> cut_;  ///< the pieces of each slice
-    std::vector<Range> unit_pieces_;       ///< these one after the other
+    std::vector<Range> unit_pieces_;  ///< cut at the slices, too, and in their order
+    std::vector<std::size_t> ends_;   ///< of each slice's in these
     std::optional<DeviceTotal> total_;
     DeviceFigures figures_;
     comm::ExactBound bound_;
-    std::size_t finished_ = 0, exchanged_ = 0;  ///< slices, of the open unit and since the last `collect`
-    bool to_collect_ = false;                   ///< a unit was ended since then
-    bool reduced_ = false;                      ///< the gradient is the update's
+    std::size_t finished_ = 0;   ///< slices of the open unit
+    std::size_t exchanged_ = 0;  ///< pieces since the last `collect`
+    bool to_collect_ = false;    ///< a unit was ended since then
+    bool reduced_ = false;       ///< the gradient is the update's
     std::function<void(const Range& slice)> observer_;
     comm::Communicator* behind_ = nullptr;  ///< with whom slices are exchanged as they are finished
+    DeviceExchange exchange_;               ///< goes before what it may still be at work on
 };
 
 }  // namespace tdrm::engine

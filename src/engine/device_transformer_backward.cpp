@@ -12,6 +12,7 @@ void DeviceTransformer::backward(const model::Forest& forest, const bf16* d_hidd
     bf16* d_rows = d_rows_.resize(area(R, spec_.width));
     norm_backward({d_rows, nullptr, d_hidden, top_rows_.data(), top_rstd_.data(), layout_.final_norm}, R, gradient);
     finish_slice();
+    if (!gradient.wants({0, layout_.final_norm.weight})) return;  // a head learns alone
     bf16* dx = dx_.resize(area(T, spec_.width));
     device_.zero(dx, area(T, spec_.width) * sizeof(bf16));
     device_.run(gpu::ScatterRows{dx, d_rows, lists_.assign(row_indices_), spec_.width});

@@ -266,8 +266,13 @@ void LoraOptions::fields(Fields& f) {
 
 LoraSizes lora_sizes(const model::ModelSpec& spec, const LoraOptions& options) {
     const Plan plan(spec, model::Layout(spec), options);
-    LoraSizes sizes{plan.layout.size, 0, plan.trainable};
-    for (const Adapted& m : plan.adapters.matrices) sizes.frozen += std::int64_t{m.outputs} * m.inputs;
+    LoraSizes sizes{plan.layout.size, 0, 0, 0, plan.trainable};
+    for (const Adapted& m : plan.adapters.matrices) {
+        const std::int64_t matrix = std::int64_t{m.outputs} * m.inputs;
+        sizes.frozen += matrix;
+        sizes.largest = std::max(sizes.largest, matrix);
+    }
+    for (const Adapters::Whole& w : plan.adapters.whole) sizes.whole += w.size;
     return sizes;
 }
 

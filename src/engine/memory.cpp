@@ -35,6 +35,13 @@ TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& 
             setup.sum == Sum::fast ? one : 2 * (setup.sum == Sum::dealt ? kept : one)};
 }
 
+double adapter_bytes(const model::ModelSpec& spec, const LoraOptions& lora, bool fast) {
+    const LoraSizes sizes = lora_sizes(spec, lora);
+    if (!on_processors()) return on_device::adapter_bytes(sizes, lora.rank);
+    // Frozen matrices; values, gradient, two moments and the sum, which takes twice as much if it is exact.
+    return static_cast<double>(sizes.frozen + (fast ? 5 : 6) * sizes.learning) * sizeof(float);
+}
+
 double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep, Recompute recompute) {
     if (!on_processors()) return on_device::pass_bytes(spec, tokens, rows, keep, recompute);
     return model::workspace_bytes(spec, tokens, rows, keep == Keep::activations);

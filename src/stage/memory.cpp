@@ -70,13 +70,8 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
     if (!lora.active()) {
         memory.add("moments of AdamW", training.moments);
         memory.add("master weights", training.master).add(fast ? "fp32 sum" : "exact sum", training.sum);
-    } else if (on_device) {
-        memory.add("frozen matrices", 2 * static_cast<double>(engine::lora_sizes(spec, lora).frozen));
     } else {
-        const auto sizes = engine::lora_sizes(spec, lora);
-        const double share = static_cast<double>(sizes.learning) * sizeof(float);
-        memory.add("frozen matrices", static_cast<double>(sizes.frozen) * sizeof(float));
-        memory.add("adapters, their gradient, sum and moments", (fast ? 5 : 6) * share);
+        memory.add("frozen matrices and adapters", engine::adapter_bytes(spec, lora, fast));
     }
     memory.add(unit_memory(spec, unit_tokens, sample_tokens, other_pass, precision.recompute));
     if (on_device) return memory;

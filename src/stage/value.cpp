@@ -187,8 +187,8 @@ public:
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
         if (heads_alone()) {
-            Memory memory = training_memory(train::head_spec(*spec), options_.unit_tokens, 1, rollout::kScoreTokens,
-                                            planned, options_.learning.precision);
+            Memory memory = training_memory(train::head_spec(*spec), options_.unit_tokens, 1, 0, planned,
+                                            options_.learning.precision);
             const bool makes_features = options_.features.empty();
             if (options_.keep_body) memory.add(frozen_memory("the frozen model", *spec, model::Use::training));
             if (makes_features) memory.add(frozen_memory("the model of hidden states", *spec));

@@ -109,10 +109,11 @@ bool holds(const store::Checkpoint& checkpoint, std::string_view trainee) {
 
 model::ModelSpec spec_of(const store::Checkpoint& checkpoint, std::string_view trainee) {
     if (const auto body = body_of(checkpoint); trainee.empty() && body.contains(kAdapters))
-        throw DataError(
-            cat("it holds adapters alone; the model under them is ", body.value("label", "?"),
-                " (the two make a model together). Use it in a run file, export it with --adapter, or train "
-                "with lora: {keep_body: true}."));
+        throw DataError(cat("it holds ", body[kAdapters].value("rank", 0) > 0 ? "adapters" : "a head",
+                            " alone; the model under them is ", body.value("label", "?"),
+                            " (the two make a model together). Use it in a run file, ",
+                            body[kAdapters].value("rank", 0) > 0 ? "export it with --adapter, " : "",
+                            "or train with lora: {keep_body: true}."));
     else if (trainee.empty() && !body.is_null())
         throw DataError(cat("it holds a head alone; its body is ", body.value("label", "?"),
                             " (the two make a model together). Use it as a value model in a run file, or train it "

@@ -222,32 +222,39 @@ private:
 
     /// Gradients of this rank's units, added up, and over the ranks as far as engines do that here.
     std::vector<UnitReport> differentiate() {
-        const Units& units = objective_.units();
-        std::vector<double> costs;
-        for (std::size_t unit = 0; unit < units.size(); ++unit) costs.push_back(units.cost(unit));
-        const auto owner = assign_units(costs, ranks_.size());
+        std::vector<std::vector<std::size_t>> of_trainee(trainees_.size());
+        for (std::size_t unit = 0; unit < objective_.units().size(); ++unit)
+            of_trainee[objective_.trainee_of(unit)].push_back(unit);
         std::vector<UnitReport> reports;
-        if (options_.sum == SumMode::dealt) {
-            for (std::size_t t = 0; t < trainees_.size(); ++t) in_rounds(owner, t, reports);
-            return reports;
+        std::vector<std::size_t> all;
+        std::vector<Trainee> taught;  // others have nothing to exchange
+        for (std::size_t t = 0; t < trainees_.size(); ++t) {
+            if (options_.sum == SumMode::dealt) in_rounds(of_trainee[t], trainees_[t], reports);
+            all.insert(all.end(), of_trainee[t].begin(), of_trainee[t].end());
+            if (!of_trainee[t].empty()) taught.push_back(trainees_[t]);
         }
-        std::vector<std::size_t> mine;
-        for (std::size_t unit = 0; unit < owner.size(); ++unit)
-            if (owner[unit] == ranks_.rank()) mine.push_back(unit);
-        together(mine, trainees_, reports);
+        std::ranges::sort(all);  // costs are dealt out in canonical order
+        if (options_.sum != SumMode::dealt) together(of_ranks(all)[rank()], taught, reports);
         return reports;
     }
-    /// A trainee's units, one a rank at a time.
-    void in_rounds(const std::vector<int>& owner, std::size_t trainee, std::vector<UnitReport>& reports) {
+    /// Who computes which of some units.
+    [[nodiscard]] std::vector<std::vector<std::size_t>> of_ranks(std::span<const std::size_t> units) const {
+        std::vector<double> costs;
+        for (const std::size_t unit : units) costs.push_back(objective_.units().cost(unit));
         std::vector<std::vector<std::size_t>> of_rank(static_cast<std::size_t>(ranks_.size()));
-        for (std::size_t unit = 0; unit < owner.size(); ++unit)
-            if (objective_.trainee_of(unit) == trainee) of_rank[static_cast<std::size_t>(owner[unit])].push_back(unit);
+        const auto owner = assign_units(costs, ranks_.size());
+        for (std::size_t i = 0; i < units.size(); ++i) of_rank[static_cast<std::size_t>(owner[i])].push_back(units[i]);
+        return of_rank;
+    }
+    [[nodiscard]] std::size_t rank() const { return static_cast<std::size_t>(ranks_.rank()); }
+    /// A trainee's units, one a rank at a time.
+    void in_rounds(std::span<const std::size_t> units, const Trainee& trainee, std::vector<UnitReport>& reports) {
+        const auto of_rank = of_ranks(units);
         std::size_t rounds = 0;
         for (const auto& theirs : of_rank) rounds = std::max(rounds, theirs.size());
-        const std::span<const std::size_t> mine = of_rank[static_cast<std::size_t>(ranks_.rank())];
+        const std::span<const std::size_t> mine = of_rank[rank()];
         for (std::size_t round = 0; round < rounds; ++round)
-            together(round < mine.size() ? mine.subspan(round, 1) : mine.first(0), trainees_.subspan(trainee, 1),
-                     reports);
+            together(round < mine.size() ? mine.subspan(round, 1) : mine.first(0), {&trainee, 1}, reports);
     }
     /// This rank's units of some trainees, then their sums over the ranks. A rank that fails goes on to where the
     /// others wait for it.

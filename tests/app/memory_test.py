@@ -1,4 +1,4 @@
-"""What --dry-run says a rank needs, against what it took: within 10 % for every kind of stage with a model.
+"""What --dry-run says a rank needs, against what it took, for every kind of stage with a model: at most 10 % less, or 20 % more.
 
 memory_test.py           a small model
 memory_test.py long      a model of 135M parameters
@@ -51,7 +51,7 @@ def estimates(path, folder):
 class Memory(unittest.TestCase):
     model = "small"
 
-    def test_estimates_of_all_stages_are_within_a_tenth_of_the_measured_peak(self):
+    def test_estimates_of_all_stages_are_near_the_measured_peak(self):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="tdrm-memory-"))
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         path = runs.write_config(folder, config(self.model))
@@ -64,7 +64,8 @@ class Memory(unittest.TestCase):
             peak = json.loads((folder / "run/performance.json").read_text())["stages"][stage]["peak_bytes"]
             line = f"{stage}: {expected[stage] / 1e6:.0f} MB estimated, {peak / 1e6:.0f} MB measured"
             print(line)
-            if abs(expected[stage] - peak) > max(0.1 * peak, SLACK):
+            # Room for the longest passes is counted, which short data doesn't need.
+            if not peak - max(0.1 * peak, SLACK) <= expected[stage] <= peak + max(0.2 * peak, SLACK):
                 wrong.append(line)
         self.assertEqual(wrong, [])
 

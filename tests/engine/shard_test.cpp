@@ -2,6 +2,9 @@
 // whole.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <stdexcept>
+
 #include "../../src/engine/device_engine.hpp"
 #include "../../src/engine/device_exchange.hpp"
 #include "forwarding_device.hpp"
@@ -19,7 +22,7 @@ constexpr std::int64_t kPart = 700;  // the toy model has a few dozen of them
 enum class Moment { soon, late };
 
 /// An emulated device that exchanges with those of other ranks. Its memory is this process's, so MPI can.
-class ConnectedDevice final : public ForwardingDevice {
+class ConnectedDevice : public ForwardingDevice {
 public:
     ConnectedDevice(comm::Communicator& ranks, int& exchanges, Moment moment = Moment::soon, std::string place = "")
         : ranks_(ranks),
@@ -190,6 +193,77 @@ TEST_P(Shards, AreCollectedBesideARankThatFails) {
     const double norm = engine->reduce(ranks_);
     EXPECT_EQ(norm > 0, ranks_.size() > 1) << "of the others' units";
     EXPECT_TRUE(ranks_.all(std::isfinite(norm)));
+}
+
+/// One whose products fail once, after so many.
+class FailingDevice final : public ConnectedDevice {
+public:
+    FailingDevice(comm::Communicator& ranks, int& exchanges, int& left, Moment moment)
+        : ConnectedDevice(ranks, exchanges, moment), left_(left) {}
+    void multiply(const gpu::Gemm& gemm) override {
+        if (left_-- == 0) throw std::runtime_error("a product failed");
+        ConnectedDevice::multiply(gemm);
+    }
+
+private:
+    int& left_;
+};
+
+TEST_P(Shards, AreCollectedBesideARankThatFailsInItsBackwardPass) {
+    const auto [kind, sum, weights, moments] = GetParam();
+    if (kind == DeviceKind::cpu) return;
+    for (const Moment moment : {Moment::soon, Moment::late}) {
+        int exchanges = 0, left = -1;
+        const auto start = rollout::toy_model(model::Head::language, 1, kind);
+        DeviceEngine engine(start->spec(), std::make_unique<FailingDevice>(ranks_, exchanges, left, moment));
+        engine.write(Array::weights, 0, read(*start, Array::weights, {0, start->num_parameters()}));
+        engine.begin_training({weights, sum, {}, UnitGradient::by_layer, {ranks_.rank(), ranks_.size(), kPart}});
+        engine.begin_update();
+        engine.collect_behind(ranks_);
+        if (ranks_.rank() == ranks_.size() - 1) {
+            const std::vector<std::int32_t> tokens{1, 2, 3}, rows{0, 1}, targets{2, 3};
+            model::Forest forest;
+            forest.add(tokens);
+            engine.begin_unit();
+            engine.token_loss(engine.forward(forest, rows, Keep::activations), targets, 1,
+                              [](int, float, float) { return -0.01F; });
+            left = 10;  // a layer has eight
+            EXPECT_THROW(engine.backward(forest), CommError);
+        } else {
+            differentiate_toy(engine, ranks_.rank(), 12);
+        }
+        engine.collect(ranks_);
+        const double norm = engine.reduce(ranks_);
+        EXPECT_GT(norm, 0);
+        EXPECT_TRUE(std::isfinite(norm));
+    }
+}
+
+/// One that can't be connected with others.
+class LonelyDevice final : public ForwardingDevice {
+public:
+    explicit LonelyDevice(std::string place) : place_(std::move(place)) {}
+    [[nodiscard]] std::string place() const override { return place_; }
+    [[nodiscard]] gpu::PeersId new_peers_id() const override { return {}; }
+    [[nodiscard]] std::unique_ptr<gpu::Peers> connect(const gpu::PeersId&, int, int) override {
+        throw std::runtime_error("no network");
+    }
+
+private:
+    std::string place_;
+};
+
+TEST(Exchange, IsOverWhereConnectingFailed) {
+    comm::Communicator ranks;
+    if (ranks.size() == 1) return;
+    LonelyDevice device(cat("device ", ranks.rank()));
+    DeviceExchange exchange(device);
+    std::vector<float> values(5);
+    EXPECT_THROW(exchange.sum(values.data(), values.size(), comm::kEverybody, ranks), CommError);
+    // Without asking the others, who may be elsewhere.
+    if (ranks.root()) {
+        EXPECT_THROW(exchange.sum(values.data(), values.size(), comm::kEverybody, ranks), CommError);
+    }
 }
 
 TEST(Peers, ArentSoughtWhereRanksShareADevice) {

@@ -53,7 +53,7 @@ enum class Recompute {
 
 /// What is kept of a unit's gradient.
 enum class UnitGradient {
-    whole,     ///< all of it, to be read and written up to end_unit
+    whole,     ///< all of it, to be read and written up to end_unit, or backward after collect_behind
     by_layer,  ///< on devices that of a layer, which goes into the totals in the backward pass; processors keep it
                ///< whole
     alone,     ///< as by_layer, and nothing is summed or updated here: what learns is made of it (AdapterProducts)
@@ -172,8 +172,8 @@ public:
     virtual void backward(const model::Forest& forest, std::span<float> gradient) = 0;
 };
 
-/// A model on a device. Everything is local but `collect_behind`, `collect`, `reduce` and `update`. Calls of one engine
-/// never run at the same time.
+/// A model on a device. Everything is local but `collect`, `reduce` and `update`, and what `collect_behind` names.
+/// Calls of one engine never run at the same time.
 class Engine {
 public:
     virtual ~Engine() = default;
@@ -231,7 +231,7 @@ public:
                             const TokenLoss& loss) = 0;
     /// Gradient of a value head of one row, given d loss / d logit of each row.
     virtual void value_loss(Rows rows, std::span<const float> d_logits) = 0;
-    /// From the rows' gradient to that of all parameters below the head.
+    /// From the rows' gradient to that of all parameters below the head. At most once a unit.
     virtual void backward(const model::Forest& forest) = 0;
     /// Adds the unit to the sum. @return the squared norm of its gradient
     /// @throws DataError naming `unit` if a value can't be summed exactly (comm::ExactSum)

@@ -34,7 +34,8 @@ struct LoraOptions {
 /// Numbers that learn, and those that are kept once more.
 struct LoraSizes {
     std::int64_t learning = 0, frozen = 0;
-    std::vector<Range> trainable{};  ///< what gradients are needed of, in the model's flat arrays
+    std::int64_t whole = 0, largest = 0;  ///< of what learns, what isn't factors; of the adapted matrices, the largest
+    std::vector<Range> trainable{};       ///< what gradients are needed of, in the model's flat arrays
 };
 /// @throws as with_adapters
 [[nodiscard]] LoraSizes lora_sizes(const model::ModelSpec& spec, const LoraOptions& options);

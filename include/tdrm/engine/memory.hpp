@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "tdrm/engine/engine.hpp"
+#include "tdrm/engine/lora.hpp"
 #include "tdrm/model/spec.hpp"
 
 namespace tdrm::engine {
@@ -21,6 +22,9 @@ struct TrainingBytes {
     double gradient, moments, master, sum;
 };
 [[nodiscard]] TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& setup);
+
+/// Bytes of adapters in training beside the model and its gradient.
+[[nodiscard]] double adapter_bytes(const model::ModelSpec& spec, const LoraOptions& lora, bool fast);
 
 /// Bytes of forward passes of at most `tokens` tokens whose head reads `rows`, with what they keep.
 [[nodiscard]] double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep,

@@ -23,14 +23,14 @@ public:
     T* resize(std::size_t n) {
         if (n > capacity_) {
             data_.reset();
-            // Large buffers lie in huge pages where the kernel has them: a cache of keys is read all over.
+            // Large buffers lie in huge pages where the kernel has them: a cache of keys is read all over. What doesn't
+            // fill one lies in small pages, so that no more is taken than was asked for.
             constexpr std::size_t kHugePage = std::size_t{1} << 21;
-            const std::size_t wanted = n * sizeof(T) + 64;
-            const std::size_t alignment = wanted < kHugePage ? 64 : kHugePage;
-            const std::size_t bytes = (wanted + alignment - 1) / alignment * alignment;
-            data_.reset(static_cast<T*>(std::aligned_alloc(alignment, bytes)));
-            if (!data_) throw std::bad_alloc();
-            if (alignment == kHugePage) madvise(data_.get(), bytes, MADV_HUGEPAGE);
+            const std::size_t bytes = n * sizeof(T) + 64;
+            void* memory = nullptr;
+            if (posix_memalign(&memory, bytes < kHugePage ? 64 : kHugePage, bytes) != 0) throw std::bad_alloc();
+            data_.reset(static_cast<T*>(memory));
+            if (bytes >= kHugePage) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
             capacity_ = n;
         }
         size_ = n;
