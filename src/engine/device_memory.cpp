@@ -63,7 +63,8 @@ TrainingBytes training_bytes(const model::ModelSpec& spec, const TrainingSetup& 
 }
 
 double adapter_bytes(const LoraSizes& sizes, int rank) {
-    const double wide = rank > 0 ? (rank + 7) / 8 * 8.0 / rank : 0;  // ranks are rounded up
+    const int rounded = (rank + 7) / 8 * 8;  // as the device has them
+    const double wide = rank > 0 ? static_cast<double>(rounded) / rank : 0;
     const double factors = wide * static_cast<double>(sizes.learning - sizes.whole);
     return kBf16 * (static_cast<double>(sizes.frozen + sizes.largest) + factors) +
            kFp32 * (factors + static_cast<double>(sizes.whole));
