@@ -48,6 +48,13 @@ double values_apart(Engine& a, Engine& b, const model::Forest& forest) {
     return rms(of_a, of_b);
 }
 
+void compare_gradients(gpu::Report& report, const std::string& name, const model::Layout& layout, const Numbers& found,
+                       const Numbers& wanted) {
+    report.at_most(name + ", 1 - cosine of the gradient", 1 - cosine(found.gradient, wanted.gradient), 1e-3);
+    report.at_most(name + ", of its worst tensor", 1 - worst_tensor(layout, found.gradient, wanted.gradient).cosine,
+                   1e-2);
+}
+
 /// A model of a size that is used, with weights as training begins with.
 void check_large(gpu::Report& report, DeviceKind kind) {
     const model::ModelSpec spec = smallest_measured(kind);
@@ -61,8 +68,7 @@ void check_large(gpu::Report& report, DeviceKind kind) {
     const model::Layout layout(spec);
     const std::string name = cat("a model of ", layout.size / 1000, "k parameters");
     report.at_most(name + ", log-probs", rms(found.logp, wanted.logp), 0.05);
-    report.at_most(name + ", 1 - cosine", 1 - cosine(found.gradient, wanted.gradient), 1e-3);
-    report.at_most(name + ", worst tensor", 1 - worst_tensor(layout, found.gradient, wanted.gradient).cosine, 1e-2);
+    compare_gradients(report, name, layout, found, wanted);
 }
 
 void check_families(gpu::Report& report, DeviceKind kind) {
@@ -75,9 +81,7 @@ void check_families(gpu::Report& report, DeviceKind kind) {
         const Numbers emulated = numbers_of(*small_engine(row.family, DeviceKind::emulated), forest);
         report.at_most(name + ", log-probs, nats RMS", rms(found.logp, wanted.logp), 0.05);
         report.at_most(name + ", the same to the emulated device", rms(found.logp, emulated.logp), 0.005);
-        report.at_most(name + ", 1 - cosine of the gradient", 1 - cosine(found.gradient, wanted.gradient), 1e-3);
-        report.at_most(name + ", of its worst tensor",
-                       1 - worst_tensor(cpu->layout(), found.gradient, wanted.gradient).cosine, 1e-2);
+        compare_gradients(report, name, cpu->layout(), found, wanted);
     }
     check_large(report, kind);
     const auto forest = bushy_forest(small_model(model::Family::llama).vocab, kSeed);

@@ -72,9 +72,19 @@ std::unique_ptr<Engine> filled(model::ModelSpec spec, DeviceKind kind, model::He
     return engine;
 }
 
+/// Appends prompts, a few at a time, behind which nothing is drawn.
+void prefill(Decoder& decoder, std::span<const Append> prompts) {
+    constexpr std::size_t at_once = 8;
+    for (std::size_t first = 0; first < prompts.size(); first += at_once) {
+        const auto runs = prompts.subspan(first, std::min(at_once, prompts.size() - first));
+        decoder.prefill(runs);
+        for (const Append& run : runs) decoder.forget(run.segment);
+    }
+}
+
 /// Tokens/s of slots that have so much context in the middle of the run.
 double decode_rate(Engine& engine, const Amounts& of) {
-    constexpr int group = 8, at_once = 8;
+    constexpr int group = 8;
     const int prompts = of.slots / group, prompt = of.context - of.steps / 2;
     const auto decoder = engine.decoder(
         std::int64_t{prompts} * (prompt + kPageTokens) + std::int64_t{of.slots} * (of.steps + kPageTokens), {});
@@ -85,12 +95,9 @@ double decode_rate(Engine& engine, const Amounts& of) {
         tokens.push_back(random_tokens(random, static_cast<std::size_t>(prompt), engine.spec().vocab));
         roots.push_back(decoder->open());
     }
-    for (int first = 0; first < prompts; first += at_once) {
-        std::vector<Append> runs;
-        for (int p = first; p < std::min(first + at_once, prompts); ++p)
-            runs.push_back({roots[static_cast<std::size_t>(p)], tokens[static_cast<std::size_t>(p)]});
-        decoder->prefill(runs);
-    }
+    std::vector<Append> runs;
+    for (std::size_t p = 0; p < roots.size(); ++p) runs.push_back({roots[p], tokens[p]});
+    prefill(*decoder, runs);
     std::vector<DecodeStep> steps;
     for (int s = 0; s < of.slots; ++s)
         steps.push_back({decoder->open(roots[static_cast<std::size_t>(s / group)]), 7,
@@ -110,7 +117,6 @@ double decode_rate(Engine& engine, const Amounts& of) {
 
 /// Tokens/s of answers of mixed lengths to prompts of mixed lengths, all of which begin at once.
 double ragged_rate(Engine& engine, const Amounts& of) {
-    constexpr std::size_t at_once = 8;
     const auto decoder = engine.decoder(std::int64_t{of.requests} * 2 * (of.most + kPageTokens), {});
     Random random(random_key(6, "requests"));
     const auto length = [&] {
@@ -126,13 +132,9 @@ double ragged_rate(Engine& engine, const Amounts& of) {
         requests.push_back({std::move(prompt), length(), decoder->open()});
     }
     const auto start = Clock::now();
-    for (std::size_t first = 0; first < requests.size(); first += at_once) {
-        std::vector<Append> runs;
-        for (std::size_t r = first; r < std::min(first + at_once, requests.size()); ++r)
-            runs.push_back({requests[r].segment, requests[r].prompt});
-        decoder->prefill(runs);
-        for (const Append& run : runs) decoder->forget(run.segment);
-    }
+    std::vector<Append> runs;
+    for (const Request& request : requests) runs.push_back({request.segment, request.prompt});
+    prefill(*decoder, runs);
     std::vector<DecodeStep> steps;
     for (const Request& request : requests)
         steps.push_back(

@@ -81,7 +81,7 @@ void DeviceEngine::check_range(std::int64_t first, std::size_t n) const {
 void DeviceEngine::read(Array array, std::int64_t first, std::span<float> out) const {
     check_range(first, out.size());
     ensure(has(array), "an array is read that there is");
-    if (training_ && training_->has(array)) return const_cast<DeviceTraining&>(*training_).read(array, first, out);
+    if (training_ && training_->has(array)) return training_->read(array, first, out);
     if (weights_.data() != nullptr) return download_rounded(*device_, weights_.data() + first, out);
     std::transform(rested_.begin() + first, rested_.begin() + first + std::ssize(out), out.begin(), to_float);
 }

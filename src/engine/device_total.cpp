@@ -106,7 +106,7 @@ double DeviceTotal::bytes(const model::Layout& layout, Sum sum, const Ownership&
            part;
 }
 
-const float* DeviceTotal::gradient(const Range& piece) {
+const float* DeviceTotal::gradient(const Range& piece) const {
     if (sum_ == Sum::fast) return fast_.data() + piece.begin;
     const std::int64_t place = dealt() ? ownership_.place(piece.begin) : piece.begin;
     device_.run(gpu::ExactToFloat{gradient_.data(), exact_.data() + place, size_of(piece)});

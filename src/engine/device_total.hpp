@@ -35,7 +35,7 @@ public:
     /// Whether that was done since the last unit.
     [[nodiscard]] bool settled() const { return settled_; }
     /// Local, once settled. The gradient of a piece that this rank keeps, until the next call.
-    [[nodiscard]] const float* gradient(const Range& piece);
+    [[nodiscard]] const float* gradient(const Range& piece) const;
 
     /// Bytes that it takes on such a rank.
     [[nodiscard]] static double bytes(const model::Layout& layout, Sum sum, const Ownership& ownership);

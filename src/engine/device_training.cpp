@@ -84,22 +84,21 @@ void DeviceTraining::finish_slice() {
             const float* values = gradient_.at(unit_pieces_[i].begin);
             figures_.add(unit_pieces_[i], values);
             if (!total_->dealt()) total_->add(unit_pieces_[i], values);
-            if (behind_ != nullptr) exchange_piece(*behind_, true);
+            if (behind_ != nullptr) exchange_piece(*behind_, values);
         }
     }
     if (observer_) observer_(gradient_.slices()[finished_]);
     gradient_.close(finished_++);
 }
 
-void DeviceTraining::exchange_piece(comm::Communicator& ranks, bool of_unit) {
-    const Range& piece = unit_pieces_[exchanged_];
-    total_->exchange(piece, of_unit ? gradient_.at(piece.begin) : nullptr, ranks);
+void DeviceTraining::exchange_piece(comm::Communicator& ranks, const float* values) {
+    total_->exchange(unit_pieces_[exchanged_], values, ranks);
     ++exchanged_;
 }
 
 double DeviceTraining::end_unit(std::string_view unit) {
     ensure(total_.has_value(), "units are added to a sum");
-    ensure(gradient_.whole() || behind_ != nullptr || !total_->dealt(), "layers of a dealt sum are exchanged at once");
+    ensure(behind_ != nullptr || !total_->dealt(), "units of a dealt sum are exchanged at once");
     while (finished_ < ends_.size()) finish_slice();
     if (behind_ != nullptr) exchange_.wait(*behind_);  // with a deadline, which waiting for the device has not
     const DeviceFigures::Found found = figures_.find();
@@ -110,7 +109,6 @@ double DeviceTraining::end_unit(std::string_view unit) {
                 cat("one of the positions ", found.where.begin, " to ", found.where.end - 1, " of ", layout_.size));
         bound_.add(found.largest, unit);
     }
-    to_collect_ = true;
     return added(found.squares);
 }
 
@@ -120,12 +118,10 @@ void DeviceTraining::collect(comm::Communicator& ranks) {
 
 void DeviceTraining::exchange_all(comm::Communicator& ranks) {
     // Of a unit that failed nothing more is added, but others wait for what is left of it.
-    const bool of_unit = to_collect_ && gradient_.whole();
     total_->open(unit_pieces_);
-    while (exchanged_ < unit_pieces_.size()) exchange_piece(ranks, of_unit);
+    while (exchanged_ < unit_pieces_.size()) exchange_piece(ranks, nullptr);
     total_->settle(ranks);
     exchanged_ = 0;
-    to_collect_ = false;
     behind_ = nullptr;
 }
 
@@ -214,7 +210,7 @@ bool DeviceTraining::has(Array array) const {
     return numbers(array) != nullptr || rounded(array) != nullptr;
 }
 
-void DeviceTraining::read(Array array, std::int64_t first, std::span<float> out) {
+void DeviceTraining::read(Array array, std::int64_t first, std::span<float> out) const {
     ensure(has(array), "an array is read that there is");
     const Range wanted{first, first + std::ssize(out)};
     std::int64_t read = 0;

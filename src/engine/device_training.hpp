@@ -49,7 +49,7 @@ public:
 
     // As the engine's. Weights outside are the master weights, or what these are rounded to, which isn't kept here.
     [[nodiscard]] bool has(Array array) const;
-    void read(Array array, std::int64_t first, std::span<float> out);
+    void read(Array array, std::int64_t first, std::span<float> out) const;
     void write(Array array, std::int64_t first, std::span<const float> values);
 
 private:
@@ -58,8 +58,8 @@ private:
     [[nodiscard]] const gpu::Memory<gpu::bf16>* rounded(Array array) const;
     /// Figures and sums of the next slice.
     void finish_slice();
-    /// Collective. The next piece's total. @param of_unit whether its gradient is to be added, if totals are dealt
-    void exchange_piece(comm::Communicator& ranks, bool of_unit);
+    /// Collective. The next piece's total. @param values what this rank adds, if totals are dealt; null: nothing
+    void exchange_piece(comm::Communicator& ranks, const float* values);
     /// Collective. What is left of it.
     void exchange_all(comm::Communicator& ranks);
     /// Whether ranks exchange once an update, whatever rounds there are: each holds totals of its own.
@@ -82,7 +82,6 @@ private:
     comm::ExactBound bound_;
     std::size_t finished_ = 0;   ///< slices of the open unit
     std::size_t exchanged_ = 0;  ///< pieces since the last `collect`
-    bool to_collect_ = false;    ///< a unit was ended since then
     bool reduced_ = false;       ///< the gradient is the update's
     std::function<void(const Range& slice)> observer_;
     comm::Communicator* behind_ = nullptr;  ///< with whom slices are exchanged as they are finished

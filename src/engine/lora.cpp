@@ -84,7 +84,6 @@ public:
           base_(std::move(base)),
           adapters_(std::move(plan.adapters)),
           trainable_(std::move(plan.trainable)),
-          rank_(adapters_.rank),
           values_(static_cast<std::size_t>(layout().size)),
           products_(base_->adapter_products(adapters_)) {
         if (!products_) keep_frozen();
@@ -199,8 +198,9 @@ private:
             const Adapted& m = adapters_.matrices[i];
             merged = frozen_[i];
             for (int n = 0; n < m.outputs; ++n)
-                for (int r = 0; r < rank_; ++r)
-                    add(merged.data() + row(n, m.inputs), adapters_.scale * values_[at(m.b) + row(n, rank_) + at(r)],
+                for (int r = 0; r < adapters_.rank; ++r)
+                    add(merged.data() + row(n, m.inputs),
+                        adapters_.scale * values_[at(m.b) + row(n, adapters_.rank) + at(r)],
                         values_.data() + at(m.a) + row(r, m.inputs), m.inputs);
             base_->write(Array::weights, m.weight, merged);
         }
@@ -211,11 +211,11 @@ private:
         base_->read(Array::gradient, m.weight, gradient_);
         const auto ours = training().gradient();
         for (int n = 0; n < m.outputs; ++n)
-            for (int r = 0; r < rank_; ++r) {
+            for (int r = 0; r < adapters_.rank; ++r) {
                 const float* dw = gradient_.data() + row(n, m.inputs);
                 add(ours.data() + at(m.a) + row(r, m.inputs),
-                    adapters_.scale * values_[at(m.b) + row(n, rank_) + at(r)], dw, m.inputs);
-                ours[at(m.b) + row(n, rank_) + at(r)] +=
+                    adapters_.scale * values_[at(m.b) + row(n, adapters_.rank) + at(r)], dw, m.inputs);
+                ours[at(m.b) + row(n, adapters_.rank) + at(r)] +=
                     adapters_.scale * dot(dw, values_.data() + at(m.a) + row(r, m.inputs), m.inputs);
             }
     }
@@ -242,7 +242,6 @@ private:
     std::shared_ptr<Engine> base_;
     Adapters adapters_;
     std::vector<Range> trainable_;
-    int rank_;
     std::vector<float> values_;
     std::unique_ptr<AdapterProducts> products_;  ///< null: here, by the host
     std::vector<std::vector<float>> frozen_;     ///< W of each target

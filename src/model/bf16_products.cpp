@@ -93,7 +93,7 @@ struct Stretch {
 };
 /// Calls visit(stretch) for all of K, in pieces whose 32 rows of X and of B stay in the first-level cache.
 template <class Visit>
-TDRM_BF16 inline void each_stretch(const Operands& o, Visit&& visit) {
+inline void each_stretch(const Operands& o, Visit&& visit) {
     constexpr int kMostPairs = 320;
     const int count = (o.pairs + kMostPairs - 1) / kMostPairs;
     for (int s = 0; s < count; ++s) {

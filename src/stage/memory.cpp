@@ -60,8 +60,11 @@ Memory training_memory(const model::ModelSpec& spec, int unit_tokens, int sample
     engine::TrainingSetup setup{precision.weights, train::engine_sum(planned.sum), {}};
     setup.shard.ranks = planned.ranks;
     setup.moments = precision.moments;
-    setup.gradient = !lora.active() ? engine::UnitGradient::by_layer : engine::UnitGradient::alone;
-    if (lora.active()) setup.trainable = engine::lora_sizes(spec, lora).trainable;
+    setup.gradient = engine::UnitGradient::by_layer;
+    if (lora.active()) {
+        setup.gradient = engine::UnitGradient::alone;
+        setup.trainable = engine::lora_sizes(spec, lora).trainable;
+    }
     const auto weights = engine::weight_bytes(spec, model::Use::training);
     const auto training = engine::training_bytes(spec, setup);
     Memory memory;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <utility>
@@ -222,19 +223,20 @@ private:
 
     /// Gradients of this rank's units, added up, and over the ranks as far as engines do that here.
     std::vector<UnitReport> differentiate() {
+        const std::size_t units = objective_.units().size();
         std::vector<std::vector<std::size_t>> of_trainee(trainees_.size());
-        for (std::size_t unit = 0; unit < objective_.units().size(); ++unit)
-            of_trainee[objective_.trainee_of(unit)].push_back(unit);
+        for (std::size_t unit = 0; unit < units; ++unit) of_trainee[objective_.trainee_of(unit)].push_back(unit);
         std::vector<UnitReport> reports;
-        std::vector<std::size_t> all;
-        std::vector<Trainee> taught;  // others have nothing to exchange
-        for (std::size_t t = 0; t < trainees_.size(); ++t) {
-            if (options_.sum == SumMode::dealt) in_rounds(of_trainee[t], trainees_[t], reports);
-            all.insert(all.end(), of_trainee[t].begin(), of_trainee[t].end());
-            if (!of_trainee[t].empty()) taught.push_back(trainees_[t]);
+        if (options_.sum == SumMode::dealt) {
+            for (std::size_t t = 0; t < trainees_.size(); ++t) in_rounds(of_trainee[t], trainees_[t], reports);
+            return reports;
         }
-        std::ranges::sort(all);  // costs are dealt out in canonical order
-        if (options_.sum != SumMode::dealt) together(of_ranks(all)[rank()], taught, reports);
+        std::vector<std::size_t> all(units);
+        std::iota(all.begin(), all.end(), 0);
+        std::vector<Trainee> taught;  // others have nothing to exchange
+        for (std::size_t t = 0; t < trainees_.size(); ++t)
+            if (!of_trainee[t].empty()) taught.push_back(trainees_[t]);
+        together(of_ranks(all)[rank()], taught, reports);
         return reports;
     }
     /// Who computes which of some units.

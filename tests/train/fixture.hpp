@@ -141,6 +141,34 @@ private:
     std::int64_t update_ = 0;
 };
 
+/// Units of two models, one behind the other's.
+class PairObjective final : public Objective {
+public:
+    PairObjective(std::unique_ptr<Objective> first, std::unique_ptr<Objective> second)
+        : first_(std::move(first)), second_(std::move(second)) {}
+    void prepare(std::int64_t update) override {
+        first_->prepare(update);
+        second_->prepare(update);
+        units_ = first_->units();
+        units_.append(second_->units());
+    }
+    [[nodiscard]] const Units& units() const override { return units_; }
+    [[nodiscard]] std::size_t trainee_of(std::size_t unit) const override {
+        return unit < first_->units().size() ? 0 : 1;
+    }
+    [[nodiscard]] std::string unit_name(std::size_t unit) const override { return of(unit).unit_name(own(unit)); }
+    [[nodiscard]] std::span<const std::string_view> sum_names() const override { return first_->sum_names(); }
+    Sums differentiate(std::size_t unit) override { return of(unit).differentiate(own(unit)); }
+    void metrics(const Sums& sums, Metrics& out) const override { first_->metrics(sums, out); }
+
+private:
+    [[nodiscard]] Objective& of(std::size_t unit) const { return trainee_of(unit) == 0 ? *first_ : *second_; }
+    [[nodiscard]] std::size_t own(std::size_t unit) const { return unit - trainee_of(unit) * first_->units().size(); }
+
+    std::unique_ptr<Objective> first_, second_;
+    Units units_;
+};
+
 /// Options of the loop and of its one model.
 struct LoopOptions : TrainerOptions {
     OptimizerOptions optimizer;

@@ -34,34 +34,6 @@ private:
     When when_;
 };
 
-/// Units of two models, one behind the other's.
-class BothObjective final : public Objective {
-public:
-    BothObjective(std::unique_ptr<Objective> first, std::unique_ptr<Objective> second)
-        : first_(std::move(first)), second_(std::move(second)) {}
-    void prepare(std::int64_t update) override {
-        first_->prepare(update);
-        second_->prepare(update);
-        units_ = first_->units();
-        units_.append(second_->units());
-    }
-    [[nodiscard]] const Units& units() const override { return units_; }
-    [[nodiscard]] std::size_t trainee_of(std::size_t unit) const override {
-        return unit < first_->units().size() ? 0 : 1;
-    }
-    [[nodiscard]] std::string unit_name(std::size_t unit) const override { return of(unit).unit_name(own(unit)); }
-    [[nodiscard]] std::span<const std::string_view> sum_names() const override { return first_->sum_names(); }
-    Sums differentiate(std::size_t unit) override { return of(unit).differentiate(own(unit)); }
-    void metrics(const Sums& sums, Metrics& out) const override { first_->metrics(sums, out); }
-
-private:
-    [[nodiscard]] Objective& of(std::size_t unit) const { return trainee_of(unit) == 0 ? *first_ : *second_; }
-    [[nodiscard]] std::size_t own(std::size_t unit) const { return unit - trainee_of(unit) * first_->units().size(); }
-
-    std::unique_ptr<Objective> first_, second_;
-    Units units_;
-};
-
 using Case = std::tuple<engine::DeviceKind, SumMode>;
 class Ranks : public testing::TestWithParam<Case> {
 protected:
@@ -105,7 +77,7 @@ TEST_P(Ranks, TeachTwoModelsAsEachAlone) {
         return Learner(rollout::toy_model(model::Head::language, seed, std::get<0>(GetParam())));
     };
     Learner first = model(1), second = model(2);
-    BothObjective objective(sft_objective(first, task_, 5, kBatch, 1), sft_objective(second, task_, 6, 2, 1));
+    PairObjective objective(sft_objective(first, task_, 5, kBatch, 1), sft_objective(second, task_, 6, 2, 1));
     const std::vector<Trainee> trainees{{"", first.engine(), options_.optimizer, {}, options_.horizon},
                                         {"other", second.engine(), options_.optimizer, {}, options_.horizon}};
     options_.directory /= "both";

@@ -171,38 +171,6 @@ TEST_F(Trainer, DamagedCommitGoesOnceTrainingHasPassedIt) {
     EXPECT_EQ(commits(), (Updates{6, 9})) << "4 isn't asked for any more, 8 is damaged";
 }
 
-/// Gradients by the same rule for two models, those of the second upside down.
-class PairObjective final : public Objective {
-public:
-    PairObjective(const Learner& first, const Learner& second)
-        : first_(3, first, rule), second_(3, second, upside_down) {}
-    void prepare(std::int64_t update) override {
-        first_.prepare(update);
-        second_.prepare(update);
-        units_ = first_.units();
-        units_.append(second_.units());
-    }
-    [[nodiscard]] const Units& units() const override { return units_; }
-    [[nodiscard]] std::size_t trainee_of(std::size_t unit) const override {
-        return unit < first_.units().size() ? 0 : 1;
-    }
-    [[nodiscard]] std::string unit_name(std::size_t unit) const override { return first_.unit_name(own(unit)); }
-    [[nodiscard]] std::span<const std::string_view> sum_names() const override { return first_.sum_names(); }
-    Sums differentiate(std::size_t unit) override {
-        return (trainee_of(unit) == 0 ? first_ : second_).differentiate(own(unit));
-    }
-    void metrics(const Sums& sums, Metrics& out) const override { first_.metrics(sums, out); }
-
-private:
-    static float upside_down(std::int64_t update, std::size_t unit, std::size_t parameter) {
-        return -rule(update, unit, parameter);
-    }
-    [[nodiscard]] std::size_t own(std::size_t unit) const { return unit - trainee_of(unit) * first_.units().size(); }
-
-    RuledObjective first_, second_;
-    Units units_;
-};
-
 TEST_F(Trainer, TwoTraineesLearnBesideEachOtherAndComeBackFromOneCommit) {
     run();
     const auto alone = weights_;
@@ -210,7 +178,11 @@ TEST_F(Trainer, TwoTraineesLearnBesideEachOtherAndComeBackFromOneCommit) {
     std::filesystem::create_directories(options_.directory);
     options_.commit.at = 3;
     const auto train_pair = [&](const Learner& policy, const Learner& critic) {
-        PairObjective objective(policy, critic);
+        const auto upside_down = [](std::int64_t update, std::size_t unit, std::size_t parameter) {
+            return -rule(update, unit, parameter);
+        };
+        PairObjective objective(std::make_unique<RuledObjective>(3, policy, rule),
+                                std::make_unique<RuledObjective>(3, critic, upside_down));
         OptimizerOptions slower = options_.optimizer;
         slower.lr /= 10;
         const std::vector<Trainee> trainees{

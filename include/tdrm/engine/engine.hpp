@@ -238,7 +238,7 @@ public:
     virtual double end_unit(std::string_view unit) = 0;
     /// The next unit is this rank's last one before `collect`, part of which may happen behind its backward pass: that
     /// and end_unit are collective then. A rank whose unit fails goes on with `collect`. Needed before each unit with
-    /// Sum::dealt and UnitGradient::by_layer.
+    /// Sum::dealt.
     virtual void collect_behind(comm::Communicator&) {}
     /// Collective. Adds the units that were ended to the totals of those who need them; engines may leave that to
     /// `reduce` where every rank holds totals of its own.
