@@ -188,10 +188,10 @@ Training train(Engine& engine, comm::Communicator& ranks, const TrainingSetup& s
     update(units);
     const double rate = units * forest.num_tokens() / seconds_since(start);
     const auto state = on_device::training_bytes(engine.spec(), setup);
-    const double said = on_device::weight_bytes(engine.spec()).weights + state.gradient + state.master + state.moments +
-                        state.sum +
-                        on_device::pass_bytes(engine.spec(), tokens, tokens, Keep::activations, setup.recompute) +
-                        on_device::loss_bytes(engine.spec(), tokens);
+    const double said =
+        on_device::weight_bytes(engine.spec()).weights + state.gradient + state.master + state.moments + state.sum +
+        on_device::pass_bytes(engine.spec(), tokens, tokens, Keep::activations, setup.recompute, length) +
+        on_device::loss_bytes(engine.spec(), tokens);
     const double used = static_cast<double>(dynamic_cast<DeviceEngine&>(engine).used_bytes()) - used_before;
     return {rate, used / said};
 }

@@ -9,10 +9,6 @@ namespace {
 using model::Forest;
 using model::Segment;
 
-/// Parts that one block of keys meets at most: those of a shared prompt are seen by thousands of rows, and many blocks
-/// keep a device busy.
-constexpr std::size_t kPartsOfChunk = 32;
-
 std::int32_t size_of(const auto& list) { return static_cast<std::int32_t>(list.size()); }
 
 const Segment& segment_of(const Forest& forest, int s) { return forest.segments()[static_cast<std::size_t>(s)]; }

@@ -51,6 +51,11 @@ struct QueryTiles {
 /// search) together, a long one's rows behind one another.
 class AttentionPlan {
 public:
+    /// Parts that one block of keys meets at most, and their rows: those of a shared prompt are seen by thousands, and
+    /// many blocks keep a device busy.
+    static constexpr std::size_t kPartsOfChunk = 32;
+    static constexpr double kReadersOfChunk = static_cast<double>(kPartsOfChunk) * gpu::kPartRows;
+
     /// @param window tokens that a token looks back on, its own too; 0: all
     AttentionPlan(const model::Forest& forest, bool for_backward, int window = 0);
 

@@ -1,7 +1,9 @@
 #include "device_memory.hpp"
 
 #include <algorithm>
+#include <cmath>
 
+#include "attention_plan.hpp"
 #include "device_gradient.hpp"
 #include "device_head.hpp"
 #include "device_total.hpp"
@@ -39,11 +41,12 @@ double activation_bytes(const model::ModelSpec& s, Recompute recompute) {
     return s.layers * whole;
 }
 
-/// Bytes a token of the backward pass of one layer. Shares of keys' gradients: one a key and query head, and some more
-/// where keys have many readers.
-double backward_bytes(const model::ModelSpec& s) {
+/// Bytes a token of the backward pass of one layer. Keys have a share of their gradient for every chunk of readers: in
+/// a sequence of n chunks n at its begin and 1 at its end.
+double backward_bytes(const model::ModelSpec& s, double sequence) {
     const double numbers = (norms_what_blocks_add(s) ? 3.0 : 2.0) * s.width + s.ffn + s.qkv_width() + s.query_width();
-    const double attention = s.heads + 3.0 * s.query_width();  // delta, dq, dk, dv
+    const double shares = (std::max(1.0, std::ceil(sequence / AttentionPlan::kReadersOfChunk)) + 1) / 2;
+    const double attention = s.heads + (1 + 2 * shares) * s.query_width();  // delta, dq, dk, dv
     const double partials = static_cast<double>(std::max(s.width, s.qkv_width())) / gpu::kPartialRows;
     return kBf16 * numbers + kFp32 * (attention + partials);
 }
@@ -70,12 +73,13 @@ double adapter_bytes(const LoraSizes& sizes, int rank) {
            kFp32 * (factors + static_cast<double>(sizes.whole));
 }
 
-double pass_bytes(const model::ModelSpec& s, double tokens, double rows, Keep keep, Recompute recompute) {
+double pass_bytes(const model::ModelSpec& s, double tokens, double rows, Keep keep, Recompute recompute,
+                  double sequence) {
     const bool kept = keep == Keep::activations;
     const double plan = 32;  // tokens, positions, rows of tiles, limits
     const double shared = kBf16 * (2.0 * s.width + s.ffn) + plan;
-    const double of_token =
-        shared + (kept ? activation_bytes(s, recompute) : layer_bytes(s, false)) + (kept ? backward_bytes(s) : 0);
+    const double of_token = shared + (kept ? activation_bytes(s, recompute) : layer_bytes(s, false)) +
+                            (kept ? backward_bytes(s, sequence) : 0);
     const double of_row = kBf16 * (kept ? 4.0 : 2.0) * s.width + 2 * kFp32;
     return tokens * of_token + rows * of_row;
 }

@@ -11,7 +11,7 @@ namespace tdrm::engine::on_device {
 /// Of adapters on a device: frozen matrices, factors, their gradients.
 [[nodiscard]] double adapter_bytes(const LoraSizes& sizes, int rank);
 [[nodiscard]] double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep,
-                                Recompute recompute = Recompute::none);
+                                Recompute recompute = Recompute::none, double sequence = 0);
 [[nodiscard]] double loss_bytes(const model::ModelSpec& spec, double rows);
 [[nodiscard]] double decoder_bytes(const model::ModelSpec& spec, std::int64_t tokens, int slots);
 

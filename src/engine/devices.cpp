@@ -34,7 +34,6 @@ int said_by_launcher(std::initializer_list<const char*> variables, int otherwise
 int local_rank() {
     return said_by_launcher({"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", "PALS_LOCAL_RANKID"}, 0);
 }
-int local_ranks() { return said_by_launcher({"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "PALS_LOCAL_SIZE"}, 1); }
 
 /// One device a rank; with more ranks than devices they share.
 std::unique_ptr<gpu::Device> open_gpu() {
@@ -50,11 +49,6 @@ std::unique_ptr<gpu::Device> open_gpu() {
 std::string settle_on_gpu() {
     const auto gpu = open_gpu();
     run_on(gpu->processors());
-    const int devices = gpu::cuda_status().devices;
-    if (local_rank() == 0 && local_ranks() > devices)
-        log::warn(
-            cat(local_ranks(), " ranks of this machine share ", devices,
-                " GPUs (they wait for each other, and their sums go through the host). Start one rank for each."));
     return gpu->name();
 }
 

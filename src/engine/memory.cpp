@@ -42,8 +42,9 @@ double adapter_bytes(const model::ModelSpec& spec, const LoraOptions& lora, bool
     return static_cast<double>(sizes.frozen + (fast ? 5 : 6) * sizes.learning) * sizeof(float);
 }
 
-double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep, Recompute recompute) {
-    if (!on_processors()) return on_device::pass_bytes(spec, tokens, rows, keep, recompute);
+double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep, Recompute recompute,
+                  double sequence) {
+    if (!on_processors()) return on_device::pass_bytes(spec, tokens, rows, keep, recompute, sequence);
     return model::workspace_bytes(spec, tokens, rows, keep == Keep::activations);
 }
 

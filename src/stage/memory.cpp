@@ -85,7 +85,7 @@ Memory unit_memory(const model::ModelSpec& spec, int unit_tokens, int sample_tok
                    engine::Recompute recompute) {
     // Passes of one engine share their memory.
     const double tokens = longest_unit(unit_tokens, sample_tokens);
-    const double unit = engine::pass_bytes(spec, tokens, tokens, engine::Keep::activations, recompute);
+    const double unit = engine::pass_bytes(spec, tokens, tokens, engine::Keep::activations, recompute, sample_tokens);
     const double other = engine::pass_bytes(spec, other_pass, other_pass, engine::Keep::nothing);
     return Memory().add("activations of a unit", std::max(unit, other)).add("logits", engine::loss_bytes(spec, tokens));
 }

@@ -57,11 +57,14 @@ model::ModelSpec half_billion() {
     return spec.resolved();
 }
 
-class UnitMemory : public testing::TestWithParam<UnitGradient> {};
-INSTANTIATE_TEST_SUITE_P(Gradients, UnitMemory, testing::Values(UnitGradient::whole, UnitGradient::by_layer));
+/// Gradients, and tokens of a sequence.
+class UnitMemory : public testing::TestWithParam<std::tuple<UnitGradient, int>> {};
+INSTANTIATE_TEST_SUITE_P(Gradients, UnitMemory,
+                         testing::Combine(testing::Values(UnitGradient::whole, UnitGradient::by_layer),
+                                          testing::Values(1024, 4096, 16384)));
 
 TEST_P(UnitMemory, IsAsSaid) {
-    const UnitGradient gradient = GetParam();
+    const auto [gradient, length] = GetParam();
     const auto spec = half_billion();
     double bytes = 0;
     DeviceEngine engine(spec, std::make_unique<CountingDevice>(bytes));
@@ -73,10 +76,9 @@ TEST_P(UnitMemory, IsAsSaid) {
     const auto training = on_device::training_bytes(spec, setup);
     double said = weights + training.gradient + training.master + training.moments + training.sum;
     EXPECT_NEAR(bytes, said, 0.01 * said);
-    // Sixteen sequences of 1,024 tokens.
-    constexpr int sequences = 16, length = 1024;
+    const int sequences = 16384 / length;
     model::Forest forest;
-    const std::vector<std::int32_t> tokens(length, 7);
+    const std::vector<std::int32_t> tokens(static_cast<std::size_t>(length), 7);
     for (int s = 0; s < sequences; ++s) forest.add(tokens);
     std::vector<std::int32_t> rows(static_cast<std::size_t>(forest.num_tokens()));
     for (std::size_t r = 0; r < rows.size(); ++r) rows[r] = static_cast<std::int32_t>(r);
@@ -84,7 +86,8 @@ TEST_P(UnitMemory, IsAsSaid) {
     engine.begin_unit();
     engine.token_loss(engine.forward(forest, rows, Keep::activations), rows, 1, [](int, float, float) { return 0.F; });
     engine.backward(forest);
-    said = on_device::pass_bytes(spec, sequences * length, sequences * length, Keep::activations) +
+    said = on_device::pass_bytes(spec, sequences * length, sequences * length, Keep::activations, Recompute::none,
+                                 length) +
            on_device::loss_bytes(spec, sequences * length);
     EXPECT_NEAR(bytes - before, said, 0.05 * said);
 }

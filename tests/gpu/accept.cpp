@@ -1,6 +1,8 @@
 // The acceptance of a device as a program of its own, which needs neither MPI nor HDF5 and may be carried elsewhere.
 //
 //   gpu_accept [--device cuda|emulated] [--quick]     quick: small shapes and no speeds, for checkers that are slow
+//
+// Ends with 0 if the device is accepted, 1 if not, 3 if it couldn't be tried.
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -20,6 +22,6 @@ int main(int argc, char** argv) {
         return report.verdict() ? 0 : 1;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "gpu_accept: %s\n", error.what());
-        return 1;
+        return 3;
     }
 }

@@ -27,8 +27,9 @@ struct TrainingBytes {
 [[nodiscard]] double adapter_bytes(const model::ModelSpec& spec, const LoraOptions& lora, bool fast);
 
 /// Bytes of forward passes of at most `tokens` tokens whose head reads `rows`, with what they keep.
+/// @param sequence tokens of the longest; longer ones take more in the backward pass on devices
 [[nodiscard]] double pass_bytes(const model::ModelSpec& spec, double tokens, double rows, Keep keep,
-                                Recompute recompute = Recompute::none);
+                                Recompute recompute = Recompute::none, double sequence = 0);
 /// Bytes of the logits that a loss over `rows` rows holds at a time.
 [[nodiscard]] double loss_bytes(const model::ModelSpec& spec, double rows);
 /// Bytes of a decoder for `tokens` tokens and `slots` sequences at a time.

@@ -105,7 +105,7 @@ public:
     /// Room for n numbers, whose content is lost if it has to grow. Small room grows twofold: what a sequence needs
     /// becomes more with every token. @return data()
     T* resize(std::size_t n) {
-        constexpr std::size_t kSmall = std::size_t{64} << 10;
+        constexpr std::size_t kSmall = std::size_t{1} << 20;
         if (n > capacity_) {
             if (capacity_ > 0 && n * sizeof(T) < kSmall) n *= 2;
             release();

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstring>
 #include <fstream>
@@ -68,46 +69,58 @@ void* CudaDevice::allocate(std::size_t bytes, const char*) {
 void CudaDevice::release(void* memory) noexcept { cudaFree(memory); }
 
 void CudaDevice::upload(void* to, const void* from, std::size_t bytes) {
+    if (bytes == 0) return;
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "copying to the device");
     // Elsewhere the driver has staged the host's pages when the call returns.
     if (reads_pageable_memory_) wait();
 }
 void CudaDevice::download(void* to, const void* from, std::size_t bytes) {
+    if (bytes == 0) return;
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the device");
 }
 void CudaDevice::copy(void* to, const void* from, std::size_t bytes) {
+    if (bytes == 0) return;
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copying on the device");
 }
-void CudaDevice::zero(void* to, std::size_t bytes) { check(cudaMemsetAsync(to, 0, bytes, stream_), "clearing"); }
+void CudaDevice::zero(void* to, std::size_t bytes) {
+    if (bytes > 0) check(cudaMemsetAsync(to, 0, bytes, stream_), "clearing");
+}
 
 void CudaDevice::run(const Operation& operation) {
     std::visit([this](const auto& op) { start(op, stream_); }, operation);
 }
 
 const cublasLtMatmulAlgo_t& CudaDevice::algorithm(const Gemm& gemm) {
-    const Gemm asked = representative(gemm);
-    const Kind kind{asked.product, asked.m,       asked.n,      asked.k, asked.c_float != nullptr,
-                    asked.a_pitch, asked.b_pitch, asked.c_pitch};
+    const Kind kind{gemm.product, gemm.m,       gemm.n,      gemm.k, gemm.c_float != nullptr,
+                    gemm.a_pitch, gemm.b_pitch, gemm.c_pitch};
     const auto found = algorithms_.find(kind);
     if (found != algorithms_.end()) return found->second;
-    const LtProduct product(asked);
+    const LtProduct product(gemm);
     const LtPreference preference(kWorkspaceBytes);
-    cublasLtMatmulHeuristicResult_t result{};
-    int results = 0;
-    check(cublasLtMatmulAlgoGetHeuristic(handle_, product.operation(), product.a(), product.b(), product.c(),
-                                         product.c(), preference.get(), 1, &result, &results),
-          "choosing an algorithm");
-    if (results == 0) throw std::runtime_error("cuBLASLt has no algorithm without split sums for a product");
-    return algorithms_.emplace(kind, result.algo).first->second;
+    std::array<cublasLtMatmulHeuristicResult_t, 16> results{};
+    int count = 0;
+    check(
+        cublasLtMatmulAlgoGetHeuristic(handle_, product.operation(), product.a(), product.b(), product.c(), product.c(),
+                                       preference.get(), static_cast<int>(results.size()), results.data(), &count),
+        "choosing an algorithm");
+    for (int i = 0; i < count; ++i)
+        if (const auto& algo = results[static_cast<std::size_t>(i)].algo; keeps_sums_whole(algo))
+            return algorithms_.emplace(kind, algo).first->second;
+    throw std::runtime_error("cuBLASLt has no algorithm without split sums for a product");
 }
 
 void CudaDevice::multiply(const Gemm& gemm) {
     const LtProduct product(gemm);
     void* c = gemm.c_float != nullptr ? static_cast<void*>(gemm.c_float) : gemm.c;
-    check(
-        cublasLtMatmul(handle_, product.operation(), &gemm.alpha, gemm.b, product.a(), gemm.a, product.b(), &gemm.beta,
-                       c, product.c(), c, product.c(), &algorithm(gemm), workspace_, kWorkspaceBytes, stream_),
-        "multiplying");
+    const auto by = [&](const Gemm& asked) {
+        return cublasLtMatmul(handle_, product.operation(), &gemm.alpha, gemm.b, product.a(), gemm.a, product.b(),
+                              &gemm.beta, c, product.c(), c, product.c(), &algorithm(asked), workspace_,
+                              kWorkspaceBytes, stream_);
+    };
+    auto status = by(representative(gemm));
+    // The algorithm of many shapes may not do for this one, which is asked for before anything is started.
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) status = by(gemm);
+    check(status, "multiplying");
 }
 
 void CudaDevice::wait() { check(cudaStreamSynchronize(stream_), "computing on the device"); }

@@ -30,6 +30,18 @@ Gemm representative(const Gemm& gemm) {
     return asked;
 }
 
+bool keeps_sums_whole(const cublasLtMatmulAlgo_t& algorithm) {
+    const auto asked = [&](cublasLtMatmulAlgoConfigAttributes_t attribute) {
+        std::uint32_t value = 0;
+        std::size_t written = 0;
+        check(cublasLtMatmulAlgoConfigGetAttribute(&algorithm, attribute, &value, sizeof value, &written),
+              "looking at an algorithm");
+        return value;
+    };
+    return asked(CUBLASLT_ALGO_CONFIG_SPLITK_NUM) <= 1 &&
+           asked(CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME) == CUBLASLT_REDUCTION_SCHEME_NONE;
+}
+
 namespace {
 
 cublasLtMatrixLayout_t layout(cudaDataType type, int rows, int columns, int pitch) {

@@ -35,6 +35,9 @@ private:
 /// few stretches of them, so that neither company nor an earlier product decides on bits.
 [[nodiscard]] Gemm representative(const Gemm& gemm);
 
+/// Whether an algorithm adds up each result in one piece, so that the others' shapes don't show in its bits.
+bool keeps_sums_whole(const cublasLtMatmulAlgo_t& algorithm);
+
 /// Bytes at whose multiples the operands of a product begin, and their rows.
 inline constexpr std::uint32_t kOperandAlignment = 16;
 
