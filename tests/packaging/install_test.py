@@ -37,6 +37,7 @@ class InstalledAndMoved(unittest.TestCase):
 
     def test_what_a_user_needs_is_there(self):
         for name in ("bin/tdrm", "bin/tdrm-report", "lib/tdrm/libtdrm_gemm.so", "share/tdrm/configs/smoke.yaml", "share/tdrm/configs/tasks", "share/tdrm/data",
+                     "share/tdrm/tests/text/data/qwen/tokenizer.json",
                      "share/tdrm/jobs/slurm/run.sbatch", "share/tdrm/jobs/launch.sh", "share/tdrm/tools/tdrm_report/page.css",
                      "share/tdrm/modulefiles/tdrm/0.1.0", "share/man/man1/tdrm.1", "share/bash-completion/completions/tdrm.bash",
                      "share/doc/tdrm/README.md", "share/doc/tdrm/CITATION.cff", "share/doc/tdrm/docs/cluster.md"):

@@ -198,6 +198,19 @@ class Page(unittest.TestCase):
             self.assertTrue(made.stderr.startswith("report: ") or "report: " in made.stderr)
         self.assertFalse((self.folder / "report").exists())
 
+    def test_arguments_that_name_nothing_are_refused(self):
+        twin = self.folder / "twin"
+        shutil.copytree(self.run_folder, twin, ignore=shutil.ignore_patterns("report"))
+        study = self.folder / "no.study.yaml"
+        study.write_text("primary: []\n")
+        for arguments, words in (([self.run_folder, "--out", self.folder / "p", "--baseline", "nosuch"], 'no arm is called "nosuch"'),
+                                 ([self.run_folder, twin, "--out", self.folder / "p"], "are one run made twice"),
+                                 ([self.run_folder, "--study", study, "--out", self.folder / "p"], "is no study file")):
+            made = report(*arguments)
+            self.assertEqual(made.returncode, 64, made.stderr)
+            self.assertIn(words, made.stderr)
+            self.assertNotIn("Traceback", made.stderr)
+
     def test_help_teaches(self):
         made = report("--help")
         self.assertEqual(made.returncode, 0)

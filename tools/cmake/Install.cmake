@@ -19,6 +19,7 @@ if(TDRM_INSTALL_TORCH)
 endif()
 
 install(DIRECTORY configs data DESTINATION ${TDRM_SHARE} PATTERN "*.safetensors" EXCLUDE)  # configs/paper/models
+install(DIRECTORY tests/text/data/qwen DESTINATION ${TDRM_SHARE}/tests/text/data)  # the tokenizer of configs/gsm8k-sample.yaml
 install(FILES tools/packaging/modulefile DESTINATION ${TDRM_SHARE}/modulefiles/tdrm RENAME ${PROJECT_VERSION})
 install(PROGRAMS jobs/launch.sh DESTINATION ${TDRM_SHARE}/jobs)
 install(DIRECTORY jobs/slurm DESTINATION ${TDRM_SHARE}/jobs USE_SOURCE_PERMISSIONS)

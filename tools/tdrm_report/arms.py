@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .errors import NotARun
 from .stats import Interval, difference, independent_difference, over_problems_and_seeds, t_quantile
 from .methods import BASELINES, VOTES
 from .study import shown, without_seed
@@ -198,6 +199,13 @@ def baseline_of(arms, wanted=None):
     starts = {arm.start for arm in policies if arm.start}
     started_from = [arm for arm in policies if not arm.start and arm.name.split(" (")[0] in starts]
     return next(iter(named + started_from + policies + arms), None)
+
+
+def require_baseline(arms, wanted):
+    """@throws NotARun if no arm has the name that the user gave"""
+    names = list(dict.fromkeys(arm.name for arm in arms))
+    if wanted is not None and wanted not in names:
+        raise NotARun(f"no arm is called \"{wanted}\" (it would be the baseline). Arms are: {', '.join(names) or 'none yet'}.")
 
 
 def head_to_head(arms):

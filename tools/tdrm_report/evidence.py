@@ -261,6 +261,8 @@ def write_study(path, run_folders, out):
         study = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise NotARun(f"{path} can't be read ({error}). Name a study file, as in configs/evidence/.") from error
+    if not isinstance(study, dict) or "title" not in study:
+        raise NotARun(f"{path} is no study file (it has no title). Name one as in configs/evidence/.")
     lines = study_lines(study, [load_run(folder) for folder in run_folders])
     out.mkdir(parents=True, exist_ok=True)
     page = out / f"{path.name.removesuffix('.yaml')}.md"

@@ -4,7 +4,7 @@ import time
 from importlib.resources import files
 
 from . import accuracy, calibration, curves, dynamics, facts, flags, pitfalls, scaling, solutions, verdict
-from .arms import collect
+from .arms import collect, require_baseline
 from .drawing import Album
 from .markup import escape, paragraph
 from .movement import movements
@@ -37,6 +37,7 @@ def build(study, directory, wanted=None):
     directory.mkdir(parents=True, exist_ok=True)
     album = Album(directory)
     arms = collect(study)
+    require_baseline(arms, wanted)
     bodies = {}
     bodies["verdict"], headline = verdict.section(study, arms, album, wanted)
     bodies["scaling"] = scaling.section(study, album)

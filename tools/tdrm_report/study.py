@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from .errors import DamagedRun
+from .errors import DamagedRun, NotARun
 from .tables import Answers
 
 
@@ -85,8 +85,20 @@ def differing(runs):
     return {path: values for path, values in rows.items() if len(set(values)) > 1}
 
 
+def refuse_twins(runs):
+    """@throws NotARun for runs that are the same with their seeds: they would be counted as repetitions."""
+    seen = {}
+    for run in runs:
+        same = frozenset((path, value) for path, value in run.config.items() if path[-1] != "dir")
+        if same in seen:
+            raise NotARun(f"{seen[same].path} and {run.path} are one run made twice (same options, same seeds; counted as repetitions they "
+                          f"would make intervals too narrow). Leave one out, or make one with another run.seed.")
+        seen[same] = run
+
+
 def study_of(runs):
-    """Groups runs by configuration and looks for damage that manifests and records show."""
+    """Groups runs by configuration and looks for damage that manifests and records show. @throws NotARun as refuse_twins"""
+    refuse_twins(runs)
     study = Study(runs)
     for run in runs:
         for group in study.groups:
