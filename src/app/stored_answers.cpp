@@ -70,7 +70,6 @@ StoredAnswers::StoredAnswers(const std::filesystem::path& path) : file_(path), w
     outcome_ = file_.read<float>("trajectory/outcome");
     finish_ = file_.read<std::uint8_t>("trajectory/finish");
     reason_ = file_.read<std::uint8_t>("trajectory/verdict_reason");
-    sample_ = file_.read<std::int32_t>("trajectory/sample");
     given_ = file_.read_strings("trajectory/answer");
     token_offset_ = file_.read<std::int64_t>("trajectory/token_offset");
     step_offset_ = file_.read<std::int64_t>("trajectory/step_offset");
@@ -80,7 +79,7 @@ StoredAnswers::StoredAnswers(const std::filesystem::path& path) : file_(path), w
     const bool known = problem.empty() || (std::is_sorted(problem.begin(), problem.end()) && problem.front() >= 0 &&
                                            static_cast<std::size_t>(problem.back()) < problems);
     if (!known || index_.size() != problems || wanted_.size() != problems || outcome_.size() != answers ||
-        finish_.size() != answers || reason_.size() != answers || sample_.size() != answers || given_.size() != answers)
+        finish_.size() != answers || reason_.size() != answers || given_.size() != answers)
         damaged("the arrays of " + path.string());
     check_offsets("the prompts of " + path.string(), prompt_offset_, problems, file_.size("problem/prompt_token"));
     check_offsets("the tokens of " + path.string(), token_offset_, answers, file_.size("token/id"));

@@ -47,7 +47,6 @@ public:
     [[nodiscard]] float outcome(std::size_t row) const { return outcome_[row]; }
     [[nodiscard]] bool right(std::size_t row) const { return outcome_[row] > 0.5F; }
     [[nodiscard]] bool cut(std::size_t row) const { return finish_[row] != 0; }
-    [[nodiscard]] std::int32_t sample(std::size_t row) const { return sample_[row]; }
     /// Why the verdict is what it is, in words.
     [[nodiscard]] std::string reason(std::size_t row) const;
     /// The answer that was given, in canonical form; "" if there is none.
@@ -70,7 +69,6 @@ private:
     std::vector<std::string> wanted_, given_, reasons_;
     std::vector<float> outcome_;
     std::vector<std::uint8_t> finish_, reason_;
-    std::vector<std::int32_t> sample_;
     std::vector<std::size_t> states_;
     std::vector<std::pair<std::size_t, std::size_t>> rows_;
 };

@@ -41,9 +41,8 @@ public:
     }
 
     std::vector<std::vector<Continuation>> finish() {
-        const std::int64_t before = owner_.stats_.tokens;
         for (admit(); !slots_.empty(); admit()) decode();
-        ledger::count(ledger::Work::generated, static_cast<double>(owner_.stats_.tokens - before));
+        ledger::count(ledger::Work::generated, static_cast<double>(drawn_));
         return std::move(results_);
     }
 
@@ -93,7 +92,6 @@ private:
             ++prefilled_;
         }
         decoder_.prefill(runs);
-        owner_.stats_.prompt_tokens += static_cast<std::int64_t>(tokens);
     }
 
     /// One more token for every slot.
@@ -118,7 +116,7 @@ private:
         result.ids.push_back(choice.token);
         result.logprob.push_back(choice.logprob);
         if (owner_.sampler_.truncates()) result.logprob_sampled.push_back(choice.logprob_sampled);
-        ++owner_.stats_.tokens;
+        ++drawn_;
         const auto& ends = owner_.end_tokens_;
         result.ended = std::find(ends.begin(), ends.end(), choice.token) != ends.end();
         const bool full = result.ids.size() >= static_cast<std::size_t>(request.max_tokens);
@@ -142,6 +140,7 @@ private:
     engine::Decoder& decoder_;
     std::vector<Group> groups_;
     std::vector<std::vector<Continuation>> results_;
+    std::int64_t drawn_ = 0;  ///< tokens
     std::vector<Slot> slots_;
     std::size_t next_request_ = 0;  ///< first with samples that haven't started
     std::size_t prefilled_ = 0;     ///< requests whose prompt was cached

@@ -75,15 +75,19 @@ Random Splits::stream(const Split& split, std::uint64_t draw, std::uint64_t atte
 }
 
 void Splits::fill(Split& split) {
-    const std::int64_t limit = kDrawsAtLeast + kDrawsPerProblem * split.size;
-    split.draws.reserve(static_cast<std::size_t>(split.size));
-    for (std::int64_t i = 0; i < limit && std::ssize(split.draws) < split.size; ++i) {
-        Random random = stream(split, static_cast<std::uint64_t>(i), 0);
-        if (taken_.insert(draw_(random)).second) split.draws.push_back(static_cast<std::uint32_t>(i));
+    const auto limit = [](std::int64_t problems) { return kDrawsAtLeast + kDrawsPerProblem * problems; };
+    std::int64_t draws = 0, in_vain = 0;  // since the last new problem
+    while (std::ssize(split.draws) < split.size && draws < limit(split.size) &&
+           in_vain < limit(std::ssize(split.draws))) {
+        Random random = stream(split, static_cast<std::uint64_t>(draws), 0);
+        const bool is_new = taken_.insert(draw_(random)).second;
+        if (is_new) split.draws.push_back(static_cast<std::uint32_t>(draws));
+        in_vain = is_new ? 0 : in_vain + 1;
+        ++draws;
     }
     if (std::ssize(split.draws) < split.size)
         throw ConfigError(cat("the split '", split.name, "' asks for ", split.size, " problems, but only ",
-                              split.draws.size(), " that no other split holds were found in ", limit,
+                              split.draws.size(), " that no other split holds were found in ", draws,
                               " draws (splits are disjoint). Make it smaller, make the task larger, or name it in "
                               "'repeating' if it may hold a problem twice."));
 }

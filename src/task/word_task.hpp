@@ -11,7 +11,8 @@
 namespace tdrm::task {
 
 /// Ids of the words before the numbers; the same in all built-in tasks.
-enum Word : Token { kPad, kEnd, kValue, kAsk, kAnswer, kDelimiter, kEquals, kPlus, kMinus, kTimes, kDivide };
+/// The first id, a filler in earlier vocabularies, occurs in no text.
+enum Word : Token { kFiller, kEnd, kValue, kAsk, kAnswer, kDelimiter, kEquals, kPlus, kMinus, kTimes, kDivide };
 
 /// `a op b = c ;`
 struct Equation {
@@ -37,7 +38,6 @@ public:
     [[nodiscard]] std::string text(TokenSpan tokens) const override;
     [[nodiscard]] Tokens parse(std::string_view text) const override;
     [[nodiscard]] Token end_token() const override { return kEnd; }
-    [[nodiscard]] Token pad_token() const override { return kPad; }
     [[nodiscard]] TokenSpan probe() const override;
 
     [[nodiscard]] std::vector<std::string> split_names() const override { return splits_.names(); }

@@ -20,7 +20,6 @@ public:
     [[nodiscard]] task::Tokens parse(std::string_view) const override { return {}; }
     /// No token ends an answer.
     [[nodiscard]] task::Token end_token() const override { return -1; }
-    [[nodiscard]] task::Token pad_token() const override { return -1; }
     [[nodiscard]] task::TokenSpan probe() const override { return probe_; }
     [[nodiscard]] std::vector<std::string> split_names() const override { return {"all"}; }
     [[nodiscard]] std::int64_t split_size(std::string_view) const override { return 1 << 20; }

@@ -26,7 +26,6 @@ public:
     [[nodiscard]] task::Tokens parse(std::string_view) const override { return {}; }
     [[nodiscard]] task::Token end_token() const override { return 20; }
     [[nodiscard]] task::Tokens end_tokens() const override { return {20, 13, 6}; }
-    [[nodiscard]] task::Token pad_token() const override { return -1; }
     [[nodiscard]] task::TokenSpan probe() const override { return probe_; }
 
     [[nodiscard]] std::vector<std::string> split_names() const override { return {"all"}; }

@@ -57,6 +57,21 @@ TEST(Splits, RepeatingOnesReportHowManyProblemsDiffer) {
     EXPECT_EQ(task->distinct_problems("sft"), std::ssize(seen));
 }
 
+TEST(Splits, AHopelesslyLargeOneIsGivenUpSoon) {
+    CountdownOptions options;
+    options.numbers = 3;
+    options.splits = {{"dev", 10'000'000}};
+    try {
+        (void)make_countdown(options, 1);
+        FAIL() << "more problems than there are";
+    } catch (const ConfigError& error) {
+        const std::string text = error.what();
+        const auto found = text.find("were found in ");
+        ASSERT_NE(found, std::string::npos) << text;
+        EXPECT_LT(std::stol(text.substr(found + 14)), 1'000'000) << "of 200 million draws allowed";
+    }
+}
+
 TEST(Splits, OfEvaluationStayTheSameWhenTrainingSplitsGrow) {
     CountdownOptions options;
     options.splits = {{"sft", 1000}, {"train", 500}, {"test", 100}};

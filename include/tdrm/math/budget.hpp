@@ -13,7 +13,7 @@ class Budget {
 public:
     explicit Budget(std::uint64_t limit) : limit_(limit) {}
 
-    /// Announces work before it is done; throws BudgetExceeded if it isn't covered, so used() <= limit() always holds.
+    /// Announces work before it is done; throws BudgetExceeded if it isn't covered, so used() never passes the limit.
     void spend(std::uint64_t operations = 1) {
         if (operations > limit_ - used_) {
             used_ = limit_;
@@ -22,7 +22,6 @@ public:
         used_ += operations;
     }
     [[nodiscard]] std::uint64_t used() const { return used_; }
-    [[nodiscard]] std::uint64_t limit() const { return limit_; }
 
 private:
     std::uint64_t limit_;

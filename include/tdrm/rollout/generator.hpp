@@ -35,12 +35,6 @@ struct Continuation {
     int segment = -1;                    ///< with Request::keep: the cached one, which holds all ids but the last
 };
 
-/// What a generator has computed so far.
-struct GenerationStats {
-    std::int64_t tokens = 0;         ///< new tokens
-    std::int64_t prompt_tokens = 0;  ///< prefilled
-};
-
 /// Prompts are prefilled together until there are so many tokens: enough for big matrix products.
 inline constexpr int kPrefillTokens = 1024;
 
@@ -69,8 +63,6 @@ public:
     /// Those that go on from it must be closed already.
     void close(int segment);
 
-    [[nodiscard]] const GenerationStats& stats() const { return stats_; }
-
 private:
     struct Group;
     struct Slot;
@@ -80,7 +72,6 @@ private:
     engine::SamplerOptions sampler_;
     std::vector<std::int32_t> end_tokens_;
     std::size_t slots_;
-    GenerationStats stats_;
     std::unique_ptr<engine::Decoder> decoder_;  ///< of the last run, for the next one if it is large enough
     int kept_ = 0;                              ///< segments that callers hold
 };

@@ -116,8 +116,6 @@ public:
     [[nodiscard]] virtual Token end_token() const = 0;
     /// Tokens that end an answer, `end_token` first: some models were taught several.
     [[nodiscard]] virtual Tokens end_tokens() const { return {end_token()}; }
-    /// Never occurs in prompts and answers; -1 if the vocabulary has none.
-    [[nodiscard]] virtual Token pad_token() const = 0;
     /// Tokens at whose last one a value model reads the value of a state. They never occur in prompts and answers.
     [[nodiscard]] virtual TokenSpan probe() const = 0;
     /// What a value model reads in place of `prompt`, a problem's prompt or one with the begin of an answer behind it.

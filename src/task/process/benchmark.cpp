@@ -178,7 +178,7 @@ BenchmarkRows read_benchmark(Benchmark benchmark, const fs::path& path) {
     for (const fs::path& file : files_of(path)) {
         try {
             for_each_row(file, [&](const Json& row, const Place& place) {
-                if (row.is_discarded()) broken(place, "this isn't JSON");
+                if (row.is_discarded()) broken(place, "this isn't JSON in UTF-8");
                 if (benchmark == Benchmark::processbench) reader.processbench(row, place, stem(file));
                 if (benchmark == Benchmark::prmbench) reader.prmbench(row, place);
                 if (benchmark == Benchmark::bigbench_mistake) reader.bigbench_mistake(row, place, stem(file));

@@ -98,7 +98,7 @@ ReadResult read_solutions(const std::vector<std::filesystem::path>& files, const
             ++sink.counts["rows"];
             sink.solutions.clear();
             try {
-                if (row.is_discarded()) broken(place, "this isn't JSON");
+                if (row.is_discarded()) broken(place, "this isn't JSON in UTF-8");
                 reader(row, place, sink);
             } catch (const BrokenRow& error) {
                 if (rules.broken == BrokenRows::refuse)

@@ -134,7 +134,7 @@ void require(const std::string& text, std::string_view what, const std::string& 
 }
 
 TextProblem problem_of(const TextFileOptions& options, const Json& row, const Place& place) {
-    if (row.is_discarded()) rows::broken(place, "this isn't JSON");
+    if (row.is_discarded()) rows::broken(place, "this isn't JSON in UTF-8");
     TextProblem problem;
     if (!options.chat.empty()) {
         problem.conversation = messages_of(member_at(row, options.chat, place), options.chat, place);

@@ -38,7 +38,6 @@ public:
     [[nodiscard]] std::string text(TokenSpan) const override { unread(); }
     [[nodiscard]] Tokens parse(std::string_view) const override { unread(); }
     [[nodiscard]] Token end_token() const override { unread(); }
-    [[nodiscard]] Token pad_token() const override { unread(); }
     [[nodiscard]] TokenSpan probe() const override { unread(); }
     [[nodiscard]] std::int64_t distinct_problems(std::string_view) const override { unread(); }
     [[nodiscard]] Problem problem(std::string_view, std::int64_t) const override { unread(); }

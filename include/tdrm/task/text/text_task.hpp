@@ -70,7 +70,6 @@ public:
     [[nodiscard]] const text::Tokenizer* tokenizer() const override { return &format_.tokenizer(); }
     [[nodiscard]] Token end_token() const override { return format_.end_token(); }
     [[nodiscard]] Tokens end_tokens() const override { return format_.end_tokens(); }
-    [[nodiscard]] Token pad_token() const override { return -1; }
     [[nodiscard]] TokenSpan probe() const override { return format_.probe(); }
     [[nodiscard]] Tokens value_prompt(TokenSpan prompt) const override { return format_.value_prompt(prompt); }
 
