@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
 #include <set>
 #include <string>
@@ -9,7 +10,9 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/resident.hpp"
 #include "tdrm/base/spelling.hpp"
+#include "tdrm/base/words.hpp"
 #include "tdrm/model/pretrained.hpp"
+#include "tdrm/stage/record.hpp"
 #include "tdrm/stage/task_options.hpp"
 
 namespace tdrm::app {
@@ -30,7 +33,7 @@ public:
         std::printf("run folder   %s\ntask         %s, %s\nranks        %d, sums %s\n\n", bound_.run.dir.c_str(),
                     std::string(bound_.task->kind()).c_str(),
                     tokens > 0 ? cat("vocabulary of ", tokens, " tokens").c_str() : "by bounds and sizes alone", ranks_,
-                    std::string(enum_names(sum_)[static_cast<std::size_t>(sum_)].second).c_str());
+                    std::string(word_of(sum_)).c_str());
         for (std::size_t i = 0; i < bound_.plan.stages.size(); ++i) print_stage(i);
         std::printf(
             "\nMemory of a rank is an estimate: models, sums, activations and caches, without the tables of answers\n"
@@ -60,8 +63,17 @@ private:
             if (memory_gb_ > 0) need += cat(fits ? ": fits into " : ": doesn't fit into ", memory_gb_, " GB");
         }
         std::printf("%-28s %-10s seed %-4lld %s%s\n%-28s %s\n", node.name.c_str(), node.kind.c_str(),
-                    static_cast<long long>(node.seed), bound_.stages[index]->plan(*bound_.task).c_str(),
-                    node.selected ? "" : "  (not selected)", "", need.c_str());
+                    static_cast<long long>(node.seed), bound_.stages[index]->plan(*bound_.task).c_str(), state_of(node),
+                    "", need.c_str());
+    }
+
+    /// What the run's folder has of a stage already.
+    [[nodiscard]] const char* state_of(const plan::StageNode& node) const {
+        if (!node.selected) return "  (not selected)";
+        const auto record = stage::StageRecord::read(std::filesystem::path(bound_.run.dir) / node.name);
+        if (!record) return "";
+        if (node.redo) return "  (is there, will be made again)";
+        return record->done ? "  (is finished)" : "  (is begun)";
     }
 
     /// Sizes of the model behind a reference; nothing if only another run or a file knows them.
@@ -107,11 +119,67 @@ private:
     std::set<std::string> absent_;
 };
 
+std::string leaves_text(unsigned leaves) {
+    std::vector<std::string> words;
+    const auto name = [&](stage::Leaves flag, const char* word) {
+        if ((leaves & flag) != 0) words.emplace_back(word);
+    };
+    name(stage::kPolicy, "a policy");
+    name(stage::kValues, "a value model");
+    name(stage::kAnswers, "answers");
+    name(stage::kFeatures, "features");
+    return words.empty() ? "results" : join(words, " or ");
+}
+
+/// The kind of stage behind a reference, "" if it can't be known yet.
+std::string kind_behind(const plan::Plan& plan, const plan::Reference& reference) {
+    if (reference.stage >= 0) return plan.stages[static_cast<std::size_t>(reference.stage)].kind;
+    if (reference.source != plan::Reference::Source::run) return "";
+    const auto record = stage::StageRecord::read(std::filesystem::path(reference.path) / reference.name);
+    return record ? record->kind : "";
+}
+
+/// What a stage reads must be what its options take.
+void check_references(const plan::Plan& plan, const plan::StageNode& node, Problems& problems) {
+    const auto kind = stage::stage_kinds().find(node.kind);
+    if (kind == stage::stage_kinds().end()) return;
+    for (const plan::Reference& reference : node.inputs) {
+        const std::string path = "stages." + node.name + "." + reference.key;
+        const auto bracket = reference.key.find('[');
+        const std::string key = reference.key.substr(0, bracket) + (bracket == std::string::npos ? "" : "[]");
+        const auto takes = std::ranges::find(kind->second.references, key, &stage::ReferenceKey::key);
+        const auto other = stage::stage_kinds().find(kind_behind(plan, reference));
+        if (takes == kind->second.references.end() || other == stage::stage_kinds().end()) continue;
+        if ((takes->takes & other->second.leaves) == 0)
+            problems.push_back({"", path,
+                                cat(reference.text(), " is a stage of kind ", other->first, ", which leaves ",
+                                    leaves_text(other->second.leaves), ", but this takes ", leaves_text(takes->takes),
+                                    ". Name another stage.")});
+    }
+}
+
+/// Models and runs from elsewhere that a start needs must be there before it works for hours.
+void check_places(const plan::StageNode& node, Problems& problems) {
+    using enum plan::Reference::Source;
+    for (const plan::Reference& reference : node.inputs) {
+        if (!node.selected || (reference.source != hugging_face && reference.source != run)) continue;
+        const auto folder = reference.source == run ? std::filesystem::path(reference.path) / reference.name
+                                                    : std::filesystem::path(reference.path);
+        if (!std::filesystem::is_directory(folder))
+            problems.push_back({"", "stages." + node.name + "." + reference.key,
+                                cat(reference.text(), ": there is no folder ", folder.string(),
+                                    " (the stage reads it). Check the path.")});
+    }
+}
+
 }  // namespace
 
 BoundPlan bind(const plan::PlanRequest& request, bool dry_run) {
     plan::StageKinds references;
-    for (const auto& [name, kind] : stage::stage_kinds()) references[name] = kind.references;
+    for (const auto& [name, kind] : stage::stage_kinds()) {
+        auto& keys = references[name];
+        for (const auto& reference : kind.references) keys.push_back(reference.key);
+    }
     BoundPlan bound;
     Problems problems;
     bound.plan = plan::load_plan(request, references, problems);
@@ -130,6 +198,10 @@ BoundPlan bind(const plan::PlanRequest& request, bool dry_run) {
         const auto before = problems.size();
         bound.stages.push_back(kind->second.make(node.options, path, problems));
         if (bound.task && problems.size() == before) bound.stages.back()->check(*bound.task, path, problems);
+    }
+    for (const plan::StageNode& node : bound.plan.stages) {
+        check_references(bound.plan, node, problems);
+        if (!dry_run) check_places(node, problems);
     }
     if (dry_run) {
         const auto absent =

@@ -66,9 +66,11 @@ std::string about() {
                plugin.empty() ? "no libtdrm_cuda.so" : plugin + "; not tried on hardware yet");
 }
 
-std::string fingerprint() {
+std::string processor_info() {
     const Processor cpu = processor();
-    return cat(build_info(), "; ", cpu.model, " (features ", features_hash(cpu), ")");
+    return cat(cpu.model, " (features ", features_hash(cpu), ")");
 }
+
+std::string fingerprint() { return cat(build_info(), "; ", processor_info()); }
 
 }  // namespace tdrm::app

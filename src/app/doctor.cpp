@@ -1,6 +1,8 @@
 #include <sched.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -22,7 +24,8 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-std::string rank_line(int rank) {
+/// @param invariant see rows_are_invariant
+std::string rank_line(int rank, bool invariant) {
     cpu_set_t cpus;
     CPU_ZERO(&cpus);
     const int allowed = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 0;
@@ -30,7 +33,7 @@ std::string rank_line(int rank) {
     std::snprintf(line, sizeof line,
                   "  rank %-4d host %-20s may use %d of %u processors, matrix products %.0f GFLOP/s, rows %s", rank,
                   host_name().c_str(), allowed, std::thread::hardware_concurrency(), engine::product_rate() / 1e9,
-                  engine::rows_are_invariant() ? "invariant" : "NOT INVARIANT");
+                  invariant ? "invariant" : "NOT INVARIANT");
     return line;
 }
 
@@ -78,16 +81,16 @@ std::string gpus(int num_ranks) {
 }  // namespace
 
 int doctor(comm::Communicator& ranks, const std::string& directory) {
+    bool invariant = false;
     const auto lines = ranks.all_gather_bytes(ranks.agree("looking around", [&] {
         engine::load_libraries();
-        return rank_line(ranks.rank());
+        invariant = engine::rows_are_invariant();
+        return rank_line(ranks.rank(), invariant);
     }));
-    bool sound = true;
-    for (const auto& line : lines) sound = sound && line.find("NOT INVARIANT") == std::string::npos;
+    const bool sound = std::ranges::count(ranks.all_gather_value<std::uint8_t>(invariant ? 1 : 0), 0) == 0;
     if (!ranks.root()) return sound ? 0 : static_cast<int>(ExitCode::data);
     std::printf("build      %s\nprocessor  %s\nMPI        %s\nlauncher   %s, %d ranks\n", build_info().c_str(),
-                fingerprint().substr(build_info().size() + 2).c_str(), mpi_library().c_str(), launcher().c_str(),
-                ranks.size());
+                processor_info().c_str(), mpi_library().c_str(), launcher().c_str(), ranks.size());
     for (const auto& line : lines) std::printf("%s\n", line.c_str());
     std::printf("GPUs       %s\n", gpus(ranks.size()).c_str());
     std::printf("           %s\n", cuda_line().c_str());

@@ -7,9 +7,11 @@
 #include "tdrm/app/verbs.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/json.hpp"
+#include "tdrm/base/log.hpp"
 #include "tdrm/base/options.hpp"
 #include "tdrm/engine/lora.hpp"
 #include "tdrm/model/pretrained.hpp"
+#include "tdrm/stage/models.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
 #include "tdrm/store/directory.hpp"
@@ -151,6 +153,14 @@ int export_model(const ExportRequest& request) {
         source = tokenizer_folder(commit.run, commit.stage);
         const auto checkpoint = store::load_checkpoint(commit.directory() / train::commit_name(update));
         auto loaded = train::load_model(checkpoint);
+        if (const auto members = train::members_of(checkpoint); members > 1)
+            throw ConfigError(cat(request.source, " is an ensemble of ", members,
+                                  " models (a folder holds one, whose values would be others). Train one with "
+                                  "members: 1, or let stages here use it."));
+        if (record.outcome.results.value("values", stage::kChances) == std::string(stage::kHazards))
+            log::warn(request.source +
+                      " was trained by target.kind: hazard, so what the folder gives is the chance of "
+                      "an error in a step: larger is worse.");
         if (request.dtype.empty() && checkpoint.type("model") == store::Type::bfloat16) dtype = model::Dtype::bf16;
         return loaded;
     };

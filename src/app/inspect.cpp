@@ -10,6 +10,7 @@
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/json.hpp"
 #include "tdrm/base/json_rows.hpp"
+#include "tdrm/base/yaml.hpp"
 #include "tdrm/stage/record.hpp"
 #include "tdrm/store/checkpoint.hpp"
 #include "tdrm/store/manifest.hpp"
@@ -57,9 +58,11 @@ double megabytes(const fs::path& directory) {
 void print_stage(const fs::path& stage, const stage::StageRecord& record) {
     const auto number = [](std::int64_t value, bool known) { return known ? std::to_string(value) : "-"; };
     const auto& [updates, best, results] = record.outcome;
+    const auto commits = record.done ? std::vector<std::int64_t>() : train::committed_updates(stage);
+    const std::int64_t made = commits.empty() ? updates : commits.back();
     std::printf("%-30s %-10s %-9s %8s %6s %9.1f\n", stage.filename().c_str(), record.kind.c_str(),
-                record.done ? "done" : "unfinished", number(updates, updates > 0).c_str(),
-                number(best, best >= 0).c_str(), megabytes(stage));
+                record.done ? "done" : "unfinished", number(made, made > 0).c_str(), number(best, best >= 0).c_str(),
+                megabytes(stage));
     if (!results.empty()) std::printf("    %s\n", results.dump().c_str());
 }
 
@@ -117,6 +120,20 @@ int count_resumed(const fs::path& history) {
     return resumed;
 }
 
+/// The stages of the run file that have no folder yet, by name.
+std::vector<std::pair<std::string, std::string>> still_to_come(const fs::path& run) {
+    std::vector<std::pair<std::string, std::string>> found;
+    const auto text = store::read_sealed_text(run / "config.yaml");  // else damage_of_run says so
+    const Yaml file = text ? parse_yaml(*text, "config.yaml") : Yaml();
+    const Yaml* stages = file.find("stages");
+    if (stages == nullptr) return found;
+    for (const auto& entry : stages->entries) {
+        const Yaml* kind = entry.value.find("do");
+        if (!fs::exists(run / entry.key)) found.emplace_back(entry.key, kind != nullptr ? kind->scalar : "?");
+    }
+    return found;
+}
+
 /// What is wrong with the files in the run's own folder.
 std::vector<std::string> damage_of_run(const fs::path& run, const nlohmann::json& performance) {
     std::vector<std::string> problems;
@@ -145,6 +162,7 @@ int inspect(const std::string& directory) {
         if (entry.is_directory() && !other && !fs::is_empty(entry.path())) stages.push_back(entry.path());
     }
     std::sort(stages.begin(), stages.end());
+    const auto coming = still_to_come(directory);
     const auto performance = read_performance(directory);
     std::vector<std::string> problems = damage_of_run(directory, performance);
     for (const auto& stage : stages) {
@@ -157,9 +175,16 @@ int inspect(const std::string& directory) {
                         megabytes(stage));
             problems.emplace_back(error.what());
         }
-        for (auto& problem : damage(stage, record, performance)) problems.push_back(std::move(problem));
+        try {
+            for (auto& problem : damage(stage, record, performance)) problems.push_back(std::move(problem));
+        } catch (const IoError& error) {
+            problems.emplace_back(error.what());
+        }
     }
-    std::printf("\n%zu stages, resumed %d times; %s\n", stages.size(),
+    for (const auto& [name, kind] : coming)
+        std::printf("%-30s %-10s %-9s %8s %6s %9s\n", name.c_str(), kind.c_str(), "to come", "-", "-", "-");
+    std::printf("\n%zu stages%s, resumed %d times; %s\n", stages.size(),
+                coming.empty() ? "" : cat(" and ", coming.size(), " to come").c_str(),
                 count_resumed(fs::path(directory) / "history.jsonl"),
                 problems.empty() ? "every manifest verifies" : "DAMAGED:");
     for (const std::string& problem : problems) std::printf("  %s\n", problem.c_str());

@@ -63,6 +63,16 @@ positions: where values are read, counted from 0; none: at the last token. value
 sigmoid, a number or a list with one for each label of the head. tokens: those of a language head that mean right and
 wrong. bins: the value of each label.)";
 
+/// A number that isn't smaller, nor nan, which ranges of CLI11 let through.
+CLI::Validator at_least_a(double least) {
+    const auto fault = [least](const std::string& text) -> std::string {
+        double value = 0;
+        if (CLI::detail::lexical_cast(text, value) && value >= least) return {};
+        return tdrm::cat("\"", text, "\" is no number of at least ", least, ". Give one");
+    };
+    return {fault, "NUMBER"};
+}
+
 void define_tokenize(CLI::App& app, tdrm::app::TokenizeRequest& request) {
     auto* verb =
         app.add_subcommand("tokenize", "token ids of each line of standard input, or a check of a file of ids");
@@ -119,6 +129,9 @@ void define_replay(CLI::App& app, tdrm::app::ReplayRequest& request) {
 
 void define(CLI::App& app, CommandLine& line) {
     app.require_subcommand(1);
+    app.failure_message([](const CLI::App*, const CLI::Error& error) {
+        return tdrm::cat("tdrm: ", error.what(), ". See tdrm --help, or tdrm VERB --help.\n");
+    });
     app.footer(tdrm::cat("\nExamples\n", kExamples, "\n\nExit codes: ", kExitCodes));
     auto* run = app.add_subcommand("run", "execute the stages of a run file, going on where an earlier start stopped");
     run->add_option("file", line.run.plan.file, "run file (YAML)")->required();
@@ -134,8 +147,9 @@ void define(CLI::App& app, CommandLine& line) {
     run->add_flag(
         "--dry-run", line.run.dry_run,
         "print the plan only; models are planned by config.json, and what isn't there yet is listed behind it (64)");
-    run->add_option("--ranks", line.run.plan_ranks, "ranks that --dry-run plans for");
-    run->add_option("--memory", line.run.memory_gb, "GB a rank may use: --dry-run ends with 64 if a stage needs more");
+    run->add_option("--ranks", line.run.plan_ranks, "ranks that --dry-run plans for")->check(CLI::Range(1, 1 << 20));
+    run->add_option("--memory", line.run.memory_gb, "GB a rank may use: --dry-run ends with 64 if a stage needs more")
+        ->check(at_least_a(1e-3));
     run->add_option_function<std::string>(
         "--max-time",
         [&line](const std::string& text) {
@@ -169,7 +183,9 @@ void define(CLI::App& app, CommandLine& line) {
         "check-model", "compare a Hugging Face folder with reference log-probs and greedy continuations, or values");
     check->add_option("folder", line.check_model.directory, "model")->required();
     check->add_option("--reference", line.check_model.reference, "JSON file")->required();
-    check->add_option("--tolerance", line.check_model.tolerance, "largest allowed difference of a log-prob or value");
+    check->add_option("--tolerance", line.check_model.tolerance, "largest allowed difference of a log-prob or value")
+        ->check(at_least_a(0))
+        ->capture_default_str();
     check
         ->add_option("--device", line.check_model.device,
                      "where to compute: cpu, cuda, or emulated, the code of GPUs on a processor. GPUs compute in bf16: "

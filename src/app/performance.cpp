@@ -17,6 +17,7 @@
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/progress.hpp"
 #include "tdrm/base/resident.hpp"
+#include "tdrm/base/words.hpp"
 #include "tdrm/engine/self_test.hpp"
 #include "tdrm/store/manifest.hpp"
 #include "tdrm/store/sealed.hpp"
@@ -118,7 +119,7 @@ struct Sums {
 };
 
 Sums sum_of(const std::vector<json>& stages, ledger::Work work) {
-    const auto name = std::string(enum_names(work)[static_cast<std::size_t>(work)].second);
+    const auto name = std::string(word_of(work));
     Sums sums;
     for (const json& stage : stages) {
         const double amount = stage.at("work").at(name);

@@ -1,6 +1,7 @@
 // `tdrm run`: from a run file to finished stages.
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
@@ -40,6 +41,22 @@ public:
           max_time_(max_time),
           performance_(ranks, bound.run.dir) {}
 
+    /// Refuses options that differ from those of stages which the folder has, before anything is written there.
+    void check() {
+        for (std::size_t i = 0; i < bound_.plan.stages.size(); ++i) {
+            const plan::StageNode& node = bound_.plan.stages[i];
+            if (!node.selected || node.redo) continue;
+            hash_folders(node);
+            ranks_.agree("comparing stage " + node.name + " with its folder", [&] {
+                if (!ranks_.root()) return;
+                const auto found = stage::StageRecord::read(directory_ / node.name);
+                if (!found || is_bare(directory_ / node.name, *found) || !inputs_are_there(node)) return;
+                const auto wanted = record_of(i, inputs_of(node));
+                if (found->identity != wanted.identity) refuse_change(node, *found, wanted);
+            });
+        }
+    }
+
     void run_all() {
         try {
             run_stages();
@@ -59,7 +76,7 @@ public:
             stage::StageContext context{
                 ranks_,     watchdog_, *bound_.task, node, directory_ / name, static_cast<std::uint64_t>(node.seed),
                 sum_mode(), {}};
-            for (const plan::Reference& reference : node.inputs) context.inputs.push_back(resolve(node, reference));
+            context.inputs = inputs_of(node);
             return bound_.stages[i]->replay(context, request);
         }
         throw ConfigError(cat("the run ", directory_.string(), " has no stage ", name, ". See tdrm inspect ",
@@ -93,16 +110,8 @@ private:
             ranks_, watchdog_, *bound_.task, node, directory, static_cast<std::uint64_t>(node.seed), sum_mode(), {}};
         stage::StageRecord record;
         const bool todo = ranks_.agree("starting stage " + node.name, [&] {
-            for (const plan::Reference& reference : node.inputs) context.inputs.push_back(resolve(node, reference));
-            std::vector<std::pair<std::string, std::string>> inputs;
-            for (const stage::Input& input : context.inputs) inputs.emplace_back(input.key, input.identity);
-            if (const std::string device = engine::device_identity(); !device.empty())
-                inputs.emplace_back("device", device);
-            record.kind = node.kind;
-            record.identity_text =
-                plan::identity_text(node.kind, stage.identity(), bound_.task->fingerprint(), node.seed, inputs);
-            record.identity =
-                plan::stage_identity(node.kind, stage.identity(), bound_.task->fingerprint(), node.seed, inputs);
+            context.inputs = inputs_of(node);
+            record = record_of(index, context.inputs);
             return begin(node, stage, directory, record);
         });
         if (!ranks_.all(todo)) return;
@@ -119,6 +128,35 @@ private:
                     ranks_.root() && !record.outcome.results.empty() ? "  " + record.outcome.results.dump() : ""));
             note("finished", node.name, seconds);
         });
+    }
+
+    [[nodiscard]] std::vector<stage::Input> inputs_of(const plan::StageNode& node) const {
+        std::vector<stage::Input> inputs;
+        for (const plan::Reference& reference : node.inputs) inputs.push_back(resolve(node, reference));
+        return inputs;
+    }
+    /// Whether all stages that it reads are finished; those of a redone one aren't.
+    [[nodiscard]] bool inputs_are_there(const plan::StageNode& node) const {
+        return std::ranges::all_of(node.inputs, [&](const plan::Reference& reference) {
+            if (reference.source != plan::Reference::Source::stage) return true;
+            const auto record = stage::StageRecord::read(directory_ / reference.name);
+            return record && record->done && !bound_.plan.stages[static_cast<std::size_t>(reference.stage)].redo;
+        });
+    }
+
+    /// What stage.json says of a stage that is begun.
+    [[nodiscard]] stage::StageRecord record_of(std::size_t index, const std::vector<stage::Input>& inputs) const {
+        const plan::StageNode& node = bound_.plan.stages[index];
+        std::vector<std::pair<std::string, std::string>> identities;
+        for (const stage::Input& input : inputs) identities.emplace_back(input.key, input.identity);
+        if (const std::string device = engine::device_identity(); !device.empty())
+            identities.emplace_back("device", device);
+        const std::string options = bound_.stages[index]->identity(), task = bound_.task->fingerprint();
+        stage::StageRecord record;
+        record.kind = node.kind;
+        record.identity_text = plan::identity_text(node.kind, options, task, node.seed, identities);
+        record.identity = plan::stage_identity(node.kind, options, task, node.seed, identities);
+        return record;
     }
 
     /// Collective. Runs the stage and books its figures, whether it ends or is stopped.
@@ -147,7 +185,8 @@ private:
                const stage::StageRecord& wanted) {
         if (!ranks_.root()) return true;
         const auto found = stage::StageRecord::read(directory);
-        if (found && found->identity != wanted.identity) refuse_change(node, *found, wanted);
+        if (found && found->identity != wanted.identity && !is_bare(directory, *found))
+            refuse_change(node, *found, wanted);
         const std::int64_t updates = stage.updates(*bound_.task);
         if (found && found->done &&
             (updates == 0 || found->outcome.updates >= updates || found->outcome.updates == 0 ||
@@ -160,6 +199,13 @@ private:
         wanted.write(directory);
         note(found ? "resumed" : "started", node.name, 0);
         return true;
+    }
+
+    /// Whether a stage was begun, but nothing was made: a start that failed at once, whose options may be corrected.
+    static bool is_bare(const fs::path& directory, const stage::StageRecord& record) {
+        return !record.done && std::ranges::all_of(fs::directory_iterator(directory), [](const auto& entry) {
+            return entry.path().filename() == "stage.json";
+        });
     }
 
     /// Training that ended by patience isn't asked to go on by a larger number of updates.
@@ -281,7 +327,6 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
     ranks.agree("preparing the run's folder", [&] {
         if (!ranks.root()) return;
         store::remove_leftovers(directory);
-        store::write_sealed_text(directory / "config.yaml", plan::resolved_text(bound.plan));
     });
     comm::Watchdog watchdog(ranks, directory / ".ranks",
                             {std::chrono::milliseconds(static_cast<std::int64_t>(bound.run.silence.value * 1000))});
@@ -290,7 +335,12 @@ int run(comm::Communicator& ranks, const RunRequest& request) {
         comm::Communicator& ranks;
         ~Unwatch() { ranks.watch(nullptr); }
     } unwatch{ranks};
-    Runner(ranks, watchdog, bound, request.max_time).run_all();
+    Runner runner(ranks, watchdog, bound, request.max_time);
+    runner.check();
+    ranks.agree("writing the run file", [&] {
+        if (ranks.root()) store::write_sealed_text(directory / "config.yaml", plan::resolved_text(bound.plan));
+    });
+    runner.run_all();
     if (ranks.root()) log::info("all stages are finished; look at them with: tools/report " + directory.string());
     return 0;
 }

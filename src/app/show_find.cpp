@@ -273,10 +273,13 @@ Found of_batch(const Folder& folder, const std::string& version) {
     found.title = cat(folder.path.string(), "@", update, folder.record.done ? "" : " (going on)");
     found.answers = checked(folder, folder.path / "rollouts" / (update + ".h5"));
     if (updates.size() > 1) found.others = cat("kept batches: ", join(updates), "; write STAGE@update-10");
-    const std::string model = folder.text("options.advantage.value");
-    if (store::FileReader(found.answers).has("state/value"))
-        found.values.push_back(
-            {model.empty() ? folder.text("options.reward.value.model") : model, folder.name(), found.answers});
+    if (!store::FileReader(found.answers).has("state/value")) return found;
+    for (const char* key : {"options.critic.init", "options.advantage.value", "options.reward.value.model"})
+        if (const std::string model = folder.text(key); !model.empty()) {
+            found.values.push_back({model, folder.name(), found.answers, ValueSource::Kind::states,
+                                    is_of_hazards(folder.path.parent_path(), model)});
+            break;
+        }
     return found;
 }
 

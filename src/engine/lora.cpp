@@ -263,6 +263,15 @@ void LoraOptions::fields(Fields& f) {
         .not_identity();
 }
 
+std::vector<std::string> LoraOptions::validate() const {
+    std::vector<std::string> found;
+    if (rank > 0 && targets.empty())
+        found.emplace_back("targets is empty (nothing would be adapted). Name some, or leave it out for all matrices.");
+    if (keep_body && rank == 0 && !head)
+        found.emplace_back("keep_body is about adapters or a head, and neither learns here. Remove it, or set rank.");
+    return found;
+}
+
 LoraSizes lora_sizes(const model::ModelSpec& spec, const LoraOptions& options) {
     const Plan plan(spec, model::Layout(spec), options);
     LoraSizes sizes{plan.layout.size, 0, 0, 0, plan.trainable};

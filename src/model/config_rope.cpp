@@ -6,6 +6,7 @@
 
 #include "config_reader.hpp"
 #include "tdrm/base/log.hpp"
+#include "tdrm/base/words.hpp"
 
 namespace tdrm::model {
 namespace {
@@ -184,7 +185,7 @@ void read_rope(const ConfigReader& read, ModelSpec& spec) {
 void write_rope(const ModelSpec& spec, ordered_json& config) {
     const RopeScaling& s = spec.rope_scaling;
     const FamilyRow& row = spec.features();
-    ordered_json rope{{"rope_type", enum_names(s.kind)[static_cast<std::size_t>(s.kind)].second}};
+    ordered_json rope{{"rope_type", word_of(s.kind)}};
     const bool original_outside = spec.family == Family::phi3;
     if (s.kind == RopeKind::linear || s.kind == RopeKind::dynamic || s.kind == RopeKind::llama3 ||
         s.kind == RopeKind::yarn)

@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/words.hpp"
 #include "tdrm/reward/loss.hpp"
 
 namespace tdrm::reward {
@@ -249,7 +250,7 @@ std::vector<std::string> TargetOptions::validate() const {
         require(shaping != Shaping::normalised,
                 "shaping is normalised, but kind reference always takes cosine. Leave it out, or choose td_n.");
     }
-    const auto word = enum_names(kind)[static_cast<std::size_t>(kind)].second;
+    const auto word = word_of(kind);
     const auto is_default = [&](bool is, std::string_view option, std::string_view kinds) {
         require(is, cat(option, " has no meaning for kind ", word, " (it changes the targets of ", kinds,
                         "). Leave it out, or choose such a kind."));

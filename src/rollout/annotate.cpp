@@ -192,7 +192,7 @@ std::int64_t annotate_tokens(int slots, std::int64_t prompt, std::int64_t answer
 
 Annotation annotate(const AnnotatePlan& plan, Generator& generator, const Trajectories& data, std::size_t begin,
                     std::size_t end, const std::function<void()>& on_finished) {
-    const int max_tokens = plan.sampler.max_tokens > 0 ? plan.sampler.max_tokens : plan.task->max_answer_tokens();
+    const int max_tokens = plan.sampler.longest(plan.task->max_answer_tokens());
     const auto groups = data.groups();
     Annotation annotation;
     for (std::size_t p = begin; p < end;) {

@@ -55,7 +55,7 @@ Trajectories sample_answers(const RolloutPlan& plan, Generator& generator, std::
         problems.push_back(task.problem(plan.split, draw.index));
         Request request;
         request.prompt = problems.back().prompt;
-        request.max_tokens = plan.sampler.max_tokens > 0 ? plan.sampler.max_tokens : task.max_answer_tokens();
+        request.max_tokens = plan.sampler.longest(task.max_answer_tokens());
         for (int s = 0; s < plan.samples; ++s)
             request.keys.push_back(random_key(plan.seed, plan.purpose, problems.back().id,
                                               static_cast<std::uint64_t>(draw.visit), static_cast<std::uint64_t>(s)));

@@ -57,7 +57,7 @@ struct Place {
     std::int32_t depth = 0;   ///< steps up to here
     std::uint64_t branches = 1;
     std::unique_ptr<task::StepTracker> steps = nullptr;
-    std::vector<float> logprob = {};  ///< of this step
+    std::vector<float> logprob = {}, logprob_sampled = {};  ///< of this step
 };
 
 /// A problem's search.
@@ -107,7 +107,7 @@ public:
           generator_(generator),
           scorer_(scorer),
           cached_(scorer),
-          max_tokens_(plan.sampler.max_tokens > 0 ? plan.sampler.max_tokens : task_.max_answer_tokens()) {
+          max_tokens_(plan.sampler.longest(task_.max_answer_tokens())) {
         for (const auto& problem : problems) {
             trees_.push_back({&problem, make_search_policy(plan, problem.id)});
             trees_.back().places.resize(1);
@@ -227,6 +227,7 @@ private:
             place.branches = branch_hash(tree.place(parent).branches, static_cast<int>(b));
             place.steps = std::move(growth.steps[b]);
             place.logprob = std::move(c.logprob);
+            place.logprob_sampled = std::move(c.logprob_sampled);
             tree.tree.cost.generated += std::ssize(c.ids);
             SearchNode node;
             node.parent = parent;
@@ -343,16 +344,15 @@ private:
         if (candidates.empty()) candidates = tree.policy->SearchPolicy::candidates(tree.tree);
         const std::int32_t chosen = choose_answer(plan_.answer, tree.tree, candidates, answers);
         Trajectory& t = tree.tree.answer;
-        t.ids = tree.ids(chosen);
-        t.step_ends = task_.step_ends(t.ids);
-        t.verdict = task_.verdict(*tree.problem, t.ids);
-        t.finish = chosen >= 0 && tree.node(chosen).ended ? task::Finish::stop : task::Finish::length;
+        t = judged(task_, *tree.problem, tree.ids(chosen), chosen >= 0 && tree.node(chosen).ended);
         std::vector<std::int32_t> way;
         for (std::int32_t n = chosen; n != kRoot; n = tree.node(n).parent) way.push_back(n);
         for (auto n = way.rbegin(); n != way.rend(); ++n) {
             tree.node(*n).on_path = true;
-            const auto& logprob = tree.place(*n).logprob;
-            t.logprob.insert(t.logprob.end(), logprob.begin(), logprob.end());
+            const Place& place = tree.place(*n);
+            t.logprob.insert(t.logprob.end(), place.logprob.begin(), place.logprob.end());
+            t.logprob_sampled.insert(t.logprob_sampled.end(), place.logprob_sampled.begin(),
+                                     place.logprob_sampled.end());
         }
         return std::move(tree.tree);
     }
@@ -386,7 +386,7 @@ std::vector<SearchTree> search(const SearchPlan& plan, Generator& generator, Sco
                                std::span<const task::Problem> problems) {
     ensure(plan.branch > 0 && search_width(plan) > 0, "a search without branches");
     const task::Task& task = *plan.task;
-    const std::int64_t answer = plan.sampler.max_tokens > 0 ? plan.sampler.max_tokens : task.max_answer_tokens();
+    const std::int64_t answer = plan.sampler.longest(task.max_answer_tokens());
     const auto together =
         static_cast<std::size_t>(problems_together(plan, generator.slots(), task.max_prompt_tokens(), answer));
     std::vector<SearchTree> trees;

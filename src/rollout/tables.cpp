@@ -51,10 +51,8 @@ Attributes answer_attributes(const task::Task& task, const ModelName& policy, co
 
 Attributes attributes_of(const store::FileReader& trajectories) {
     Attributes attributes;
-    for (const char* name :
-         {"schema", "task", "tokenizer", "template", "verdict_reasons", "split", "policy", "policy_hash", "temperature",
-          "top_k", "top_p", "min_p", "seed", "policy_read_flop", "policy_drawn_flop", "counts", "value", "value_hash"})
-        if (trajectories.has_attribute("/", name)) attributes.emplace_back(name, trajectories.attribute("/", name));
+    for (const std::string& name : trajectories.attribute_names())
+        attributes.emplace_back(name, trajectories.attribute("/", name));
     return attributes;
 }
 
@@ -84,13 +82,18 @@ void write_vocabulary(store::FileWriter& file, const task::Task& task,
     file.write("vocabulary/text", bytes);
 }
 
-void write_answers(const std::filesystem::path& directory, const task::Task& task, const Trajectories& answers,
-                   const StateLabels& labels, const Attributes& attributes) {
+store::FileEntry write_trajectories(const std::filesystem::path& directory, const task::Task& task,
+                                    const Trajectories& answers, const Attributes& attributes) {
     store::FileWriter file(directory / "trajectories.h5");
     for (const auto& [name, value] : attributes) file.attribute(name, value);
     answers.write(file);
     write_vocabulary(file, task, {answers.prompt_token, answers.token});
-    std::vector<store::FileEntry> entries{file.close()};
+    return file.close();
+}
+
+void write_answers(const std::filesystem::path& directory, const task::Task& task, const Trajectories& answers,
+                   const StateLabels& labels, const Attributes& attributes) {
+    std::vector<store::FileEntry> entries{write_trajectories(directory, task, answers, attributes)};
     if (!labels.empty()) {
         write_labels(directory / "labels.h5", answers, labels);
         entries.push_back(store::entry_of(directory / "labels.h5"));

@@ -68,7 +68,7 @@ private:
     }
     /// Goes on from an answer's beginning.
     [[nodiscard]] Request request_of(std::size_t p, task::TokenSpan beginning) const {
-        const int longest = plan_.sampler.max_tokens > 0 ? plan_.sampler.max_tokens : plan_.task->max_answer_tokens();
+        const int longest = plan_.sampler.longest(plan_.task->max_answer_tokens());
         Request request;
         request.prompt = problems_[p].prompt;
         request.prompt.insert(request.prompt.end(), beginning.begin(), beginning.end());

@@ -98,8 +98,7 @@ public:
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
         const auto spec = planned.model("policy");
         if (!spec) return std::nullopt;
-        const int answer =
-            options_.sampler.max_tokens > 0 ? options_.sampler.max_tokens : planned.task.max_answer_tokens();
+        const int answer = options_.sampler.longest(planned.task.max_answer_tokens());
         const auto tokens = rollout::annotate_tokens(options_.slots, planned.task.max_prompt_tokens(), answer);
         Memory memory = frozen_memory("the policy", *spec).add(prefill_memory(*spec, planned.task, options_.slots));
         return memory.add("the policy's cache", engine::decoder_bytes(*spec, tokens, options_.slots));
@@ -133,8 +132,8 @@ private:
 
 StageKind annotate_kind() {
     return kind_of<AnnotateOptions, AnnotateStage>(
-        "how often a policy succeeds from every state of stored answers: labels of steps, or their truth",
-        {"data", "policy"});
+        "how often a policy succeeds from every state of stored answers: labels of steps, or their truth", kAnswers,
+        {{"data", kAnswers}, {"policy", kPolicy}});
 }
 
 }  // namespace tdrm::stage

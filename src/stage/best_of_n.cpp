@@ -8,6 +8,7 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/options.hpp"
+#include "tdrm/base/words.hpp"
 #include "tdrm/eval/selection.hpp"
 #include "tdrm/eval/value_report.hpp"
 #include "tdrm/reward/loss.hpp"
@@ -23,7 +24,6 @@ namespace tdrm::stage {
 namespace {
 
 using reward::ScoreAt;
-std::string_view word(ScoreAt at) { return enum_names(ScoreAt{})[static_cast<std::size_t>(at)].second; }
 
 /// Choices that need no value model.
 enum class Baseline {
@@ -36,7 +36,6 @@ constexpr auto enum_names(Baseline) {
                                                                  {Baseline::mean_log_prob, "mean_log_prob"},
                                                                  {Baseline::shortest, "shortest"}}};
 }
-std::string_view word(Baseline baseline) { return enum_names(baseline)[static_cast<std::size_t>(baseline)].second; }
 
 /// One number an answer, the larger the better; NaN where the answer has no log-probs.
 std::vector<double> baseline_scores(Baseline baseline, const rollout::Trajectories& data) {
@@ -376,9 +375,9 @@ private:
             if (std::any_of(scores.begin(), scores.end(), [](double score) { return std::isnan(score); }))
                 throw ConfigError(cat("stage ", context.node.name, ": candidates of ", context.input("data").label,
                                       " have no log-probs (they are scripted or from elsewhere), which baseline ",
-                                      word(baseline), " needs. Leave it out."));
-            curves.push_back(curve(std::string(word(baseline)), eval::Selection::best_of_n, scores, nullptr));
-            curves.back()["baseline"] = word(baseline);
+                                      word_of(baseline), " needs. Leave it out."));
+            curves.push_back(curve(std::string(word_of(baseline)), eval::Selection::best_of_n, scores, nullptr));
+            curves.back()["baseline"] = word_of(baseline);
         }
         nlohmann::json values = nlohmann::json::object();
         for (const Judge& judge : judges) {
@@ -389,14 +388,15 @@ private:
                 if (!fits(at, judge.hazards)) continue;
                 const auto add = [&](const std::string& suffix, eval::Selection selection,
                                      std::span<const double> scores) -> nlohmann::json& {
-                    curves.push_back(curve(cat(judge.label, " ", word(at), suffix), selection, scores, &judge.table));
+                    curves.push_back(
+                        curve(cat(judge.label, " ", word_of(at), suffix), selection, scores, &judge.table));
                     curves.back()["model"] = judge.label;
-                    curves.back()["at"] = word(at);
+                    curves.back()["at"] = word_of(at);
                     return curves.back();
                 };
                 add("", eval::Selection::best_of_n, table.scores(reward::score_of, at, cautious));
                 for (const eval::VoteWeight weight : options_.votes) {
-                    const auto name = enum_names(weight)[static_cast<std::size_t>(weight)].second;
+                    const auto name = word_of(weight);
                     const auto weights =
                         eval::vote_weights(weight, table.scores(reward::probability_of, at, cautious), options_.power);
                     add(cat(" vote ", name), eval::Selection::weighted, weights)["vote"] = name;
@@ -420,8 +420,8 @@ private:
 }  // namespace
 
 StageKind best_of_n_kind() {
-    return kind_of<BestOfNOptions, BestOfNStage>("selection among stored candidates by value models",
-                                                 {"data", "values[]", "difficulty"});
+    return kind_of<BestOfNOptions, BestOfNStage>("selection among stored candidates by value models", kNothing,
+                                                 {{"data", kAnswers}, {"values[]", kValues}, {"difficulty", kAnswers}});
 }
 
 }  // namespace tdrm::stage

@@ -124,8 +124,8 @@ private:
 }  // namespace
 
 StageKind evaluate_kind() {
-    return kind_of<EvaluateOptions, EvaluateStage>("policies side by side: pass@1 and pass@k with intervals",
-                                                   {"policies[]"});
+    return kind_of<EvaluateOptions, EvaluateStage>("policies side by side: pass@1 and pass@k with intervals", kNothing,
+                                                   {{"policies[]", kPolicy}});
 }
 
 }  // namespace tdrm::stage

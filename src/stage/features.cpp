@@ -46,7 +46,7 @@ private:
 
 StageKind features_kind() {
     return kind_of<FeatureOptions, FeatureStage>("hidden states of a frozen model, for value heads to learn from",
-                                                 {"model", "data"});
+                                                 kFeatures, {{"model", kPolicy | kValues}, {"data", kAnswers}});
 }
 
 }  // namespace tdrm::stage

@@ -8,6 +8,7 @@
 #include "tdrm/base/hash.hpp"
 #include "tdrm/base/json.hpp"
 #include "tdrm/base/options.hpp"
+#include "tdrm/base/words.hpp"
 #include "tdrm/rollout/tables.hpp"
 #include "tdrm/stage/map.hpp"
 #include "tdrm/stage/process/solution_ids.hpp"
@@ -48,12 +49,6 @@ std::uint8_t step_right(float label) {
 std::string label_kind(const ReadRules& rules) {
     if (rules.format == Format::math_shepherd || rules.format == Format::rlhflow) return "reachable";
     return rules.format == Format::processbench || rules.after_error == AfterError::wrong ? "no_error_so_far" : "local";
-}
-
-std::string format_name(Format format) {
-    for (const auto& [each, word] : enum_names(Format{}))
-        if (each == format) return std::string(word);
-    return "";
 }
 
 /// Solutions by problem: those of one problem text belong together, in the order of their first rows.
@@ -138,14 +133,14 @@ public:
         const auto counts = parse_json(text, (context.directory / "trajectories.h5").string());
         if (context.ranks.root())
             write_results(context.directory,
-                          {{"kind", "import"}, {"format", format_name(options_.format)}, {"counts", counts}});
+                          {{"kind", "import"}, {"format", word_of(options_.format)}, {"counts", counts}});
         return {0, -1, counts};
     }
 
     [[nodiscard]] std::string plan(const task::Task&) const override {
         return cat("solutions of ",
                    options_.file.size() == 1 ? options_.file.front() : cat(options_.file.size(), " files"), " as ",
-                   format_name(options_.format));
+                   word_of(options_.format));
     }
 
 private:
@@ -199,7 +194,7 @@ private:
         Imported all;
         for (const auto& part : parts) all.append(store::FileReader(part));
         all.labels.kind = label_kind(options_);
-        all.labels.source = format_name(options_.format);
+        all.labels.source = word_of(options_.format);
         auto counts = read.counts;
         counts["kept problems"] = static_cast<std::int64_t>(all.data.num_problems());
         counts["kept solutions"] = static_cast<std::int64_t>(all.data.size());
@@ -210,7 +205,7 @@ private:
             throw DataError(cat("all ", read.solutions.size(),
                                 " solutions are longer than max_tokens (there is nothing to train on). Raise it."));
         auto attributes = rollout::task_attributes(context.task);
-        attributes.emplace_back("format", format_name(options_.format));
+        attributes.emplace_back("format", std::string(word_of(options_.format)));
         attributes.emplace_back("counts", nlohmann::json(counts).dump());
         rollout::write_answers(context.directory, context.task, all.data, all.labels, attributes);
     }
@@ -221,7 +216,7 @@ private:
 }  // namespace
 
 StageKind import_kind() {
-    return kind_of<ImportOptions, ImportStage>("solutions with labelled steps from published files", {});
+    return kind_of<ImportOptions, ImportStage>("solutions with labelled steps from published files", kAnswers, {});
 }
 
 }  // namespace tdrm::stage

@@ -265,7 +265,7 @@ private:
 
 StageKind processbench_kind() {
     return kind_of<ProcessbenchOptions, ProcessbenchStage>(
-        "finding wrong steps: ProcessBench, PRMBench, BIG-Bench-Mistake", {"value"});
+        "finding wrong steps: ProcessBench, PRMBench, BIG-Bench-Mistake", kNothing, {{"value", kValues}});
 }
 
 }  // namespace tdrm::stage

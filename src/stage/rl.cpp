@@ -140,9 +140,9 @@ public:
         const int tokens = std::max(options_.unit_tokens, sample);  // of a scoring pass
         std::vector<Memory> frozen;
         std::vector<std::string> read;
-        const bool has_value = *options_.value_key() != 0;
-        if (has_value) read.emplace_back(options_.value_key());
-        if (has_judge() || (!has_value && !options_.reward.value.model.empty()))
+        const auto value_key = options_.value_key();
+        if (value_key) read.push_back(*value_key);
+        if (has_judge() || (!value_key && !options_.reward.value.model.empty()))
             read.emplace_back("reward.value.model");
         for (const std::string& key : read) {
             auto value = planned.model(key);
@@ -288,7 +288,7 @@ private:
     }
     /// The value model of the advantage: the critic, or a frozen one; without one that of the reward, to be looked at.
     [[nodiscard]] ReadModel value_of(StageContext& context) const {
-        const std::string key = *options_.value_key() != 0 ? options_.value_key() : "reward.value.model";
+        const std::string key = options_.value_key().value_or("reward.value.model");
         if (context.inputs_of(key).empty()) return {};
         const Input& input = context.input(key);
         if (key == "critic.init") {
@@ -304,7 +304,7 @@ private:
     }
     /// Whether the reward has a value model of its own.
     [[nodiscard]] bool has_judge() const {
-        return !options_.reward.value.model.empty() && *options_.value_key() != 0 &&
+        return !options_.reward.value.model.empty() && options_.value_key() &&
                options_.reward.value.model != options_.advantage.value;
     }
     [[nodiscard]] ReadModel judge_of(StageContext& context) const {
@@ -327,7 +327,7 @@ private:
     [[nodiscard]] std::vector<train::RewardPart> rewards(const StageContext& context, bool has_value) const {
         const task::Task& task = context.task;
         const auto& r = options_.reward;
-        const int longest = options_.sampler.max_tokens > 0 ? options_.sampler.max_tokens : task.max_answer_tokens();
+        const int longest = options_.sampler.longest(task.max_answer_tokens());
         std::vector<train::RewardPart> parts{r.rule.with(train::rule_reward(r.rule.weight))};
         if (has_value)
             parts.push_back(
@@ -373,8 +373,13 @@ private:
 
 StageKind rl_kind() {
     return kind_of<RlStageOptions, RlStage>(
-        "reinforcement learning: GRPO and its kin, rewards as parts, critics, trees",
-        {"policy", "advantage.value", "reward.value.model", "kl.reference", "critic.init"}, true);
+        "reinforcement learning: GRPO and its kin, rewards as parts, critics, trees", kPolicy | kValues,
+        {{"policy", kPolicy},
+         {"advantage.value", kValues},
+         {"reward.value.model", kValues},
+         {"kl.reference", kPolicy},
+         {"critic.init", kPolicy | kValues}},
+        true);
 }
 
 }  // namespace tdrm::stage

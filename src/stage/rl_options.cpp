@@ -36,8 +36,13 @@ void ValueRewardFields::fields(Fields& f) {
 }
 
 std::vector<std::string> ValueRewardFields::validate() const {
-    if (reward::is_one_state(form.at)) return {};
-    return {"at names all steps, but a reward takes the value of one state. Choose penultimate or last."};
+    std::vector<std::string> found;
+    if (model.empty() && weight != 0 && !untouched(*this))
+        found.emplace_back("is set, but names no model (nothing would be added). Name one as model, or remove it.");
+    if (!reward::is_one_state(form.at))
+        found.emplace_back(
+            "at names all steps, but a reward takes the value of one state. Choose penultimate or last.");
+    return found;
 }
 
 void OverlongFields::fields(Fields& f) {
@@ -57,7 +62,9 @@ void CommandRewardFields::fields(Fields& f) {
 }
 
 std::vector<std::string> CommandRewardFields::validate() const {
-    return command.run.empty() ? std::vector<std::string>{} : command.validate();
+    if (!command.run.empty()) return command.validate();
+    if (weight == 0 || untouched(*this)) return {};
+    return {"is set, but names no program (nothing would be added). Name one as run, or remove it."};
 }
 
 void RewardFields::fields(Fields& f) {
@@ -171,7 +178,7 @@ train::RlOptions RlStageOptions::bound() const {
     o.credit.gamma = advantage.gamma;
     o.credit.lambda = advantage.lambda;
     o.credit.adaptive = advantage.adaptive;
-    o.credit.bootstrap = *value_key() != 0;
+    o.credit.bootstrap = value_key().has_value();
     o.credit.whiten = advantage.whiten;
     o.loss = {loss.kind, loss.low, loss.high, kl.beta, kl.form};
     o.kl_in_reward = kl.in == KlPlace::reward;
@@ -233,10 +240,8 @@ void RlStageOptions::check_advantage(const Wrong& wrong) const {
               "shrinkage, gated or tree.");
     if (has_critic() && !advantage.value.empty())
         wrong(".advantage.value", "is given beside a critic (one of them is the baseline). Remove one.");
-    if (!has_critic() && critic.learning.warmup > 0)
-        wrong(".critic.warmup", "there is no critic to warm up. Set critic.init, or remove it.");
-    if (!has_critic() && critic.learning.target.lambda != reward::TargetOptions{}.lambda)
-        wrong(".critic.target.lambda", "there is no critic to train. Set critic.init, or remove it.");
+    if (!has_critic() && !untouched(critic))
+        wrong(".critic", "is described, but not there (nothing would learn). Set critic.init, or remove it.");
     if (has_critic() && critic.learning.target.needs_labels())
         wrong(".critic.target",
               "needs labels of states, which fresh answers don't have. Use outcome, td_n or td_lambda.");

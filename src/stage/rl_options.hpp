@@ -178,9 +178,10 @@ struct RlStageOptions {
     [[nodiscard]] std::int64_t updates_per_batch() const { return std::int64_t{inner_epochs} * minibatches; }
     [[nodiscard]] bool paged() const { return frozen == Frozen::paged; }
     [[nodiscard]] bool has_critic() const { return !critic.init.empty(); }
-    /// Option that names the value model of the advantage, or "" without one.
-    [[nodiscard]] const char* value_key() const {
-        return has_critic() ? "critic.init" : advantage.value.empty() ? "" : "advantage.value";
+    /// Option that names the value model of the advantage, if there is one.
+    [[nodiscard]] std::optional<std::string> value_key() const {
+        if (has_critic()) return "critic.init";
+        return advantage.value.empty() ? std::nullopt : std::optional<std::string>("advantage.value");
     }
     /// Answers of a problem at most.
     [[nodiscard]] std::int64_t answers_per_problem() const { return batch.samples * batch.tree.leaves(); }

@@ -101,7 +101,8 @@ private:
 }  // namespace
 
 StageKind rollout_kind() {
-    return kind_of<RolloutStageOptions, RolloutStage>("answers of a policy, judged by the task's rule", {"policy"});
+    return kind_of<RolloutStageOptions, RolloutStage>("answers of a policy, judged by the task's rule", kAnswers,
+                                                      {{"policy", kPolicy}});
 }
 
 }  // namespace tdrm::stage

@@ -14,6 +14,7 @@
 #include "tdrm/stage/record.hpp"
 #include "tdrm/stage/stage.hpp"
 #include "tdrm/store/directory.hpp"
+#include "tdrm/store/manifest.hpp"
 #include "tdrm/train/value.hpp"
 
 namespace tdrm::stage {
@@ -162,13 +163,7 @@ public:
         context.ranks.agree("writing scores", [&] {
             if (!context.ranks.root()) return;
             write_lines(context.directory, texts, values);
-            if (!options_.file.empty()) {
-                store::FileWriter file(context.directory / "trajectories.h5");
-                for (const auto& [name, text] : rollout::task_attributes(context.task)) file.attribute(name, text);
-                texts.data.write(file);
-                rollout::write_vocabulary(file, context.task, {texts.data.prompt_token, texts.data.token});
-                file.close();
-            }
+            if (!options_.file.empty()) keep_answers(context, texts.data);
             auto results = figures;
             results["kind"] = "score";
             results["value"] = value.label;
@@ -196,6 +191,15 @@ private:
         return data.size() == 0 ? 0 : sum / static_cast<double>(data.size());
     }
 
+    /// trajectories.h5 beside the values, named by their manifest.
+    static void keep_answers(const StageContext& context, const rollout::Trajectories& data) {
+        auto files = store::read_manifest(context.directory).files;
+        const auto entry =
+            rollout::write_trajectories(context.directory, context.task, data, rollout::task_attributes(context.task));
+        std::erase_if(files, [&](const auto& file) { return file.name == entry.name; });
+        files.push_back(entry);
+        store::write_manifest(context.directory, files);
+    }
     /// scores.jsonl: a line an answer, in the order of the file's rows or of the table.
     static void write_lines(const std::filesystem::path& directory, const Texts& texts,
                             std::span<const double> values) {
@@ -225,7 +229,7 @@ private:
 
 StageKind score_kind() {
     return kind_of<ScoreOptions, ScoreStage>("values of every state of stored answers, or of texts from a file",
-                                             {"value", "data"});
+                                             kAnswers, {{"value", kValues}, {"data", kAnswers}});
 }
 
 }  // namespace tdrm::stage

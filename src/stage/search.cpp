@@ -8,6 +8,7 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
+#include "tdrm/base/words.hpp"
 #include "tdrm/engine/ensemble.hpp"
 #include "tdrm/engine/memory.hpp"
 #include "tdrm/eval/intervals.hpp"
@@ -24,13 +25,6 @@ namespace tdrm::stage {
 namespace {
 
 constexpr std::int64_t kMostNodes = 1'000'000'000;  ///< of a problem's tree
-
-std::string word(rollout::SearchKind kind) {
-    return std::string(enum_names(kind)[static_cast<std::size_t>(kind)].second);
-}
-std::string word(rollout::SearchAnswer answer) {
-    return std::string(enum_names(answer)[static_cast<std::size_t>(answer)].second);
-}
 
 /// What a step is.
 struct StepOptions {
@@ -141,7 +135,7 @@ public:
             how = cat(plan.simulations, " simulations of ", plan.branch, " branches");
         if (plan.kind == rollout::SearchKind::beam || plan.kind == rollout::SearchKind::dvts)
             how = cat(plan.paths, " paths, ", how);
-        return cat(task.split_size(options_.problems), " problems, ", word(plan.kind), ", ", how);
+        return cat(task.split_size(options_.problems), " problems, ", word_of(plan.kind), ", ", how);
     }
 
     [[nodiscard]] std::optional<Memory> memory(const Planned& planned) const override {
@@ -160,7 +154,7 @@ public:
 
 private:
     [[nodiscard]] std::int64_t longest_answer(const task::Task& task) const {
-        return options_.sampler.max_tokens > 0 ? options_.sampler.max_tokens : task.max_answer_tokens();
+        return options_.sampler.longest(task.max_answer_tokens());
     }
 
     void check_paths(const std::string& path, Problems& problems) const {
@@ -213,11 +207,7 @@ private:
                                                      options_.sampler, context.seed);
         attributes.emplace_back("value", context.input("value").label);
         attributes.emplace_back("value_hash", context.input("value").identity);
-        store::FileWriter file(context.directory / "trajectories.h5");
-        for (const auto& [name, value] : attributes) file.attribute(name, value);
-        answers.write(file);
-        rollout::write_vocabulary(file, context.task, {answers.prompt_token, answers.token});
-        std::vector entries{file.close()};
+        std::vector entries{rollout::write_trajectories(context.directory, context.task, answers, attributes)};
         entries.push_back(rollout::write_search(context.directory, context.task, answers, nodes, trees, attributes));
         store::write_manifest(context.directory, entries);
     }
@@ -240,8 +230,8 @@ private:
                                 static_cast<double>(cost.scored)};
         write_results(context.directory,
                       {{"kind", "search"},
-                       {"search", word(options_.plan.kind)},
-                       {"answer", word(options_.plan.answer)},
+                       {"search", word_of(options_.plan.kind)},
+                       {"answer", word_of(options_.plan.answer)},
                        {"policy", context.input("policy").label},
                        {"value", context.input("value").label},
                        {"branch", options_.plan.branch},
@@ -271,7 +261,8 @@ private:
 
 StageKind search_kind() {
     return kind_of<SearchStageOptions, SearchStage>(
-        "search over steps, guided by a value model: greedy, beam, dvts, smc, mcts", {"policy", "value"});
+        "search over steps, guided by a value model: greedy, beam, dvts, smc, mcts", kAnswers,
+        {{"policy", kPolicy}, {"value", kValues}});
 }
 
 }  // namespace tdrm::stage

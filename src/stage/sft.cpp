@@ -59,6 +59,10 @@ public:
         check_split(task, options_.problems, path + ".problems", problems);
         if (!options_.eval.problems.empty())
             check_split(task, options_.eval.problems, path + ".eval.problems", problems);
+        if (!options_.init.empty() && !untouched(options_.model))
+            problems.push_back({"", path + ".model",
+                                "has sizes of a fresh model, but training starts from `init` (they would be ignored). "
+                                "Remove one of the two."});
         model::ModelSpec spec = options_.model;
         spec.vocab = std::max(1, task.vocab_size());  // 0: a plan without the tokenizer
         try {
@@ -118,7 +122,7 @@ private:
 
 StageKind sft_kind() {
     return kind_of<SftStageOptions, SftStage>("supervised fine-tuning of a policy on the task's demonstrations",
-                                              {"init"}, true);
+                                              kPolicy, {{"init", kPolicy}}, true);
 }
 
 }  // namespace tdrm::stage

@@ -97,17 +97,19 @@ std::unique_ptr<task::Task> make_task(const Yaml& options, std::uint64_t seed, P
 }
 
 std::string explain_task(const std::string& kind, const std::string& key) {
+    if (kind == "countdown") return explain(CountdownFields{}, key);
     if (kind == "chain") return explain(ChainFields{}, key);
     if (kind == "walk") return explain(WalkFields{}, key);
-    if (kind == "text") return explain(TextTaskFields{}, key);
-    return explain(CountdownFields{}, key);
+    ensure(kind == "text", "a kind of task");
+    return explain(TextTaskFields{}, key);
 }
 
 std::vector<std::string> task_keys(const std::string& kind) {
+    if (kind == "countdown") return option_keys(CountdownFields{});
     if (kind == "chain") return option_keys(ChainFields{});
     if (kind == "walk") return option_keys(WalkFields{});
-    if (kind == "text") return option_keys(TextTaskFields{});
-    return option_keys(CountdownFields{});
+    ensure(kind == "text", "a kind of task");
+    return option_keys(TextTaskFields{});
 }
 
 std::vector<std::string> task_kinds() { return {"countdown", "chain", "walk", "text"}; }

@@ -7,6 +7,7 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
+#include "tdrm/base/words.hpp"
 #include "tdrm/rollout/answers.hpp"
 #include "tdrm/rollout/labels.hpp"
 #include "tdrm/stage/models.hpp"
@@ -286,11 +287,7 @@ private:
                     " (a value model learns nothing from that). Use problems that the policy solves now and then."));
     }
 
-    [[nodiscard]] std::string by() const {
-        for (const auto& [each, word] : enum_names(SelectBy{}))
-            if (each == options_.select.by) return std::string(word);
-        return "";
-    }
+    [[nodiscard]] std::string by() const { return std::string(word_of(options_.select.by)); }
 
     train::Evaluation selection(StageContext& context, const rollout::Trajectories& data, const train::Partition& part,
                                 const std::vector<rollout::Estimand>& known, const ValueTeam& team,
@@ -329,8 +326,9 @@ private:
 }  // namespace
 
 StageKind value_kind() {
-    return kind_of<ValueStageOptions, ValueStage>("a value model: TD(lambda), n-step TD, or an outcome reward model",
-                                                  {"init", "data", "features"}, true);
+    return kind_of<ValueStageOptions, ValueStage>(
+        "a value model: TD(lambda), n-step TD, or an outcome reward model", kValues,
+        {{"init", kPolicy | kValues}, {"data", kAnswers}, {"features", kFeatures}}, true);
 }
 
 }  // namespace tdrm::stage

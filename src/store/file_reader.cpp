@@ -206,6 +206,19 @@ bool FileReader::has_attribute(std::string_view object, std::string_view name) c
                                                     std::string(name).c_str(), H5P_DEFAULT) > 0;
 }
 
+std::vector<std::string> FileReader::attribute_names() const {
+    const auto held = hdf5::lock();
+    std::vector<std::string> names;
+    const auto take = [](hid_t, const char* name, const H5A_info_t*, void* out) -> herr_t {
+        static_cast<std::vector<std::string>*>(out)->emplace_back(name);
+        return 0;
+    };
+    if (H5Aiterate2(state_->file.id(), H5_INDEX_NAME, H5_ITER_INC, nullptr, take, &names) < 0)
+        state_->fail_reading("attributes");
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
 Attribute FileReader::attribute(std::string_view object, std::string_view name) const {
     const auto held = hdf5::lock();
     const std::string what = cat("attribute ", name, " of ", object);

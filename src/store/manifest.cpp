@@ -1,5 +1,10 @@
 #include "tdrm/store/manifest.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
 #include "tdrm/base/json.hpp"
@@ -18,6 +23,14 @@ bool stays_inside(const fs::path& name) {
         if (part == "..") return false;
     }
     return true;
+}
+
+/// Whole files that somebody else may read aren't damaged.
+void refuse_forbidden(const fs::path& path) {
+    if (::faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) != 0 && errno == EACCES)
+        throw IoError(cat("can't read ", path.string(),
+                          ": permission denied (it may well be whole). Ask its owner for "
+                          "the right to read it."));
 }
 
 }  // namespace
@@ -41,6 +54,7 @@ void write_manifest(const fs::path& directory, std::span<const FileEntry> files,
 
 Manifest read_manifest(const fs::path& directory) {
     const fs::path path = directory / "manifest.json";
+    refuse_forbidden(path);
     if (!is_there(path)) throw DataError(cat(path.string(), " is missing or can't be read."));
     const std::string text = read_file(path);
     json content = parse_json_or_discard(text);
@@ -71,6 +85,7 @@ Manifest read_manifest(const fs::path& directory) {
 
 std::string problem_of(const fs::path& directory, const FileEntry& entry, std::int64_t hash_below) {
     const fs::path path = directory / entry.name;
+    refuse_forbidden(path);
     std::error_code error;
     const auto bytes = static_cast<std::int64_t>(fs::file_size(path, error));
     if (error) return cat(entry.name, " is missing or can't be read (", error.message(), ")");
@@ -92,7 +107,7 @@ std::vector<std::string> verify(const fs::path& directory) {
             if (std::string problem = problem_of(directory, entry); !problem.empty())
                 problems.push_back(std::move(problem));
         }
-    } catch (const Error& error) {
+    } catch (const DataError& error) {
         problems.emplace_back(error.what());
     }
     return problems;

@@ -1,5 +1,7 @@
 #include "tdrm/train/rl_batch_file.hpp"
 
+#include "tdrm/base/errors.hpp"
+
 namespace tdrm::train {
 
 void write_rl_batch(const std::filesystem::path& path, const task::Task& task, const RlBatch& batch,
@@ -53,12 +55,16 @@ RlBatch read_rl_batch(const std::filesystem::path& path) {
     take("state/judgement", batch.judgement);
     take("token/logprob_old", batch.old);
     take("token/divergence", batch.divergence);
-    take("token/advantage", batch.advantage);
-    take("trajectory/reward", batch.reward);
+    batch.advantage = file.read<float>("token/advantage");
+    batch.reward = file.read<double>("trajectory/reward");
     std::vector<std::int32_t> parent, tokens;
     take("trajectory/fork_parent", parent);
     take("trajectory/fork_tokens", tokens);
-    for (std::size_t row = 0; row < parent.size(); ++row) batch.forks.push_back({parent[row], tokens.at(row)});
+    if (parent.size() != tokens.size())
+        throw DataError(cat(path.string(),
+                            " is damaged: trajectory/fork_parent and trajectory/fork_tokens differ in "
+                            "length. Make the stage again with --redo."));
+    for (std::size_t row = 0; row < parent.size(); ++row) batch.forks.push_back({parent[row], tokens[row]});
     return batch;
 }
 

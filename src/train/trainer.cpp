@@ -13,6 +13,7 @@
 #include "tdrm/base/ledger.hpp"
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/progress.hpp"
+#include "tdrm/base/words.hpp"
 #include "tdrm/comm/session.hpp"
 #include "tdrm/eval/noise_scale.hpp"
 #include "tdrm/store/checkpoint.hpp"
@@ -62,7 +63,7 @@ public:
     Metrics finish() {
         end();
         Metrics seconds;
-        for (const auto& [phase, sum] : std::exchange(seconds_, {})) seconds.set(std::string(ledger::name(phase)), sum);
+        for (const auto& [phase, sum] : std::exchange(seconds_, {})) seconds.set(std::string(word_of(phase)), sum);
         return seconds;
     }
 

@@ -93,11 +93,56 @@ class BadInput(unittest.TestCase):
         runs.finish(self.folder / "fresh", config=self.config, settings=["stages.rolls.samples=5"])
         self.assertEqual(runs.differences(self.folder / "fresh", self.folder / "run"), [])
 
-    def test_a_policy_where_a_value_model_belongs_is_refused(self):
-        self.config.write_text(TINY + "  bon: {do: best_of_n, data: rolls, values: [base]}\n"
-                                    + "  find: {do: search, policy: base, value: base, problems: test}\n")
-        for stage in ("bon", "find"):
-            self.refuse(64, "base: the model has no value head", "Name a value model", more=["--until", stage])
+    def test_stages_that_leave_something_else_are_refused_before_anything_starts(self):
+        self.config.write_text(TINY + "  bon: {do: best_of_n, data: base, values: [base]}\n"
+                                    + "  find: {do: search, policy: td, value: td, problems: test}\n"
+                                    + "  old: {do: rollout, policy: 'run:/nosuch/base', problems: test}\n"
+                                    + "  raw: {do: rollout, policy: 'hf:/nosuch', problems: test}\n")
+        wrong = ("stages.bon.values[0]: base is a stage of kind sft, which leaves a policy, but this takes a value model",
+                 "stages.bon.data: base is a stage of kind sft, which leaves a policy, but this takes answers",
+                 "stages.find.policy: td is a stage of kind value, which leaves a value model, but this takes a policy")
+        self.refuse(64, *wrong, "run:/nosuch/base: there is no folder /nosuch/base", "hf:/nosuch: there is no folder /nosuch")
+        self.refuse(64, *wrong, more=["--dry-run"], ranks=(1,))
+        self.assertFalse((self.folder / "run").exists(), "nothing was made")
+
+    def test_a_policy_with_a_critic_is_a_value_model_and_one_without_is_none(self):
+        self.config.write_text(TINY + "  rl: {do: rl, policy: base, problems: rl, updates: 1, batch: {problems: 4, samples: 2}}\n"
+                                    + "  bon: {do: best_of_n, data: rolls, values: [rl]}\n")
+        self.refuse(64, "rl: the model has no value head", "Name a value model", ranks=(1,))
+
+    def test_options_that_nothing_would_read_are_refused(self):
+        self.config.write_text(TINY + "  rl: {do: rl, policy: base, problems: rl, updates: 1}\n")
+        for setting, message in (("stages.rl.reward.value=0.3", "names no model (nothing would be added)"),
+                                 ("stages.rl.reward.command=0.5", "names no program (nothing would be added)"),
+                                 ("stages.rl.critic.optimizer.lr=0.1", "is described, but not there"),
+                                 ("stages.rl.critic.target.kind=outcome", "is described, but not there"),
+                                 ("stages.rl.lora.targets=[]", "targets is empty"),
+                                 ("stages.rl.lora.keep_body=true", "keep_body is about adapters"),
+                                 ("stages.base.init=hf:x", "has sizes of a fresh model")):
+            with self.subTest(setting):
+                settings = [setting] + (["stages.rl.lora.rank=2"] if "targets" in setting else [])
+                self.refuse(64, message, settings=settings, more=["--dry-run"], ranks=(1,))
+
+    def test_a_refused_start_leaves_the_run_file_as_it_was(self):
+        runs.finish(self.folder / "run", config=self.config, more=["--until", "rolls"])
+        before = (self.folder / "run/config.yaml").read_bytes()
+        self.refuse(64, "stage rolls is finished with other options", settings=["stages.rolls.samples=5"])
+        self.assertEqual((self.folder / "run/config.yaml").read_bytes(), before)
+        planned = runs.tdrm(*runs.run_arguments(self.folder / "run", config=self.config, more=["--dry-run", "--redo", "rolls"]))
+        self.assertRegex(planned.stdout, r"base .*\(is finished\)")
+        self.assertRegex(planned.stdout, r"rolls .*\(is there, will be made again\)")
+
+    def test_a_stage_that_failed_before_any_work_takes_corrected_options(self):
+        runs.begin(self.folder / "run", config=self.config, more=["--until", "base"])
+        for path in (self.folder / "run/base").iterdir():
+            if path.name != "stage.json":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        runs.finish(self.folder / "run", config=self.config, settings=["stages.base.batch=64"], more=["--until", "base"])
+
+    def test_numbers_that_mean_nothing_are_refused_on_the_command_line(self):
+        for more in (["--ranks", "0"], ["--memory", "0"], ["--memory", "-1"], ["--memory", "nan"]):
+            with self.subTest(more):
+                self.refuse(64, more[0], arguments=runs.run_arguments(self.folder / "run", config=self.config, more=["--dry-run", *more]), ranks=(1,))
 
     def test_a_folder_that_cant_be_written_ends_with_74(self):
         (self.folder / "file").write_text("")
@@ -202,6 +247,9 @@ class BadInput(unittest.TestCase):
             (0, ("explain", ""), "A run file has three parts"),
             (0, ("explain", "run.silence"), "end the job when a rank says nothing"),
             (0, ("explain", "rl.save_rollouts"), "rollouts/"),
+            (0, ("explain", "task"), "one of countdown, chain, walk, text"),
+            (0, ("explain", "task.splits"), "In countdown, chain, walk:"),
+            (64, ("explain", "task.nosuch"), "no task has a key"),
             (64, ("explain", "rl.advantag"), "advantage"),
             (64, ("explain", "rolout"), "rollout"),
             (64, ("explain", "stages.base.batch"), "kind of the stage"),

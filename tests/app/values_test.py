@@ -36,6 +36,7 @@ stages:
   light:  {do: value, like: heads, keep_body: false}
   onward: {do: value, like: mc, init: head, updates: 1, optimizer: {lr: 1e-30, horizon: 6}, select: {every: 1}}
   lighter: {do: best_of_n, data: cands, values: [light]}
+  cut:    {do: search, policy: base, problems: test, value: mc, branch: 2, sampler: {top_k: 3}}
   afar:   {do: search, policy: base, problems: test, value: light, branch: 2}
   bon:    {do: best_of_n, data: cands, values: [mc, team, hazard, first, head, heads], at: [last, minimum, survival],
            votes: [value, power, log_odds], difficulty: judged}
@@ -266,6 +267,8 @@ class Values(unittest.TestCase):
             np.testing.assert_array_equal(notes["token/id"][...], cands["token/id"][...])
             self.assertEqual(notes.attrs["policy"], "scripted")
             self.assertEqual(notes.attrs["annotated_by"], "base")
+            for name, value in cands.attrs.items():
+                self.assertEqual(notes.attrs[name], value, name)
         with h5py.File(self.folder / "notes/labels.h5") as file:
             tries, successes = file["state/tries"][...], file["state/successes"][...]
             self.assertIn("v_pi", file["state"])  # what was known before is kept
@@ -274,6 +277,20 @@ class Values(unittest.TestCase):
         figures = results(self.folder, "notes")
         self.assertEqual(figures["tries"], tries.sum())
         self.assertAlmostEqual(figures["success_rate"], successes.sum() / tries.sum())
+
+    def test_a_truncated_search_keeps_the_log_probs_that_it_drew_by(self):
+        with h5py.File(self.folder / "cut/trajectories.h5") as file:
+            full, drawn = file["token/logprob"][...], file["token/logprob_sampled"][...]
+        self.assertEqual(len(drawn), len(full))
+        self.assertTrue((drawn >= full - 1e-5).all(), "what is left has more of the mass")
+        self.assertGreater(drawn.mean(), full.mean())
+
+    def test_ensembles_are_not_exported_and_hazards_with_a_word_of_warning(self):
+        for stage, code, says in (("team", 64, "is an ensemble of 3 models"), ("hazard", 0, "the chance of an error")):
+            done = runs.tdrm("export", self.folder / stage, self.root / f"exported-{stage}")
+            self.assertEqual(done.returncode, code, done.stdout)
+            self.assertIn(says, done.stdout)
+        self.assertFalse((self.root / "exported-team").exists())
 
     def scores(self, folder):
         return [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
@@ -310,6 +327,11 @@ class Values(unittest.TestCase):
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         done = runs.tdrm(*runs.run_arguments(folder, config=config, more=["--only", "texts"]))
         scores = self.scores(folder / "texts") if done.returncode == 0 else []
+        if scores:
+            manifest = json.loads((folder / "texts/manifest.json").read_text())
+            self.assertEqual({file["name"] for file in manifest["files"]}, {"trajectories.h5", "values.h5"})
+            shown = runs.tdrm("show", folder / "texts")
+            self.assertEqual(shown.returncode, 0, shown.stdout)
         shutil.rmtree(folder)
         return done, scores
 

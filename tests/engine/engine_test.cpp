@@ -9,6 +9,7 @@
 #include "../../src/engine/cpu_training.hpp"
 #include "../rollout/toy.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/words.hpp"
 
 namespace tdrm::engine {
 namespace {
@@ -26,9 +27,7 @@ protected:
     [[nodiscard]] static double rounding(double fp32) { return GetParam() == DeviceKind::cpu ? fp32 : 0.05; }
 };
 const auto kEngines = testing::Values(DeviceKind::cpu, DeviceKind::emulated);
-const auto name_of = [](const auto& info) {
-    return std::string(enum_names(info.param)[static_cast<std::size_t>(info.param)].second);
-};
+const auto name_of = [](const auto& info) { return std::string(word_of(info.param)); };
 INSTANTIATE_TEST_SUITE_P(All, Engines, kEngines, name_of);
 
 std::vector<float> read(const Engine& engine, Array array) {

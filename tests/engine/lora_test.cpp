@@ -6,6 +6,7 @@
 
 #include "../rollout/toy.hpp"
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/words.hpp"
 
 namespace tdrm::engine {
 namespace {
@@ -23,9 +24,8 @@ protected:
     /// Adapters that change something.
     static std::unique_ptr<Engine> adapted(model::Head head = model::Head::language);
 };
-INSTANTIATE_TEST_SUITE_P(All, Lora, testing::Values(DeviceKind::cpu, DeviceKind::emulated), [](const auto& of) {
-    return std::string(enum_names(of.param)[static_cast<std::size_t>(of.param)].second);
-});
+INSTANTIATE_TEST_SUITE_P(All, Lora, testing::Values(DeviceKind::cpu, DeviceKind::emulated),
+                         [](const auto& of) { return std::string(word_of(of.param)); });
 
 const LoraOptions kOptions{.rank = 3, .alpha = 6};
 

@@ -183,6 +183,33 @@ TEST(Manifest, NamesDamagedTruncatedAndMissingFiles) {
     EXPECT_TRUE(verify(folder.path()).at(0).starts_with("b.h5 is missing"));
 }
 
+/// What another user sees of a folder, in a process of their own. @return 0 as wanted
+int look_as_nobody(const std::filesystem::path& folder) {
+    if (::geteuid() == 0 && ::seteuid(65534) != 0) return 2;
+    try {
+        (void)verify(folder);
+    } catch (const IoError& error) {
+        return std::string(error.what()).find("permission denied") != std::string::npos ? 0 : 3;
+    }
+    return 4;
+}
+
+TEST(Manifest, FilesThatAUserMayNotReadAreNotDamaged) {
+    const TemporaryFolder folder;
+    write_manifest(folder.path(), std::vector{write_sample(folder / "a.h5")});
+    for (const auto& closed : {folder.path(), folder / "a.h5", folder / "manifest.json"}) {
+        std::filesystem::permissions(folder.path(), std::filesystem::perms(0755));
+        std::filesystem::permissions(closed, std::filesystem::perms::none);
+        const pid_t child = ::fork();
+        if (child == 0) std::_Exit(look_as_nobody(folder.path()));
+        int status = 0;
+        ::waitpid(child, &status, 0);
+        std::filesystem::permissions(closed, std::filesystem::perms(0755));
+        EXPECT_TRUE(WIFEXITED(status));
+        EXPECT_EQ(WEXITSTATUS(status), 0) << closed;
+    }
+}
+
 TEST(Manifest, EveryFlippedBitOfItsOwnIsSeen) {
     const TemporaryFolder folder;
     write_manifest(folder.path(), std::vector<FileEntry>{write_sample(folder / "a.h5")});

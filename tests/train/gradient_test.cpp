@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "tdrm/base/words.hpp"
 #include "tdrm/rollout/features.hpp"
 
 namespace tdrm::train {
@@ -170,7 +171,7 @@ private:
 };
 
 void expect_value_twin(const reward::TargetOptions& options, const ValueData& value_data = short_data()) {
-    SCOPED_TRACE(std::string(enum_names(options.kind)[static_cast<std::size_t>(options.kind)].second));
+    SCOPED_TRACE(std::string(word_of(options.kind)));
     const ToyTask task;
     Learner trainee(model::Head::value);
     const auto& [data, rows, batch, few_tokens] = value_data;

@@ -87,7 +87,7 @@ int export_model(const ExportRequest& request);
 
 struct CheckModelRequest {
     std::string directory, reference;
-    double tolerance = 1e-4;
+    double tolerance = 1e-3;
     engine::DeviceKind device = engine::DeviceKind::cpu;
     model::Products products = model::Products::fp32;
 };
@@ -96,6 +96,8 @@ int check_model(const CheckModelRequest& request);
 
 /// Version, revision, compiler, libraries: one line.
 [[nodiscard]] std::string build_info();
+/// The model of the processor and a hash of what it can do.
+[[nodiscard]] std::string processor_info();
 /// The same and more, a line each: whatever a report of a fault should say about the program and the processor.
 [[nodiscard]] std::string about();
 /// What has to be equal on all ranks of an exact run: build, processor model.

@@ -41,9 +41,6 @@ enum class Work { updates, trained, generated, scored, flop };
 
 inline constexpr std::size_t kSections = enum_names(Section{}).size();
 inline constexpr std::size_t kWorks = enum_names(Work{}).size();
-[[nodiscard]] constexpr std::string_view name(Section section) {
-    return enum_names(section)[static_cast<std::size_t>(section)].second;
-}
 
 /// Seconds by section, amounts by kind of work.
 struct Sheet {

@@ -190,6 +190,12 @@ template <OptionsStruct T>
     return to_text(codec(options, {}).write(true));
 }
 
+/// Whether all fields that are part of an identity are as a fresh T has them.
+template <OptionsStruct T>
+[[nodiscard]] bool untouched(const T& options) {
+    return identity(options) == identity(T{});
+}
+
 /// Help on a dotted key ("target.lambda"), or on all fields for "". @throws ConfigError for an unknown key.
 template <OptionsStruct T>
 [[nodiscard]] std::string explain(T options, std::string_view key) {
@@ -229,14 +235,15 @@ Codec codec(T& value, const Range&) {
     const auto read = [&value, fields](const Yaml& node, const Reading& reading) {
         static_cast<void>(value);  // clang misses a use where nothing validates
         [[maybe_unused]] const std::size_t before = reading.problems.size();
+        const Yaml* map = &node;
+        [[maybe_unused]] Yaml whole = Yaml::map();
         if constexpr (requires { T::kShorthand; }) {
             if (node.is_scalar() && !node.is_null()) {
-                Yaml whole = Yaml::map();
                 whole.at(T::kShorthand) = node;
-                return fields->read(whole, reading);
+                map = &whole;
             }
         }
-        fields->read(node, reading);
+        fields->read(*map, reading);
         if constexpr (requires { value.validate(); }) {
             if (reading.problems.size() != before) return;
             for (const std::string& sentence : value.validate()) {

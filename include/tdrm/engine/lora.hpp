@@ -29,6 +29,7 @@ struct LoraOptions {
     /// Whether something learns in the place of all weights.
     [[nodiscard]] bool active() const { return rank > 0 || head; }
     void fields(Fields& f);
+    [[nodiscard]] std::vector<std::string> validate() const;
 };
 
 /// Numbers that learn, and those that are kept once more.

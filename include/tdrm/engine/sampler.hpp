@@ -22,6 +22,8 @@ struct SamplerOptions {
 
     void fields(Fields& f);
     [[nodiscard]] bool truncates() const { return top_k > 0 || top_p < 1 || min_p > 0; }
+    /// Tokens of an answer at most. @param of_task where nothing is said
+    [[nodiscard]] int longest(int of_task) const { return max_tokens > 0 ? max_tokens : of_task; }
     [[nodiscard]] float logprob_temperature() const { return temperature > 0 ? static_cast<float>(temperature) : 1.0F; }
 };
 

@@ -46,7 +46,7 @@ enum class RopeKind { plain, linear, dynamic, llama3, yarn, longrope };
                                                                  {RopeKind::longrope, "longrope"}}};
 }
 
-/// Numbers of such a stretch; each kind reads its own (docs/models.md has the formulas).
+/// Numbers of such a stretch; each kind reads its own (formulas: src/model/rotary.cpp).
 struct RopeScaling {
     RopeKind kind = RopeKind::plain;
     double factor = 1;              ///< slow frequencies are divided by it

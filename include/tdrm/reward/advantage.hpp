@@ -86,7 +86,7 @@ struct BaselineDoubt {
 ///   s2 = mean variance of R within a problem of two or more answers (ddof 1),
 ///   tau2 = max(0, mean ((mean R - V(s_0))^2 - s2 / G)), G the problem's answers.
 ///
-/// 0 and 0 where no other problem tells. [methods.md 1.1, formula 4; idea of arXiv 2603.10848]
+/// 0 and 0 where no other problem tells. (Idea of arXiv 2603.10848.)
 [[nodiscard]] std::vector<BaselineDoubt> baseline_doubts(const BaselineEvidence& evidence);
 
 /// Number of tokens that each state's action has: step t + 1 for t < T, then the tail. `step_end_T` are ascending

@@ -37,13 +37,17 @@ struct ModelName {
 [[nodiscard]] Attributes answer_attributes(const task::Task& task, const ModelName& policy, const std::string& split,
                                            const engine::SamplerOptions& sampler, std::uint64_t seed);
 
-/// Those attributes of a file of trajectories, for files that hold the same answers again.
+/// The attributes of a file of trajectories, for files that hold the same answers again.
 [[nodiscard]] Attributes attributes_of(const store::FileReader& trajectories);
 
 /// Writes /vocabulary: the ids among `tokens` with the bytes that each adds to a text, so that readers need no
 /// tokenizer. Local. @throws DataError for an id outside the vocabulary
 void write_vocabulary(store::FileWriter& file, const task::Task& task,
                       std::initializer_list<std::span<const std::int32_t>> tokens);
+
+/// Writes `directory`/trajectories.h5, which belongs into the folder's manifest. Local.
+[[nodiscard]] store::FileEntry write_trajectories(const std::filesystem::path& directory, const task::Task& task,
+                                                  const Trajectories& answers, const Attributes& attributes);
 
 /// Writes `directory`/trajectories.h5, labels.h5 if `labels` has a kind, and the manifest. Local.
 void write_answers(const std::filesystem::path& directory, const task::Task& task, const Trajectories& answers,

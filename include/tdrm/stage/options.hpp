@@ -34,7 +34,7 @@ using EvalListener =
                                                   engine::Engine& policy, const EvalOptions& options, int slots,
                                                   std::uint64_t seed, std::int64_t updates, EvalListener listener = {});
 
-/// Figures of judged answers: pass@1, majority vote, lengths, what went wrong.
+/// Figures of judged answers: pass@1, the share of problems that any answer solves, mean length, share of cut ones.
 [[nodiscard]] train::Metrics answer_metrics(const rollout::Trajectories& answers);
 
 }  // namespace tdrm::stage

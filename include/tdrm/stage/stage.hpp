@@ -43,11 +43,21 @@ public:
     [[nodiscard]] virtual std::optional<Memory> memory(const Planned&) const { return Memory(); }
 };
 
+/// What stages leave for each other, as flags.
+enum Leaves : unsigned { kNothing = 0, kPolicy = 1, kValues = 2, kAnswers = 4, kFeatures = 8 };
+
+/// An option that names another stage, and what that may have left. "values[]" is a list.
+struct ReferenceKey {
+    std::string key;
+    unsigned takes;
+};
+
 /// A kind of stage.
 struct StageKind {
-    std::string summary;                  ///< one line of help
-    std::vector<std::string> references;  ///< option keys that name other stages; "values[]" is a list
-    bool trains = false;                  ///< has commits and a best one
+    std::string summary;  ///< one line of help
+    unsigned leaves = kNothing;
+    std::vector<ReferenceKey> references;
+    bool trains = false;  ///< has commits and a best one
     std::function<std::unique_ptr<Stage>(const Yaml& options, const std::string& path, Problems& problems)> make;
     std::function<std::string(std::string_view key)> explain;
     std::function<std::vector<std::string>()> keys;  ///< that `explain` knows
@@ -71,8 +81,8 @@ struct StageKind {
 
 /// Fills the functions of a kind from its options struct and its stage class.
 template <class Options, class StageClass>
-StageKind kind_of(std::string summary, std::vector<std::string> references, bool trains = false) {
-    StageKind kind{std::move(summary), std::move(references), trains, {}, {}, {}};
+StageKind kind_of(std::string summary, unsigned leaves, std::vector<ReferenceKey> references, bool trains = false) {
+    StageKind kind{std::move(summary), leaves, std::move(references), trains, {}, {}, {}};
     kind.make = [](const Yaml& yaml, const std::string& path, Problems& problems) -> std::unique_ptr<Stage> {
         Options options;
         parse(yaml, options, problems, path);

@@ -135,6 +135,8 @@ public:
     [[nodiscard]] std::vector<std::string> read_strings(std::string_view name) const;
 
     [[nodiscard]] bool has_attribute(std::string_view object, std::string_view name) const;
+    /// Names of all attributes of the root, sorted.
+    [[nodiscard]] std::vector<std::string> attribute_names() const;
     [[nodiscard]] Attribute attribute(std::string_view object, std::string_view name) const;
     /// The same with the type that the caller expects: std::string, std::int64_t or double.
     template <class T>

@@ -25,11 +25,13 @@ struct Manifest {
 void write_manifest(const std::filesystem::path& directory, std::span<const FileEntry> files,
                     const nlohmann::json& extra = nlohmann::json::object());
 
-/// @throws DataError if the manifest is missing, damaged, or names files outside the folder
+/// @throws DataError if the manifest is missing, damaged, or names files outside the folder. IoError if this user may
+/// not read it
 [[nodiscard]] Manifest read_manifest(const std::filesystem::path& directory);
 
 /// What is wrong with the files of a folder, one line for each damaged, truncated or missing one; empty if it is whole.
-/// Reads every byte (about 2 GB/s from the page cache). Local; never throws for damage.
+/// Reads every byte (about 2 GB/s from the page cache). Local; never throws for damage. @throws IoError if this user
+/// may not read them
 [[nodiscard]] std::vector<std::string> verify(const std::filesystem::path& directory);
 
 /// The same for one file of the manifest; empty if it is whole.

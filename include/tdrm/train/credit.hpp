@@ -62,7 +62,7 @@ struct RlBatch {
 };
 
 /// 1 - Var(y - V) / Var(y - mean y) over the states that a token follows, y the answer's outcome: above 0 where values
-/// say more about outcomes than their mean does. 0 where all outcomes are alike. [methods.md 1.1, formula 3]
+/// say more about outcomes than their mean does. 0 where all outcomes are alike.
 [[nodiscard]] double explained_variance(const RlBatch& batch);
 
 /// Local, but for parts that aren't. Rewards and advantages of a batch, the same on every rank. `values` may be empty

@@ -13,7 +13,7 @@ void write_rl_batch(const std::filesystem::path& path, const task::Task& task, c
                     const rollout::Attributes& attributes);
 
 /// Local. Answers with what models said of them, as write_rl_batch wrote them; and the stored rewards and advantages.
-/// @throws DataError if it lacks anything
+/// @throws DataError if answers, rewards or advantages are missing; the rest is there where models said anything
 [[nodiscard]] RlBatch read_rl_batch(const std::filesystem::path& path);
 
 }  // namespace tdrm::train

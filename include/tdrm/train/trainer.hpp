@@ -110,7 +110,7 @@ struct TrainerOptions {
     /// Models that an objective keeps beside the trainees: their weights are in every commit, under their names.
     std::vector<Trainee> companions{};
     nlohmann::json
-        body{};  ///< of heads whose commits don't hold it: where it is (stage::BodyReference); null otherwise
+        body{};  ///< of heads whose commits don't hold it: where it is (docs/formats/checkpoint.md); null otherwise
 };
 
 /// How training ended.
