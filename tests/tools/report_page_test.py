@@ -79,7 +79,7 @@ class Page(unittest.TestCase):
         vote = found.methods["majority vote"].curve()[-1][1]
         self.assertEqual(best.policy_flop, vote.flop)
         self.assertGreater(best.flop, 1.5 * vote.flop)  # the value model is as large as the policy
-        self.assertEqual(list(found.floor), ["pass@1 of base (the run has no greedy decoding)"])
+        self.assertEqual(list(found.floor), ["pass@1 of base among the candidates (the run has no greedy decoding)"])
 
     def test_answers_read_block_by_block_are_those_of_the_file(self):
         answers = Answers(self.cands)

@@ -156,7 +156,7 @@ class Methods(Made):
         self.assertEqual(list(found["search"].methods), ["greedy search by td"])
 
     def test_the_floor_is_greedy_decoding_where_there_is_one(self):
-        self.assertEqual(list(self.comparison(self.make("drawn")).floor), ["pass@1 of base (the run has no greedy decoding)"])
+        self.assertEqual(list(self.comparison(self.make("drawn")).floor), ["pass@1 of base among the candidates (the run has no greedy decoding)"])
         path = self.make("greedy", {"floor": {"results": evaluation(base=[1, 0, 0, 0])}})
         make_answers(path / "floor" / "base", [[1], [0], [0], [0]], temperature=0.0)
         ((label, (entry,)),) = self.comparison(path).floor.items()

@@ -9,8 +9,10 @@ from .markup import duration, escape, number, paragraph, table
 from .study import differing
 
 PHASES = ("batch", "gradient", "sum", "step", "eval", "commit")
+SECTIONS = {"generate": "#7A5195", "score": "#B8A800", "work": "#5b8a9a", "merge": "#9ca3af"}  # of stages that don't train
 MEANING = {"batch": "drawing a batch (rl: generating and scoring)", "gradient": "gradients", "sum": "summing over ranks, waiting included",
-           "step": "AdamW", "eval": "evaluation", "commit": "commits"}
+           "step": "AdamW", "eval": "evaluation", "commit": "commits", "generate": "generating (search)", "score": "scoring (search)",
+           "work": "other work of stages that don't train", "merge": "joining their parts"}
 
 
 def phases_of(stage):
@@ -18,6 +20,12 @@ def phases_of(stage):
     found = {name: float(np.nansum(stage.timing[name])) for name in stage.timing if name != "update"}
     known = {name: found[name] for name in PHASES if name in found}
     return {**known, **{name: seconds for name, seconds in found.items() if name not in known and "/" not in name}}
+
+
+def sections_of(run, name):
+    """The same of a stage that doesn't train, in its newest start; {} if nobody noted it."""
+    sections = run.performance.get(name, {}).get("sections", {})
+    return {section: sections[section]["avg"] for section in SECTIONS if sections.get(section, {}).get("avg")}
 
 
 def _short(name):
@@ -52,7 +60,7 @@ def stage_rows(run):
 
 
 def time_figure(run):
-    """Bars: seconds of each stage, training stages parted by phase."""
+    """Bars: seconds of each stage, training stages parted by phase, others as their newest start was."""
     seconds = {name: value for name, value in run.seconds().items() if name in run.stages}
     if not seconds:
         return None
@@ -61,8 +69,8 @@ def time_figure(run):
     shown = {}
     for y, name in enumerate(names):
         left = 0.0
-        for phase, value in phases_of(run.stages[name]).items():
-            tone = COLOURS[PHASES.index(phase)] if phase in PHASES else "#9ca3af"
+        for phase, value in (phases_of(run.stages[name]) or sections_of(run, name)).items():
+            tone = COLOURS[PHASES.index(phase)] if phase in PHASES else SECTIONS.get(phase, "#9ca3af")
             shown.setdefault(phase, axis.barh(y, value, left=left, color=tone, height=0.7))
             left += value
         rest = max(seconds[name] - left, 0)
@@ -70,7 +78,10 @@ def time_figure(run):
     axis.set_yticks(range(len(names)), names)
     axis.grid(axis="y", visible=False)
     axis.set_xlabel("seconds")
-    axis.legend(shown.values(), [MEANING.get(name, name) for name in shown], loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
+    ordered = [name for name in (*PHASES, *SECTIONS) if name in shown]
+    ordered += [name for name in shown if name not in ordered and name != "all else"] + ["all else"]
+    axis.legend([shown[name] for name in ordered], [MEANING.get(name, name) for name in ordered], loc="upper center", bbox_to_anchor=(0.45, -0.6 / drawing.get_figheight()),
+                ncols=3, fontsize=8)
     return drawing
 
 

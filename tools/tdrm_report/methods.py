@@ -171,7 +171,7 @@ def _floor(study, comparison, run, stage, candidates):
         limit = next((curve for curve in stage.results["curves"] if curve["method"] == "pass@N"), None)
         if limit is None or limit["points"][0]["n"] != 1:
             return
-        label, entry = f"pass@1 of {policy} (the run has no greedy decoding)", limit["points"][0]
+        label, entry = f"pass@1 of {policy} among the candidates (the run has no greedy decoding)", limit["points"][0]
     comparison.floor.setdefault(label, []).append(entry)
 
 

@@ -163,6 +163,12 @@ class Run:
             found = Stage(folder.name, record.get("kind", "?"), folder, record)
         return found
 
+    @cached_property
+    def performance(self):
+        """Stages of performance.json by name, which is no result: {} if it is missing or damaged."""
+        path = self.path / "performance.json"
+        return {} if sealed_json_problem(path) else read_json(path).get("stages", {})
+
     def configuration(self):
         """What the run does, its seeds and place aside: equal for runs that are repetitions of each other."""
         return {path: value for path, value in self.config.items() if path[-1] not in ("seed", "dir")}

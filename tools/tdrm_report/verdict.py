@@ -93,8 +93,9 @@ def figure(rows):
     reach = 1.5 * max(high - low, 0.1)
     ends = [value for row in shown for value in (row[2].low, row[2].high) if np.isfinite(value)]
     axis.set_xlim(max(min([*ends, low]), low - reach) - 0.03 * reach, min(max([*ends, high]), high + reach) + 0.03 * reach)
-    axis.set_xlabel("share of problems solved, minus the baseline's (points)")
-    axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.4g}")
+    against = {base.label for base in bases.values()}
+    axis.set_xlabel(f"share of problems solved, minus that of {against.pop() if len(against) == 1 else 'the baseline'} (points)")
+    axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.4g}".replace("-", "\N{MINUS SIGN}") if round(value, 6) else "0")
     return drawing
 
 
