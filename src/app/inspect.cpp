@@ -63,7 +63,7 @@ void print_stage(const fs::path& stage, const stage::StageRecord& record) {
     std::printf("%-30s %-10s %-9s %8s %6s %9.1f\n", stage.filename().c_str(), record.kind.c_str(),
                 record.done ? "done" : "unfinished", number(made, made > 0).c_str(), number(best, best >= 0).c_str(),
                 megabytes(stage));
-    if (!results.empty()) std::printf("    %s\n", results.dump().c_str());
+    if (!results.empty()) std::printf("    %s\n", stage::figures_text(results).c_str());
 }
 
 /// What is wrong with the metrics of a training stage, as its last commit knows them.

@@ -123,9 +123,8 @@ private:
             record.files = stage::loose_files(directory);
             record.write(directory);
             const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-            log::info(
-                cat(node.name, " done in ", time_text(seconds),
-                    ranks_.root() && !record.outcome.results.empty() ? "  " + record.outcome.results.dump() : ""));
+            const std::string figures = stage::figures_text(record.outcome.results);
+            log::info(cat(node.name, " done in ", time_text(seconds), figures.empty() ? "" : ": ", figures));
             note("finished", node.name, seconds);
         });
     }

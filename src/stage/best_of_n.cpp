@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -259,10 +260,14 @@ public:
                         "members: 2.")));
         }
         const auto quintile = quintiles(context, data);
+        nlohmann::json headline = nlohmann::json::object();
         context.ranks.agree("best-of-N curves", [&] {
-            if (context.ranks.root()) write_results(context.directory, report(context, data, judges, quintile));
+            if (!context.ranks.root()) return;
+            const auto results = report(context, data, judges, quintile);
+            write_results(context.directory, results);
+            headline = headline_of(results);
         });
-        return {};
+        return {0, -1, headline};
     }
 
     [[nodiscard]] std::string plan(const task::Task&) const override {
@@ -282,6 +287,20 @@ public:
     }
 
 private:
+    /// Accuracy with all candidates, by method: without value models, and of each model by its first score.
+    [[nodiscard]] static nlohmann::json headline_of(const nlohmann::json& results) {
+        nlohmann::json headline = nlohmann::json::object();
+        std::set<std::string> models;
+        for (const auto& curve : results.at("curves")) {
+            if (curve.contains("vote") || curve.at("points").empty()) continue;
+            if (curve.contains("model") && !models.insert(curve.at("model")).second) continue;
+            const auto& last = curve.at("points").back();
+            headline["N"] = last.at("n");
+            headline[curve.at("method").get<std::string>()] = last.at("mean");
+        }
+        return headline;
+    }
+
     /// A value model, and what it says of the candidates.
     struct Judge {
         std::string label;

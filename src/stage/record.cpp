@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -108,6 +109,25 @@ json metrics_json(const train::Metrics& metrics) {
     json j = json::object();
     for (const auto& [name, value] : metrics.entries()) j[name] = std::isfinite(value) ? json(value) : json();
     return j;
+}
+
+std::string figures_text(const json& figures) {
+    std::string text;
+    const auto add = [&](const std::string& name, const json& figure) {
+        char number[32] = "";
+        if (figure.is_number_float()) std::snprintf(number, sizeof number, "%.4g", figure.get<double>());
+        const std::string word = figure.is_string() ? figure.get<std::string>() : figure.dump();
+        text += cat(text.empty() ? "" : ", ", name, " ", *number != 0 ? number : word);
+    };
+    for (const auto& [name, figure] : figures.items()) {
+        if (!figure.is_object()) {
+            add(name, figure);
+            continue;
+        }
+        for (const auto& [of, inner] : figure.items())
+            if (inner.is_number()) add(cat(name, " of ", of), inner);
+    }
+    return text;
 }
 
 void write_results(const fs::path& directory, const json& results) {

@@ -173,6 +173,9 @@ class Values(unittest.TestCase):
                 expected.append(np.mean([right[row] for row in rows if score[row] == best]))  # equals share the choice
             np.testing.assert_allclose(curves[baseline]["per_problem"], expected, atol=1e-12)
             self.assertNotIn("model", curves[baseline])
+        headline = json.loads((self.folder / "alone/stage.json").read_text())["results"]
+        self.assertEqual(set(headline), {"N", "majority", "pass@N", "mc last", "log_prob", "mean_log_prob", "shortest"})
+        self.assertEqual(headline["shortest"], curves["shortest"]["points"][-1]["mean"])
         self.refuse(64, "have no log-probs (they are scripted or from elsewhere), which baseline log_prob needs",
                     "stages.bon.baselines=[log_prob]", again="bon")
         self.refuse(64, "keep_body: is false, but the whole model is trained", "stages.mc.keep_body=false", again="mc")

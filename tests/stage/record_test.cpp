@@ -24,6 +24,18 @@ StageRecord good_record() {
     return record;
 }
 
+TEST(Figures, AreALineForPeople) {
+    const nlohmann::json figures{{"N", 16},
+                                 {"by", "log_loss"},
+                                 {"estimands", {{"outcome", "a long explanation"}}},
+                                 {"majority", 0.186666},
+                                 {"nothing", nullptr},
+                                 {"pass@1", {{"base", 0.1}, {"rule", 0.125}}}};
+    EXPECT_EQ(figures_text(figures),
+              "N 16, by log_loss, majority 0.1867, nothing null, pass@1 of base 0.1, pass@1 of rule 0.125");
+    EXPECT_EQ(figures_text(nlohmann::json::object()), "");
+}
+
 TEST(Record, IsReadAsItWasWritten) {
     const store::TemporaryFolder folder("record");
     good_record().write(folder.path());

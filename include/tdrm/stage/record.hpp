@@ -31,6 +31,9 @@ struct StageRecord {
 
 /// Figures for stage.json and results.json; null for numbers that aren't finite, which JSON can't hold.
 [[nodiscard]] nlohmann::json metrics_json(const train::Metrics& metrics);
+/// The figures of a stage as a line for people: "N 64, majority 0.388, td last 0.753, pass@1 of base 0.2". What is
+/// nested deeper, and texts within, are left out.
+[[nodiscard]] std::string figures_text(const nlohmann::json& figures);
 /// Writes `directory`/results.json: what the report shows. Local. @throws IoError
 void write_results(const std::filesystem::path& directory, const nlohmann::json& results);
 
