@@ -143,19 +143,15 @@ std::string kind_behind(const plan::Plan& plan, const plan::Reference& reference
 void check_references(const plan::Plan& plan, const plan::StageNode& node, Problems& problems) {
     const auto kind = stage::stage_kinds().find(node.kind);
     if (kind == stage::stage_kinds().end()) return;
-    for (const plan::Reference& reference : node.inputs) {
-        const std::string path = "stages." + node.name + "." + reference.key;
-        const auto bracket = reference.key.find('[');
-        const std::string key = reference.key.substr(0, bracket) + (bracket == std::string::npos ? "" : "[]");
-        const auto takes = std::ranges::find(kind->second.references, key, &stage::ReferenceKey::key);
-        const auto other = stage::stage_kinds().find(kind_behind(plan, reference));
-        if (takes == kind->second.references.end() || other == stage::stage_kinds().end()) continue;
-        if ((takes->takes & other->second.leaves) == 0)
-            problems.push_back({"", path,
+    for (const auto& [key, takes] : kind->second.references)
+        for (const plan::Reference& reference : node.inputs_of(key.substr(0, key.find('[')))) {
+            const auto other = stage::stage_kinds().find(kind_behind(plan, reference));
+            if (other == stage::stage_kinds().end() || (takes & other->second.leaves) != 0) continue;
+            problems.push_back({"", "stages." + node.name + "." + reference.key,
                                 cat(reference.text(), " is a stage of kind ", other->first, ", which leaves ",
-                                    leaves_text(other->second.leaves), ", but this takes ", leaves_text(takes->takes),
+                                    leaves_text(other->second.leaves), ", but this takes ", leaves_text(takes),
                                     ". Name another stage.")});
-    }
+        }
 }
 
 /// Models and runs from elsewhere that a start needs must be there before it works for hours.

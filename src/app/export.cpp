@@ -157,7 +157,7 @@ int export_model(const ExportRequest& request) {
             throw ConfigError(cat(request.source, " is an ensemble of ", members,
                                   " models (a folder holds one, whose values would be others). Train one with "
                                   "members: 1, or let stages here use it."));
-        if (record.outcome.results.value("values", stage::kChances) == std::string(stage::kHazards))
+        if (stage::is_of_hazards(record))
             log::warn(request.source +
                       " was trained by target.kind: hazard, so what the folder gives is the chance of "
                       "an error in a step: larger is worse.");

@@ -142,7 +142,7 @@ bool is_of_hazards(const fs::path& run, const std::string& label) {
     const bool elsewhere = label.starts_with("run:");
     const StagePlace place = StagePlace::parse(elsewhere ? label.substr(4) : label);
     const auto record = stage::StageRecord::read(elsewhere ? place.directory() : run / place.stage);
-    return record && record->outcome.results.value("values", stage::kChances) == std::string(stage::kHazards);
+    return record && stage::is_of_hazards(*record);
 }
 
 /// Values that a stage of kind best_of_n or score wrote.

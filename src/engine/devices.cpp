@@ -11,7 +11,6 @@
 #include "device_engine.hpp"
 #include "processors.hpp"
 #include "tdrm/base/errors.hpp"
-#include "tdrm/base/log.hpp"
 #include "tdrm/gpu/plugin.hpp"
 
 namespace tdrm::engine {

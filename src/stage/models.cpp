@@ -4,7 +4,6 @@
 #include "tdrm/engine/ensemble.hpp"
 #include "tdrm/engine/lora.hpp"
 #include "tdrm/model/pretrained.hpp"
-#include "tdrm/stage/record.hpp"
 #include "tdrm/store/checkpoint.hpp"
 #include "tdrm/text/tokenizer.hpp"
 #include "tdrm/train/state.hpp"
@@ -244,11 +243,15 @@ std::unique_ptr<engine::Engine> load_value_model(StageContext& context, const In
     return engine::together(load_value_members(context, input, options));
 }
 
+bool is_of_hazards(const StageRecord& record) {
+    return record.outcome.results.value("values", kChances) == std::string(kHazards);
+}
+
 bool is_of_hazards(StageContext& context, const Input& value) {
     if (value.is_foreign()) return false;
     return context.ranks.agree("reading what " + value.label + " is", [&] {
         const auto record = StageRecord::read(value.directory.parent_path());
-        return record && record->outcome.results.value("values", kChances) == std::string(kHazards);
+        return record && is_of_hazards(*record);
     });
 }
 

@@ -80,8 +80,8 @@ def time_figure(run):
     axis.set_xlabel("seconds")
     ordered = [name for name in (*PHASES, *SECTIONS) if name in shown]
     ordered += [name for name in shown if name not in ordered and name != "all else"] + ["all else"]
-    axis.legend([shown[name] for name in ordered], [MEANING.get(name, name) for name in ordered], loc="upper center", bbox_to_anchor=(0.45, -0.6 / drawing.get_figheight()),
-                ncols=3, fontsize=8)
+    axis.legend([shown[name] for name in ordered], [MEANING.get(name, name) for name in ordered], loc="upper center",
+                bbox_to_anchor=(0.45, -0.6 / drawing.get_figheight()), ncols=3, fontsize=8)
     return drawing
 
 

@@ -34,10 +34,10 @@ SECTIONS = (
 def build(study, directory, wanted=None):
     """Writes index.html and plots/ into `directory`; returns the path of the page."""
     began = time.time()
-    directory.mkdir(parents=True, exist_ok=True)
-    album = Album(directory)
     arms = collect(study)
     require_baseline(arms, wanted)
+    directory.mkdir(parents=True, exist_ok=True)
+    album = Album(directory)
     bodies = {}
     bodies["verdict"], headline = verdict.section(study, arms, album, wanted)
     bodies["scaling"] = scaling.section(study, album)

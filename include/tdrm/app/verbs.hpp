@@ -94,10 +94,10 @@ struct CheckModelRequest {
 /// Local. `tdrm check-model`: 65 if log-probs or values differ by more than the tolerance, or a greedy token does.
 int check_model(const CheckModelRequest& request);
 
-/// Version, revision, compiler, libraries: one line.
-[[nodiscard]] std::string build_info();
 /// The model of the processor and a hash of what it can do.
 [[nodiscard]] std::string processor_info();
+/// Version, revision, compiler, libraries: one line.
+[[nodiscard]] std::string build_info();
 /// The same and more, a line each: whatever a report of a fault should say about the program and the processor.
 [[nodiscard]] std::string about();
 /// What has to be equal on all ranks of an exact run: build, processor model.

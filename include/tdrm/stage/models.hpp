@@ -7,6 +7,7 @@
 #include "tdrm/engine/load.hpp"
 #include "tdrm/rollout/value_reader.hpp"
 #include "tdrm/stage/context.hpp"
+#include "tdrm/stage/record.hpp"
 
 namespace tdrm::stage {
 
@@ -53,6 +54,8 @@ struct ValueHeads {
 /// What the values of a stage's model are, in its record: chances of success, or hazards (reward::TargetKind::hazard).
 inline constexpr const char* kChances = "chances";
 inline constexpr const char* kHazards = "hazards";
+/// Whether a finished value stage made a model of hazards.
+[[nodiscard]] bool is_of_hazards(const StageRecord& record);
 /// Collective. Whether an input is a model of hazards; models from elsewhere aren't.
 [[nodiscard]] bool is_of_hazards(StageContext& context, const Input& value);
 /// Collective. @throws ConfigError if it is, where a larger value must be better. @param who begins the message

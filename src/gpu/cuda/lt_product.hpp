@@ -36,7 +36,7 @@ private:
 [[nodiscard]] Gemm representative(const Gemm& gemm);
 
 /// Whether an algorithm adds up each result in one piece, so that the others' shapes don't show in its bits.
-bool keeps_sums_whole(const cublasLtMatmulAlgo_t& algorithm);
+[[nodiscard]] bool keeps_sums_whole(const cublasLtMatmulAlgo_t& algorithm);
 
 /// Bytes at whose multiples the operands of a product begin, and their rows.
 inline constexpr std::uint32_t kOperandAlignment = 16;
