@@ -86,7 +86,7 @@ class Process(unittest.TestCase):
     def test_what_is_imported_trains_and_scores_alike_on_1_and_2_ranks(self):
         one, two = self.folder / "1", self.folder / "2"
         done = runs.finish(one, config=self.config)
-        self.assertIn('"kept solutions":60', done.stdout)
+        self.assertIn("kept solutions 60", done.stdout)
         self.check_import(one / "steps")
         self.check_soft(one)
         self.check_shown(one)
