@@ -1,7 +1,6 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -10,6 +9,7 @@
 
 #include "machine.hpp"
 #include "tdrm/app/verbs.hpp"
+#include "tdrm/base/clock.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/engine/acceptance.hpp"
 #include "tdrm/engine/self_test.hpp"
@@ -19,10 +19,6 @@
 
 namespace tdrm::app {
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 /// @param invariant see rows_are_invariant
 std::string rank_line(int rank, bool invariant) {
@@ -39,9 +35,9 @@ std::string rank_line(int rank, bool invariant) {
 
 double fsync_milliseconds(const std::string& directory) {
     const auto path = std::filesystem::path(directory) / ".doctor";
-    const auto start = std::chrono::steady_clock::now();
+    const double start = steady_seconds();
     store::write_text_atomic(path, std::string(1 << 20, 'x'));
-    const double seconds = seconds_since(start);
+    const double seconds = steady_seconds() - start;
     std::filesystem::remove(path);
     return seconds * 1e3;
 }

@@ -3,7 +3,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "machine.hpp"
+#include "tdrm/base/clock.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/hash.hpp"
 #include "tdrm/base/ledger.hpp"
@@ -26,10 +26,6 @@ namespace tdrm::app {
 namespace {
 
 using nlohmann::json;
-
-double wall_seconds() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 rusage usage() {
     rusage used{};
@@ -209,13 +205,13 @@ void Performance::begin() {
             store::write_sealed(path, content_);
         });
     }
-    wall_ = wall_seconds();
+    wall_ = steady_seconds();
     cpu_ = cpu_seconds();
     (void)ledger::close();
 }
 
 void Performance::end(const std::string& stage) {
-    const RankFigures mine{wall_seconds() - wall_, cpu_seconds() - cpu_, resident_memory().peak, ledger::close()};
+    const RankFigures mine{steady_seconds() - wall_, cpu_seconds() - cpu_, resident_memory().peak, ledger::close()};
     const auto all = ranks_.all_gather_value(mine);
     ranks_.agree("writing performance.json", [&] {
         if (!ranks_.root()) return;

@@ -14,6 +14,7 @@
 #include "performance.hpp"
 #include "stage_place.hpp"
 #include "tdrm/app/verbs.hpp"
+#include "tdrm/base/clock.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/progress.hpp"
@@ -115,14 +116,14 @@ private:
             return begin(node, stage, directory, record);
         });
         if (!ranks_.all(todo)) return;
-        const auto start = std::chrono::steady_clock::now();
+        const double start = steady_seconds();
         record.outcome = measured(stage, context);
         ranks_.agree("finishing stage " + node.name, [&] {
             if (!ranks_.root()) return;
             record.done = true;
             record.files = stage::loose_files(directory);
             record.write(directory);
-            const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+            const double seconds = steady_seconds() - start;
             const std::string figures = stage::figures_text(record.outcome.results);
             log::info(cat(node.name, " done in ", time_text(seconds), figures.empty() ? "" : ": ", figures));
             note("finished", node.name, seconds);

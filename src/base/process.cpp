@@ -12,6 +12,7 @@
 #include <cstring>
 #include <thread>
 
+#include "tdrm/base/clock.hpp"
 #include "tdrm/base/errors.hpp"
 
 namespace tdrm {
@@ -96,14 +97,13 @@ private:
 /// Waits so many seconds for a child to end, and reaps it: true, with its status, or false if it goes on. A child of
 /// which the system knows nothing is gone, and `status` stays.
 bool reap(pid_t pid, double seconds, std::optional<int>& status) {
-    using Clock = std::chrono::steady_clock;
-    const auto start = Clock::now();
+    const double start = steady_seconds();
     for (;;) {
         int found = 0;
         const pid_t got = ::waitpid(pid, &found, WNOHANG);
         if (got == pid) status = found;
         if (got == pid || (got < 0 && errno != EINTR)) return true;
-        if (std::chrono::duration<double>(Clock::now() - start).count() >= seconds) return false;
+        if (steady_seconds() - start >= seconds) return false;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
 }

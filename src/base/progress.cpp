@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 
 #include "console.hpp"
+#include "tdrm/base/clock.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/log.hpp"
 #include "tdrm/base/text.hpp"
@@ -30,10 +30,7 @@ std::string rate_text(double per_second) {
 }  // namespace
 
 Screen Screen::standard() {
-    const auto seconds = [] {
-        return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-    };
-    return {console::is_terminal(), console::width(), seconds, console::draw, log::info};
+    return {console::is_terminal(), console::width(), steady_seconds, console::draw, log::info};
 }
 
 Progress::Progress(std::string label, std::int64_t total, std::int64_t done, Screen screen)

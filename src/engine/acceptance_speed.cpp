@@ -1,13 +1,13 @@
 #include "acceptance_speed.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 #include <vector>
 
 #include "device_engine.hpp"
 #include "device_memory.hpp"
 #include "small_models.hpp"
+#include "tdrm/base/clock.hpp"
 #include "tdrm/base/errors.hpp"
 
 namespace tdrm::engine {
@@ -55,9 +55,6 @@ struct Amounts {
 constexpr Amounts kFull{256, 1024, 64, 256, 100, 1024, 16384, 1024, 4096, 24, 512};
 constexpr Amounts kSmall{16, 40, 4, 5, 2, 9, 64, 32, 64, 4, 16};
 
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
 /// Random numbers that repeat, small enough that nothing overflows.
 std::unique_ptr<Engine> filled(model::ModelSpec spec, DeviceKind kind, model::Head head) {
     spec.head = head;
@@ -103,16 +100,16 @@ double decode_rate(Engine& engine, const Amounts& of) {
         steps.push_back({decoder->open(roots[static_cast<std::size_t>(s / group)]), 7,
                          Random(random_key(3, "slot", static_cast<std::uint64_t>(s))), 0});
     constexpr int warm = 2;
-    auto start = Clock::now();
+    double start = steady_seconds();
     for (int t = 0; t < of.steps; ++t) {
-        if (t == warm) start = Clock::now();
+        if (t == warm) start = steady_seconds();
         const auto choices = decoder->step(steps);
         for (std::size_t s = 0; s < steps.size(); ++s) {
             steps[s].token = choices[s].token;
             ++steps[s].counter;
         }
     }
-    return of.slots * (of.steps - warm) / seconds_since(start);
+    return of.slots * (of.steps - warm) / (steady_seconds() - start);
 }
 
 /// Tokens/s of answers of mixed lengths to prompts of mixed lengths, all of which begin at once.
@@ -131,7 +128,7 @@ double ragged_rate(Engine& engine, const Amounts& of) {
         auto prompt = random_tokens(random, static_cast<std::size_t>(length()), engine.spec().vocab);
         requests.push_back({std::move(prompt), length(), decoder->open()});
     }
-    const auto start = Clock::now();
+    const double start = steady_seconds();
     std::vector<Append> runs;
     for (const Request& request : requests) runs.push_back({request.segment, request.prompt});
     prefill(*decoder, runs);
@@ -154,7 +151,7 @@ double ragged_rate(Engine& engine, const Amounts& of) {
         }
         steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(kept), steps.end());
     }
-    return drawn / seconds_since(start);
+    return drawn / (steady_seconds() - start);
 }
 
 struct Training {
@@ -184,9 +181,9 @@ Training train(Engine& engine, comm::Communicator& ranks, const TrainingSetup& s
     };
     update(1);
     constexpr int units = 4;
-    const auto start = Clock::now();
+    const double start = steady_seconds();
     update(units);
-    const double rate = units * forest.num_tokens() / seconds_since(start);
+    const double rate = units * forest.num_tokens() / (steady_seconds() - start);
     const auto state = on_device::training_bytes(engine.spec(), setup);
     const double said =
         on_device::weight_bytes(engine.spec()).weights + state.gradient + state.master + state.moments + state.sum +
@@ -212,9 +209,9 @@ double scoring_rate(Engine& engine, const Amounts& of) {
     const auto pass = [&] { engine.values(engine.forward(forest, probes, Keep::nothing), {}, values); };
     pass();
     constexpr int passes = 4;
-    const auto start = Clock::now();
+    const double start = steady_seconds();
     for (int p = 0; p < passes; ++p) pass();
-    return passes * forest.num_tokens() / seconds_since(start);
+    return passes * forest.num_tokens() / (steady_seconds() - start);
 }
 
 /// Bytes in use without any engine.

@@ -1,9 +1,9 @@
 #include "tdrm/engine/self_test.hpp"
 
-#include <chrono>
 #include <cstring>
 #include <vector>
 
+#include "tdrm/base/clock.hpp"
 #include "tdrm/base/random.hpp"
 #include "tdrm/model/ops.hpp"
 
@@ -17,12 +17,12 @@ double product_rate() {
     model::ops::PackedMatrix packed;
     packed.pack(b.data(), n, n);
     model::ops::gemm_nt(c.data(), a.data(), packed, n);
-    const auto start = std::chrono::steady_clock::now();
+    const double start = steady_seconds();
     double seconds = 0;
     int products = 0;
     for (; seconds < kEnough; ++products) {
         model::ops::gemm_nt(c.data(), a.data(), packed, n);
-        seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        seconds = steady_seconds() - start;
     }
     return 2.0 * n * n * n * products / seconds;
 }

@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "tdrm/base/clock.hpp"
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/ledger.hpp"
 #include "tdrm/base/log.hpp"
@@ -49,15 +50,13 @@ std::string commit_name(std::int64_t update) {
 
 namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 /// Seconds by phase of one update, all that happens in a phase included; the ledger has them without what is nested.
 class Phases {
 public:
     void next(ledger::Section phase) {
         end();
         phase_ = phase;
-        begin_ = now();
+        begin_ = steady_seconds();
         section_.emplace(phase);
     }
     Metrics finish() {
@@ -72,7 +71,7 @@ private:
         if (!section_) return;
         auto entry = std::find_if(seconds_.begin(), seconds_.end(), [&](const auto& of) { return of.first == phase_; });
         if (entry == seconds_.end()) entry = seconds_.insert(entry, {phase_, 0.0});
-        entry->second += now() - begin_;
+        entry->second += steady_seconds() - begin_;
         section_.reset();
     }
 
@@ -119,7 +118,7 @@ public:
 
     TrainingResult run() {
         resume();
-        last_commit_ = now();
+        last_commit_ = steady_seconds();
         Progress progress(options_.label, options_.updates, state_.update);
         while (state_.update < options_.updates && !state_.stopped) {
             Metrics metrics = update();
@@ -313,7 +312,7 @@ private:
 
     /// All units' reports in canonical order, and the flags that every rank must see alike.
     std::vector<UnitReport> gather(const std::vector<UnitReport>& mine) {
-        const bool due = ranks_.root() && now() - last_commit_ >= options_.commit.every.value;
+        const bool due = ranks_.root() && steady_seconds() - last_commit_ >= options_.commit.every.value;
         std::vector<double> message{comm::stop_requested() ? 1.0 : 0.0, due ? 1.0 : 0.0};
         for (const UnitReport& report : mine) {
             message.push_back(static_cast<double>(report.unit));
@@ -406,7 +405,7 @@ private:
         state_.objective = objective_.state();
         save_state(ranks_, options_.directory / commit_name(state_.update), state_, kept_, options_.body);
         damaged_.erase(commit_name(state_.update));
-        last_commit_ = now();
+        last_commit_ = steady_seconds();
         prune(false);
     }
 

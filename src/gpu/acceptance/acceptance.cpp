@@ -1,9 +1,9 @@
 #include "tdrm/gpu/acceptance.hpp"
 
-#include <chrono>
 #include <cmath>
 
 #include "kernels.hpp"
+#include "tdrm/base/clock.hpp"
 #include "tdrm/gpu/plugin.hpp"
 
 namespace tdrm::gpu {
@@ -105,10 +105,10 @@ double seconds(Device& device, Work&& work) {
     work();
     device.wait();
     constexpr int runs = 10;
-    const auto start = std::chrono::steady_clock::now();
+    const double start = steady_seconds();
     for (int i = 0; i < runs; ++i) work();
     device.wait();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / runs;
+    return (steady_seconds() - start) / runs;
 }
 
 double product_rate(Device& device, Product product, int m, int n, int k) {
