@@ -29,9 +29,8 @@ void TargetOptions::fields(Fields& f) {
 }
 
 void GroupOptions::fields(Fields& f) {
-    f("divide_by_std", divide_by_std, "divide by the standard deviation of the group");
-    f("leave_one_out", leave_one_out, "the baseline is the mean of the other answers (RLOO)");
-    f("epsilon", epsilon, "added to the standard deviation", above(0));
+    f("divide_by_std", divide_by_std, "group advantages by the group's deviation (false: Dr. GRPO)");
+    f("leave_one_out", leave_one_out, "group baseline from the other answers (RLOO)");
 }
 
 }  // namespace tdrm::reward

@@ -58,9 +58,9 @@ public:
                                      reference.get(), bound, context.seed, critic);
         if (judge.scorer) objective.judge_by(*judge.scorer);
         save_batches(context, objective);
-        warn_if_idle(context, options_.batch.problems);
+        warn_if_idle(context, options_.rl.batch.problems);
         train::Guard guard(options_.guard.deviations);
-        auto evaluation = policy_evaluation(context.ranks, context.task, *policy, options_.eval, options_.slots,
+        auto evaluation = policy_evaluation(context.ranks, context.task, *policy, options_.eval, options_.rl.slots,
                                             context.seed, options_.updates, listener(context, guard, objective));
         if (options_.guard.action != GuardAction::none) objective.keep(guard);
         if (options_.guard.action == GuardAction::stop)
@@ -81,7 +81,7 @@ public:
     }
 
     std::string replay(StageContext& context, const ReplayRequest& request) override {
-        const std::int64_t update = request.update, begun = update - update % options_.updates_per_batch();
+        const std::int64_t update = request.update, begun = update - update % options_.rl.updates_per_batch();
         const auto batch_path = context.directory / "rollouts" / (train::commit_name(begun) + ".h5");
         std::optional<std::filesystem::path> commit;
         if (begun > 0) commit = context.directory / train::commit_name(begun);
@@ -114,9 +114,10 @@ public:
     }
 
     [[nodiscard]] std::string plan(const task::Task& task) const override {
-        return cat(options_.updates, " updates of ", options_.batch.problems, " problems x ",
-                   options_.batch.tree.branches() ? "up to " : "", options_.answers_per_problem(), " answers, at most ",
-                   options_.batch.problems * options_.answers_per_problem() * task.max_answer_tokens(),
+        return cat(options_.updates, " updates of ", options_.rl.batch.problems, " problems x ",
+                   options_.rl.batch.tree.branches() ? "up to " : "", options_.rl.batch.answers_per_problem(),
+                   " answers, at most ",
+                   options_.rl.batch.problems * options_.rl.batch.answers_per_problem() * task.max_answer_tokens(),
                    " tokens a batch");
     }
 
@@ -129,15 +130,15 @@ public:
         const auto spec = makes(planned);
         if (!spec) return std::nullopt;
         const int sample = planned.task.max_prompt_tokens() + planned.task.max_answer_tokens();
-        Memory memory = training_memory(*spec, options_.unit_tokens, sample, rollout::kPrefillTokens, planned,
+        Memory memory = training_memory(*spec, options_.rl.unit_tokens, sample, rollout::kPrefillTokens, planned,
                                         options_.train.precision, options_.train.lora);
-        memory.add(generation_memory(*spec, planned.task, options_.slots, options_.sampler.max_tokens));
+        memory.add(generation_memory(*spec, planned.task, options_.rl.slots, options_.rl.sampler.max_tokens));
         // The evaluation has a cache of its own while it lasts.
         Memory evaluation;
         if (!options_.eval.problems.empty())
-            evaluation = generation_memory(*spec, planned.task, options_.slots, options_.eval.sampler.max_tokens);
+            evaluation = generation_memory(*spec, planned.task, options_.rl.slots, options_.eval.sampler.max_tokens);
         memory.add(evaluation);
-        const int tokens = std::max(options_.unit_tokens, sample);  // of a scoring pass
+        const int tokens = std::max(options_.rl.unit_tokens, sample);  // of a scoring pass
         std::vector<Memory> frozen;
         std::vector<std::string> read;
         const auto value_key = options_.value_key();
@@ -151,18 +152,18 @@ public:
             if (learns) value = value_spec(*value);
             const Memory passes = scoring_memory(*value, tokens);
             if (learns) {
-                memory.add(training_memory(*value, options_.unit_tokens, sample, rollout::kScoreTokens, planned,
+                memory.add(training_memory(*value, options_.rl.unit_tokens, sample, rollout::kScoreTokens, planned,
                                            options_.train.precision));
                 memory.add(passes);
             } else {
                 frozen.push_back(frozen_memory("the value model", *value).add(passes));
             }
         }
-        if (options_.kl.beta > 0)
+        if (options_.kl.penalty.beta > 0)
             frozen.push_back(frozen_memory("the reference", *spec)
                                  .add(scoring_memory(*spec, tokens))
                                  .add("logits of the reference", engine::loss_bytes(*spec, tokens)));
-        const Memory unit = unit_memory(*spec, options_.unit_tokens, sample, rollout::kPrefillTokens,
+        const Memory unit = unit_memory(*spec, options_.rl.unit_tokens, sample, rollout::kPrefillTokens,
                                         options_.train.precision.recompute);
         if (options_.paged()) return memory.add(paged_memory(frozen, unit.total() + evaluation.total()));
         for (const Memory& model : frozen) memory.add(model);
@@ -223,7 +224,7 @@ private:
             missing("its answers weren't kept", "save_rollouts: 1 keeps those of every batch");
         if (commit && !std::filesystem::exists(*commit))
             missing("the policy that answered wasn't kept",
-                    cat("commit: {at: ", options_.updates_per_batch(), "} keeps that of every batch"));
+                    cat("commit: {at: ", options_.rl.updates_per_batch(), "} keeps that of every batch"));
     }
 
     /// Row of the answer to be accounted for. @throws ConfigError if the update has no such answer
@@ -261,7 +262,7 @@ private:
 
     /// The frozen policy that divergences are measured from; none where none is.
     [[nodiscard]] std::unique_ptr<engine::Engine> load_reference(StageContext& context) const {
-        if (options_.kl.beta == 0) return nullptr;
+        if (options_.kl.penalty.beta == 0) return nullptr;
         return frozen(context,
                       load_model(context, context.input(options_.kl.reference.empty() ? "policy" : "kl.reference"),
                                  model::Use::passes));
@@ -283,7 +284,7 @@ private:
     [[nodiscard]] ReadModel read(StageContext& context, const Input& input,
                                  std::unique_ptr<engine::Engine> engine) const {
         ReadModel model{frozen(context, std::move(engine)), {}};
-        model.scorer.emplace(value_scorer(context, *model.engine, input, options_.read_out, options_.unit_tokens));
+        model.scorer.emplace(value_scorer(context, *model.engine, input, options_.read_out, options_.rl.unit_tokens));
         return model;
     }
     /// The value model of the advantage: the critic, or a frozen one; without one that of the reward, to be looked at.
@@ -294,7 +295,7 @@ private:
         if (key == "critic.init") {
             auto engine = load_critic(context, input);
             ReadModel model{std::move(engine), {}};
-            model.scorer.emplace(*model.engine, context.task.probe(), options_.unit_tokens);
+            model.scorer.emplace(*model.engine, context.task.probe(), options_.rl.unit_tokens);
             model.scorer->show(rollout::value_prompts_of(context.task));
             return model;
         }
@@ -327,7 +328,7 @@ private:
     [[nodiscard]] std::vector<train::RewardPart> rewards(const StageContext& context, bool has_value) const {
         const task::Task& task = context.task;
         const auto& r = options_.reward;
-        const int longest = options_.sampler.longest(task.max_answer_tokens());
+        const int longest = options_.rl.sampler.longest(task.max_answer_tokens());
         std::vector<train::RewardPart> parts{r.rule.with(train::rule_reward(r.rule.weight))};
         if (has_value)
             parts.push_back(
@@ -354,11 +355,11 @@ private:
             store::remove_leftovers(folder);
         });
         objective.on_batch([this, &context, &objective, folder](std::int64_t update, const train::RlBatch& batch) {
-            if (update / options_.updates_per_batch() % options_.save_rollouts != 0) return;
+            if (update / options_.rl.updates_per_batch() % options_.save_rollouts != 0) return;
             context.ranks.agree("saving rollouts", [&] {
                 if (!context.ranks.root()) return;
                 auto attributes = rollout::answer_attributes(context.task, context.input("policy").name(),
-                                                             options_.problems, options_.sampler, context.seed);
+                                                             options_.problems, options_.rl.sampler, context.seed);
                 attributes.emplace_back("update", update);
                 attributes.emplace_back("explained_before", objective.explained_before());
                 train::write_rl_batch(folder / (train::commit_name(update) + ".h5"), context.task, batch, attributes);

@@ -4,15 +4,6 @@
 
 namespace tdrm::stage {
 
-void BatchFields::fields(Fields& f) {
-    f("problems", problems, "problems per batch of answers", between(1, 1e5));
-    f("samples", samples, "answers per problem: the group; with a tree its trunks", between(1, 1e4));
-    f("refill", refill,
-      "rounds in which further problems take the place of those whose answers are all right or all wrong (DAPO)",
-      between(0, 100));
-    f("tree", tree, "branches that leave answers on the way");
-}
-
 void PartFields::fields(Fields& f) {
     f("weight", weight, "weight in the sum; 0 = is not there");
     f("normalise", normalise,
@@ -82,21 +73,14 @@ std::vector<std::string> RewardFields::validate() const {
 }
 
 void AdvantageFields::fields(Fields& f) {
-    f("kind", kind,
+    f("kind", credit.kind,
       "group = against the problem's other answers; gae = one a step, against the value of the state before it; "
-      "shrinkage = against a mean of the two; gated = gae where values explained the last batch, else group; tree "
-      "= "
-      "of the pieces that answers share");
+      "shrinkage = against a mean of the two; gated = gae where values explained the last batch, else group; tree = of "
+      "the pieces that answers share");
     f("value", value,
       "value model of gae, shrinkage and gated, and of tree if its pieces' means are to be shrunk towards values; or "
       "have a critic");
-    f("gamma", gamma, "discount of a step in gae", above_up_to(0, 1));
-    f("lambda", lambda, "of gae; 1 = reward minus value", between(0, 1));
-    f("adaptive", adaptive, "lambda = 1 - 1 / max(1, this x steps of the answer) instead; none = lambda",
-      above_up_to(0, 1e3));
-    f("divide_by_std", divide_by_std, "group advantages by the group's deviation (false: Dr. GRPO)");
-    f("leave_one_out", leave_one_out, "group baseline from the other answers (RLOO)");
-    f("whiten", whiten, "advantages of the whole batch to mean 0 and deviation 1");
+    credit.fields(f);
 }
 
 void CriticFields::fields(Fields& f) {
@@ -109,22 +93,8 @@ void CriticFields::fields(Fields& f) {
 }
 
 void KlFields::fields(Fields& f) {
-    f("beta", beta, "weight of the divergence from the reference", at_least(0));
-    f("form", form, "how it is estimated from a token: k1, k2 or k3");
-    f("in", in, "part of the loss, or of the rewards of tokens");
+    penalty.fields(f);
     f("reference", reference, "frozen policy; none = the one that training starts from");
-}
-
-void LossFields::fields(Fields& f) {
-    f("mean", mean, "over tokens of the batch; over answers; or by a constant (Dr. GRPO)");
-    f("kind", kind, "clip (PPO, GRPO), gspo (one ratio an answer), cispo (clipped weights)");
-    f("low", low, "ratios are clipped below 1 - low", between(0, 1));
-    f("high", high, "ratios are clipped above 1 + high", at_least(0));
-    f("old", old, "log-probs that ratios compare with: of the sampler, or of the trainer before the first update");
-    f("truncate", importance.truncate,
-      "tokens weigh min(trainer / sampler probability, this), with old: trainer; 0 = all 1", at_least(0));
-    f("reject", importance.reject,
-      "answers whose mean difference of the two log-probs is larger don't train; none = all do", above(0));
 }
 
 void GuardFields::fields(Fields& f) {
@@ -137,21 +107,21 @@ void GuardFields::fields(Fields& f) {
 void RlStageOptions::fields(Fields& f) {
     f("policy", policy, "model to start from").required();
     f("problems", problems, "split to learn from").required();
-    f("batch", batch, "the global batch, whatever the number of ranks");
+    f("batch", rl.batch, "the global batch, whatever the number of ranks");
     f("updates", updates, "optimiser updates", between(1, 1e9)).not_identity();
-    f("inner_epochs", inner_epochs, "passes over a batch of answers", between(1, 1e6));
-    f("minibatches", minibatches, "updates that a pass is made of, each of an even share of the problems",
+    f("inner_epochs", rl.inner_epochs, "passes over a batch of answers", between(1, 1e6));
+    f("minibatches", rl.minibatches, "updates that a pass is made of, each of an even share of the problems",
       between(1, 1e5));
     f("reward", reward, "what an answer is worth: named parts");
     f("advantage", advantage, "how rewards become advantages of tokens");
     f("critic", critic, "a value model that learns beside the policy, in the place of advantage.value");
     f("kl", kl, "penalty for leaving a reference policy");
-    f("loss", loss, "what advantages pull at, and how tokens are averaged");
-    f("mask_truncated", mask_truncated, "answers that were cut don't train (otherwise they count as wrong)");
+    f("loss", rl.loss, "what advantages pull at, and how tokens are averaged");
+    f("mask_truncated", rl.mask_truncated, "answers that were cut don't train (otherwise they count as wrong)");
     f("read_out", read_out, "how a value model named hf:DIR is read");
-    f("sampler", sampler, "how answers are drawn");
-    f("unit_tokens", unit_tokens, "tokens of a unit, the piece that one rank computes at once", between(1, 1e8));
-    f("slots", slots, "sequences decoded together", between(1, 1e6)).not_identity();
+    f("sampler", rl.sampler, "how answers are drawn");
+    f("unit_tokens", rl.unit_tokens, "tokens of a unit, the piece that one rank computes at once", between(1, 1e8));
+    f("slots", rl.slots, "sequences decoded together", between(1, 1e6)).not_identity();
     f("frozen", frozen,
       "where models that don't learn (of values, the reference) are while nobody asks them: resident, on the device; "
       "paged, in the host's memory; the same bits")
@@ -166,31 +136,11 @@ void RlStageOptions::fields(Fields& f) {
 }
 
 train::RlOptions RlStageOptions::bound() const {
-    train::RlOptions o;
-    o.problems = batch.problems;
-    o.samples = batch.samples;
-    o.refill = batch.refill;
-    o.tree = batch.tree;
+    train::RlOptions o = rl;
     o.verdict_noise = reward.rule.noise;
-    o.credit.advantage = advantage.kind;
-    o.credit.group.divide_by_std = advantage.divide_by_std;
-    o.credit.group.leave_one_out = advantage.leave_one_out;
-    o.credit.gamma = advantage.gamma;
-    o.credit.lambda = advantage.lambda;
-    o.credit.adaptive = advantage.adaptive;
+    o.credit = advantage.credit;
     o.credit.bootstrap = value_key().has_value();
-    o.credit.whiten = advantage.whiten;
-    o.loss = {loss.kind, loss.low, loss.high, kl.beta, kl.form};
-    o.kl_in_reward = kl.in == KlPlace::reward;
-    o.mean = loss.mean;
-    o.old = loss.old;
-    o.importance = loss.importance;
-    o.mask_truncated = mask_truncated;
-    o.inner_epochs = inner_epochs;
-    o.minibatches = minibatches;
-    o.sampler = sampler;
-    o.unit_tokens = unit_tokens;
-    o.slots = slots;
+    o.kl = kl.penalty;
     o.paged = paged();
     return o;
 }
@@ -207,24 +157,25 @@ void RlStageOptions::check(const std::string& path, Problems& found) const {
         wrong(".guard",
               "looks at the problems that are trained on (their answers get better by heart). Set "
               "eval.problems to another split.");
-    if (kl.beta == 0 && !kl.reference.empty())
+    if (kl.penalty.beta == 0 && !kl.reference.empty())
         wrong(".kl.reference", "has no effect while kl.beta is 0. Remove it, or set beta.");
-    if (loss.old == train::OldLogProbs::sampler && (loss.importance.truncate > 0 || loss.importance.reject))
+    if (rl.loss.old == train::OldLogProbs::sampler && (rl.loss.importance.truncate > 0 || rl.loss.importance.reject))
         wrong(".loss.old",
               "is sampler, so there is nothing that truncate or reject could compare (all weights would be 1). Set "
               "old: trainer.");
-    if (sampler.truncates())
+    if (rl.sampler.truncates())
         wrong(".sampler",
               "truncated sampling (top_k, top_p, min_p) draws from another distribution than the one that is "
               "trained (the importance ratio would be wrong). Use temperature alone.");
-    if (sampler.temperature <= 0)
+    if (rl.sampler.temperature <= 0)
         wrong(".sampler.temperature",
               "greedy answers are all the same (a group would have no spread). Use a temperature above 0.");
 }
 
 void RlStageOptions::check_advantage(const Wrong& wrong) const {
-    const bool by_group = advantage.kind == train::AdvantageKind::group || advantage.kind == train::AdvantageKind::tree;
-    if (answers_per_problem() < 2 && (by_group || advantage.kind == train::AdvantageKind::gated))
+    const bool by_group =
+        advantage.credit.kind == train::AdvantageKind::group || advantage.credit.kind == train::AdvantageKind::tree;
+    if (rl.batch.answers_per_problem() < 2 && (by_group || advantage.credit.kind == train::AdvantageKind::gated))
         wrong(".batch.samples",
               "a group of 1 has no advantage (its reward equals the group's mean, so nothing would be learnt). "
               "Use 2 or more, or advantage.kind: gae or shrinkage.");
@@ -250,26 +201,26 @@ void RlStageOptions::check_advantage(const Wrong& wrong) const {
         wrong(".critic.target",
               "a critic's values are chances of success, backed up by itself. Use td_lambda, td_n or "
               "outcome with bootstrap: same.");
-    if (advantage.kind == train::AdvantageKind::tree && !batch.tree.branches())
+    if (advantage.credit.kind == train::AdvantageKind::tree && !rl.batch.tree.branches())
         wrong(".advantage.kind", "tree needs answers that branch. Set batch.tree, or another kind.");
-    if (advantage.adaptive && advantage.kind != train::AdvantageKind::gae &&
-        advantage.kind != train::AdvantageKind::gated)
+    if (advantage.credit.adaptive && advantage.credit.kind != train::AdvantageKind::gae &&
+        advantage.credit.kind != train::AdvantageKind::gated)
         wrong(".advantage.adaptive", "is a lambda of gae. Remove it, or set kind: gae.");
 }
 
 void RlStageOptions::check_batch(const Wrong& wrong) const {
-    if (minibatches > batch.problems)
-        wrong(".minibatches", cat(minibatches, " is more than the ", batch.problems,
+    if (rl.minibatches > rl.batch.problems)
+        wrong(".minibatches", cat(rl.minibatches, " is more than the ", rl.batch.problems,
                                   " problems of a batch (an update would have none). Lower it."));
-    if (answers_per_problem() > 4096)
-        wrong(".batch.tree", cat("a problem would have up to ", answers_per_problem(),
+    if (rl.batch.answers_per_problem() > 4096)
+        wrong(".batch.tree", cat("a problem would have up to ", rl.batch.answers_per_problem(),
                                  " answers (width ^ depth x samples; more than 4096). Lower one of them."));
-    if (batch.refill > 0 && answers_per_problem() < 2)
+    if (rl.batch.refill > 0 && rl.batch.answers_per_problem() < 2)
         wrong(".batch.refill",
               "one answer a problem is always all right or all wrong. Remove it, or use more samples.");
     const auto whole = [&](const char* key, std::int64_t number) {
-        if (number % updates_per_batch() != 0)
-            wrong(key, cat(number, " isn't a multiple of inner_epochs x minibatches, ", updates_per_batch(),
+        if (number % rl.updates_per_batch() != 0)
+            wrong(key, cat(number, " isn't a multiple of inner_epochs x minibatches, ", rl.updates_per_batch(),
                            " (training can only stop and go on between batches of answers). Change one."));
     };
     whole(".updates", updates);

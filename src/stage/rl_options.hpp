@@ -18,12 +18,6 @@
 
 namespace tdrm::stage {
 
-struct BatchFields {
-    int problems = 32, samples = 8, refill = 0;
-    rollout::TreeOptions tree;
-    void fields(Fields& f);
-};
-
 /// What every part of the reward has. `reward: {length: 0.1}` is short for `reward: {length: {weight: 0.1}}`.
 struct PartFields {
     static constexpr const char* kShorthand = "weight";
@@ -86,17 +80,14 @@ struct RewardFields {
 };
 
 struct AdvantageFields {
-    train::AdvantageKind kind = train::AdvantageKind::group;
     std::string value;
-    double gamma = 1, lambda = 1;
-    std::optional<double> adaptive;
-    bool divide_by_std = true, leave_one_out = false, whiten = false;
+    train::CreditOptions credit;
     void fields(Fields& f);
     [[nodiscard]] bool needs_value() const {
         using enum train::AdvantageKind;
-        return kind == gae || kind == shrinkage || kind == gated;
+        return credit.kind == gae || credit.kind == shrinkage || credit.kind == gated;
     }
-    [[nodiscard]] bool takes_value() const { return needs_value() || kind == train::AdvantageKind::tree; }
+    [[nodiscard]] bool takes_value() const { return needs_value() || credit.kind == train::AdvantageKind::tree; }
 };
 
 struct CriticFields {
@@ -106,25 +97,9 @@ struct CriticFields {
     void fields(Fields& f);
 };
 
-enum class KlPlace { loss, reward };
-constexpr auto enum_names(KlPlace) {
-    return std::array<std::pair<KlPlace, std::string_view>, 2>{{{KlPlace::loss, "loss"}, {KlPlace::reward, "reward"}}};
-}
 struct KlFields {
-    double beta = 0;
-    reward::KlForm form = reward::KlForm::k3;
-    KlPlace in = KlPlace::loss;
     std::string reference;
-    void fields(Fields& f);
-};
-
-struct LossFields {
-    static constexpr const char* kShorthand = "mean";
-    train::LossMean mean = train::LossMean::token;
-    reward::PolicyLossKind kind = reward::PolicyLossKind::clip;
-    double low = 0.2, high = 0.2;
-    train::OldLogProbs old = train::OldLogProbs::sampler;
-    reward::ImportanceOptions importance;
+    train::KlOptions penalty;
     void fields(Fields& f);
 };
 
@@ -152,18 +127,13 @@ struct GuardFields {
 
 struct RlStageOptions {
     std::string policy, problems;
-    BatchFields batch;
     std::int64_t updates = 100;
-    int inner_epochs = 1, minibatches = 1;
+    train::RlOptions rl;  ///< but for what is under `reward`, `advantage` and `kl` here
     RewardFields reward;
     AdvantageFields advantage;
     CriticFields critic;
     KlFields kl;
-    LossFields loss;
-    bool mask_truncated = false;
     rollout::ReadOutOptions read_out;
-    engine::SamplerOptions sampler;
-    int unit_tokens = 512, slots = 256;
     Frozen frozen = Frozen::resident;
     std::int64_t save_rollouts = 0;
     bool save_evals = false;
@@ -175,7 +145,6 @@ struct RlStageOptions {
 
     void fields(Fields& f);
 
-    [[nodiscard]] std::int64_t updates_per_batch() const { return std::int64_t{inner_epochs} * minibatches; }
     [[nodiscard]] bool paged() const { return frozen == Frozen::paged; }
     [[nodiscard]] bool has_critic() const { return !critic.init.empty(); }
     /// Option that names the value model of the advantage, if there is one.
@@ -183,9 +152,8 @@ struct RlStageOptions {
         if (has_critic()) return "critic.init";
         return advantage.value.empty() ? std::nullopt : std::optional<std::string>("advantage.value");
     }
-    /// Answers of a problem at most.
-    [[nodiscard]] std::int64_t answers_per_problem() const { return batch.samples * batch.tree.leaves(); }
 
+    /// What the objective is made of, but for the parts of the reward.
     [[nodiscard]] train::RlOptions bound() const;
 
     /// What doesn't go together, by key.

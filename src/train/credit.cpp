@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tdrm/base/errors.hpp"
+#include "tdrm/base/options.hpp"
 #include "tdrm/eval/moments.hpp"
 #include "tdrm/reward/loss.hpp"
 
@@ -220,6 +221,15 @@ private:
 
 }  // namespace
 
+void CreditOptions::fields(Fields& f) {
+    f("gamma", gamma, "discount of a step in gae", above_up_to(0, 1));
+    f("lambda", lambda, "of gae; 1 = reward minus value", between(0, 1));
+    f("adaptive", adaptive, "lambda = 1 - 1 / max(1, this x steps of the answer) instead; none = lambda",
+      above_up_to(0, 1e3));
+    group.fields(f);
+    f("whiten", whiten, "advantages of the whole batch to mean 0 and deviation 1");
+}
+
 bool RlBatch::truncated(std::size_t row) const {
     return answers.finish[row] == static_cast<std::uint8_t>(task::Finish::length);
 }
@@ -253,7 +263,7 @@ void assign_credit(RlBatch& batch, const CreditOptions& options, double explaine
     batch.parts.clear();
     for (const RewardPart& part : options.rewards) batch.parts.push_back(scores_of(part, batch));
     Credit credit(batch, options);
-    switch (options.advantage) {
+    switch (options.kind) {
         case AdvantageKind::group:
             credit.group(options.group);
             break;

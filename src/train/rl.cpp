@@ -7,6 +7,7 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/ledger.hpp"
+#include "tdrm/base/options.hpp"
 #include "tdrm/reward/loss.hpp"
 
 namespace tdrm::train {
@@ -33,6 +34,33 @@ constexpr std::size_t kPolicySums = 9;
 
 }  // namespace
 
+void BatchOptions::fields(Fields& f) {
+    f("problems", problems, "problems per batch of answers", between(1, 1e5));
+    f("samples", samples, "answers per problem: the group; with a tree its trunks", between(1, 1e4));
+    f("refill", refill,
+      "rounds in which further problems take the place of those whose answers are all right or all wrong (DAPO)",
+      between(0, 100));
+    f("tree", tree, "branches that leave answers on the way");
+}
+
+void KlOptions::fields(Fields& f) {
+    f("beta", beta, "weight of the divergence from the reference", at_least(0));
+    f("form", form, "how it is estimated from a token: k1, k2 or k3");
+    f("in", in, "part of the loss, or of the rewards of tokens");
+}
+
+void LossOptions::fields(Fields& f) {
+    f("mean", mean, "over tokens of the batch; over answers; or by a constant (Dr. GRPO)");
+    f("kind", kind, "clip (PPO, GRPO), gspo (one ratio an answer), cispo (clipped weights)");
+    f("low", low, "ratios are clipped below 1 - low", between(0, 1));
+    f("high", high, "ratios are clipped above 1 + high", at_least(0));
+    f("old", old, "log-probs that ratios compare with: of the sampler, or of the trainer before the first update");
+    f("truncate", importance.truncate,
+      "tokens weigh min(trainer / sampler probability, this), with old: trainer; 0 = all 1", at_least(0));
+    f("reject", importance.reject,
+      "answers whose mean difference of the two log-probs is larger don't train; none = all do", above(0));
+}
+
 std::pair<std::size_t, std::size_t> RlOptions::minibatch(std::int64_t update, std::size_t num_problems) const {
     const auto part = static_cast<std::size_t>(update % minibatches);
     const auto parts = static_cast<std::size_t>(minibatches);
@@ -47,19 +75,19 @@ RlObjective::RlObjective(comm::Communicator& ranks, const task::Task& task, std:
       split_(std::move(split)),
       policy_(policy),
       options_(options),
+      loss_{options.loss.kind, options.loss.low, options.loss.high, options.kl.beta, options.kl.form},
       seed_(seed),
       generator_(policy, options.sampler, task.end_tokens(), options.slots),
       scorer_(std::move(scorer)),
       reference_(reference),
       critic_(std::move(critic)),
       shuffle_(seed, task.split_size(split_)) {
-    ensure(options.loss.beta == 0 || reference_ != nullptr, "a KL penalty needs a reference policy");
+    ensure(options.kl.beta == 0 || reference_ != nullptr, "a KL penalty needs a reference policy");
     ensure(!critic_ || scorer_, "a critic is read by the scorer");
-    if (options_.kl_in_reward && options_.loss.beta > 0) {
-        options_.credit.rewards.push_back(kl_reward(options_.loss.beta));
-        kl_form_ = options_.loss.kl;
-        options_.loss.beta = 0;
-    }
+    if (options_.kl.in == KlPlace::loss || options_.kl.beta == 0) return;
+    options_.credit.rewards.push_back(kl_reward(options_.kl.beta));
+    kl_form_ = options_.kl.form;
+    loss_.beta = 0;
 }
 
 nlohmann::json RlObjective::state() const {
@@ -87,7 +115,7 @@ void RlObjective::prepare(std::int64_t update) {
     values_follow_ = false;
     if (begins && taken_ != update) {
         // Without refills the problems follow from the update; with them from what was drawn so far.
-        if (options_.refill == 0) drawn_ = update / options_.updates_per_batch() * options_.problems;
+        if (options_.batch.refill == 0) drawn_ = update / options_.updates_per_batch() * options_.batch.problems;
         if (policy_.body() != nullptr) sampling_hash_ = sampling_hash();
         answer();
         values_follow_ = critic_looks();
@@ -137,7 +165,7 @@ void RlObjective::take(std::int64_t update, RlBatch batch, double explained_befo
     batch_ = std::move(batch);
     offered_ = static_cast<std::int64_t>(batch_.answers.num_problems());
     generated_ = static_cast<std::int64_t>(batch_.answers.token.size());
-    if (options_.loss.beta > 0) ask_reference();
+    if (loss_.beta > 0) ask_reference();
     value_answers(explained_before);
 }
 
@@ -177,8 +205,8 @@ std::vector<TokenAccount> RlObjective::account(std::size_t row) {
         const reward::TokenLogProbs logp{static_cast<double>(now[t]), static_cast<double>(old[t]),
                                          static_cast<double>(reference[t])};
         const auto a = static_cast<double>(advantage[t]);
-        tokens.push_back({now[t], old[t], sampled[t], reference[t], a, weight[t],
-                          reward::policy_loss(logp, a, options_.loss, ratio)});
+        tokens.push_back(
+            {now[t], old[t], sampled[t], reference[t], a, weight[t], reward::policy_loss(logp, a, loss_, ratio)});
     }
     return tokens;
 }
@@ -190,11 +218,12 @@ void RlObjective::choose() {
     batch_.trains.assign(answers.size(), 0);
     for (std::size_t row = 0; row < answers.size(); ++row) {
         const bool masked = options_.mask_truncated && batch_.truncated(row);
-        if (masked || reward::is_rejected(batch_.old_of(row), answers.logprobs(row), options_.importance)) continue;
+        if (masked || reward::is_rejected(batch_.old_of(row), answers.logprobs(row), options_.loss.importance))
+            continue;
         batch_.counts[row] = 1;
         const auto advantage = batch_.advantage_of(row);
         const bool pulls =
-            options_.loss.beta > 0 || std::any_of(advantage.begin(), advantage.end(), [](float a) { return a != 0; });
+            loss_.beta > 0 || std::any_of(advantage.begin(), advantage.end(), [](float a) { return a != 0; });
         batch_.trains[row] = pulls ? 1 : 0;
     }
 }
@@ -209,7 +238,7 @@ void RlObjective::cut_policy() {
         for (std::size_t row = groups[p].first; row < groups[p].second; ++row) {
             const std::size_t tokens = answers.ids(row).size();
             if (batch_.counts[row] != 0)
-                denominator_ += options_.mean == LossMean::token ? static_cast<double>(tokens) : 1;
+                denominator_ += options_.loss.mean == LossMean::token ? static_cast<double>(tokens) : 1;
             const bool branch = !batch_.forks.empty() && batch_.forks[row].parent >= 0;
             if (branch) {  // of the tree before it
                 samples_.back().push_back(row);
@@ -289,13 +318,13 @@ std::vector<double> RlObjective::weights_of(std::size_t row) const {
     const auto old = batch_.old_of(row), sampled = batch_.answers.logprobs(row);
     const auto n = static_cast<double>(old.size());
     double base = 1 / denominator_;
-    if (options_.mean == LossMean::sequence) base = 1 / (denominator_ * n);
-    if (options_.mean == LossMean::constant) base = 1 / (denominator_ * task_.max_answer_tokens());
+    if (options_.loss.mean == LossMean::sequence) base = 1 / (denominator_ * n);
+    if (options_.loss.mean == LossMean::constant) base = 1 / (denominator_ * task_.max_answer_tokens());
     std::vector<double> weights(old.size(), batch_.trains[row] == 0 ? 0 : base);
-    if (options_.importance.truncate > 0)
+    if (options_.loss.importance.truncate > 0)
         for (std::size_t t = 0; t < weights.size(); ++t)
             weights[t] *= reward::importance_weight(static_cast<double>(old[t]), static_cast<double>(sampled[t]),
-                                                    options_.importance);
+                                                    options_.loss.importance);
     return weights;
 }
 
@@ -316,7 +345,7 @@ Sums RlObjective::differentiate_policy(std::size_t unit) {
     }
     const auto states = policy_.forward(part.forest, part.rows, engine::Keep::activations);
     std::vector<double> ratio_of_answer(weight.size(), 1.0);
-    if (options_.loss.kind == reward::PolicyLossKind::gspo) {
+    if (loss_.kind == reward::PolicyLossKind::gspo) {
         std::vector<float> logp(part.rows.size()), entropy(part.rows.size()), now(weight.size());
         policy_.token_logprobs(states, part.targets, temperature, logp, entropy);
         for (std::size_t r = 0; r < part.rows.size(); ++r)
@@ -340,7 +369,7 @@ Sums RlObjective::differentiate_policy(std::size_t unit) {
             const reward::TokenLogProbs logprobs{
                 static_cast<double>(logp), static_cast<double>(old[t]),
                 static_cast<double>(batch_.reference.empty() ? logp : batch_.reference[t])};
-            const auto token = reward::policy_loss(logprobs, static_cast<double>(batch_.advantage[t]), options_.loss,
+            const auto token = reward::policy_loss(logprobs, static_cast<double>(batch_.advantage[t]), loss_,
                                                    ratio_of_answer[t - first]);
             loss += token.loss * weight[t - first];
             entropies += static_cast<double>(entropy);

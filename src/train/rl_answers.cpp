@@ -21,9 +21,9 @@ rollout::TreeAnswers RlObjective::next_answers(std::int64_t problems) {
     std::vector<task::Draw> draws;
     for (std::int64_t i = 0; i < problems; ++i) draws.push_back(shuffle_(drawn_++));
     offered_ += problems;
-    const rollout::RolloutPlan plan{&task_, split_, options_.samples, options_.sampler, seed_, "rl"};
+    const rollout::RolloutPlan plan{&task_, split_, options_.batch.samples, options_.sampler, seed_, "rl"};
     const ledger::In section(ledger::Section::generate);
-    auto found = rollout::tree_answers_together(ranks_, plan, generator_, draws, options_.tree);
+    auto found = rollout::tree_answers_together(ranks_, plan, generator_, draws, options_.batch.tree);
     if (options_.verdict_noise > 0) {
         rollout::StateLabels labels;
         rollout::flip_verdicts(found.answers, labels, options_.verdict_noise, seed_);
@@ -38,8 +38,8 @@ rollout::TreeAnswers RlObjective::next_answers(std::int64_t problems) {
 void RlObjective::answer() {
     batch_ = {};
     offered_ = generated_ = 0;
-    rollout::TreeAnswers found = next_answers(options_.problems);
-    for (int round = 0; options_.refill > 0; ++round) {
+    rollout::TreeAnswers found = next_answers(options_.batch.problems);
+    for (int round = 0; options_.batch.refill > 0; ++round) {
         rollout::TreeAnswers kept;
         const auto& answers = found.answers;
         const auto groups = answers.groups();
@@ -49,16 +49,16 @@ void RlObjective::answer() {
             const bool even =
                 std::adjacent_find(outcomes.begin(), outcomes.end(), std::not_equal_to<>()) == outcomes.end();
             // The last round's stand in for what is missing, so that a batch always has its size.
-            const bool needed = round == options_.refill && groups.size() - p <= missing(kept.answers);
+            const bool needed = round == options_.batch.refill && groups.size() - p <= missing(kept.answers);
             if ((even && !needed) || missing(kept.answers) == 0) continue;
             kept.append_problem(found, p, begin, end);
         }
-        if (round == options_.refill || missing(kept.answers) == 0) {
+        if (round == options_.batch.refill || missing(kept.answers) == 0) {
             found = std::move(kept);
             break;
         }
         const auto more = static_cast<std::int64_t>(missing(kept.answers));
-        kept.append(next_answers(round + 1 == options_.refill ? more : more * 2));
+        kept.append(next_answers(round + 1 == options_.batch.refill ? more : more * 2));
         found = std::move(kept);
     }
     batch_.answers = std::move(found.answers);
@@ -83,7 +83,7 @@ double RlObjective::sampling_hash() const {
 }
 
 std::size_t RlObjective::missing(const rollout::Trajectories& answers) const {
-    const auto wanted = static_cast<std::size_t>(options_.problems);
+    const auto wanted = static_cast<std::size_t>(options_.batch.problems);
     return wanted - std::min(wanted, answers.num_problems());
 }
 
@@ -98,8 +98,8 @@ void RlObjective::look() {
     };
     if (scorer_ && !values_follow_) batch_.values = scores(*scorer_);
     if (judge_) batch_.judgement = scores(*judge_);
-    if (kl_form_ || (options_.loss.beta > 0 && policy_learns())) ask_reference();
-    if (options_.old == OldLogProbs::trainer) batch_.old = logprobs(policy_);
+    if (kl_form_ || (loss_.beta > 0 && policy_learns())) ask_reference();
+    if (options_.loss.old == OldLogProbs::trainer) batch_.old = logprobs(policy_);
     if (!kl_form_) return;
     const auto& old = batch_.old.empty() ? batch_.answers.logprob : batch_.old;
     for (std::size_t t = 0; t < old.size(); ++t)

@@ -74,9 +74,9 @@ void RlObjective::metrics(const Sums& sums, Metrics& out) const {
         out.set("rewards/rule/true_mean", right / count);
     }
     if (policy_.body() != nullptr) out.set("sampling/weights_hash", sampling_hash_);
-    if (options_.refill > 0) out.set("batch/offered_problems", static_cast<double>(offered_));
+    if (options_.batch.refill > 0) out.set("batch/offered_problems", static_cast<double>(offered_));
     if (!batch_.forks.empty()) out.set("batch/answers", static_cast<double>(answers.size()));
-    if (options_.importance.reject)
+    if (options_.loss.importance.reject)
         out.set("sampling/rejected_ratio",
                 static_cast<double>(std::count(batch_.counts.begin(), batch_.counts.end(), 0)) /
                     static_cast<double>(answers.size()));
@@ -89,7 +89,7 @@ void RlObjective::metrics(const Sums& sums, Metrics& out) const {
     const auto mean = [&](const char* sum, double otherwise) { return rows > 0 ? sums[sum] / rows : otherwise; };
     out.set("loss", sums["loss"]);
     out.set("entropy", mean("entropy", std::numeric_limits<double>::quiet_NaN()));
-    if (options_.loss.beta > 0) out.set("kl", mean("kl", 0));
+    if (loss_.beta > 0) out.set("kl", mean("kl", 0));
     out.set("clip_ratio/low_mean", mean("clipped_low", 0));
     out.set("clip_ratio/high_mean", mean("clipped_high", 0));
     out.set("clip_ratio/region_mean", rows > 0 ? (sums["clipped_low"] + sums["clipped_high"]) / rows : 0);

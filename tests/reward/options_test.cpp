@@ -13,7 +13,7 @@ TEST(RewardOptions, ExplainEveryKey) {
           "ema_decay", "label_mix", "label_weight", "errors", "average", "class_weight.right", "class_weight.wrong"}) {
         EXPECT_FALSE(explain(TargetOptions{}, key).empty()) << key;
     }
-    for (const char* key : {"divide_by_std", "leave_one_out", "epsilon"}) {
+    for (const char* key : {"divide_by_std", "leave_one_out"}) {
         EXPECT_FALSE(explain(GroupOptions{}, key).empty()) << key;
     }
 }

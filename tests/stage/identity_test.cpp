@@ -28,9 +28,10 @@ TEST(Identity, OfEveryKindOfStageIsThatOfEarlierBuilds) {
     const std::string now = identities();
     if (now == before.str()) return;
     std::ofstream("identities.txt") << now;
-    FAIL() << "Runs that were begun with an earlier build would be refused. If that is meant, say in CHANGELOG.md which "
-              "stages must be made again, and put the identities.txt that lies in this folder now at "
-           << path;
+    FAIL()
+        << "Runs that were begun with an earlier build would be refused. If that is meant, say in CHANGELOG.md which "
+           "stages must be made again, and put the identities.txt that lies in this folder now at "
+        << path;
 }
 
 }  // namespace

@@ -63,7 +63,7 @@ TEST(AssignCredit, LeavesOneOutOfTheBaseline) {
 
 TEST(AssignCredit, GaeComparesTheRewardWithTheValueBeforeEachStep) {
     CreditOptions options;
-    options.advantage = AdvantageKind::gae;
+    options.kind = AdvantageKind::gae;
     expect_advantages(options, example_with_values(),
                       {1 - 0.5, 1 - 0.75, 1 - 0.75, 1 - 0.25, -0.5, -0.5, 1 - 0.75, -0.5, -0.25, -0.25});
     // Steps of the first answer: d_0 = 0.9 0.75 - 0.5, d_1 = 0.9 - 0.75; A_0 = d_0 + 0.9 0.5 d_1. One step has only R.
@@ -125,7 +125,7 @@ TEST(AssignCredit, GivesThePiecesOfATreeTheirMeansAgainstTheRootAndThePieceBefor
     const RlBatch batch = tree();
     ASSERT_EQ(batch.answers.outcome, (std::vector<float>{1, 0, 1, 0}));
     CreditOptions options;
-    options.advantage = AdvantageKind::tree;
+    options.kind = AdvantageKind::tree;
     const double root = 0.5, first = 2.0 / 3, second = 0.5;
     const auto advantage = [&](double mean, double before, double answers) {
         return (mean - root + mean - before) / std::sqrt(answers);
@@ -156,7 +156,7 @@ TEST(AssignCredit, ShrinksThePiecesOfATreeTowardsTheValueWhereAnswersGoOn) {
     for (int row = 0; row < 4; ++row) batch.values.insert(batch.values.end(), {0, up, -up, 0});
     for (int row = 0; row < 4; ++row) batch.values.insert(batch.values.end(), {-up, up});
     CreditOptions options;
-    options.advantage = AdvantageKind::tree;
+    options.kind = AdvantageKind::tree;
     options.bootstrap = true;
     const double root = 0.5, first = 9.0 / 13 * 2 / 3 + 4.0 / 13 * 3 / 4, second = 0.6 * 0.5 + 0.4 * 0.25;
     const auto advantage = [&](double value, double before, double answers) {
@@ -175,14 +175,14 @@ TEST(AssignCredit, ShrinksTheBaselineBetweenTheOthersAndTheValue) {
     // The weight of each comes from the other: of 0 from 1: s2 = 0, tau2 = 1/4: w = 1. Of 1 from 0: s2 = 1/3, tau2 =
     // max(0, 1/36 - 1/9) = 0: w = 0.
     CreditOptions options;
-    options.advantage = AdvantageKind::shrinkage;
+    options.kind = AdvantageKind::shrinkage;
     const double one = 1 - 0.5, zero = 0 - 1.0;  // against the mean of the two others
     expect_advantages(options, example_with_values(), {one, one, one, one, zero, zero, one, -0.5, -0.25, -0.25});
 }
 
 TEST(AssignCredit, TakesValuesOfLaterStatesIntoTheShrunkBaselineWhereTheyExplainedTheLastBatch) {
     CreditOptions options;
-    options.advantage = AdvantageKind::shrinkage;
+    options.kind = AdvantageKind::shrinkage;
     RlBatch batch = example_with_values();
     batch.answers.outcome[3] = 1;  // of problem 1: s2 = 1/2, tau2 = 0, so problem 0 takes the value alone
     assign_credit(batch, options, 0);
@@ -195,8 +195,8 @@ TEST(AssignCredit, TakesValuesOfLaterStatesIntoTheShrunkBaselineWhereTheyExplain
 
 TEST(AssignCredit, OpensTheGateToValuesOnlyWhereTheyExplainedTheLastBatch) {
     CreditOptions gated, gae, leave_one_out;
-    gated.advantage = AdvantageKind::gated;
-    gae.advantage = AdvantageKind::gae;
+    gated.kind = AdvantageKind::gated;
+    gae.kind = AdvantageKind::gae;
     leave_one_out.group = {.divide_by_std = false, .leave_one_out = true};
     const auto advantages = [](const CreditOptions& options, double before) {
         RlBatch batch = example_with_values();
@@ -210,7 +210,7 @@ TEST(AssignCredit, OpensTheGateToValuesOnlyWhereTheyExplainedTheLastBatch) {
 
 TEST(AssignCredit, AdaptsLambdaToTheNumberOfSteps) {
     CreditOptions options, fixed;
-    options.advantage = fixed.advantage = AdvantageKind::gae;
+    options.kind = fixed.kind = AdvantageKind::gae;
     options.adaptive = 1;  // the first answer has two steps: 1 - 1/2
     fixed.lambda = 0.5;
     RlBatch batch = example_with_values(), expected = example_with_values();
@@ -251,7 +251,7 @@ TEST(Rewards, OfStepsCountForTheStepsBeforeThem) {
     const std::vector<double> expected{-0.25, -0.5 + 1.0 / 6, -0.5 + 1.0 / 6, 0, 0.25, 0.25, 0};
     for (std::size_t t = 0; t < expected.size(); ++t) EXPECT_NEAR(batch.advantage[t], expected[t], 1e-6) << t;
     // Without a group: rewards of steps in gae's differences, lambda 1.
-    options.advantage = AdvantageKind::gae;
+    options.kind = AdvantageKind::gae;
     assign_credit(batch, options);
     EXPECT_NEAR(batch.advantage[0], 0.25 - 0.5 - 0.5, 1e-6) << "all that comes, less V(s_0)";
     EXPECT_NEAR(batch.advantage[1], -0.5 - 0.75, 1e-6);

@@ -60,12 +60,12 @@ Learnt learn(bool paged) {
     policy.engine.begin_training({});
     Learnt learnt;
     RlOptions options;
-    options.problems = 5;
-    options.samples = 4;
+    options.batch.problems = 5;
+    options.batch.samples = 4;
     options.inner_epochs = 2;
     options.unit_tokens = 100;
-    options.loss.beta = 0.2;
-    options.credit.advantage = AdvantageKind::gae;
+    options.kl.beta = 0.2;
+    options.credit.kind = AdvantageKind::gae;
     options.paged = paged;
     const auto scorer = [&](Counted& model) { return rollout::Scorer(model.engine, task.probe(), 100); };
     RlObjective objective(ranks, task, "all", policy.engine, scorer(value), &reference.engine, options, 9);

@@ -13,6 +13,10 @@
 #include "tdrm/rollout/tree_answers.hpp"
 #include "tdrm/train/rewards.hpp"
 
+namespace tdrm {
+class Fields;
+}
+
 namespace tdrm::train {
 
 /// What rewards are compared with.
@@ -31,12 +35,14 @@ enum class AdvantageKind {
 
 struct CreditOptions {
     std::vector<RewardPart> rewards{rule_reward(1)};  ///< the reward is their weighted sum
-    AdvantageKind advantage = AdvantageKind::group;
-    reward::GroupOptions group;
+    AdvantageKind kind = AdvantageKind::group;
     double gamma = 1, lambda = 1;    ///< of gae
     std::optional<double> adaptive;  ///< of gae: lambda = 1 - 1 / max(1, adaptive x steps) instead
-    bool bootstrap = false;          ///< of tree: values of pieces are shrunk towards those of the value model
-    bool whiten = false;             ///< advantages of the whole batch to mean 0 and deviation 1
+    reward::GroupOptions group;
+    bool bootstrap = false;  ///< of tree: values of pieces are shrunk towards those of the value model
+    bool whiten = false;     ///< advantages of the whole batch to mean 0 and deviation 1
+    /// But for the rewards, the kind and `bootstrap`, which go with the models that are there.
+    void fields(Fields& f);
 };
 
 /// An update's answers with what was made of them.

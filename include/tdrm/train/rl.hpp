@@ -43,25 +43,55 @@ enum class OldLogProbs {
         {{OldLogProbs::sampler, "sampler"}, {OldLogProbs::trainer, "trainer"}}};
 }
 
+/// Where the divergence from a reference counts.
+enum class KlPlace { loss, reward };
+[[nodiscard]] constexpr auto enum_names(KlPlace) {
+    return std::array<std::pair<KlPlace, std::string_view>, 2>{{{KlPlace::loss, "loss"}, {KlPlace::reward, "reward"}}};
+}
+
 /// A value model that learns beside the policy, from the answers of each batch.
 struct CriticOptions {
     reward::TargetOptions target;
     std::int64_t warmup = 0;  ///< updates of the critic alone before the policy's first
 };
 
-struct RlOptions {
+/// The answers that a batch is made of.
+struct BatchOptions {
     int problems = 32;  ///< per batch
     int samples = 8;    ///< answers per problem: the group; of trees the trunks
     int refill = 0;     ///< rounds of further problems in the place of those whose answers are all worth the same
     rollout::TreeOptions tree;
+    /// Answers of a problem at most.
+    [[nodiscard]] std::int64_t answers_per_problem() const { return samples * tree.leaves(); }
+    void fields(Fields& f);
+};
+
+/// The penalty for leaving a reference policy.
+struct KlOptions {
+    double beta = 0;  ///< weight of the divergence; 0 needs no reference
+    reward::KlForm form = reward::KlForm::k3;
+    KlPlace in = KlPlace::loss;
+    void fields(Fields& f);
+};
+
+/// What advantages pull at, and how tokens are averaged.
+struct LossOptions {
+    static constexpr const char* kShorthand = "mean";
+    LossMean mean = LossMean::token;
+    reward::PolicyLossKind kind = reward::PolicyLossKind::clip;
+    double low = 0.2, high = 0.2;  ///< ratios are clipped below 1 - low and above 1 + high
+    OldLogProbs old = OldLogProbs::sampler;
+    reward::ImportanceOptions importance{};
+    void fields(Fields& f);
+};
+
+struct RlOptions {
+    BatchOptions batch;
     double verdict_noise =
         0;  ///< chance that a verdict is flipped before anybody sees it, as an unreliable judge would
     CreditOptions credit;
-    reward::PolicyLossOptions loss;
-    bool kl_in_reward = false;  ///< loss.beta weighs the divergence in the reward instead
-    LossMean mean = LossMean::token;
-    OldLogProbs old = OldLogProbs::sampler;
-    reward::ImportanceOptions importance;
+    KlOptions kl;
+    LossOptions loss;
     bool mask_truncated = false;  ///< cut answers don't train (otherwise their reward is 0)
     int inner_epochs = 1;         ///< passes over a batch of answers
     int minibatches = 1;          ///< updates that a pass is made of, each of an even share of the problems
@@ -96,7 +126,7 @@ class RlObjective final : public Objective {
 public:
     /// Trainee 0 is the policy, trainee 1 the critic if there is one.
     /// @param scorer of the value model, frozen or the critic, or none
-    /// @param reference frozen policy for loss.beta > 0, or null
+    /// @param reference frozen policy for kl.beta > 0, or null
     RlObjective(comm::Communicator& ranks, const task::Task& task, std::string split, engine::Engine& policy,
                 std::optional<rollout::Scorer> scorer, engine::Engine* reference, const RlOptions& options,
                 std::uint64_t seed, std::optional<Critic> critic = {});
@@ -171,6 +201,7 @@ private:
     std::string split_;
     engine::Engine& policy_;
     RlOptions options_;
+    reward::PolicyLossOptions loss_;  ///< beta is 0 where the divergence is in the reward
     std::uint64_t seed_;
     rollout::Generator generator_;
     std::optional<rollout::Scorer> scorer_, judge_;
