@@ -98,7 +98,10 @@ public:
         }
     }
 
-    [[nodiscard]] Engine* body() override { return base_.get(); }
+    [[nodiscard]] Engine* body() override {
+        merge();
+        return base_.get();
+    }
 
     [[nodiscard]] bool has(Array array) const override {
         return array == Array::weights || (training_ && training_->has(array));

@@ -184,7 +184,8 @@ public:
     [[nodiscard]] const model::Layout& layout() const { return layout_; }
     [[nodiscard]] std::int64_t num_parameters() const { return layout_.size; }
 
-    /// The whole model in the form of others, which commits hold beside what learns; null: it is this one.
+    /// The whole model in the form of others, with what it has learnt so far, which commits hold beside what learns;
+    /// null: it is this one.
     [[nodiscard]] virtual Engine* body() { return nullptr; }
 
     // Numbers, for loading, commits and export. Ranges lie within [0, num_parameters()). What another rank keeps is
