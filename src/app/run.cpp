@@ -298,6 +298,18 @@ std::optional<store::RunLock> lock_run(comm::Communicator& ranks, const fs::path
     return lock;
 }
 
+/// A folder for signs of life that nobody is to find.
+struct Scratch {
+    const fs::path path = fs::temp_directory_path() / cat("tdrm-replay-", ::getpid());
+    Scratch() = default;
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    ~Scratch() {
+        std::error_code ignored;
+        fs::remove_all(path, ignored);
+    }
+};
+
 }  // namespace
 
 int run(comm::Communicator& ranks, const RunRequest& request) {
@@ -358,11 +370,9 @@ int replay(comm::Communicator& ranks, const ReplayRequest& request) {
     plan.set = {cat("run.dir=", place.run.string())};
     BoundPlan bound = bind(plan, false);
     engine::use_device(bound.run.device, bound.run.products);
-    const fs::path scratch = fs::temp_directory_path() / cat("tdrm-replay-", ::getpid());
-    comm::Watchdog watchdog(ranks, scratch, {std::chrono::hours(24)});
+    const Scratch scratch;
+    comm::Watchdog watchdog(ranks, scratch.path, {std::chrono::hours(24)});
     const std::string page = Runner(ranks, watchdog, bound, std::nullopt).replay(place.stage, request.what);
-    std::error_code ignored;
-    fs::remove_all(scratch, ignored);
     const bool written = std::fwrite(page.data(), 1, page.size(), stdout) == page.size() && std::fflush(stdout) == 0;
     return written ? 0 : static_cast<int>(ExitCode::io);
 }

@@ -60,8 +60,11 @@ class Devices(unittest.TestCase):
 
     def test_killed_ranks_leave_a_run_that_goes_on_to_the_same_end(self):
         whole, killed, only = self.folder / "whole", self.folder / "killed", ["--until", "td"]
-        runs.finish(whole, config=self.config, more=only)
-        runs.run_with_kills(killed, kills=3, seed=5, rank_counts=(1, 2), config=self.config, more=only)
+        often = ["stages.td.epochs=4", *(f"stages.{stage}.commit.every=0.001s" for stage in ("base", "td"))]
+        runs.finish(whole, config=self.config, settings=often, more=only)
+        hit, _ = runs.run_with_kills(killed, 3, 5, ("base", "rolls", "td"), rank_counts=(1, 2), events=4, config=self.config,
+                                     settings=often, more=only)
+        self.assertEqual(len(hit), 3)
         self.assertEqual(runs.differences(whole, killed), [])
 
     def test_less_memory_gives_the_same_weights(self):

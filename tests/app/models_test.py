@@ -239,8 +239,8 @@ class Bf16Weights(Models):
         runs.finish(self.folder / "two", config=self.config, settings=BF16, ranks=2)
         self.assertEqual(runs.differences(self.folder / "run", self.folder / "two"), [])
         often = BF16 + [f"stages.{stage}.commit.every=0.001s" for stage in TRAINED]
-        met, _ = runs.run_with_kills(self.folder / "killed", 3, 5, rank_counts=(1, 2), config=self.config, settings=often)
-        self.assertEqual(met, 3)
+        hit, _ = runs.run_with_kills(self.folder / "killed", 3, 5, TRAINED, rank_counts=(1, 2), config=self.config, settings=often)
+        self.assertEqual(len(hit), 3)
         runs.finish(self.folder / "often", config=self.config, settings=often)
         self.assertEqual(runs.differences(self.folder / "often", self.folder / "killed"), [])
 

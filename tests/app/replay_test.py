@@ -1,6 +1,7 @@
 """tdrm replay: an update computed again from its stored answers is the update that was made, and says what made it."""
 
 import json
+import os
 import shutil
 import tempfile
 import pathlib
@@ -34,7 +35,11 @@ class Replay(unittest.TestCase):
             cls.run_folder = runs.reference(config=runs.write_config(folder, CONFIG))
 
     def replay(self, stage, *arguments, folder=None):
-        return runs.tdrm("replay", f"{folder or self.run_folder}/{stage}", *map(str, arguments))
+        with tempfile.TemporaryDirectory() as empty:
+            done = runs.tdrm("replay", f"{folder or self.run_folder}/{stage}", *map(str, arguments), env={**os.environ, "TMPDIR": empty})
+            # Open MPI's own folder goes when the program ends well.
+            self.assertEqual([name for name in os.listdir(empty) if name.startswith("tdrm")], [], done.stdout)
+        return done
 
     def test_figures_are_as_logged_and_rewards_and_advantages_as_stored(self):
         for stage, updates in (("grpo", (0, 2)), ("paid", (0, 3)), ("tree", (1, 3)), ("gated", (2, 3)), ("many", (0, 5, 7)), ("lora", (1, 6))):

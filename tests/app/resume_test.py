@@ -14,6 +14,8 @@ import runs
 TRAINED = ("base", "td", "orm", "rule")
 OFTEN = [f"stages.{stage}.commit.every=0.01s" for stage in TRAINED]
 RANDOM_KILLS = [(1, 5)]  # (seed, kills)
+# Stages of the smoke run that kills are spread over: one of each kind, in the order of the run.
+KILLED = ("base", "rolls", "cands", "td[lambda=0]", "orm", "bon", "greedy", "search[kind=mcts]", "tries", "mc", "rule", "step", "critic", "tree")
 
 
 class Resume(unittest.TestCase):
@@ -28,9 +30,10 @@ class Resume(unittest.TestCase):
         for seed, kills in RANDOM_KILLS:
             with self.subTest(seed=seed):
                 folder = self.folder / str(seed)
-                met, within = runs.run_with_kills(folder, kills, seed, settings=OFTEN)
-                print(f"seed {seed}: {met} kills, {within} of them left a half-written file", flush=True)
-                self.assertEqual(met, kills)
+                hit, within = runs.run_with_kills(folder, kills, seed, KILLED, settings=OFTEN)
+                print(f"seed {seed}: kills in {[sorted(stages) for stages in hit]}, {within} of them left a half-written file", flush=True)
+                self.assertEqual(len(hit), kills)
+                self.assertGreater(len(set().union(*hit)), kills // 2)
                 self.assert_same(runs.reference(settings=OFTEN), folder)
 
     def test_a_kill_after_the_last_commit_leaves_what_an_undisturbed_end_leaves(self):
@@ -87,6 +90,32 @@ class Resume(unittest.TestCase):
         if not folder.exists():
             runs.finish(folder, settings=settings, more=["--until", "rolls"])
         return folder
+
+    def test_what_reinforcement_learning_carries_along_comes_back(self):
+        """The critic, what values explained, the problems that refills drew, what the guard saw: stopped after each batch of answers."""
+        only = ["--only", "critic"]
+        for number, settings in enumerate(([], ["stages.critic.advantage.kind=shrinkage", "stages.critic.lora={rank: 2}"])):
+            with self.subTest(settings=settings):
+                whole, stopped = self.folder / f"{number}whole", self.folder / f"{number}stopped"
+                for folder in (whole, stopped):
+                    shutil.copytree(runs.reference(), folder)
+                    shutil.rmtree(folder / "critic")
+                runs.finish(whole, settings=settings, more=only)
+                codes = []
+                while not codes or codes[-1] == 75:
+                    arguments = runs.run_arguments(stopped, settings=settings, more=[*only, "--max-time", "0s"])
+                    codes.append(runs.tdrm(*arguments, ranks=1 + len(codes) % 2).returncode)
+                self.assertEqual(codes, [75] * 5 + [0], "10 updates, two of each batch")
+                self.assert_same(whole, stopped)
+
+    def test_an_interrupt_from_the_keyboard_stops_as_a_request_does(self):
+        settings = ["stages.rolls.samples=64"]
+        with runs.Start(self.folder / "run", ranks=1, settings=settings) as start:
+            self.assertTrue(start.wait_for((self.folder / "run/rolls/parts").exists), start.output())
+            os.kill(runs.children(start.process.pid)[-1], signal.SIGINT)
+            self.assertEqual(start.wait(), 75, start.output())
+        runs.finish(self.folder / "run", settings=settings, more=["--until", "rolls"])
+        self.assert_same(self.undisturbed(settings), self.folder / "run")
 
     def test_more_updates_go_on_and_give_what_they_give_from_the_start(self):
         def settings(updates):

@@ -75,7 +75,8 @@ def write_config(folder, text):
 
 def reference(config=SMOKE, settings=()):
     """Folder of an undisturbed run on one rank, made once for all tests of a build. Not to be written into."""
-    key = hashlib.sha256(repr([pathlib.Path(config).read_bytes(), settings, TDRM.stat().st_mtime_ns]).encode()).hexdigest()[:12]
+    built = [path.stat().st_mtime_ns for path in (TDRM, *sorted(TDRM.parent.glob("lib/*.so")))]
+    key = hashlib.sha256(repr([pathlib.Path(config).read_bytes(), settings, built]).encode()).hexdigest()[:12]
     root = pathlib.Path(tempfile.gettempdir()) / f"tdrm-reference-{os.getuid()}"
     root.mkdir(exist_ok=True)
     folder = root / key
@@ -83,11 +84,12 @@ def reference(config=SMOKE, settings=()):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             for old in root.iterdir():  # of older builds
-                if old.is_dir() and time.time() - old.stat().st_mtime > 3600:
+                if old.is_dir() and time.time() - old.stat().st_mtime > 6 * 3600:
                     shutil.rmtree(old, ignore_errors=True)
             shutil.rmtree(folder.with_suffix(".new"), ignore_errors=True)
             finish(folder.with_suffix(".new"), config=config, settings=settings)
             folder.with_suffix(".new").rename(folder)
+        os.utime(folder)  # in use
     return folder
 
 
@@ -215,9 +217,11 @@ class Start:
         """Waits while it runs. Whether the condition came true."""
         return wait_until(lambda: condition() or not self.running(), seconds) and condition()
 
-    def wait_for_events(self, number):
-        """Waits until so many new paths were seen in the folder: progress that doesn't depend on the machine's speed.
-        False if the run ends before."""
+    def wait_for_events(self, number, stage=None):
+        """Waits until so many new paths were seen in the folder since a stage began: progress that doesn't depend on
+        the machine's speed. False if the run ends before."""
+        if stage is not None and not self.wait_for((pathlib.Path(self.folder) / stage / "stage.json").exists):
+            return False
         seen = set(paths(self.folder))
         known = len(seen)
 
@@ -246,16 +250,23 @@ def half_done(folder):
     return [path for path in paths(folder) if path.endswith(".tmp")]
 
 
-def run_with_kills(folder, kills, seed, rank_counts=(1, 2, 4), events=12, **options):
+def unfinished(folder):
+    """Stages that are begun, but not done."""
+    records = {path.parent.name: path.read_text() for path in pathlib.Path(folder).glob("*/stage.json")}
+    return {name for name, text in records.items() if not json.loads(text)["done"]}
+
+
+def run_with_kills(folder, kills, seed, stages=(None,), rank_counts=(1, 2, 4), events=12, **options):
     """Starts a run again and again on changing numbers of ranks, each time killing a rank or the launcher, and lets it
-    end after `kills` of them. Returns how many kills met a running start and how many a half-written file."""
+    end after `kills` of them, which are spread over `stages`, in the order of the run. Returns the stages that kills of
+    a running start left unfinished, one set each, and how many of them left a half-written file."""
     chance = random.Random(seed)
-    met = within = 0
+    hit, within = [], 0
     pids = set()
-    for _ in range(kills):
+    for stage in sorted(chance.choices(range(len(stages)), k=kills)):
         with Start(folder, chance.choice(rank_counts), **options) as start:
             # Sometimes at once, mostly somewhere in the middle.
-            if not start.wait_for_events(chance.randint(1, events)):
+            if not start.wait_for_events(chance.randint(1, events), stages[stage]):
                 assert start.wait() == 0, start.output()
                 break
             time.sleep(chance.random() * 0.02)
@@ -266,9 +277,10 @@ def run_with_kills(folder, kills, seed, rank_counts=(1, 2, 4), events=12, **opti
                 os.kill(victim, signal.SIGKILL)
             code = start.wait()
             assert code in (0, 137), (code, start.output())
-            met += code == 137
-            within += code == 137 and bool(half_done(folder))
+            if code == 137:
+                hit.append(unfinished(folder))
+                within += bool(half_done(folder))
     # Ranks whose launcher was killed die by themselves; until then the next start waits for the run's lock.
     finish(folder, ranks=chance.choice(rank_counts), **options)
     assert not any(map(alive, pids)), "a rank outlived its launcher"
-    return met, within
+    return hit, within

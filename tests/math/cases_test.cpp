@@ -42,7 +42,7 @@ TEST(Verifier, JudgesOurCasesAsWritten) {
 
 TEST(Verifier, JudgesTheCasesOfOtherVerifiersAsTheyDo) {
     const auto path = shared_data() / "verifier/cases.jsonl";
-    if (!std::filesystem::exists(path)) return;  // our own cases cover the same classes
+    if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path << "; our own cases cover the same classes";
     EXPECT_EQ(score(read_jsonl(path)).cases, 164);
 }
 

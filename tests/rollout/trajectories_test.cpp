@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "../store/temporary_folder.hpp"
 #include "tdrm/rollout/answers.hpp"
 
 namespace tdrm::rollout {
@@ -48,13 +49,13 @@ TEST(Trajectories, AppendingPartsGivesTheTableMadeAtOnce) {
 }
 
 TEST(Trajectories, WritingAndReadingAFileKeepsEverything) {
-    const auto path = std::filesystem::temp_directory_path() / "tdrm_trajectories_test.h5";
+    const store::TemporaryFolder folder("trajectories");
+    const auto path = folder / "table.h5";
     const auto table = example(3);
     store::FileWriter writer(path);
     table.write(writer);
     writer.close();
     EXPECT_TRUE(same(table, Trajectories::read(store::FileReader(path))));
-    std::filesystem::remove(path);
 }
 
 TEST(AnswerFigures, CountAnswersProblemsAndTokens) {

@@ -88,7 +88,7 @@ TEST(ChatTemplate, RendersWhatTransformersRenders) {
 TEST(ChatTemplate, RendersTheRealTemplatesToTheId) {
     for (const char* name : {"qwen2_5", "glm4"}) {
         const fs::path folder = kReal / "tokenizers" / name;
-        if (!fs::exists(folder)) continue;  // their committed cuts are above
+        if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder << "; their committed cuts are above";
         const Tokenizer tokenizer = Tokenizer::parse(gunzip(folder / "tokenizer.json.gz"), name);
         const ChatTemplate here = ChatTemplate::load(folder, {"", Thinking::drop});
         const ChatTemplate older = make("glm4_9b_chat");

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
+#include <sstream>
 #include <utility>
 
 #include "../store/temporary_folder.hpp"
@@ -86,6 +88,32 @@ TEST_F(Trainer, MakesTheClippedStepOfTheSummedGradient) {
     }
 }
 
+TEST_F(Trainer, LogsTheNormBeforeClippingAndTheNoiseOfTheUnits) {
+    options_.optimizer.schedule = Schedule::linear;
+    options_.optimizer.warmup = 2;
+    run();
+    std::istringstream text(store::bytes_of(folder_ / "metrics.jsonl"));
+    std::int64_t u = 0;
+    for (std::string line; std::getline(text, line); ++u) {
+        const auto logged = nlohmann::json::parse(line);
+        std::vector<float> sum(weights_.size());
+        double blocks = 0;  // mean squared norm of a unit's estimate of the gradient: three times its share
+        for (std::size_t unit = 0; unit < 3; ++unit) {
+            std::vector<float> alone(weights_.size());
+            for (std::size_t i = 0; i < alone.size(); ++i) sum[i] += alone[i] = rule(u, unit, i);
+            blocks += engine::squared_norm(alone) * 9 / 3;
+        }
+        const double whole = engine::squared_norm(sum);
+        EXPECT_NEAR(logged.at("grad_norm"), std::sqrt(whole), 1e-8 * std::sqrt(whole));
+        EXPECT_EQ(logged.at("learning_rate"), learning_rate(options_.optimizer, u, options_.horizon));
+        // Of estimates from 1 and from 3 samples: E|g_1|^2 = |G|^2 + trace, E|g_3|^2 = |G|^2 + trace / 3.
+        const double trace = (blocks - whole) / (1 - 1.0 / 3);
+        EXPECT_NEAR(logged.at("noise/trace"), trace, 1e-6 * std::abs(trace));
+        EXPECT_NEAR(logged.at("noise/gradient_squared"), (3 * whole - blocks) / 2, 1e-6 * std::abs(trace));
+    }
+    EXPECT_EQ(u, options_.updates);
+}
+
 TEST_F(Trainer, RemembersTheFirstUpdateOfTheBestFigure) {
     const auto result = run(scripted({0.1, 0.5, 0.3, 0.7, 0.7, NAN, 0.6, 0.2}));
     EXPECT_EQ(result.updates, 8);
@@ -140,6 +168,19 @@ TEST_F(Trainer, KeepsAsManyNewestAsAskedWhileItRuns) {
     run(scripted({0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8}));
     EXPECT_EQ(seen_.back(), (Updates{5, 6, 7}));
     EXPECT_EQ(commits(), (Updates{8}));
+}
+
+TEST_F(Trainer, CommitsWhenTheTimeIsUpAndNotBefore) {
+    const std::vector<double> worse{0.8, 0.7, 0.6, 0.5,
+                                    0.4, 0.3, 0.2, 0.1};  // than the first: no commit for its own sake
+    run(scripted(worse));
+    EXPECT_EQ(seen_, (std::vector<Updates>{{}, {1}, {1}, {1}, {1}, {1}, {1}, {1}}));
+    options_.directory = folder_ / "often";
+    std::filesystem::create_directories(options_.directory);
+    options_.commit.every = Seconds{0};
+    seen_.clear();
+    run(scripted(worse));
+    EXPECT_EQ(seen_, (std::vector<Updates>{{}, {1}, {1, 2}, {1, 2, 3}, {1, 3, 4}, {1, 4, 5}, {1, 5, 6}, {1, 6, 7}}));
 }
 
 TEST_F(Trainer, GoesOnFromTheNewestWholeCommitToTheSameEnd) {
