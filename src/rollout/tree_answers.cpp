@@ -15,6 +15,7 @@ struct Leaf {
     int parent = -1;  ///< among the problem's leaves
     int fork = 0;     ///< tokens from there
     int trunk = 0;
+    std::vector<int> branched;  ///< tokens before its own branchings so far
 };
 
 /// Tokens before the d-th branching of an answer (d from 1); 0 if there is none. Something of the answer's own lies
@@ -29,10 +30,12 @@ int branching(const task::Task& task, const Leaf& leaf, int d, const TreeOptions
         return end > leaf.fork && end <= last ? end : 0;
     }
     int found = 0;
-    for (int t = leaf.fork + 1; t <= last; ++t)
+    for (int t = leaf.fork + 1; t <= last; ++t) {
+        if (std::ranges::find(leaf.branched, t) != leaf.branched.end()) continue;
         if (found == 0 ||
             leaf.answer.logprob[static_cast<std::size_t>(t)] < leaf.answer.logprob[static_cast<std::size_t>(found)])
             found = t;
+    }
     return found;
 }
 
@@ -57,7 +60,7 @@ public:
         auto found = generator_.run(trunks, on_finished_);
         for (std::size_t p = 0; p < problems_.size(); ++p)
             for (auto& answer : found[p])
-                leaves_[p].push_back({std::move(answer), -1, 0, static_cast<int>(leaves_[p].size())});
+                leaves_[p].push_back({std::move(answer), -1, 0, static_cast<int>(leaves_[p].size()), {}});
         for (int d = 1; d <= options_.depth; ++d) branch(d);
         return table();
     }
@@ -83,14 +86,16 @@ private:
         std::vector<std::pair<std::size_t, Leaf>> from;  // problem, and what a new leaf has of its parent
         for (std::size_t p = 0; p < problems_.size(); ++p) {
             for (std::size_t l = 0; l < leaves_[p].size(); ++l) {
-                const Leaf& leaf = leaves_[p][l];
+                Leaf& leaf = leaves_[p][l];
                 const int fork = branching(*plan_.task, leaf, d, options_);
                 if (fork == 0) continue;
+                leaf.branched.push_back(fork);
                 Request request = request_of(p, task::TokenSpan(leaf.answer.ids).first(static_cast<std::size_t>(fork)));
+                const auto from_here = (static_cast<std::uint64_t>(d - 1) << 32U) | (l << 16U);
                 for (int way = 1; way < options_.width; ++way)
-                    request.keys.push_back(key(p, "branch", (l << 16U) | static_cast<std::uint64_t>(way)));
+                    request.keys.push_back(key(p, "branch", from_here | static_cast<std::uint64_t>(way)));
                 requests.push_back(std::move(request));
-                from.emplace_back(p, Leaf{{}, static_cast<int>(l), fork, leaf.trunk});
+                from.emplace_back(p, Leaf{{}, static_cast<int>(l), fork, leaf.trunk, {}});
             }
         }
         const auto found = generator_.run(requests, on_finished_);
@@ -246,7 +251,7 @@ void TreeOptions::fields(Fields& f) {
     f("width", width, "ways that go on from a branching; 1 = answers share the prompt alone", between(1, 64));
     f("depth", depth, "branchings between the beginning of an answer and its end", between(1, 16));
     f("first", first, "step behind whose end the first branching lies, with at: steps", between(1, 1e6));
-    f("at", at, "where: at the ends of the first steps, or before the least likely token so far");
+    f("at", at, "where: at the ends of the first steps, or before the least likely token, then the next");
 }
 
 std::size_t owner_of(std::span<const Fork> forks, std::size_t row, std::size_t token) {

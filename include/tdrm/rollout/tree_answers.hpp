@@ -20,7 +20,7 @@ namespace tdrm::rollout {
 /// Where branches leave an answer.
 enum class BranchAt {
     steps,   ///< at the ends of its first steps
-    tokens,  ///< before its least likely token so far
+    tokens,  ///< before its least likely token, then the next least likely one
 };
 [[nodiscard]] constexpr auto enum_names(BranchAt) {
     return std::array<std::pair<BranchAt, std::string_view>, 2>{
