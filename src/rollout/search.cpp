@@ -6,6 +6,7 @@
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/ledger.hpp"
+#include "tdrm/eval/selection.hpp"
 #include "tdrm/rollout/search_policy.hpp"
 
 namespace tdrm::rollout {
@@ -342,7 +343,10 @@ private:
         }
         auto candidates = tree.policy->candidates(tree.tree);
         if (candidates.empty()) candidates = tree.policy->SearchPolicy::candidates(tree.tree);
-        const std::int32_t chosen = choose_answer(plan_.answer, tree.tree, candidates, answers);
+        const auto same = [this](std::string_view a, std::string_view b) { return task_.same_answer(a, b); };
+        std::vector<std::int32_t> ids;
+        if (plan_.answer != SearchAnswer::best) ids = eval::answer_ids(answers, same);
+        const std::int32_t chosen = choose_answer(plan_.answer, tree.tree, candidates, ids);
         Trajectory& t = tree.tree.answer;
         t = judged(task_, *tree.problem, tree.ids(chosen), chosen >= 0 && tree.node(chosen).ended);
         std::vector<std::int32_t> way;

@@ -334,13 +334,13 @@ std::unique_ptr<SearchPolicy> make_search_policy(const SearchPlan& plan, std::ui
 }
 
 std::int32_t choose_answer(SearchAnswer rule, const SearchTree& tree, const std::vector<SearchCandidate>& candidates,
-                           const std::vector<std::string>& answers) {
-    std::map<std::string, double> votes;
+                           const std::vector<std::int32_t>& answers) {
+    std::map<std::int32_t, double> votes;
     if (rule != SearchAnswer::best)
         for (const SearchCandidate& c : candidates) {
-            const std::string& answer = answers[static_cast<std::size_t>(c.node)];
+            const std::int32_t answer = answers[static_cast<std::size_t>(c.node)];
             const double counts = rule == SearchAnswer::vote ? 1 : probability(at(tree, c.node).value);
-            if (!answer.empty()) votes[answer] += c.weight * counts;
+            if (answer >= 0) votes[answer] += c.weight * counts;
         }
     double most = 0;
     for (const auto& [answer, sum] : votes) most = std::max(most, sum);

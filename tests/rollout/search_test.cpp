@@ -486,12 +486,12 @@ TEST(ChooseAnswer, TakesTheBestTheMostFrequentOrTheHeaviest) {
     // Logits 2, 1, 1, -3: probabilities .88, .73, .73, .05.
     const auto tree = tree_of({{2, true}, {1, true}, {1, true}, {-3, true}});
     const std::vector<SearchCandidate> all{{0}, {1}, {2}, {3}};
-    EXPECT_EQ(choose_answer(SearchAnswer::best, tree, all, {"a", "b", "b", "c"}), 0);
-    EXPECT_EQ(choose_answer(SearchAnswer::vote, tree, all, {"a", "b", "b", "c"}), 2);  // the later of equals
-    EXPECT_EQ(choose_answer(SearchAnswer::vote, tree, all, {"a", "c", "b", "c"}), 1);
-    EXPECT_EQ(choose_answer(SearchAnswer::weighted, tree, all, {"a", "c", "b", "c"}), 0);  // .88 against .78 and .73
-    EXPECT_EQ(choose_answer(SearchAnswer::vote, tree, {{0}, {3, 5}}, {"a", "", "", "c"}), 3);  // five of them
-    EXPECT_EQ(choose_answer(SearchAnswer::vote, tree, all, {"", "", "", ""}), 0);              // nobody votes
+    EXPECT_EQ(choose_answer(SearchAnswer::best, tree, all, {0, 1, 1, 2}), 0);
+    EXPECT_EQ(choose_answer(SearchAnswer::vote, tree, all, {0, 1, 1, 2}), 2);  // the later of equals
+    EXPECT_EQ(choose_answer(SearchAnswer::vote, tree, all, {0, 2, 1, 2}), 1);
+    EXPECT_EQ(choose_answer(SearchAnswer::weighted, tree, all, {0, 2, 1, 2}), 0);          // .88 against .78 and .73
+    EXPECT_EQ(choose_answer(SearchAnswer::vote, tree, {{0}, {3, 5}}, {0, -1, -1, 2}), 3);  // five of them
+    EXPECT_EQ(choose_answer(SearchAnswer::vote, tree, all, {-1, -1, -1, -1}), 0);          // nobody votes
     EXPECT_EQ(choose_answer(SearchAnswer::best, tree, {}, {}), -1);
 }
 

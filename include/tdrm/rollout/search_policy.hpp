@@ -44,9 +44,10 @@ public:
 [[nodiscard]] std::unique_ptr<SearchPolicy> make_search_policy(const SearchPlan& plan, std::uint64_t problem);
 
 /// The node that is answered with, -1 for none: by the plan's rule among the policy's candidates.
-/// @param answers canonical text of each node's answer; empty where it has none or isn't terminal
+/// @param answers of each node: equal ids for answers that say the same, -1 where it has none or isn't terminal; votes
+/// only
 [[nodiscard]] std::int32_t choose_answer(SearchAnswer rule, const SearchTree& tree,
                                          const std::vector<SearchCandidate>& candidates,
-                                         const std::vector<std::string>& answers);
+                                         const std::vector<std::int32_t>& answers);
 
 }  // namespace tdrm::rollout
