@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <numbers>
+#include <optional>
 
 #include "tdrm/base/errors.hpp"
 #include "tdrm/base/words.hpp"
@@ -221,12 +222,14 @@ StateTargets hazard_targets(const TargetOptions& options, const Solution& soluti
     return result;
 }
 
-/// Applies class weights and the average to the weights of one solution.
-void weigh(const TargetOptions& options, double outcome, StateTargets& result) {
+/// Applies class weights and the average to the weights of one solution. @param outcome none where it isn't known: then
+/// no class weighs
+void weigh(const TargetOptions& options, std::optional<double> outcome, StateTargets& result) {
     const auto& [right, wrong] = options.class_weight;
-    if (right != 1 || wrong != 1) {
+    const bool by_label = options.kind == TargetKind::step_label;
+    if ((right != 1 || wrong != 1) && (by_label || outcome)) {
         for (std::size_t t = 0; t < result.weight.size(); ++t) {
-            const double y = options.kind == TargetKind::step_label ? double{result.target[t]} : outcome;
+            const double y = by_label ? double{result.target[t]} : *outcome;
             result.weight[t] = static_cast<float>(double{result.weight[t]} * (y * right + (1 - y) * wrong));
         }
     }
@@ -303,7 +306,8 @@ StateTargets targets(const TargetOptions& options, const Solution& solution) {
     if (solution.truncated && options.truncated == Truncated::drop) {
         std::fill(result.weight.begin(), result.weight.end(), 0.0F);
     }
-    weigh(options, backup.outcome(), result);
+    const bool known = !solution.truncated || options.truncated != Truncated::bootstrap;
+    weigh(options, known ? std::optional(backup.outcome()) : std::nullopt, result);
     return result;
 }
 

@@ -94,7 +94,7 @@ public:
         const auto kept_advantage = batch.advantage;
         const double before = store::FileReader(batch_path).attribute<double>("/", "explained_before");
         train::RlOptions bound = options_.bound();
-        bound.credit.rewards = rewards(context, !batch.values.empty());
+        bound.credit.rewards = rewards(context, !batch.values.empty() || !batch.judgement.empty());
         train::RlObjective objective(context.ranks, context.task, options_.problems, *policy, std::nullopt,
                                      reference.get(), bound, context.seed);
         objective.take(begun, std::move(batch), before);
@@ -290,7 +290,7 @@ private:
     /// The value model of the advantage: the critic, or a frozen one; without one that of the reward, to be looked at.
     [[nodiscard]] ReadModel value_of(StageContext& context) const {
         const std::string key = options_.value_key().value_or("reward.value.model");
-        if (context.inputs_of(key).empty()) return {};
+        if (context.inputs_of(key).empty() || (!options_.value_key() && has_judge())) return {};
         const Input& input = context.input(key);
         if (key == "critic.init") {
             auto engine = load_critic(context, input);
@@ -299,14 +299,16 @@ private:
             model.scorer->show(rollout::value_prompts_of(context.task));
             return model;
         }
-        if (key == "advantage.value" || options_.reward.value.form.form != train::ValueForm::hazard)
-            refuse_hazards(context, input, "rl");
+        refuse_hazards(context, input, "rl");
         return read(context, input, load_value_model(context, input, options_.read_out));
     }
-    /// Whether the reward has a value model of its own.
+    /// Whether the reward has a value model of its own: another one than the advantage, or hazards, which are no
+    /// values.
     [[nodiscard]] bool has_judge() const {
-        return !options_.reward.value.model.empty() && options_.value_key() &&
-               options_.reward.value.model != options_.advantage.value;
+        const auto& value = options_.reward.value;
+        if (value.model.empty()) return false;
+        return options_.value_key() ? value.model != options_.advantage.value
+                                    : value.form.form == train::ValueForm::hazard;
     }
     [[nodiscard]] ReadModel judge_of(StageContext& context) const {
         const bool hazards = options_.reward.value.form.form == train::ValueForm::hazard;

@@ -1,5 +1,7 @@
 #include "rl_options.hpp"
 
+#include <algorithm>
+
 #include "tdrm/base/errors.hpp"
 
 namespace tdrm::stage {
@@ -68,8 +70,17 @@ void RewardFields::fields(Fields& f) {
 }
 
 std::vector<std::string> RewardFields::validate() const {
-    if (overlong.weight == 0 || overlong.buffer > 0) return {};
-    return {"overlong has a weight, but no buffer. Say over how many tokens it falls, as buffer: 50."};
+    std::vector<std::string> found;
+    if (overlong.weight != 0 && overlong.buffer == 0)
+        found.emplace_back("overlong has a weight, but no buffer. Say over how many tokens it falls, as buffer: 50.");
+    const bool ties = value.form.form == train::ValueForm::tie_break && !value.model.empty();
+    if (ties && (value.form.scale == reward::ValueScale::logit || value.normalise != train::Normalise::none ||
+                 2 * value.weight > rule.weight))
+        found.emplace_back(
+            "value.form is tie_break, but could outweigh the rule (a wrong answer would be worth more than a right "
+            "one). "
+            "Use scale: probability, no normalise, and at most half of the rule's weight.");
+    return found;
 }
 
 void AdvantageFields::fields(Fields& f) {
@@ -157,6 +168,14 @@ void RlStageOptions::check(const std::string& path, Problems& found) const {
         wrong(".guard",
               "looks at the problems that are trained on (their answers get better by heart). Set "
               "eval.problems to another split.");
+    const std::array<const PartFields*, 6> parts{&reward.rule,     &reward.value,      &reward.length,
+                                                 &reward.overlong, &reward.repetition, &reward.command};
+    if (guard.action != GuardAction::none && std::ranges::any_of(parts, [](const PartFields* part) {
+            return part->weight != 0 && part->normalise != train::Normalise::none;
+        }))
+        wrong(".guard",
+              "looks at rewards that rise, which normalised parts don't (their mean is always 0). Remove normalise, or "
+              "the guard.");
     if (kl.penalty.beta == 0 && !kl.reference.empty())
         wrong(".kl.reference", "has no effect while kl.beta is 0. Remove it, or set beta.");
     if (rl.loss.old == train::OldLogProbs::sampler && (rl.loss.importance.truncate > 0 || rl.loss.importance.reject))

@@ -43,8 +43,8 @@ public:
         for (std::size_t row = 0; row < answers_.size(); ++row) set(row, gae_of(row, values_of(row)));
     }
 
-    /// R + Q - (w mean of the others' R + (1 - w) V), V of the state before the step where values explain outcomes, of
-    /// the prompt where they don't.
+    /// R + Q - (w mean of the others' R + Q of the same action + (1 - w) V), V of the state before the step where
+    /// values explain outcomes, of the prompt where they don't. Those that have no such action have Q = 0.
     void shrinkage(double explained_before) {
         const auto groups = answers_.groups();
         const auto doubts = doubts_of(groups);
@@ -53,12 +53,19 @@ public:
             const std::size_t others = end - begin - 1;
             const double weight = doubts[p].weight_of_mean(others);
             double sum = 0;
-            for (std::size_t row = begin; row < end; ++row) sum += batch_.reward[row];
+            std::vector<double> to_go;  // of all, by action
             for (std::size_t row = begin; row < end; ++row) {
-                const double mean = others > 0 ? (sum - batch_.reward[row]) / static_cast<double>(others) : 0;
+                sum += answer_reward_[row];
+                const auto own = to_go_of(row);
+                if (to_go.size() < own.size()) to_go.resize(own.size());
+                for (std::size_t k = 0; k < own.size(); ++k) to_go[k] += own[k];
+            }
+            for (std::size_t row = begin; row < end; ++row) {
                 const auto values = values_of(row);
                 std::vector<double> advantage = to_go_of(row);
                 for (std::size_t k = 0; k < advantage.size(); ++k) {
+                    const double theirs = sum - answer_reward_[row] + (to_go[k] - advantage[k]);
+                    const double mean = others > 0 ? theirs / static_cast<double>(others) : 0;
                     const double value = values[explained_before > 0 ? k : 0];
                     advantage[k] += answer_reward_[row] - (weight * mean + (1 - weight) * value);
                 }

@@ -33,9 +33,10 @@ void RlObjective::metrics(const Sums& sums, Metrics& out) const {
     const auto whole = eval::moments(batch_.reward);
     double group_std = 0, even = 0;
     for (const auto& [begin, end] : answers.groups()) {
-        const double deviation = eval::moments(std::span(batch_.reward).subspan(begin, end - begin)).deviation();
-        group_std += deviation / static_cast<double>(answers.num_problems());
-        even += deviation == 0 ? 1.0 / static_cast<double>(answers.num_problems()) : 0;
+        const auto group = std::span(batch_.reward).subspan(begin, end - begin);
+        group_std += eval::moments(group).deviation() / static_cast<double>(answers.num_problems());
+        const bool equal = std::ranges::all_of(group, [&](double reward) { return reward == group[0]; });
+        even += equal ? 1.0 / static_cast<double>(answers.num_problems()) : 0;
     }
     double tokens = 0, shortest = std::numeric_limits<double>::infinity(), longest = 0, cut_answers = 0,
            ended_tokens = 0;

@@ -375,6 +375,7 @@ struct SlowTargets {
         if (truncated && o.truncated == Truncated::drop) return 0;
         if (truncated && o.truncated == Truncated::bootstrap && t == T()) return 0;
         const double w = t == T() ? o.terminal_weight : 1;
+        if (truncated && o.truncated == Truncated::bootstrap) return w;  // of no class
         return w * (y() * o.class_weight.right + (1 - y()) * o.class_weight.wrong);
     }
     [[nodiscard]] double weight(std::size_t t) const {

@@ -193,6 +193,19 @@ TEST(AssignCredit, TakesValuesOfLaterStatesIntoTheShrunkBaselineWhereTheyExplain
     EXPECT_NEAR(batch.advantage[1], 1 - 0.75, 1e-6);
 }
 
+TEST(AssignCredit, ShrinkageComparesWhatStepsGetWithWhatTheOthersGetFromTheSameStepOn) {
+    CreditOptions options;
+    options.kind = AdvantageKind::shrinkage;
+    options.rewards.push_back({"steps", 1, Grain::action, {}, [](const RlBatch&) {
+                                   return std::vector<double>{-1, -1, 0, -1, 0, 0, 0, 0, 0, 0};
+                               }});
+    RlBatch batch = example_with_values();
+    assign_credit(batch, options);
+    // R + Q of problem 0: 1 - 2, 1 - 1, 1 | 0 - 1, 0 | 1, each against the mean of the two others' (w = 1, as above).
+    const std::vector<double> expected{-1, -0.5, -0.5, 0.5, -1, -1, 2};
+    for (std::size_t t = 0; t < expected.size(); ++t) EXPECT_NEAR(batch.advantage[t], expected[t], 1e-6) << t;
+}
+
 TEST(AssignCredit, OpensTheGateToValuesOnlyWhereTheyExplainedTheLastBatch) {
     CreditOptions gated, gae, leave_one_out;
     gated.kind = AdvantageKind::gated;
