@@ -1,6 +1,7 @@
 """Evidence: comparisons that a study file fixed before its runs were made (docs/report.md, Studies)."""
 
 import itertools
+import math
 import re
 from dataclasses import dataclass
 
@@ -9,9 +10,8 @@ import yaml
 
 from .errors import NotARun
 from .run import load_run, read_json
+from .stats import standard_error, t_quantile, t_tail
 from .tables import Answers
-
-DRAWS = 4000  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -115,17 +115,6 @@ class Evidence:
         return np.stack([r.per_problem for r in rows])
 
 
-def bootstrap(statistic, tables, rng, draws=DRAWS):
-    """Draws of statistic(mean of each table) with replicates drawn anew, and within them problems, the same for all tables."""
-    replicates, problems = tables[0].shape
-    result = np.empty(draws)
-    for i in range(draws):
-        rows = rng.integers(replicates, size=replicates)[:, None]
-        columns = rng.integers(problems, size=problems)[None, :]
-        result[i] = statistic(*(table[rows, columns].mean() for table in tables))
-    return result
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What a comparison found: `estimate` with its 95 % interval, `p` two-sided against no effect, `verdict`."""
@@ -141,12 +130,21 @@ class Outcome:
     problems: int
 
 
-def ratio(a, b):
-    return a / b
+def effect(a, b, as_ratio):
+    """Difference of the means of two tables (replicates x problems), or their ratio, with its 95 % interval and p against
+    no effect: Student's t with the error of replicates and problems (stats.standard_error), of a ratio on its logarithm."""
+    if not as_ratio:
+        estimate, error, degrees = standard_error(a - b, same_problems=True)
+        return _interval(estimate, error, degrees)
+    _, error, degrees = standard_error(a / a.mean() - b / b.mean(), same_problems=True)
+    estimate, low, high, p = _interval(math.log(a.mean() / b.mean()), error, degrees)
+    return math.exp(estimate), math.exp(low), math.exp(high), p
 
 
-def gap(a, b):
-    return a - b
+def _interval(estimate, error, degrees):
+    half = t_quantile(degrees) * error
+    p = t_tail(estimate / error, degrees) if error > 0 else 1.0 if estimate == 0 else 0.0
+    return estimate, estimate - half, estimate + half, p
 
 
 def best_arm(evidence, run, figure, where, lower_is_better, chosen_by=None):
@@ -165,7 +163,7 @@ def best_arm(evidence, run, figure, where, lower_is_better, chosen_by=None):
     return chosen[1], slice(None) if chosen_by else slice(1, None, 2)
 
 
-def compare(evidence, entry, rng):
+def compare(evidence, entry):
     """One comparison of the study file: arm `a` against arm `b`, matched in replicates and problems."""
     run, figure = entry["run"], entry["figure"]
     lower = bool(entry.get("lower_is_better", False))
@@ -177,12 +175,9 @@ def compare(evidence, entry, rng):
     a, b = a[:, rest], b[:, rest]
     known = np.isfinite(a).all(axis=0) & np.isfinite(b).all(axis=0)
     a, b = a[:, known], b[:, known]
-    statistic, none = (ratio, 1.0) if entry.get("as") == "ratio" else (gap, 0.0)
-    draws = bootstrap(statistic, (a, b), rng)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    estimate = statistic(a.mean(), b.mean())
-    tail = min(np.mean(draws <= none), np.mean(draws >= none))
-    p = min(1.0, max(2 * tail, 2 / (len(draws) + 1)))
+    as_ratio = entry.get("as") == "ratio"
+    estimate, low, high, p = effect(a, b, as_ratio)
+    none = 1.0 if as_ratio else 0.0
     arms = f"{_text(first)} against {_text(second)}"
     return Outcome(entry["name"], estimate, low, high, p, verdict(low, high, none, float(entry["smallest"]), lower), arms, *a.shape)
 
@@ -231,8 +226,8 @@ def _table_lines(evidence, entry):
         cells = []
         for value in values:
             wanted = {**entry.get("where", {}), **row, column: value}
-            chosen, _ = best_arm(evidence, entry["run"], entry["figure"], wanted, bool(entry.get("lower_is_better")), entry.get("chosen_by"))
-            means = scale * np.nanmean(evidence.table(entry["run"], entry["figure"], chosen), axis=1)
+            chosen, rest = best_arm(evidence, entry["run"], entry["figure"], wanted, bool(entry.get("lower_is_better")), entry.get("chosen_by"))
+            means = scale * np.nanmean(evidence.table(entry["run"], entry["figure"], chosen)[:, rest], axis=1)
             spread = f" ± {means.std(ddof=1):.{digits}f}" if len(means) > 1 else ""
             cells.append(f"{means.mean():.{digits}f}{spread}")
         lines.append("| " + " | ".join([*(str(v) for v in row.values()), *cells]) + " |")
@@ -242,14 +237,13 @@ def _table_lines(evidence, entry):
 def study_lines(study, runs):
     """The Markdown of a study. @throws NotARun as Evidence.table, or for a run that isn't given"""
     evidence = Evidence([record for run in runs for record in records_of(run)], study.get("replicates", ["seed"]))
-    rng = np.random.default_rng(20251129)
     lines = [f"## {study['title']}", "", study.get("text", "").strip(), ""]
-    primary = [compare(evidence, entry, rng) for entry in study.get("primary", [])]
+    primary = [compare(evidence, entry) for entry in study.get("primary", [])]
     if primary:
         lines += ["Primary, fixed before the runs were made:", "", *_outcome_lines(primary), ""]
     for entry in study.get("tables", []):
         lines += [entry["title"] + ":", "", *_table_lines(evidence, entry), ""]
-    secondary = [compare(evidence, entry, rng) for entry in study.get("secondary", [])]
+    secondary = [compare(evidence, entry) for entry in study.get("secondary", [])]
     if secondary:
         lines += ["Secondary, p-values judged by Holm's procedure:", "", *_outcome_lines(secondary, holm(secondary)), ""]
     return lines

@@ -1,5 +1,6 @@
 """95 % intervals, paired differences, pass@k. The same formulas as src/eval, plus seeds."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,7 @@ def t_quantile(degrees):
     if degrees > 1e5:
         return Z95
     # Beyond 12 / sqrt(d) there is nothing for large d; all of [0, pi/2) for small d.
-    angle = np.linspace(0, np.arctan(min(1e4, 40 / np.sqrt(degrees) + 100 / degrees**2)), 200_001)
+    angle = np.linspace(0, np.arctan(min(1e4, 40 / np.sqrt(degrees) + 100 / degrees**2)), 20_001)
     density = np.cos(angle) ** (degrees - 1)
     area = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2)])
     # The cut tail: for d = 1 it matters, so the whole is computed up to pi/2.
@@ -41,6 +42,19 @@ def t_quantile(degrees):
     tail = np.cos(rest) ** (degrees - 1)
     tail_area = np.sum((tail[1:] + tail[:-1]) / 2) * (rest[1] - rest[0]) / (angle[1] - angle[0])
     return float(np.sqrt(degrees) * np.tan(np.interp(0.95 * (area[-1] + tail_area), area, angle)))
+
+
+def t_tail(t, degrees):
+    """P(|T| >= t) for Student's T, by the integral of `t_quantile`."""
+    if degrees > 1e5:
+        return math.erfc(abs(t) / math.sqrt(2))
+    begin = np.arctan(abs(t) / np.sqrt(degrees))
+
+    def area(low):
+        density = np.cos(np.linspace(low, np.pi / 2, 20_001)) ** (degrees - 1)
+        return np.sum((density[1:] + density[:-1]) / 2) * (np.pi / 2 - low)
+
+    return float(area(begin) / area(0.0))
 
 
 def mean_interval(values):
@@ -74,19 +88,18 @@ def pass_at_k(n, right, k):
     return np.where(k > n, np.nan, 1 - all_wrong)
 
 
-def over_problems_and_seeds(rows, same_problems):
-    """Mean with a 95 % interval for problems x seeds.
+def standard_error(rows, same_problems):
+    """Mean, standard error and degrees of freedom for problems x seeds.
 
-    `rows`: one array of per-problem figures for each seed. One seed gives `mean_interval`, which covers the draw of
-    problems (and samples), not that of the training. Several seeds: squared standard error = variance of the seed means
-    / R + variance over problems / P, with the degrees of freedom of Welch and Satterthwaite. Where all seeds answered
-    the same problems the second term is taken from the means over seeds, else from the pooled variance within seeds
-    (then slightly too wide).
+    `rows`: one array of per-problem figures for each seed. One seed: std / sqrt(P), which covers the draw of problems (and
+    samples), not that of the training. Several: squared error = variance of the seed means / R + variance over problems / P,
+    with the degrees of Welch and Satterthwaite. Where all seeds answered the same problems the second term is taken from
+    the means over seeds, else from the pooled variance within seeds (then slightly too wide).
     """
     rows = [np.asarray(row, float) for row in rows]
-    if len(rows) == 1:
-        return mean_interval(rows[0])
     seeds = len(rows)
+    if seeds == 1:
+        return float(rows[0].mean()), float(np.std(rows[0], ddof=1) / np.sqrt(len(rows[0]))) if len(rows[0]) > 1 else np.nan, np.inf
     means = np.array([row.mean() for row in rows])
     between = np.var(means, ddof=1) / seeds
     if same_problems:
@@ -98,12 +111,16 @@ def over_problems_and_seeds(rows, same_problems):
         total = sum(len(row) for row in rows)
         within = sum(np.var(row, ddof=1) * len(row) for row in rows if len(row) > 1) / total**2
         degrees_within = max(total - seeds, 1)
-    mean, squared = float(means.mean()), between + within
-    if squared == 0:
-        return Interval(mean, mean, mean, seeds)
-    degrees = squared**2 / (between**2 / (seeds - 1) + within**2 / degrees_within)
-    half = t_quantile(degrees) * np.sqrt(squared)
-    return Interval(mean, mean - half, mean + half, seeds)
+    squared = between + within
+    degrees = squared**2 / (between**2 / (seeds - 1) + within**2 / degrees_within) if squared > 0 else np.inf
+    return float(means.mean()), float(np.sqrt(squared)), degrees
+
+
+def over_problems_and_seeds(rows, same_problems):
+    """Mean with a 95 % interval, t times the standard error; of one seed 1.96 times, as `mean_interval`."""
+    mean, error, degrees = standard_error(rows, same_problems)
+    half = t_quantile(degrees) * error
+    return Interval(mean, mean - half, mean + half, len(rows[0]) if len(rows) == 1 else len(rows))
 
 
 def roc_auc(score, truth):

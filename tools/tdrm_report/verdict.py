@@ -40,12 +40,13 @@ def headline(rows):
         others = [row for row in own if row[2] is not None]
         if not base or not others:
             continue
-        arm, summary, change, _ = others[0]
+        won = [row for row in others if judge(row[2]) == "better" and row[1].mean > base[1].mean]
+        arm, summary, change, _ = won[0] if won else others[0]
         where = f"{group}: " if group else ""
-        if judge(change) == "better" and summary.mean > base[1].mean:
+        if won:
             sentence = (f"{where}Most problems are solved by {arm.name}: {_share(summary.mean)}, against {_share(base[1].mean)} by {base[0].name} "
                         f"({points_text(change)}).")
-            rivals = [row[0].name for row in others[1:] if row[1].high >= summary.mean]
+            rivals = [row[0].name for row in others if row[0] is not arm and row[1].high >= summary.mean]
             if rivals:
                 sentence += f" Within its reach: {', '.join(rivals[:3])}{' and others' if len(rivals) > 3 else ''}."
         else:
