@@ -159,7 +159,8 @@ Verdict TextTask::verdict(const Problem& problem, TokenSpan answer) const {
     math::VerifyOptions options;
     if (const TextProblem* source = this->source(problem.id)) options.compare.abs_tolerance = source->tolerance;
     const math::Verdict found = math::verify(problem.answer, format_.tokenizer().decode(content, true), options);
-    if (ended) verdict.answer = found.answer;  // what a cut answer names is a guess, and would vote for what it can't win
+    if (ended)
+        verdict.answer = found.answer;  // what a cut answer names is a guess, and would vote for what it can't win
     verdict.correct = ended && found.equal;
     verdict.reason = !ended                        ? Reason::truncated
                      : found.equal                 ? Reason::correct
