@@ -194,7 +194,7 @@ private:
             log::info(cat(node.name, " is finished already"));
             return false;
         }
-        fs::create_directories(directory);
+        store::make_directories(directory);
         store::remove_leftovers(directory);
         wanted.write(directory);
         note(found ? "resumed" : "started", node.name, 0);

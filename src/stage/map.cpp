@@ -28,7 +28,7 @@ std::vector<std::int64_t> missing_blocks(StageContext& context, const MapWork& w
     std::string text;
     context.ranks.agree("looking for finished parts", [&] {
         if (!context.ranks.root()) return;
-        std::filesystem::create_directories(parts_of(work));
+        store::make_directories(parts_of(work));
         const auto parts = whole_parts(parts_of(work), blocks);
         for (const auto& part : parts) text += part.empty() ? '1' : '0';
     });

@@ -11,6 +11,7 @@
 #include "tdrm/stage/cost.hpp"
 #include "tdrm/stage/map.hpp"
 #include "tdrm/stage/record.hpp"
+#include "tdrm/store/directory.hpp"
 
 namespace tdrm::stage {
 namespace {
@@ -144,7 +145,7 @@ void write_head_values(StageContext& context, const rollout::Trajectories& data,
             table.deviation = std::move(both.deviation);
         }
         table.read_flop = token_flop(of.model).read;  // the body once, whatever the number of heads
-        std::filesystem::create_directories(directory);
+        store::make_directories(directory);
         rollout::write_values(directory, data, table, value.name());
     });
 }

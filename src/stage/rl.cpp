@@ -205,7 +205,7 @@ private:
         context.ranks.agree("saving an evaluation", [&] {
             if (!context.ranks.root()) return;
             const auto folder = context.directory / "evals";
-            std::filesystem::create_directories(folder);
+            store::make_directories(folder);
             store::write_text_atomic(folder / (train::commit_name(update) + ".json"),
                                      nlohmann::json{{"update", update}, {"right", right}}.dump() + "\n");
         });
@@ -353,7 +353,7 @@ private:
         const auto folder = context.directory / "rollouts";
         context.ranks.agree("making the folder of rollouts", [&] {
             if (!context.ranks.root()) return;
-            std::filesystem::create_directories(folder);
+            store::make_directories(folder);
             store::remove_leftovers(folder);
         });
         objective.on_batch([this, &context, &objective, folder](std::int64_t update, const train::RlBatch& batch) {

@@ -68,6 +68,16 @@ void restore_old(const fs::path& final) {
 
 void sync(const fs::path& path) { Descriptor(path, O_RDONLY).sync(); }
 
+void make_directories(const fs::path& directory) {
+    file_system([&] {
+        if (fs::is_directory(directory)) return;
+        const fs::path parent = folder_of(directory);
+        make_directories(parent);
+        fs::create_directory(directory);
+        if (::access(parent.c_str(), R_OK) == 0) sync(parent);  // one that may only be entered can't be synced
+    });
+}
+
 void write_text_atomic(const fs::path& path, std::string_view text) {
     const fs::path temporary = temporary_of(path);
     try {
@@ -88,7 +98,7 @@ fs::path begin_directory(const fs::path& final) {
         restore_old(final);
         fs::path temporary = temporary_of(final);
         fs::remove_all(temporary);
-        fs::create_directories(temporary);
+        make_directories(temporary);
         return temporary;
     });
 }
@@ -157,9 +167,12 @@ bool try_lock(int file, const fs::path& path, short type = F_WRLCK) {
     struct flock request {};
     request.l_type = type;
     request.l_whence = SEEK_SET;
-    if (::fcntl(file, F_OFD_SETLK, &request) == 0) return true;
+    int failed = 0;
+    do {
+        failed = ::fcntl(file, F_OFD_SETLK, &request);
+    } while (failed != 0 && errno == EINTR);
+    if (failed == 0) return true;
     if (errno == EAGAIN || errno == EACCES) return false;
-    if (errno == EINTR) return false;
     throw IoError(cat("can't lock ", path.string(), " (", std::strerror(errno),
                       "). Put the run's folder on a file system with fcntl locks (Lustre: mount with -o flock)."));
 }
@@ -182,7 +195,7 @@ std::string own_name() {
 
 RunLock::RunLock(const fs::path& directory, std::chrono::duration<double> patience,
                  const std::function<void(const std::string& holder)>& on_wait) {
-    file_system([&] { fs::create_directories(directory); });
+    make_directories(directory);
     const fs::path path = directory / ".lock";
     Descriptor file(path, O_RDWR | O_CREAT);
     const auto deadline = std::chrono::steady_clock::now() + patience;
