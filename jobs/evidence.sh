@@ -41,7 +41,7 @@ case $name in
     ;;
   smollm2)
     [ -e "${DATA:-}/train.jsonl" ] && [ -e "$DATA/test.jsonl" ] ||
-      { echo "evidence: smollm2 needs GSM8K (a few hundred of its problems). Set DATA to a folder with its train.jsonl and test.jsonl." >&2; exit 64; }
+      { echo "evidence: smollm2 needs GSM8K (2400 solutions to learn from, 800 problems to answer). Set DATA to a folder with its train.jsonl and test.jsonl." >&2; exit 64; }
     jobs/smollm2-gsm8k.sh --dry-run >/dev/null  # makes models/smollm2
     run configs/evidence/smollm2.yaml --set "task.data=$(realpath "$DATA")" --set "run.products=$products"
     runs=(smollm2)

@@ -17,5 +17,6 @@ ranks=${RANKS:-2}
 echo "quickstart: running $run_file on $ranks ranks"
 # shellcheck disable=SC2046  # several words
 mpirun $(binding_options "$(physical_cores)" "$ranks") -np "$ranks" build/tdrm run "$run_file" "$@"
+[[ " $* " == *" --dry-run "* ]] && exit
 folder=$(build/tdrm run "$run_file" "$@" --dry-run | sed -n 's/^run folder *//p')
 .deps/venv/bin/python tools/report "$folder"

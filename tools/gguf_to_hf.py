@@ -13,8 +13,11 @@ import json
 import pathlib
 import sys
 
-import gguf
-import numpy as np
+try:
+    import gguf
+    import numpy as np
+except ImportError as error:
+    sys.exit(f"{__doc__}\nThe package {error.name} is missing: .deps/venv/bin/pip install {error.name}")
 
 # Tokens of GGUF type 3 ("control") and 4 ("user defined") are added tokens.
 CONTROL, USER_DEFINED = 3, 4

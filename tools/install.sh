@@ -2,6 +2,7 @@
 # Installs what tdrm needs to build and run, and says what it does. Running it again does nothing.
 #
 #   tools/install.sh            system packages (as root, Debian), libtorch, the Python tools
+#   TDRM_SKIP_PACKAGES=1 tools/install.sh    go on without the packages that are missing: libraries of your own
 #   tools/install.sh --check    only list what is missing
 #   tools/install.sh --tests    also what only tests use; those that lack it are skipped
 #   tools/install.sh --cuda     also what the library for GPUs is compiled and linked with: the site's CUDA 13 toolkit and
@@ -24,7 +25,8 @@ test_packages=(clang clang-format clang-tidy groff-base tcl)
 say() { printf 'install: %s\n' "$*"; }
 
 missing_packages() {
-  command -v dpkg-query >/dev/null || return 0
+  # Where there are no Debian packages nobody knows what is there: cmake says what it misses.
+  command -v dpkg-query >/dev/null || { [ "${check_only:-}" != 1 ] || printf 'no dpkg, so see for yourself: %s\n' "${packages[*]}"; return 0; }
   local name
   for name in "${packages[@]}"; do
     dpkg-query -W -f='${Status}\n' "$name" 2>/dev/null | grep -q 'ok installed' || printf '%s\n' "$name"
@@ -38,8 +40,8 @@ install_packages() {
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     say "these packages are missing and need root: ${missing[*]}"
     say "ask an administrator for:  apt-get install ${missing[*]}"
-    say "or load modules that provide Open MPI, HDF5 (C), yaml-cpp, spdlog, CLI11, nlohmann-json, PCRE2, utf8proc, GMP,"
-    say "GoogleTest and CMake >= 3.25, set MPI_HOME and HDF5_ROOT, and set TDRM_SKIP_PACKAGES=1."
+    say "or load modules that provide Open MPI, HDF5 (C), yaml-cpp, spdlog, CLI11, nlohmann-json, PCRE2, utf8proc, GMP, xxHash,"
+    say "zlib, Ninja, CMake >= 3.25, for the tests GoogleTest and Google Benchmark, set MPI_HOME and HDF5_ROOT, and set TDRM_SKIP_PACKAGES=1."
     [ "${TDRM_SKIP_PACKAGES:-}" = 1 ] || exit 69
     return
   fi
@@ -135,6 +137,10 @@ install_test_python() {
   "$deps/venv/bin/pip" install -q --disable-pip-version-check pyarrow || say "some tests will be skipped, since pyarrow is missing"
 }
 
+case ${1:-} in
+  '' | --check | --tests | --cuda) ;;
+  *) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; [ "$1" = --help ] || exit 64; exit ;;
+esac
 [ "${1:-}" = --check ] && check_only=1
 mkdir -p "$deps"
 install_packages

@@ -189,10 +189,12 @@ void define(CLI::App& app, CommandLine& line) {
     check
         ->add_option("--device", line.check_model.device,
                      "where to compute: cpu, cuda, or emulated, the code of GPUs on a processor. GPUs compute in bf16: "
-                     "look at the RMS, and allow more")
-        ->transform(CLI::CheckedTransformer(names_of<tdrm::engine::DeviceKind>()));
-    check->add_option("--products", line.check_model.products, "how processors multiply: fp32 or bf16")
-        ->transform(CLI::CheckedTransformer(names_of<tdrm::model::Products>()));
+                     "look at the RMS, and allow more. Default: cpu")
+        ->transform(CLI::CheckedTransformer(names_of<tdrm::engine::DeviceKind>()).description(""))
+        ->type_name("DEVICE");
+    check->add_option("--products", line.check_model.products, "how processors multiply: fp32 or bf16. Default: fp32")
+        ->transform(CLI::CheckedTransformer(names_of<tdrm::model::Products>()).description(""))
+        ->type_name("PRODUCTS");
     check->footer(kReferenceHelp);
     app.add_subcommand("explain", "help on options of the run file: explain rl.advantage.lambda")
         ->add_option("key", line.key, "KIND.KEY");

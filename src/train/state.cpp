@@ -110,13 +110,13 @@ bool holds(const store::Checkpoint& checkpoint, std::string_view trainee) {
 model::ModelSpec spec_of(const store::Checkpoint& checkpoint, std::string_view trainee) {
     if (const auto body = body_of(checkpoint); trainee.empty() && body.contains(kAdapters)) {
         const bool factors = body[kAdapters].value("rank", 0) > 0;
-        throw DataError(cat("it holds ", factors ? "adapters" : "a head", " alone; the model under them is ",
-                            body.value("label", "?"), " (the two make a model together). Use it in a run file, ",
-                            factors ? "export it with --adapter, " : "", "or train with lora: {keep_body: true}."));
+        throw ConfigError(cat("it holds ", factors ? "adapters" : "a head", " alone; the model under them is ",
+                              body.value("label", "?"), " (the two make a model together). Use it in a run file, ",
+                              factors ? "export it with --adapter, " : "", "or train with lora: {keep_body: true}."));
     } else if (trainee.empty() && !body.is_null()) {
-        throw DataError(cat("it holds a head alone; its body is ", body.value("label", "?"),
-                            " (the two make a model together). Use it as a value model in a run file, or train it "
-                            "with keep_body: true."));
+        throw ConfigError(cat("it holds a head alone; its body is ", body.value("label", "?"),
+                              " (the two make a model together). Use it as a value model in a run file, or train it "
+                              "with keep_body: true."));
     }
     try {
         return model::spec_of_json(checkpoint.progress().at(group_of(trainee, kKept[0])));
