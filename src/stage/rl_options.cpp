@@ -222,9 +222,16 @@ void RlStageOptions::check_advantage(const Wrong& wrong) const {
               "outcome with bootstrap: same.");
     if (advantage.credit.kind == train::AdvantageKind::tree && !rl.batch.tree.branches())
         wrong(".advantage.kind", "tree needs answers that branch. Set batch.tree, or another kind.");
-    if (advantage.credit.adaptive && advantage.credit.kind != train::AdvantageKind::gae &&
-        advantage.credit.kind != train::AdvantageKind::gated)
-        wrong(".advantage.adaptive", "is a lambda of gae. Remove it, or set kind: gae.");
+    const train::CreditOptions unset, &credit = advantage.credit;
+    const bool steps = credit.kind == train::AdvantageKind::gae || credit.kind == train::AdvantageKind::gated;
+    if (!steps && credit.adaptive) wrong(".advantage.adaptive", "is a lambda of gae. Remove it, or set kind: gae.");
+    if (!steps && (credit.lambda != unset.lambda || credit.gamma != unset.gamma))
+        wrong(".advantage",
+              "has a gamma or lambda, which only the kinds gae and gated read. Remove it, or set the kind.");
+    if (credit.kind != train::AdvantageKind::group && (credit.group.divide_by_std != unset.group.divide_by_std ||
+                                                       credit.group.leave_one_out != unset.group.leave_one_out))
+        wrong(".advantage",
+              "has divide_by_std or leave_one_out, which only the kind group reads. Remove it, or set the kind.");
 }
 
 void RlStageOptions::check_batch(const Wrong& wrong) const {

@@ -64,6 +64,20 @@ class BadInput(unittest.TestCase):
         self.assertRegex(text, r"has \d+ problems:")
         self.assertFalse((self.folder / "run").exists(), "nothing was made")
 
+    def test_options_of_rl_that_would_mean_nothing_or_mislead_are_refused(self):
+        for settings, says in ((["rule.advantage.lambda=0.9"], "which only the kinds gae and gated read"),
+                               (["step.advantage.divide_by_std=false"], "which only the kind group reads"),
+                               (["sum.reward.value.form=tie_break"], "could outweigh the rule"),
+                               (["sum.reward.value={model: 'td[lambda=0.8]', form: tie_break, scale: probability, weight: 0.5}"], "could outweigh the rule"),
+                               (["rule.guard=warn", "rule.reward.rule={normalise: group}"], "normalised parts")):
+            settings = [f"stages.{setting}" for setting in settings]
+            done = runs.tdrm(*runs.run_arguments(self.folder / "run", settings=settings, more=["--dry-run"]))
+            self.assertEqual(done.returncode, 64, done.stdout)
+            self.assertIn(says, done.stdout)
+        done = runs.tdrm(*runs.run_arguments(self.folder / "run", settings=["stages.sum.reward.value={model: 'td[lambda=0.8]', form: tie_break, scale: probability}"],
+                                             more=["--dry-run"]))
+        self.assertEqual(done.returncode, 0, done.stdout)
+
     def test_a_split_without_problems_is_refused(self):
         self.refuse(64, "'value' has 0 problems; it needs at least 1", settings=["task.splits.value=0"])
         self.refuse(64, "stages.rolls.problems", "valu", "value", settings=["stages.rolls.problems=valu"], ranks=(1,))
