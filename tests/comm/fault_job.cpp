@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 using tdrm::comm::Communicator;
 
 void sleep_past_the_deadline(Communicator& ranks, const std::string& directory) {
-    tdrm::comm::Watchdog watchdog(ranks, directory, {.deadline = 1500ms});
+    tdrm::comm::Watchdog watchdog(ranks, directory, {.deadline = 3000ms});
     watchdog.phase("rollout");
     watchdog.unit("problem 40");
     ranks.barrier();
@@ -29,10 +29,10 @@ void sleep_past_the_deadline(Communicator& ranks, const std::string& directory) 
 
 // Slow, but it says so: twice the deadline passes without a collective.
 void work_long_units(Communicator& ranks, const std::string& directory) {
-    tdrm::comm::Watchdog watchdog(ranks, directory, {.deadline = 1500ms});
+    tdrm::comm::Watchdog watchdog(ranks, directory, {.deadline = 3000ms});
     for (int unit = 0; ranks.rank() == 1 && unit < 30; ++unit) {
         watchdog.unit(std::to_string(unit));
-        std::this_thread::sleep_for(100ms);
+        std::this_thread::sleep_for(200ms);
     }
     ranks.barrier();
 }
