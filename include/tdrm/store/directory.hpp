@@ -36,7 +36,8 @@ void remove_directory(const std::filesystem::path& directory);
 /// only while holding the RunLock. A missing parent is fine. @throws IoError
 void remove_leftovers(const std::filesystem::path& parent);
 
-/// Makes a folder and those above it that are missing, each on disk before anything is put into it. Local. @throws IoError
+/// Makes a folder and those above it that are missing, each on disk before anything is put into it. Local. @throws
+/// IoError
 void make_directories(const std::filesystem::path& directory);
 
 /// fsync of a file, or of a folder's entries. @throws IoError
