@@ -203,6 +203,7 @@ TEST_F(Answers, AreJudgedByTheVerifierAndVoteInNormalForm) {
     EXPECT_EQ(task.verdict(problem, answer("\\boxed{5}")).reason, Reason::wrong_answer);
     EXPECT_EQ(task.verdict(problem, answer("")).reason, Reason::no_answer);
     EXPECT_EQ(task.verdict(problem, answer("\\boxed{4}", false)).reason, Reason::truncated);
+    EXPECT_EQ(task.verdict(problem, answer("\\boxed{4}", false)).answer, "") << "it can't win, so it doesn't vote";
     EXPECT_FALSE(task.verdict(problem, answer("\\boxed{4}", false)).correct);
     Tokens twice = answer("\\boxed{4}");
     twice.push_back(task.end_token());
