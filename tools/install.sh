@@ -25,8 +25,7 @@ test_packages=(clang clang-format clang-tidy groff-base tcl)
 say() { printf 'install: %s\n' "$*"; }
 
 missing_packages() {
-  # Where there are no Debian packages nobody knows what is there: cmake says what it misses.
-  command -v dpkg-query >/dev/null || { [ "${check_only:-}" != 1 ] || printf 'no dpkg, so see for yourself: %s\n' "${packages[*]}"; return 0; }
+  command -v dpkg-query >/dev/null || return 0
   local name
   for name in "${packages[@]}"; do
     dpkg-query -W -f='${Status}\n' "$name" 2>/dev/null | grep -q 'ok installed' || printf '%s\n' "$name"
@@ -34,6 +33,11 @@ missing_packages() {
 }
 
 install_packages() {
+  # Nobody knows then what is there: cmake says what it misses.
+  if [ "${check_only:-}" = 1 ] && ! command -v dpkg-query >/dev/null; then
+    say "no dpkg here, so see for yourself whether there are counterparts of: ${packages[*]}"
+    return
+  fi
   mapfile -t missing < <(missing_packages)
   if [ ${#missing[@]} -eq 0 ]; then return; fi
   if [ "${check_only:-}" = 1 ]; then say "missing Debian packages: ${missing[*]}"; return; fi

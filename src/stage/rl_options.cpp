@@ -192,9 +192,9 @@ void RlStageOptions::check(const std::string& path, Problems& found) const {
 }
 
 void RlStageOptions::check_advantage(const Wrong& wrong) const {
-    const bool by_group =
-        advantage.credit.kind == train::AdvantageKind::group || advantage.credit.kind == train::AdvantageKind::tree;
-    if (rl.batch.answers_per_problem() < 2 && (by_group || advantage.credit.kind == train::AdvantageKind::gated))
+    const train::CreditOptions& credit = advantage.credit;
+    const bool by_group = credit.kind == train::AdvantageKind::group || credit.kind == train::AdvantageKind::tree;
+    if (rl.batch.answers_per_problem() < 2 && (by_group || credit.kind == train::AdvantageKind::gated))
         wrong(".batch.samples",
               "a group of 1 has no advantage (its reward equals the group's mean, so nothing would be learnt). "
               "Use 2 or more, or advantage.kind: gae or shrinkage.");
@@ -220,9 +220,9 @@ void RlStageOptions::check_advantage(const Wrong& wrong) const {
         wrong(".critic.target",
               "a critic's values are chances of success, backed up by itself. Use td_lambda, td_n or "
               "outcome with bootstrap: same.");
-    if (advantage.credit.kind == train::AdvantageKind::tree && !rl.batch.tree.branches())
+    if (credit.kind == train::AdvantageKind::tree && !rl.batch.tree.branches())
         wrong(".advantage.kind", "tree needs answers that branch. Set batch.tree, or another kind.");
-    const train::CreditOptions unset, &credit = advantage.credit;
+    const train::CreditOptions unset;
     const bool steps = credit.kind == train::AdvantageKind::gae || credit.kind == train::AdvantageKind::gated;
     if (!steps && credit.adaptive) wrong(".advantage.adaptive", "is a lambda of gae. Remove it, or set kind: gae.");
     if (!steps && (credit.lambda != unset.lambda || credit.gamma != unset.gamma))

@@ -11,12 +11,12 @@
 namespace tdrm::rollout {
 namespace {
 
-TreeAnswers grow(const TreeOptions& options, int slots = 64) {
+TreeAnswers grow(const TreeOptions& options) {
     const ToyTask task(30);
     const auto policy = toy_model();
     comm::Communicator ranks;
     const engine::SamplerOptions sampler;
-    Generator generator(*policy, sampler, {20}, slots);
+    Generator generator(*policy, sampler, {20}, 64);
     const RolloutPlan plan{&task, "all", 2, sampler, 3, "rl"};
     std::vector<task::Draw> draws;
     for (std::int64_t i = 0; i < ToyTask::kProblems; ++i) draws.push_back({i, 0});
@@ -69,8 +69,7 @@ TEST(TreeAnswers, ABranchThatLeavesBeforeATokenIsDrawnForItself) {
 TEST(TreeAnswers, BranchesOfOneAnswerDontShareTheirRandomNumbers) {
     // Of a policy that is uniform the token at a position says which number it was drawn with.
     const ToyTask task(30);
-    auto spec = toy_spec();
-    const auto policy = engine::make_engine(spec, engine::DeviceKind::cpu);
+    const auto policy = engine::make_engine(toy_spec(), engine::DeviceKind::cpu);
     policy->write(engine::Array::weights, 0, std::vector<float>(static_cast<std::size_t>(policy->num_parameters())));
     comm::Communicator ranks;
     const engine::SamplerOptions sampler;

@@ -86,9 +86,11 @@ TEST(ChatTemplate, RendersWhatTransformersRenders) {
 }
 
 TEST(ChatTemplate, RendersTheRealTemplatesToTheId) {
+    bool any = false;
     for (const char* name : {"qwen2_5", "glm4"}) {
         const fs::path folder = kReal / "tokenizers" / name;
-        if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder << "; their committed cuts are above";
+        if (!fs::exists(folder)) continue;
+        any = true;
         const Tokenizer tokenizer = Tokenizer::parse(gunzip(folder / "tokenizer.json.gz"), name);
         const ChatTemplate here = ChatTemplate::load(folder, {"", Thinking::drop});
         const ChatTemplate older = make("glm4_9b_chat");
@@ -103,6 +105,9 @@ TEST(ChatTemplate, RendersTheRealTemplatesToTheId) {
         EXPECT_EQ(tokenizer.decode(here.probe_ids(tokenizer)),
                   std::string(name) == "glm4" ? "<|user|>" : "<|im_end|>\n");
     }
+    if (!any)
+        GTEST_SKIP() << "no " << kReal / "tokenizers"
+                     << "; their committed cuts are above";
 }
 
 TEST(ChatTemplate, GivesTheIdsOfTheRenderedTextAndOfTheProbe) {

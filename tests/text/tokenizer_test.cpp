@@ -86,15 +86,20 @@ INSTANTIATE_TEST_SUITE_P(OfEveryKind, TinyTokenizer,
                          [](const auto& test) { return test.param; });
 
 TEST(RealTokenizer, Qwen25AndGlm4AgreeWithTheirReferences) {
+    bool any = false;
     for (const char* name : {"qwen2_5", "glm4"}) {
         const fs::path folder = kReal / "tokenizers" / name;
-        if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder << "; the tiny tokenizers cover every component";
+        if (!fs::exists(folder)) continue;
+        any = true;
         const Tokenizer tokenizer = Tokenizer::parse(gunzip(folder / "tokenizer.json.gz"), name);
         EXPECT_EQ(tokenizer.vocab_size(), std::string(name) == "glm4" ? 151343 : 151665);
         expect_equal(tokenizer, folder / "reference.jsonl");
         expect_equal(tokenizer, folder / "decode.jsonl");
         expect_no_mismatch(tokenizer, kData / "real" / (std::string(name) + ".jsonl"));
     }
+    if (!any)
+        GTEST_SKIP() << "no " << kReal / "tokenizers"
+                     << "; the tiny tokenizers cover every component";
 }
 
 TEST(RealTokenizer, Stories260KAgreesWithItsReference) {

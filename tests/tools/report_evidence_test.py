@@ -61,6 +61,11 @@ class StudyComparisons(unittest.TestCase):
             for share in covered.values():
                 self.assertGreaterEqual(share / 400, 0.92, (replicates, of_replicates))
 
+    def test_one_figure_of_one_replicate_decides_nothing(self):
+        estimate, low, high, p = effect(np.array([[0.9]]), np.array([[0.4]]), False)
+        self.assertEqual((estimate, p), (0.5, 1.0))
+        self.assertTrue(np.isnan(low) and np.isnan(high))
+
     def test_a_ratio_is_of_means_and_problems_unknown_to_one_arm_are_left_out(self):
         rows = {"a": [2.0, np.nan, 4.0, 9.0], "b": [1.0, 5.0, 2.0, np.nan]}
         evidence = Evidence([Record("run", "solved", {"arm": arm}, np.array(row)) for arm, row in rows.items()], ["seed"])

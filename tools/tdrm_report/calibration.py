@@ -50,7 +50,8 @@ def section(study, album):
         _reliability(axis, models, name, meaning)
     _spread(axes[-1], models)
     legend_above(figure, [axes[-1].plot([], [], color=colour(i), lw=2.5)[0] for i in range(len(models))], list(models))
-    body = album.show(figure, "calibration", "States grouped by predicted value: the share that came true, with 95 % intervals as if states were drawn one by one (those of one answer aren't: they vary more); "
+    body = album.show(figure, "calibration", "States grouped by predicted value: the share that came true, with 95 % "
+                      "intervals as if states were drawn one by one (those of one answer aren't: they vary more); "
                       "last panel: how many states have such a value.")
     return body + _table(models, estimands)
 

@@ -25,7 +25,8 @@ EXAMPLES = """examples:
   tools/report runs/countdown --baseline rule        differences against the arm `rule`
 
 exit codes: 0 made; 64 no run at that path, or a wrong argument; 65 damaged files (the page, if it could be made, leaves
-them out and names them); 69 a package of Python is missing; 74 the page can't be written. What the figures mean: docs/report.md, docs/metrics.md."""
+them out and names them); 69 a package of Python is missing; 74 the page can't be written.
+What the figures mean: docs/report.md, docs/metrics.md."""
 
 
 class _Parser(argparse.ArgumentParser):

@@ -15,7 +15,8 @@ def section(study, found, album):
     meanings = estimands_of(models_of(study))
     outcome = meanings.get("outcome", meanings.get("outcome_at_end", ""))
     body = album.show(_movement(found, outcome), "values-by-step", "Left: mean value of the states of right and of wrong answers; the gap is what "
-                      "selection can use. Right: smoothness; stars: |outcome − value| of last states, where the outcome is revealed. Bands: 95 %, as if states were drawn one by one.")
+                      "selection can use. Right: smoothness; stars: |outcome − value| of last states, where the outcome is revealed. Bands: 95 %, "
+                      "as if states were drawn one by one.")
     drawing = _bias(found, meanings)
     if drawing:
         body += album.show(drawing, "bias-by-step", "Mean value by state (colours) and the mean of what it is compared with over the same states "

@@ -143,7 +143,10 @@ def effect(a, b, as_ratio):
 
 def _interval(estimate, error, degrees):
     half = t_quantile(degrees) * error
-    p = t_tail(estimate / error, degrees) if error > 0 else 1.0 if estimate == 0 else 0.0
+    if np.isnan(error):  # one replicate of one figure: nothing is known, and nothing stands
+        p = 1.0
+    else:
+        p = t_tail(estimate / error, degrees) if error > 0 else float(estimate == 0)
     return estimate, estimate - half, estimate + half, p
 
 

@@ -99,7 +99,8 @@ def standard_error(rows, same_problems):
     rows = [np.asarray(row, float) for row in rows]
     seeds = len(rows)
     if seeds == 1:
-        return float(rows[0].mean()), float(np.std(rows[0], ddof=1) / np.sqrt(len(rows[0]))) if len(rows[0]) > 1 else np.nan, np.inf
+        one = mean_interval(rows[0])
+        return one.mean, one.half / Z95, np.inf
     means = np.array([row.mean() for row in rows])
     between = np.var(means, ddof=1) / seeds
     if same_problems:
@@ -117,10 +118,12 @@ def standard_error(rows, same_problems):
 
 
 def over_problems_and_seeds(rows, same_problems):
-    """Mean with a 95 % interval, t times the standard error; of one seed 1.96 times, as `mean_interval`."""
+    """Mean with a 95 % interval, t times the standard error; of one seed `mean_interval`."""
+    if len(rows) == 1:
+        return mean_interval(rows[0])
     mean, error, degrees = standard_error(rows, same_problems)
     half = t_quantile(degrees) * error
-    return Interval(mean, mean - half, mean + half, len(rows[0]) if len(rows) == 1 else len(rows))
+    return Interval(mean, mean - half, mean + half, len(rows))
 
 
 def roc_auc(score, truth):
